@@ -1,0 +1,34 @@
+# make demo    set everything up and train the quickstart: two CPU cores, about three minutes
+# make test    set everything up and run the tests
+# make check   formatting, lint, types and tests
+
+PYTHON ?= python3
+VENV ?= .venv
+SETUP := $(VENV)/.setup-done
+
+.PHONY: demo test check format clean
+
+demo: $(SETUP)
+	$(VENV)/bin/python -m textgan.train --preset quickstart
+
+test: $(SETUP)
+	$(VENV)/bin/python -m pytest
+
+check: $(SETUP)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m pytest
+
+format: $(SETUP)
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+$(SETUP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,168 @@
+"""Corpus: encoded training and held-out lines with their vocabulary, memory-mapped from a cache folder.
+
+The cache entry is a folder `corpora/KEY` with `train.npy`, `held_out.npy` and `corpus.json`. It is written under
+another name and renamed when complete, so two runs that start at once cannot disturb each other.
+"""
+
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, compress
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import InputError
+from data.files import cache_folder, load_verified, open_cached, sha256_of_file, sha256_of_json, write_json
+from data.sources import InvalidUtf8, Source, open_source
+from data.vocabulary import CODE_POINTS, PADDING, UNKNOWN, Ids, Vocabulary, code_points
+
+FORMAT = 1
+HELD_OUT_SHARE = 10
+"""Of a source without held-out lines of its own, one line in so many is held out."""
+
+_FILES = ("train.npy", "held_out.npy")
+_DESCRIPTION = "corpus.json"
+_ROWS = 1 << 18
+
+
+@dataclass(frozen=True)
+class CorpusOptions:
+    """Which lines, and how they are encoded. Equal options over an unchanged source give an equal corpus.
+
+    `lines` caps the training lines (None: the source's own default). With `split` false all lines are training lines,
+    unless the source has held-out lines of its own.
+    """
+
+    data: str
+    seq_len: int = 32
+    vocabulary_size: int = 2048
+    lines: int | None = None
+    split: bool = True
+    invalid_utf8: InvalidUtf8 = "refuse"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Encoded lines: `train` [N, seq_len] and `held_out` [M, seq_len], read-only and memory-mapped."""
+
+    name: str
+    train: Ids
+    held_out: Ids
+    vocabulary: Vocabulary
+    sha256: str
+
+    @property
+    def seq_len(self) -> int:
+        """Symbols a line."""
+        return int(self.train.shape[1])
+
+
+def open_corpus(options: CorpusOptions) -> Corpus:
+    """Return the corpus from the cache, encoding it first where it is absent, outdated or damaged.
+
+    Raises:
+        InputError: the source cannot be read, or has no lines.
+    """
+    source = open_source(options.data, options.invalid_utf8)
+    # The identity tells which lines `data` stands for, whatever way the path was written.
+    key = sha256_of_json([FORMAT, source.identity, asdict(replace(options, data=source.name))])[:20]
+    folder = cache_folder() / "corpora" / key
+    return open_cached(folder, _load, lambda temporary: _build(source, options, temporary))
+
+
+def encode_source(spec: str, vocabulary: Vocabulary, seq_len: int, invalid_utf8: InvalidUtf8) -> Ids:
+    """Return ids [lines, seq_len] of a source's held-out lines, or of all its lines, under a given vocabulary."""
+    source = open_source(spec, invalid_utf8)
+    lines = (source.held_out or source.train)()
+    return np.concatenate([vocabulary.encode_code_points(_code_points(batch, seq_len)) for batch in lines])
+
+
+def _load(folder: Path) -> Corpus:
+    description = load_verified(folder, _DESCRIPTION)
+    train, held_out = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in _FILES)
+    vocabulary = Vocabulary(description["characters"])
+    # The content alone: the same lines under another path or in another cache have the same hash.
+    sha256 = sha256_of_json([description["characters"], description["sha256"]])
+    return Corpus(description["name"], train, held_out, vocabulary, sha256)
+
+
+def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
+    """Encode the source into `folder`: code points to temporary files first, ids once the vocabulary is known."""
+    counts = np.zeros(CODE_POINTS, np.int64)
+    lines = {"train.npy": 0, "held_out.npy": 0}
+    with (folder / "train.codes").open("w+b") as train, (folder / "held_out.codes").open("w+b") as held_out:
+        for train_lines, held_out_lines in _split(source, options):
+            codes = _code_points(train_lines, options.seq_len)
+            counts += np.bincount(codes.ravel(), minlength=CODE_POINTS)
+            train.write(codes)
+            held_out.write(_code_points(held_out_lines, options.seq_len))
+            lines["train.npy"] += len(train_lines)
+            lines["held_out.npy"] += len(held_out_lines)
+        if not lines["train.npy"]:
+            raise InputError(f"{source.name}: no lines; give a source with at least one line of text")
+        vocabulary = Vocabulary.from_counts(counts, options.vocabulary_size)
+        for name, codes_file in zip(_FILES, (train, held_out), strict=True):
+            _write_ids(folder / name, codes_file, lines[name], options.seq_len, vocabulary)
+    for name in ("train.codes", "held_out.codes"):
+        (folder / name).unlink()
+    description = {
+        "name": source.name,
+        "source": source.identity,
+        "options": asdict(options),
+        "lines": lines,
+        "characters": vocabulary.characters,
+        "sha256": {name: sha256_of_file(folder / name) for name in _FILES},
+    }
+    write_json(folder / _DESCRIPTION, description)
+
+
+def _split(source: Source, options: CorpusOptions) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield (training lines, held-out lines) such that no line of one is also in the other."""
+    wanted = options.lines or source.train_lines or sys.maxsize
+    if source.held_out is None:
+        for lines in source.train():
+            train, held_out = _split_by_content(lines) if options.split else (lines, [])
+            yield train[:wanted], held_out
+            wanted -= len(train)
+            if wanted <= 0:
+                return
+        return
+    candidates = list(chain.from_iterable(source.held_out()))
+    remaining = set(candidates)
+    for lines in source.train():
+        remaining.difference_update(lines[:wanted])
+        yield lines[:wanted], []
+        wanted -= len(lines)
+        if wanted <= 0:
+            break
+    yield [], [line for line in candidates if line in remaining]
+
+
+def _split_by_content(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Split by a checksum of the line, so that equal lines are on the same side and the order of lines is no matter."""
+    held_out = [zlib.crc32(line.encode()) % HELD_OUT_SHARE == 0 for line in lines]
+    return (
+        [line for line, is_held_out in zip(lines, held_out, strict=True) if not is_held_out],
+        list(compress(lines, held_out)),
+    )
+
+
+def _code_points(lines: list[str], seq_len: int) -> NDArray[np.uint32]:
+    # A padding mark in the corpus itself is no padding; it becomes the unknown symbol.
+    return code_points([line.replace(PADDING, UNKNOWN) for line in lines], seq_len)
+
+
+def _write_ids(path: Path, codes_file: IO[bytes], lines: int, seq_len: int, vocabulary: Vocabulary) -> None:
+    codes_file.seek(0)
+    with path.open("wb") as file:
+        header = {"descr": np.dtype(vocabulary.dtype).str, "fortran_order": False, "shape": (lines, seq_len)}
+        np.lib.format.write_array_header_1_0(file, header)
+        while block := codes_file.read(_ROWS * seq_len * 4):
+            # Written, not memory-mapped: a full disk is then an error, not a bus fault.
+            file.write(vocabulary.encode_code_points(np.frombuffer(block, "<u4")))
+
+

@@ -1,0 +1,1 @@
+"""Evaluators: scores of samples against real text. Imports `data`; the text metrics start without torch."""

@@ -1,0 +1,159 @@
+import gzip
+import json
+import subprocess
+import sys
+from collections import Counter
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data import corpus as corpus_module
+from data.corpus import Corpus, CorpusOptions, encode_source, open_corpus
+from data.errors import InputError
+from data.vocabulary import PADDING, UNKNOWN
+
+
+def decoded(corpus: Corpus) -> tuple[list[str], list[str]]:
+    return corpus.vocabulary.decode(corpus.train), corpus.vocabulary.decode(corpus.held_out)
+
+
+def test_lines_come_back_and_held_out_lines_are_never_training_lines(text_file: Path) -> None:
+    lines = text_file.read_text("utf-8").splitlines()
+    text_file.write_text("\n".join(lines * 3), "utf-8")  # every line three times
+    corpus = open_corpus(CorpusOptions(str(text_file), seq_len=40))
+    train, held_out = decoded(corpus)
+    assert sorted(train + held_out) == sorted(lines * 3)
+    assert not set(train) & set(held_out)
+    assert 0.08 < len(held_out) / len(lines * 3) < 0.12
+
+
+def test_without_a_split_all_lines_are_training_lines_in_order(text_file: Path) -> None:
+    corpus = open_corpus(CorpusOptions(str(text_file), seq_len=40, split=False))
+    assert decoded(corpus) == (text_file.read_text("utf-8").splitlines(), [])
+
+
+def test_lines_are_cut_and_padded(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("aab\nabcdefgh\n", "utf-8")
+    corpus = open_corpus(CorpusOptions(str(path), seq_len=4, split=False))
+    assert corpus.vocabulary.characters == "abcd"  # of the cut lines, most frequent first; e to h are cut off
+    assert corpus.train.tolist() == [[2, 2, 3, 0], [2, 3, 4, 5]]
+
+
+def test_rare_characters_become_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("aaabbc\n", "utf-8")
+    corpus = open_corpus(CorpusOptions(str(path), seq_len=6, vocabulary_size=2, split=False))
+    assert decoded(corpus)[0] == [f"aaabb{UNKNOWN}"]
+
+
+def test_a_padding_mark_in_the_text_is_no_padding(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text(f"a{PADDING}a\n", "utf-8")
+    corpus = open_corpus(CorpusOptions(str(path), seq_len=4, split=False))
+    assert corpus.train.tolist() == [[2, 1, 2, 0]]
+    assert encode_source(str(path), corpus.vocabulary, 4, "refuse").tolist() == [[2, 1, 2, 0]]
+
+
+@pytest.mark.parametrize("characters", [250, 300, 2048])
+def test_large_vocabularies_take_two_bytes(tmp_path: Path, characters: int) -> None:
+    path = tmp_path / "t.txt"
+    text = [chr(0x4E00 + i) for i in range(characters)]
+    path.write_text("\n".join(text), "utf-8")
+    corpus = open_corpus(CorpusOptions(str(path), seq_len=1, split=False))
+    assert decoded(corpus)[0] == text
+    assert corpus.train.dtype == (np.uint8 if characters == 250 else np.uint16)
+
+
+def test_the_number_of_lines_is_capped(text_file: Path) -> None:
+    everything = open_corpus(CorpusOptions(str(text_file)))
+    some = open_corpus(CorpusOptions(str(text_file), lines=100))
+    assert decoded(some)[0] == decoded(everything)[0][:100]
+    assert not set(decoded(some)[0]) & set(decoded(some)[1])
+
+
+def test_held_out_lines_of_a_source_that_are_training_lines_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = corpus_module.Source(
+        "two", "two", lambda: iter([["ab", "b"], ["a", "aa"]]), lambda: iter([["ba", "b", "aa", "ba"]]), train_lines=3
+    )
+    monkeypatch.setattr(corpus_module, "open_source", lambda spec, invalid_utf8: source)
+    # aa is behind the three training lines, so it may be held out; b is one of them.
+    assert decoded(open_corpus(CorpusOptions("two", seq_len=2))) == (["ab", "b", "a"], ["ba", "aa", "ba"])
+
+
+def test_the_second_time_comes_from_the_cache_and_a_change_does_not(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = CorpusOptions(str(text_file))
+    first = open_corpus(options)
+    monkeypatch.setattr(corpus_module, "_build", None)  # building again would fail
+    monkeypatch.chdir(text_file.parent)
+    again = open_corpus(CorpusOptions(text_file.name))
+    assert again.sha256 == first.sha256
+    assert isinstance(again.train, np.memmap)
+    monkeypatch.undo()
+    with text_file.open("a", encoding="utf-8") as file:
+        file.write("one more\n")
+    assert open_corpus(options).sha256 != first.sha256
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "delete", "description"])
+def test_a_damaged_cache_is_rebuilt_and_said(
+    text_file: Path, cache: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    options = CorpusOptions(str(text_file))
+    before = open_corpus(options)
+    expected, sha256 = before.train.tolist(), before.sha256
+    (array,) = cache.glob("corpora/*/train.npy")
+    match damage:
+        case "flip":
+            content = bytearray(array.read_bytes())
+            content[-1] ^= 1
+            array.write_bytes(content)
+        case "cut":
+            array.write_bytes(array.read_bytes()[:-1])
+        case "delete":
+            array.unlink()
+        case "description":
+            array.with_name("corpus.json").write_text('{"name": ', "utf-8")
+    after = open_corpus(options)
+    assert (after.train.tolist(), after.sha256) == (expected, sha256)
+    assert "damaged cache entry" in capsys.readouterr().err
+
+
+def test_nothing_is_left_behind_when_building_fails(tmp_path: Path, cache: Path) -> None:
+    path = tmp_path / "bad.txt"
+    path.write_bytes(b"fine\n" * 1000 + b"\xff\n")
+    with pytest.raises(InputError, match=r"bad\.txt:1001"):
+        open_corpus(CorpusOptions(str(path)))
+    assert list((cache / "corpora").iterdir()) == []
+
+
+def test_an_empty_source_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(InputError, match=r"empty\.txt: no lines"):
+        open_corpus(CorpusOptions(str(tmp_path / "empty.txt")))
+
+
+def test_runs_that_start_at_once_share_one_entry(text_file: Path, cache: Path) -> None:
+    code = "import sys; from data.corpus import *; print(open_corpus(CorpusOptions(sys.argv[1])).sha256)"
+    command = [sys.executable, "-c", code, str(text_file)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    hashes = {process.communicate(timeout=60)[0] for process in processes}
+    assert hashes == {open_corpus(CorpusOptions(str(text_file))).sha256 + "\n"}
+    (entry,) = (cache / "corpora").iterdir()
+    assert sorted(file.name for file in entry.iterdir()) == ["corpus.json", "held_out.npy", "train.npy"]
+    assert json.loads((entry / "corpus.json").read_text("utf-8"))["lines"]["train.npy"] > 1700
+
+
+def test_real_lines(lm1b_sample: Path) -> None:
+    # Shards 10 and 11 of the held-out part have 12,216 lines.
+    corpus = open_corpus(CorpusOptions(str(lm1b_sample)))
+    assert len(corpus.train) + len(corpus.held_out) == 12_216
+    with gzip.open(lm1b_sample, "rt", encoding="utf-8") as file:
+        lines = [line.removesuffix("\n")[:32] for line in file]
+    assert Counter(chain(*decoded(corpus))) == Counter(lines)
+    by_frequency = [character for character, _ in Counter("".join(decoded(corpus)[0])).most_common(20)]
+    assert corpus.vocabulary.characters[:20] == "".join(by_frequency)

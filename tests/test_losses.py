@@ -1,0 +1,105 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from textgan.losses import WASSERSTEIN, gradient_penalty
+from textgan.nets import Critic, initialise
+
+Penalty = Callable[[Critic, Tensor, Tensor, Tensor], Tensor]
+
+
+def one_axis_penalty(critic: Critic, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
+    """Wrong, and in wide use: the norm over the sequence axis alone."""
+    x = (real + alpha[:, None, None] * (fake - real)).requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+    return (gradient.norm(2, dim=1) - 1).square().mean()
+
+
+def case() -> tuple[Critic, Tensor, Tensor, Tensor]:
+    random = torch.Generator().manual_seed(0)
+    critic = Critic(vocabulary_size=5, seq_len=4, dim=3).double()
+    initialise(critic, random)
+    real = torch.eye(5, dtype=torch.float64)[torch.randint(5, (6, 4), generator=random)]
+    fake = torch.rand(6, 4, 5, generator=random, dtype=torch.float64).softmax(dim=-1)
+    return critic, real, fake, torch.rand(6, generator=random, dtype=torch.float64)
+
+
+def slow_penalty(critic: Critic, real: Tensor, fake: Tensor, alpha: Tensor, step: float = 1e-5) -> float:
+    """The definition, sample by sample, with the critic's gradient from central differences."""
+    total = 0.0
+    with torch.no_grad():
+        for sample in range(len(real)):
+            x = real[sample] + alpha[sample] * (fake[sample] - real[sample])
+            squares = 0.0
+            for position in range(x.numel()):
+                shift = torch.zeros(x.numel(), dtype=x.dtype)
+                shift[position] = step
+                up, down = (critic((x + sign * shift.view_as(x))[None]).item() for sign in (1, -1))
+                squares += ((up - down) / (2 * step)) ** 2
+            total += (squares**0.5 - 1) ** 2
+    return total / len(real)
+
+
+def parameter_gradient_error(penalty: Penalty) -> float:
+    """Largest difference between a penalty's gradient and central differences of the true penalty's value."""
+    critic, real, fake, alpha = case()
+    parameters = list(critic.parameters())
+    gradients = torch.autograd.grad(penalty(critic, real, fake, alpha), parameters, allow_unused=True)
+    worst, step = 0.0, 1e-6
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        flat = parameter.data.view(-1)
+        for position in range(0, flat.numel(), 7):
+            kept = flat[position].item()
+            values = []
+            for sign in (1, -1):
+                flat[position] = kept + sign * step
+                values.append(gradient_penalty(critic, real, fake, alpha).item())
+            flat[position] = kept
+            numeric = (values[0] - values[1]) / (2 * step)
+            analytic = 0.0 if gradient is None else gradient.reshape(-1)[position].item()
+            worst = max(worst, abs(numeric - analytic))
+    return worst
+
+
+def test_penalty_equals_its_definition() -> None:
+    inputs = case()
+    expected = slow_penalty(*inputs)
+    assert gradient_penalty(*inputs).item() == pytest.approx(expected, abs=1e-8)
+    assert abs(one_axis_penalty(*inputs).item() - expected) > 0.01
+
+
+def test_penalty_gradient_equals_finite_differences_and_the_one_axis_version_fails() -> None:
+    assert parameter_gradient_error(gradient_penalty) < 1e-7
+    assert parameter_gradient_error(one_axis_penalty) > 1e-3
+
+
+def test_penalty_of_a_linear_critic_in_closed_form() -> None:
+    weight = torch.tensor([[3.0, 0.0], [0.0, 4.0]], dtype=torch.float64)
+    real, fake = torch.rand(5, 2, 2, dtype=torch.float64), torch.rand(5, 2, 2, dtype=torch.float64)
+    penalty = gradient_penalty(lambda x: (x * weight).sum(dim=(1, 2)), real, fake, torch.rand(5, dtype=torch.float64))
+    assert penalty.item() == pytest.approx((5 - 1) ** 2, abs=1e-9)
+
+
+def test_penalty_is_taken_between_real_and_fake() -> None:
+    # For D(x) = x^2 / 2 the gradient's norm is |x| itself, x = real + alpha (fake - real).
+    real, fake = torch.tensor([[1.0], [2.0]]).double(), torch.tensor([[5.0], [4.0]]).double()
+    alpha = torch.tensor([0.25, 0.5]).double()
+    penalty = gradient_penalty(lambda x: x.square().sum(dim=1) / 2, real, fake, alpha)
+    assert penalty.item() == pytest.approx(((2 - 1) ** 2 + (3 - 1) ** 2) / 2, abs=1e-9)
+
+
+def test_a_flat_critic_has_penalty_one_and_a_finite_gradient() -> None:
+    scale = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    real, fake = torch.rand(4, 3, dtype=torch.float64), torch.rand(4, 3, dtype=torch.float64)
+    penalty = gradient_penalty(lambda x: (x * scale).sum(dim=1), real, fake, torch.rand(4, dtype=torch.float64))
+    (gradient,) = torch.autograd.grad(penalty, scale)
+    assert penalty.item() == pytest.approx(1.0, abs=1e-5)
+    assert torch.isfinite(gradient).all()
+
+
+def test_wasserstein_losses() -> None:
+    real, fake = torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 0.0])
+    assert WASSERSTEIN.critic(real, fake).item() == -2.5
+    assert WASSERSTEIN.generator(fake).item() == 0.5

@@ -1,0 +1,132 @@
+import gzip
+from itertools import chain
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data import sources
+from data.errors import InputError
+from data.sources import open_source, read_all_lines, read_lines
+
+LINES = ["first", "", "zweite Zeile – ü", " spaces kept ", "日本"]
+
+
+def lines_of(spec: str) -> list[str]:
+    return list(chain.from_iterable(open_source(spec).train()))
+
+
+@pytest.mark.parametrize("suffix", ["txt", "txt.gz", "txt.zst", "parquet"])
+def test_every_file_form_gives_the_same_lines(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"corpus.{suffix}"
+    text = ("\n".join(LINES) + "\n").encode()
+    match suffix:
+        case "txt":
+            path.write_bytes(text)
+        case "txt.gz":
+            path.write_bytes(gzip.compress(text))
+        case "txt.zst":
+            with pa.output_stream(str(path), compression="zstd") as file:
+                file.write(text)
+        case "parquet":
+            pq.write_table(pa.table({"text": LINES}), path)
+    assert lines_of(str(path)) == LINES
+
+
+def test_a_folder_is_its_files_in_order(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text("2\n3\n", "utf-8")
+    (tmp_path / "a.txt").write_text("0\n1", "utf-8")
+    (tmp_path / "notes.md").write_text("no\n", "utf-8")
+    assert lines_of(str(tmp_path)) == ["0", "1", "2", "3"]
+
+
+@given(text=st.text(st.sampled_from("ab\n\r é\u2028€😀")), block=st.integers(1, 9))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_lines_are_those_of_an_obvious_reader(tmp_path: Path, text: str, block: int) -> None:
+    path = tmp_path / "any.txt"
+    path.write_bytes(text.encode())
+    obvious = [line.removesuffix("\r") for line in text.split("\n")]
+    if obvious[-1] == "" and not text.endswith("\r"):
+        obvious.pop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_BLOCK_BYTES", block)
+        assert list(chain.from_iterable(read_lines(path))) == obvious
+
+
+def test_a_last_line_without_line_end_keeps_its_last_character(tmp_path: Path) -> None:
+    path = tmp_path / "s.txt"
+    path.write_bytes(b"one\ntwo")
+    assert read_all_lines(path) == ["one", "two"]
+
+
+def test_a_byte_order_mark_is_dropped_at_the_start_only(tmp_path: Path) -> None:
+    path = tmp_path / "s.txt"
+    path.write_bytes("\ufeffone\n\ufefftwo\n".encode())
+    assert read_all_lines(path) == ["one", "\ufefftwo"]
+
+
+@pytest.mark.parametrize("block", [3, 7, 1 << 20])
+def test_bad_utf8_is_refused_by_file_and_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(sources, "_BLOCK_BYTES", block)
+    path = tmp_path / "bad.txt"
+    path.write_bytes(b"fine\n\xc3\xa9\nbr\xffken\nfine\n")
+    with pytest.raises(InputError, match=rf"bad\.txt:3: not UTF-8 \(byte 0xff\).*--invalid-utf8 replace"):
+        read_all_lines(path)
+    assert read_all_lines(path, "replace") == ["fine", "é", "br\ufffdken", "fine"]
+
+
+def test_damaged_compressed_files_are_named(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.txt.gz"
+    cut.write_bytes(gzip.compress(b"some text\n" * 1000)[:-20])
+    other = tmp_path / "not.txt.gz"
+    other.write_bytes(b"plain text")
+    zst = tmp_path / "not.txt.zst"
+    zst.write_bytes(b"plain text, long enough to be read as a header")
+    parquet = tmp_path / "not.parquet"
+    parquet.write_bytes(b"plain text")
+    for path in (cut, other, zst, parquet):
+        with pytest.raises(InputError, match=path.name):
+            lines_of(str(path))
+
+
+def test_a_parquet_row_is_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"id": [1, 2, 3], "sentence": ["two\nlines", None, "one"]}), path)
+    assert lines_of(str(path)) == ["two lines", "", "one"]
+
+
+def test_an_ambiguous_parquet_file_names_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"a": ["x"], "b": ["y"]}), path)
+    with pytest.raises(InputError, match=r"\['a', 'b'\]"):
+        lines_of(str(path))
+
+
+def test_a_hub_data_set_from_its_own_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    folder = tmp_path / "dataset" / "data"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"text": ["a", "b"], "title": ["A", "B"]}), folder / "train-00000-of-00002.parquet")
+    pq.write_table(pa.table({"text": ["c"], "title": ["C"]}), folder / "train-00001-of-00002.parquet")
+    pq.write_table(pa.table({"text": ["t"], "title": ["T"]}), folder / "test-00000-of-00001.parquet")
+    assert lines_of(f"hub:{folder.parent}") == ["a", "b", "c"]
+    assert lines_of(f"hub:{folder.parent}:title") == ["A", "B", "C"]
+    with pytest.raises(InputError, match=r"no column 'body'.*\['text', 'title'\]"):
+        lines_of(f"hub:{folder.parent}:body")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("no/such/file.txt", "no/such/file.txt: no such file"),
+        ("corpus.tar.gz", "lm1b:corpus.tar.gz"),
+        ("grammar:5", "--lines"),
+        ("hub:", "names no data set"),
+    ],
+)
+def test_wrong_sources_say_what_to_do(spec: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        lines_of(spec)

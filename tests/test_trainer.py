@@ -1,0 +1,146 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from textgan.losses import WASSERSTEIN
+from textgan.nets import Critic, Generator, initialise
+from textgan.schedules import parse_schedule
+from textgan.trainer import NonFiniteError, Player, Trainer, stream_seed
+
+BATCH, LENGTH, SYMBOLS, LATENT = 4, 6, 5, 3
+RATES = {"generator": 1e-3, "critic": 3e-3}
+BETA1, BETA2, WEIGHT = 0.5, 0.9, 10.0
+
+
+def make_trainer() -> Trainer:
+    random = torch.Generator().manual_seed(7)
+    generator, critic = Generator(SYMBOLS, LENGTH, 4, LATENT).double(), Critic(SYMBOLS, LENGTH, 4).double()
+    players = {}
+    for name, network in (("generator", generator), ("critic", critic)):
+        initialise(network, random)
+        optimiser = torch.optim.Adam(network.parameters(), lr=1.0, betas=(BETA1, BETA2))
+        players[name] = Player(network, optimiser, RATES[name], parse_schedule("power:0.6", None))
+    return Trainer(
+        **players,
+        loss=WASSERSTEIN,
+        penalty_weight=WEIGHT,
+        draw_latent=lambda size, random: torch.randn(size, LATENT, generator=random, dtype=torch.float64),
+        seed=11,
+        device=torch.device("cpu"),
+    )
+
+
+def real_batches(iteration: int, count: int) -> list[Tensor]:
+    random = torch.Generator().manual_seed(iteration)
+    ids = torch.randint(SYMBOLS, (count, BATCH, LENGTH), generator=random)
+    return list(torch.eye(SYMBOLS, dtype=torch.float64)[ids])
+
+
+class PlainAdam:
+    """Kingma & Ba 2014, algorithm 1, written out."""
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.m = [torch.zeros_like(parameter) for parameter in parameters]
+        self.v = [torch.zeros_like(parameter) for parameter in parameters]
+        self.t = 0
+
+    def step(self, parameters: list[Tensor], gradients: list[Tensor], rate: float) -> None:
+        self.t += 1
+        for parameter, gradient, m, v in zip(parameters, gradients, self.m, self.v, strict=True):
+            m.copy_(BETA1 * m + (1 - BETA1) * gradient)
+            v.copy_(BETA2 * v + (1 - BETA2) * gradient**2)
+            m_hat, v_hat = m / (1 - BETA1**self.t), v / (1 - BETA2**self.t)
+            parameter.data -= rate * m_hat / (v_hat.sqrt() + 1e-8)
+
+
+def plain_training(iterations: int, critic_steps: int, generator_first: bool = True) -> list[Tensor]:
+    """The published algorithm, unoptimised: at iteration > 0 the generator, then the critic's updates."""
+    trainer = make_trainer()  # for the weights only
+    generator, critic = trainer.generator.network, trainer.critic.network
+    weights = {"generator": list(generator.parameters()), "critic": list(critic.parameters())}
+    adam = {name: PlainAdam(parameters) for name, parameters in weights.items()}
+
+    def update(name: str, loss: Tensor) -> None:
+        for parameter in weights["generator"] + weights["critic"]:
+            parameter.grad = None
+        loss.backward()
+        rate = RATES[name] * (adam[name].t + 1) ** -0.6
+        gradients = [parameter.grad for parameter in weights[name] if parameter.grad is not None]
+        adam[name].step(weights[name], gradients, rate)
+
+    for iteration in range(iterations):
+        random = torch.Generator().manual_seed(stream_seed(11, "step", iteration))
+        z = torch.randn(BATCH, LATENT, generator=random, dtype=torch.float64) if iteration else None
+        if z is not None and generator_first:
+            update("generator", -critic(generator(z)).mean())
+        for real in real_batches(iteration, critic_steps):
+            fake = generator(torch.randn(BATCH, LATENT, generator=random, dtype=torch.float64)).detach()
+            alpha = torch.rand(BATCH, generator=random, dtype=torch.float64)
+            loss = critic(fake).mean() - critic(real).mean()
+            for sample in range(BATCH):
+                x = (real[sample] + alpha[sample] * (fake[sample] - real[sample]))[None].requires_grad_()
+                (slope,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+                loss = loss + WEIGHT * (slope.pow(2).sum().sqrt() - 1) ** 2 / BATCH
+            update("critic", loss)
+        if z is not None and not generator_first:
+            update("generator", -critic(generator(z)).mean())
+    return weights["generator"] + weights["critic"]
+
+
+@pytest.mark.parametrize("critic_steps", [1, 3])
+def test_steps_equal_plain_ones_written_out(critic_steps: int) -> None:
+    trainer = make_trainer()
+    for iteration in range(5):
+        trainer.step(real_batches(iteration, critic_steps))
+    ours = [*trainer.generator.network.parameters(), *trainer.critic.network.parameters()]
+    plain, wrong_order = (plain_training(5, critic_steps, first) for first in (True, False))
+    assert max((a - b).abs().max().item() for a, b in zip(ours, plain, strict=True)) < 1e-10
+    assert max((a - b).abs().max().item() for a, b in zip(ours, wrong_order, strict=True)) > 1e-4
+    assert trainer.critic_updates == 5 * critic_steps
+
+
+def test_statistics_are_what_they_say() -> None:
+    trainer = make_trainer()
+    first = trainer.step(real_batches(0, 1))
+    assert first.generator_loss is first.generator_gradient_norm is first.generator_update_norm is None
+    before = [parameter.detach().clone() for parameter in trainer.generator.network.parameters()]
+    critic_before = [parameter.detach().clone() for parameter in trainer.critic.network.parameters()]
+    random = torch.Generator().manual_seed(stream_seed(11, "step", 1))
+    fake = trainer.generator.network(torch.randn(BATCH, LATENT, generator=random, dtype=torch.float64))
+    loss = -trainer.critic.network(fake).mean()
+    gradients = torch.autograd.grad(loss, list(trainer.generator.network.parameters()))
+    stats = trainer.step(real_batches(1, 1))
+    assert stats.generator_loss == pytest.approx(loss.item(), abs=1e-12)
+    norm = math.sqrt(sum(gradient.square().sum().item() for gradient in gradients))
+    assert stats.generator_gradient_norm == pytest.approx(norm, rel=1e-9)
+    for network, old, value in (
+        (trainer.generator.network, before, stats.generator_update_norm),
+        (trainer.critic.network, critic_before, stats.critic_update_norm),
+    ):
+        moved = [(new.detach() - was).square().sum().item() for new, was in zip(network.parameters(), old, strict=True)]
+        assert value == pytest.approx(math.sqrt(sum(moved)), rel=1e-9)
+    assert stats.gradient_penalty is not None
+    assert stats.critic_loss == pytest.approx(-stats.wasserstein + WEIGHT * stats.gradient_penalty, abs=1e-12)
+
+
+@pytest.mark.parametrize("poisoned", ["generator", "critic"])
+def test_a_non_finite_value_stops_training_and_is_named(poisoned: str) -> None:
+    trainer = make_trainer()
+    trainer.step(real_batches(0, 2))
+    with torch.no_grad():
+        next(iter(getattr(trainer, poisoned).network.parameters())).fill_(float("nan"))
+    with pytest.raises(NonFiniteError, match=r"iteration 1: .*critic_loss.* not finite"):
+        trainer.step(real_batches(1, 2))
+    assert trainer.iteration == 1
+
+
+def test_streams_of_randomness_do_not_meet() -> None:
+    seeds = {
+        stream_seed(seed, stream, iteration)
+        for seed in range(20)
+        for stream in ("initialise", "step", "batches", "samples")
+        for iteration in range(50)
+    }
+    assert len(seeds) == 20 * 4 * 50

@@ -1,0 +1,110 @@
+"""Checkpoints: a trainer's whole state, in folders that are complete or absent.
+
+`checkpoints/ITERATION/` holds `tensors.safetensors` (both networks, both optimisers) and `state.json` (counters, clocks,
+and the hash of the tensors). The random state is the iteration, see `Trainer`. Nothing is ever unpickled.
+"""
+
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from data.errors import InputError
+from data.files import atomic_folder, load_verified, sha256_of_file, write_json
+from textgan.trainer import Player, Trainer
+
+_KEPT = 2
+_TENSORS, _STATE = "tensors.safetensors", "state.json"
+
+
+@dataclass
+class Clock:
+    """Seconds of a run: all of them, and those spent training (no evaluation, sampling or checkpoints)."""
+
+    wall_seconds: float = 0.0
+    train_seconds: float = 0.0
+
+
+def save_checkpoint(run: Path, trainer: Trainer, clock: Clock) -> None:
+    """Write a checkpoint and remove all but the newest two."""
+    folder = run / "checkpoints" / f"{trainer.iteration:09d}"
+    with atomic_folder(folder) as temporary:
+        (temporary / _TENSORS).write_bytes(save(_tensors(trainer)))
+        state = {
+            "iteration": trainer.iteration,
+            "critic_updates": trainer.critic_updates,
+            "clock": asdict(clock),
+            "sha256": {_TENSORS: sha256_of_file(temporary / _TENSORS)},
+        }
+        write_json(temporary / _STATE, state)
+    for old in _newest_first(run)[_KEPT:]:
+        shutil.rmtree(old)
+
+
+def load_checkpoint(run: Path, trainer: Trainer) -> Clock | None:
+    """Bring the trainer to the newest undamaged checkpoint and return its clock, or None where there is none.
+
+    Raises:
+        InputError: there are checkpoints, and all are damaged.
+    """
+    if (newest := read_newest(run)) is None:
+        return None
+    tensors, state = newest
+    for name, player in _players(trainer).items():
+        player.network.load_state_dict(below(tensors, f"{name}.network."))
+        optimiser = player.optimiser.state_dict()
+        optimiser["state"] = {}
+        for key, tensor in below(tensors, f"{name}.optimiser.").items():
+            number, _, entry = key.partition(".")
+            optimiser["state"].setdefault(int(number), {})[entry] = tensor
+        player.optimiser.load_state_dict(optimiser)
+    trainer.iteration, trainer.critic_updates = state["iteration"], state["critic_updates"]
+    return Clock(**state["clock"])
+
+
+def read_newest(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Return tensors and state of the newest undamaged checkpoint, or None where there is none.
+
+    Damaged checkpoints are reported and removed.
+
+    Raises:
+        InputError: there are checkpoints, and all are damaged.
+    """
+    folders = _newest_first(run)
+    for folder in folders:
+        try:
+            state = load_verified(folder, _STATE)
+            return load_file(folder / _TENSORS), state
+        except (ValueError, KeyError, FileNotFoundError, SafetensorError) as error:
+            print(f"warning: {folder}: damaged checkpoint ({error}); falling back to the one before", file=sys.stderr)
+            shutil.rmtree(folder)
+    if folders:
+        raise InputError(f"{run}: every checkpoint is damaged; start again with another --run-dir")
+    return None
+
+
+def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _players(trainer: Trainer) -> dict[str, Player]:
+    return {"generator": trainer.generator, "critic": trainer.critic}
+
+
+def _tensors(trainer: Trainer) -> dict[str, Tensor]:
+    tensors = {}
+    for name, player in _players(trainer).items():
+        tensors |= {f"{name}.network.{key}": tensor for key, tensor in player.network.state_dict().items()}
+        for number, entries in player.optimiser.state_dict()["state"].items():
+            tensors |= {f"{name}.optimiser.{number}.{entry}": tensor for entry, tensor in entries.items()}
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def _newest_first(run: Path) -> list[Path]:
+    return sorted((folder for folder in (run / "checkpoints").glob("[0-9]*")), reverse=True)

@@ -1,0 +1,138 @@
+"""RunConfig: every knob of a training run, and the presets."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from data.corpus import CorpusOptions
+from data.errors import InputError
+from data.sources import InvalidUtf8, absolute
+from eval.jsd import ReferenceOptions
+
+Preset = Literal["quickstart", "ttur", "orig", "ttur-small", "orig-small"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A training run. The defaults are those of the preset `ttur`: the paper's experiment with two time scales."""
+
+    preset: Preset = "ttur"
+    """Named settings that the other flags start from: quickstart (two CPU cores, three minutes), ttur and orig (the
+    paper's, for a GPU), ttur-small and orig-small (the same comparison on a CPU)."""
+    data: str = "lm1b"
+    """Training text: grammar (embedded), lm1b[:PATH], hub:NAME[:COLUMN], a text file (.txt, .gz, .zst), a parquet file
+    or a folder of these."""
+    lines: int | None = None
+    """Training lines at most. Default: 200,000 of grammar, 10,000,000 of lm1b, all of another source."""
+    seq_len: int = 32
+    """Characters a line: longer lines are cut, shorter ones padded."""
+    vocabulary_size: int = 2048
+    """Characters kept at most, the most frequent first; the others become one unknown symbol."""
+    invalid_utf8: InvalidUtf8 = "refuse"
+    """What to do with bytes that are not UTF-8."""
+    dim: int = 512
+    """Width of generator and critic, in channels."""
+    latent_dim: int = 128
+    """Length of the generator's noise vector."""
+    batch_size: int = 64
+    """Lines a batch."""
+    critic_lr: float = 3e-4
+    """Learning rate of the critic (Adam)."""
+    generator_lr: float = 1e-4
+    """Learning rate of the generator (Adam)."""
+    critic_schedule: str = "constant"
+    """Factor on the critic's rate over its updates n: constant, linear (to 0), or power:TAU for n^-TAU."""
+    generator_schedule: str = "constant"
+    """Factor on the generator's rate over its updates n: constant, linear (to 0), or power:TAU for n^-TAU."""
+    critic_steps: int = 1
+    """Critic updates a generator update."""
+    penalty_weight: float = 10.0
+    """Weight of the gradient penalty; 0 leaves it out."""
+    beta1: float = 0.5
+    """Adam's decay of the first moment, an update."""
+    beta2: float = 0.9
+    """Adam's decay of the second moment, an update."""
+    iterations: int | None = 200_000
+    """Generator iterations after which the run ends (None: only --minutes ends it)."""
+    minutes: float | None = None
+    """Minutes of training, evaluation not counted, after which the run ends (None: only --iterations ends it)."""
+    seed: int = 0
+    """Seed of everything random in the run."""
+    ngram: int = 6
+    """Longest n-gram of the JSD, in characters; n = 1 up to it are scored."""
+    padding: Literal["in", "out"] = "in"
+    """Whether n-grams that hold padding count in the JSD (in: as in the paper)."""
+    eval_samples: int = 640
+    """Samples an evaluation scores."""
+    eval_every: int = 100
+    """Generator iterations between evaluations."""
+    checkpoint_every: int = 1000
+    """Generator iterations between checkpoints."""
+    device: Device = "auto"
+    """Where to train; auto takes CUDA where there is one."""
+    run_dir: Path | None = None
+    """Folder of the run; a run that was stopped there is continued. Default: runs/PRESET-DATA-seedSEED."""
+
+    def __post_init__(self) -> None:
+        """Refuse values no run can have.
+
+        Raises:
+            InputError: naming the flag.
+        """
+        for name, value in asdict(self).items():
+            smallest = _SMALLEST.get(name)
+            if smallest is not None and value is not None and not value >= smallest:
+                raise InputError(f"{flag(name)} {value}: must be at least {smallest:g}")
+        for name in ("critic_lr", "generator_lr", "minutes"):
+            if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
+                raise InputError(f"{flag(name)} {value}: must be positive and finite")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{flag(name)} {getattr(self, name)}: must be at least 0 and below 1")
+        if self.iterations is None and self.minutes is None:
+            raise InputError("--iterations and --minutes are both None: give one, or the run never ends")
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        name = self.data.rstrip("/").replace(":", "-").rpartition("/")[2].partition(".")[0]
+        return self.run_dir or Path("runs") / f"{self.preset}-{name}-seed{self.seed}"
+
+    @property
+    def reference(self) -> ReferenceOptions:
+        """What the run trains on and is scored against."""
+        corpus = CorpusOptions(
+            absolute(self.data), self.seq_len, self.vocabulary_size, self.lines, invalid_utf8=self.invalid_utf8
+        )
+        return ReferenceOptions(corpus, self.ngram, self.padding == "in")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the resolved settings as a JSON-serialisable object."""
+        return {**asdict(self), "data": absolute(self.data), "run_dir": str(self.folder)}
+
+
+def flag(name: str) -> str:
+    """Return the command-line flag of a field."""
+    return "--" + name.replace("_", "-")
+
+
+_SMALLEST = {
+    "lines": 1, "seq_len": 1, "vocabulary_size": 1, "dim": 1, "latent_dim": 1, "batch_size": 1, "critic_steps": 1,
+    "penalty_weight": 0, "iterations": 1, "seed": 0, "ngram": 1, "eval_samples": 1, "eval_every": 1,
+    "checkpoint_every": 1,
+}  # fmt: skip
+
+_TTUR = RunConfig()
+_TTUR_SMALL = replace(
+    _TTUR, preset="ttur-small", data="grammar", dim=64, batch_size=32, critic_lr=3e-3, generator_lr=1e-3
+)
+
+# "orig" is the paper's baseline: one rate for both players, ten critic updates a generator update.
+PRESETS: dict[str, RunConfig] = {
+    "quickstart": replace(_TTUR_SMALL, preset="quickstart", iterations=None, minutes=3.0, checkpoint_every=500),
+    "ttur": _TTUR,
+    "orig": replace(_TTUR, preset="orig", critic_lr=1e-4, critic_steps=10),
+    "ttur-small": _TTUR_SMALL,
+    "orig-small": replace(_TTUR_SMALL, preset="orig-small", critic_lr=1e-3, critic_steps=10),
+}

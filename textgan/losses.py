@@ -1,0 +1,50 @@
+"""Losses of two-player training, as pure functions of critic scores, and the gradient penalty."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What each player minimises.
+
+    `critic(real_scores, fake_scores)` and `generator(fake_scores)` take scores [B] and return a scalar.
+    """
+
+    critic: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+
+
+def wasserstein_critic(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """E[D(fake)] - E[D(real)] (Arjovsky et al. 2017, arXiv 1701.07875)."""
+    return fake_scores.mean() - real_scores.mean()
+
+
+def wasserstein_generator(fake_scores: Tensor) -> Tensor:
+    """-E[D(fake)]."""
+    return -fake_scores.mean()
+
+
+WASSERSTEIN = Loss(wasserstein_critic, wasserstein_generator)
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
+    """E[(||grad_x D(x)||_2 - 1)^2] at x = real + alpha (fake - real) (Gulrajani et al. 2017, equation 3).
+
+    Args:
+        critic: maps [B, ...] to scores [B], each score depending on its own sample alone.
+        real: samples [B, ...].
+        fake: samples [B, ...], detached from the generator.
+        alpha: one weight per sample [B], from U(0, 1).
+
+    Returns:
+        A scalar that is differentiable in the critic's parameters. The norm runs over all axes but the first.
+    """
+    x = torch.lerp(real, fake, alpha.view(-1, *[1] * (real.dim() - 1))).requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+    # The small term keeps the square root differentiable where the gradient vanishes.
+    norm = (gradient.flatten(1).square().sum(dim=1) + 1e-12).sqrt()
+    return (norm - 1).square().mean()

@@ -1,0 +1,84 @@
+"""Generator and critic of the language WGAN-GP (Gulrajani et al. 2017, arXiv 1704.00028; TTUR paper, appendix).
+
+A line is treated as an image of height 1 in channels-last layout, [B, dim, 1, L] with the channels next to each other in
+memory: the convolutions are then about twice as fast as one-dimensional ones, and [B, L, V] needs no copy.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_BLOCKS = 5
+_KERNEL = 5
+_RESIDUAL_WEIGHT = 0.3
+
+
+class ResidualBlock(nn.Module):
+    """x + 0.3 f(x) with f = ReLU, convolution, ReLU, convolution, at constant width; x is [B, dim, 1, L]."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(dim, dim, (1, _KERNEL), padding=(0, _KERNEL // 2))
+        self.second = nn.Conv2d(dim, dim, (1, _KERNEL), padding=(0, _KERNEL // 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Never in place: an in-place ReLU would change x on the skip connection too.
+        return x + _RESIDUAL_WEIGHT * self.second(F.relu(self.first(F.relu(x))))
+
+
+class Generator(nn.Module):
+    """Noise z [B, latent_dim] to symbol probabilities [B, L, V]."""
+
+    def __init__(self, vocabulary_size: int, seq_len: int, dim: int, latent_dim: int) -> None:
+        super().__init__()
+        self.seq_len, self.dim, self.latent_dim = seq_len, dim, latent_dim
+        self.project = nn.Linear(latent_dim, seq_len * dim)
+        self.blocks = nn.Sequential(*[ResidualBlock(dim) for _ in range(_BLOCKS)])
+        self.to_symbols = nn.Conv2d(dim, vocabulary_size, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = _to_image(self.project(z).view(-1, self.seq_len, self.dim))
+        return _from_image(self.to_symbols(self.blocks(x))).softmax(dim=-1)
+
+
+class Critic(nn.Module):
+    """Symbol probabilities [B, L, V] to scores [B]; one-hot rows are probabilities too."""
+
+    def __init__(self, vocabulary_size: int, seq_len: int, dim: int) -> None:
+        super().__init__()
+        self.from_symbols = nn.Conv2d(vocabulary_size, dim, 1)
+        self.blocks = nn.Sequential(*[ResidualBlock(dim) for _ in range(_BLOCKS)])
+        self.to_score = nn.Linear(seq_len * dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = _from_image(self.blocks(self.from_symbols(_to_image(x))))  # [B, L, dim]
+        return self.to_score(x.flatten(1)).squeeze(1)
+
+
+def _to_image(x: Tensor) -> Tensor:
+    """[B, L, C] to [B, C, 1, L] without a copy."""
+    return x.transpose(1, 2).unsqueeze(2)
+
+
+def _from_image(x: Tensor) -> Tensor:
+    """[B, C, 1, L] to [B, L, C] without a copy."""
+    return x.squeeze(2).transpose(1, 2)
+
+
+def initialise(network: nn.Module, random: torch.Generator) -> None:
+    """Draw the weights as the published code does; PyTorch's defaults differ a lot.
+
+    Convolutions are uniform with standard deviation sqrt(4 / (fan_in + fan_out)), a fan being channels times kernel
+    size; linear layers Glorot uniform, which is standard deviation sqrt(2 / (fan_in + fan_out)); biases zero.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            fans = (layer.weight.shape[0] + layer.weight.shape[1]) * math.prod(layer.weight.shape[2:])
+            variance = (4 if isinstance(layer, nn.Conv2d) else 2) / fans
+            bound = math.sqrt(3 * variance)
+            with torch.no_grad():
+                layer.weight.uniform_(-bound, bound, generator=random)
+                assert layer.bias is not None
+                layer.bias.zero_()

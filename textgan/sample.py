@@ -1,0 +1,154 @@
+"""Draw samples from a trained generator.
+
+    python -m textgan.sample runs/quickstart-grammar-seed0 --count 1000 --output samples.txt
+    python -m textgan.sample runs/quickstart-grammar-seed0 --export my-generator
+
+The generator comes from a run's newest checkpoint, or from a bare exported one: a folder with `config.json` and
+`model.safetensors`. What the samples are to be scored against is recorded beside them, for `python -m eval.jsd`.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from data.command import parse_command, run_command
+from data.errors import InputError
+from data.files import atomic_write, write_json
+from data.vocabulary import Ids, Vocabulary
+from eval.jsd import record_path
+from textgan.checkpoint import below, read_newest
+from textgan.config import Device
+from textgan.nets import Generator
+from textgan.runlog import read_options
+from textgan.trainer import stream_seed
+
+_CONFIG, _MODEL = "config.json", "model.safetensors"
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class SampleCommand:
+    """Flags of `python -m textgan.sample`."""
+
+    source: tyro.conf.Positional[Path]
+    """Folder of a run or of an exported generator."""
+    count: int = 640
+    """Samples to draw."""
+    output: Path | None = None
+    """Text file for the samples, one a line. Default: print them."""
+    seed: int = 0
+    """Seed of the noise."""
+    device: Device = "auto"
+    """Where to run the generator; auto takes CUDA where there is one."""
+    export: Path | None = None
+    """Folder to write the bare generator to (config.json and model.safetensors), instead of drawing samples."""
+
+
+@torch.no_grad()
+def draw_samples(network: Generator, count: int, random: torch.Generator) -> Ids:
+    """Return ids [count, seq_len] of samples, decoded by taking each position's likeliest symbol."""
+    batches = []
+    for start in range(0, count, _BATCH):
+        z = torch.randn(min(_BATCH, count - start), network.latent_dim, generator=random, device=random.device)
+        batches.append(network(z).argmax(dim=-1).to(torch.int32).cpu().numpy())
+    return np.concatenate(batches).astype(np.uint16)
+
+
+def choose_device(device: Device) -> torch.device:
+    """Return the device of a flag's value.
+
+    Raises:
+        InputError: CUDA was asked for and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: this machine or this build of torch has no CUDA; say --device cpu")
+    return torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
+
+
+@dataclass(frozen=True)
+class ExportedGenerator:
+    """A generator without its run: the network, its vocabulary, and what its samples are scored against (JSON)."""
+
+    network: Generator
+    vocabulary: Vocabulary
+    reference: dict[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write `config.json` and `model.safetensors`, the convention of the Hugging Face hub."""
+        config = {
+            "architecture": "textgan.nets.Generator",
+            "seq_len": self.network.seq_len,
+            "dim": self.network.dim,
+            "latent_dim": self.network.latent_dim,
+            "characters": self.vocabulary.characters,
+            "reference": self.reference,
+        }
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        with atomic_write(folder / _MODEL) as file:
+            file.write(save(tensors))
+        write_json(folder / _CONFIG, config)
+
+
+def load_generator(folder: Path) -> ExportedGenerator:
+    """Return the generator of an exported folder, or of a run's newest checkpoint.
+
+    Raises:
+        InputError: neither is there, or it is damaged.
+    """
+    if (folder / _CONFIG).exists():
+        try:
+            config = json.loads((folder / _CONFIG).read_text("utf-8"))
+            weights = load_file(folder / _MODEL)
+            return _generator(config, config["characters"], weights, config["reference"])
+        except (ValueError, KeyError, TypeError, RuntimeError, FileNotFoundError, SafetensorError) as error:
+            raise InputError(f"{folder}: not a readable exported generator ({error}); export it again") from error
+    options = read_options(folder)
+    if (newest := read_newest(folder)) is None:
+        raise InputError(f"{folder}: no checkpoint yet; train longer, or lower --checkpoint-every")
+    weights = below(newest[0], "generator.network.")
+    return _generator(options["config"], options["corpus"]["characters"], weights, options["reference"])
+
+
+def _generator(
+    sizes: dict[str, Any], characters: str, weights: dict[str, torch.Tensor], reference: dict[str, Any]
+) -> ExportedGenerator:
+    vocabulary = Vocabulary(characters)
+    network = Generator(vocabulary.size, sizes["seq_len"], sizes["dim"], sizes["latent_dim"])
+    network.load_state_dict(weights)
+    return ExportedGenerator(network, vocabulary, reference)
+
+
+def main(arguments: list[str]) -> int:
+    """Draw samples, or export the generator."""
+    command = parse_command(SampleCommand, arguments, "textgan.sample", __doc__)
+    if command.count < 1:
+        raise InputError(f"--count {command.count}: must be at least 1")
+    generator = load_generator(command.source)
+    if command.export is not None:
+        generator.save(command.export)
+        print(f"wrote {command.export / _CONFIG} and {command.export / _MODEL}")
+        return 0
+    device = choose_device(command.device)
+    random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
+    ids = draw_samples(generator.network.to(device), command.count, random)
+    text = "".join(f"{line}\n" for line in generator.vocabulary.decode(ids))
+    if command.output is None:
+        sys.stdout.buffer.write(text.encode())
+        return 0
+    with atomic_write(command.output) as file:
+        file.write(text.encode())
+    write_json(record_path(command.output), generator.reference)
+    print(f"wrote {command.count:,} samples to {command.output}; score them: python -m eval.jsd {command.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
