@@ -43,7 +43,7 @@ def parse_command(
                 prog=prog,
                 description=description,
                 args=arguments,
-                **({} if default is None else {"default": default}),
+                default=tyro.MISSING_NONPROP if default is None else default,
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as stop:

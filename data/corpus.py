@@ -98,8 +98,8 @@ def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
         for train_lines, held_out_lines in _split(source, options):
             codes = _code_points(train_lines, options.seq_len)
             counts += np.bincount(codes.ravel(), minlength=CODE_POINTS)
-            train.write(codes)
-            held_out.write(_code_points(held_out_lines, options.seq_len))
+            train.write(codes.tobytes())
+            held_out.write(_code_points(held_out_lines, options.seq_len).tobytes())
             lines["train.npy"] += len(train_lines)
             lines["held_out.npy"] += len(held_out_lines)
         if not lines["train.npy"]:
@@ -163,6 +163,4 @@ def _write_ids(path: Path, codes_file: IO[bytes], lines: int, seq_len: int, voca
         np.lib.format.write_array_header_1_0(file, header)
         while block := codes_file.read(_ROWS * seq_len * 4):
             # Written, not memory-mapped: a full disk is then an error, not a bus fault.
-            file.write(vocabulary.encode_code_points(np.frombuffer(block, "<u4")))
-
-
+            file.write(vocabulary.encode_code_points(np.frombuffer(block, "<u4")).tobytes())

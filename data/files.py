@@ -46,9 +46,9 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink()
         raise
     _sync_folder(path.parent)
 

@@ -147,7 +147,10 @@ def parse_rules(text: str = RULES) -> Rules:
     rules = dict(_parse_rule(line) for line in text.strip().splitlines())
     number = {f"<{name}>": index for index, name in enumerate(rules)}
     words: dict[str, int] = {"\n": 0}
-    threshold, start, length, symbols = [], [], [], []
+    threshold: list[float] = []
+    start: list[int] = []
+    length: list[int] = []
+    symbols: list[int] = []
     for index, alternatives in enumerate(rules.values()):
         weights = np.array([weight for weight, _ in alternatives])
         cumulated = np.cumsum(weights) / weights.sum()

@@ -124,7 +124,9 @@ def _unpacked(archive: Path) -> Path:
     try:
         with atomic_folder(folder) as temporary, tarfile.open(archive) as tar:
             for member in tar:
-                if member.isfile() and (name := re.search(r"[^/]+-monolingual\.tokenized\.shuffled/[^/]+$", member.name)):
+                if member.isfile() and (
+                    name := re.search(r"[^/]+-monolingual\.tokenized\.shuffled/[^/]+$", member.name)
+                ):
                     file = tar.extractfile(member)
                     assert file is not None
                     target = temporary / name[0]

@@ -212,7 +212,8 @@ def _decode(block: bytes, path: Path, lines_before: int, invalid_utf8: InvalidUt
     except UnicodeDecodeError as error:
         line = lines_before + block.count(b"\n", 0, error.start) + 1
         raise InputError(
-            f"{path}:{line}: not UTF-8 (byte 0x{block[error.start]:02x}); repair the line or pass --invalid-utf8 replace"
+            f"{path}:{line}: not UTF-8 (byte 0x{block[error.start]:02x}); "
+            "repair the line or pass --invalid-utf8 replace"
         ) from None
     if lines_before == 0:
         text = text.removeprefix("\ufeff")

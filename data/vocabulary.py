@@ -19,7 +19,7 @@ CODE_POINTS = 0x110000
 # Never ordinary characters: the two marks above, what ends a line, and the byte order mark a reader drops.
 _RESERVED = (PADDING, UNKNOWN, "\n", "\r", "\ufeff")
 
-Ids = NDArray[np.uint8] | NDArray[np.uint16]
+Ids = NDArray[np.uint8 | np.uint16]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Vocabulary:
 
     def encode_code_points(self, codes: NDArray[np.uint32]) -> Ids:
         """Return the ids of Unicode code points, in the same shape."""
-        table = np.full(CODE_POINTS, UNKNOWN_ID, self.dtype)
+        table: Ids = np.full(CODE_POINTS, UNKNOWN_ID, self.dtype)
         table[ord(PADDING)] = PADDING_ID
         table[[ord(character) for character in self.characters]] = np.arange(2, self.size)
         return table[codes]

@@ -153,7 +153,9 @@ def recorded_reference(samples: Path) -> tuple[ReferenceOptions, str] | None:
             corpus = CorpusOptions(**recorded["corpus"])
             return ReferenceOptions(corpus, recorded["ngram"], recorded["padding"]), recorded["corpus_sha256"]
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: not a reference record ({error}); name the reference with --reference") from error
+            raise InputError(
+                f"{path}: not a reference record ({error}); name the reference with --reference"
+            ) from error
     return None
 
 

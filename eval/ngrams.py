@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,9 +59,7 @@ def count_ngrams(ids: Ids, ngram: int, vocabulary_size: int, padding: bool = Tru
         padding: whether n-grams that hold padding count (the TTUR paper counts them).
     """
     chunks = (ids[start : start + _CHUNK_LINES] for start in range(0, len(ids), _CHUNK_LINES))
-    return merge(
-        NgramCounts(*np.unique(_pack(chunk, ngram, vocabulary_size, padding), return_counts=True)) for chunk in chunks
-    )
+    return merge(_distinct(_pack(chunk, ngram, vocabulary_size, padding)) for chunk in chunks)
 
 
 def merge(parts: Iterable[NgramCounts]) -> NgramCounts:
@@ -130,6 +129,11 @@ def _words(ids: Ids, ngram: int, vocabulary_size: int) -> NDArray[np.uint64]:
     return words
 
 
+def _distinct(keys: Keys) -> NgramCounts:
+    distinct, counts = np.unique(keys, return_counts=True)
+    return NgramCounts(cast(Keys, distinct), counts.astype(np.int64))
+
+
 def _merge_two(a: NgramCounts, b: NgramCounts) -> NgramCounts:
     keys = np.concatenate([a.keys, b.keys])
     order = np.argsort(keys, kind="stable")
@@ -140,9 +144,7 @@ def _merge_two(a: NgramCounts, b: NgramCounts) -> NgramCounts:
 
 def _cached_counts(corpus: Corpus, ngram: int, padding: bool) -> NgramCounts:
     key = sha256_of_json([FORMAT, corpus.sha256, ngram, padding])[:20]
-    return open_cached(
-        cache_folder() / "ngrams" / key, _load, lambda folder: _build(corpus, ngram, padding, folder)
-    )
+    return open_cached(cache_folder() / "ngrams" / key, _load, lambda folder: _build(corpus, ngram, padding, folder))
 
 
 def _load(folder: Path) -> NgramCounts:

@@ -12,6 +12,7 @@ import pytest
 from data import corpus as corpus_module
 from data.corpus import Corpus, CorpusOptions, encode_source, open_corpus
 from data.errors import InputError
+from data.sources import Source
 from data.vocabulary import PADDING, UNKNOWN
 
 
@@ -75,7 +76,7 @@ def test_the_number_of_lines_is_capped(text_file: Path) -> None:
 
 
 def test_held_out_lines_of_a_source_that_are_training_lines_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = corpus_module.Source(
+    source = Source(
         "two", "two", lambda: iter([["ab", "b"], ["a", "aa"]]), lambda: iter([["ba", "b", "aa", "ba"]]), train_lines=3
     )
     monkeypatch.setattr(corpus_module, "open_source", lambda spec, invalid_utf8: source)

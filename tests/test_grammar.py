@@ -49,7 +49,10 @@ def test_the_corpus_is_pinned() -> None:
     assert digest == "5a0ced95e6155998fe7421ff397c2b4d3d5055a75077e50b2855a96b3e6e798a"
     held_out = list(chain.from_iterable(grammar.held_out_lines()))
     assert len(held_out) == 20_000
-    assert hashlib.sha256("\n".join(held_out).encode()).hexdigest() == "ecb4cf41b98b2b775f961d6ced7464ed22721e382cd8626f928e07dd75ea8356"
+    assert (
+        hashlib.sha256("\n".join(held_out).encode()).hexdigest()
+        == "ecb4cf41b98b2b775f961d6ced7464ed22721e382cd8626f928e07dd75ea8356"
+    )
 
 
 def test_blocks_do_not_depend_on_where_one_starts() -> None:

@@ -80,7 +80,7 @@ def test_a_wrong_number_of_lines_is_refused(tmp_path: Path) -> None:
 
 def test_the_published_size() -> None:
     # Chelba et al. 2013 and the data set card of billion-word-benchmark/lm1b.
-    assert COMPLETE == Size(99, 30_301_028, 50, 306_688)
+    assert Size(99, 30_301_028, 50, 306_688) == COMPLETE
 
 
 def test_absent_it_says_how_to_get_it(tmp_path: Path) -> None:
@@ -91,6 +91,6 @@ def test_absent_it_says_how_to_get_it(tmp_path: Path) -> None:
 def test_not_an_archive(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "b.tar.gz"
     path.write_bytes(b"no archive")
-    with pytest.raises(InputError, match="not a readable tar.gz"):
+    with pytest.raises(InputError, match=r"not a readable tar\.gz"):
         open_lm1b(path)
     assert list((cache / "lm1b").iterdir()) == []

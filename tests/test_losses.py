@@ -14,7 +14,8 @@ def one_axis_penalty(critic: Critic, real: Tensor, fake: Tensor, alpha: Tensor) 
     """Wrong, and in wide use: the norm over the sequence axis alone."""
     x = (real + alpha[:, None, None] * (fake - real)).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
-    return (gradient.norm(2, dim=1) - 1).square().mean()
+    norm: Tensor = gradient.square().sum(dim=1).sqrt()
+    return (norm - 1).square().mean()
 
 
 def case() -> tuple[Critic, Tensor, Tensor, Tensor]:

@@ -96,7 +96,9 @@ def test_initialisation_is_that_of_the_published_code() -> None:
         assert weight.std().item() == pytest.approx(deviation, rel=0.05)
         # Uniform: no weight beyond sqrt(3) deviations, and some close to it.
         assert 0.98 < weight.abs().max().item() / (math.sqrt(3) * deviation) <= 1
-    biases = [parameter for network in (generator, critic) for parameter in network.parameters() if parameter.dim() == 1]
+    biases = [
+        parameter for network in (generator, critic) for parameter in network.parameters() if parameter.dim() == 1
+    ]
     assert all((bias == 0).all() for bias in biases)
     # PyTorch's own convolution weights have less than a third of this variance.
     assert nn.Conv2d(64, 64, (1, 5)).weight.var().item() < expected[first.first] ** 2 / 3

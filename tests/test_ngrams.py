@@ -1,6 +1,7 @@
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,13 +36,14 @@ def key_of(window: tuple[int, ...], base: int) -> int:
     return key
 
 
-def as_integer(key: np.uint64 | bytes, ngram: int, base: int) -> int:
+def as_integer(key: Any, ngram: int, base: int) -> int:
     """Undo the packing: a wide key is two words, the low one holding as many symbols as 64 bits take."""
     if not isinstance(key, bytes):
         return int(key)
-    high, low = (int.from_bytes(part, "big") for part in (key.ljust(16, b"\0")[:8], key.ljust(16, b"\0")[8:]))
-    in_low = max(n for n in range(1, ngram) if base**n <= 1 << 64)
-    return high * base**in_low + low
+    word = key.ljust(16, b"\0")
+    high, low = int.from_bytes(word[:8], "big"), int.from_bytes(word[8:], "big")
+    in_low: int = max(n for n in range(1, ngram) if base**n <= 1 << 64)
+    return int(high * base**in_low + low)
 
 
 SIZES = st.sampled_from([3, 7, 76, 256, 1625, 2050])
@@ -115,7 +117,9 @@ def test_padding_rules_do_not_share_a_cache_entry(text_file: Path) -> None:
     assert reference_counts(corpus, 1, padding=False)[1].total == int((corpus.train != 0).sum())
 
 
-@pytest.mark.parametrize(("ngram", "message"), [(0, "--ngram 0"), (33, "allows n from 1 to"), (8, "shorter than n = 8")])
+@pytest.mark.parametrize(
+    ("ngram", "message"), [(0, "--ngram 0"), (33, "allows n from 1 to"), (8, "shorter than n = 8")]
+)
 def test_impossible_lengths_are_refused(tmp_path: Path, ngram: int, message: str) -> None:
     path = tmp_path / "short.txt"
     path.write_text("abc\nabcdefg\n", "utf-8")

@@ -73,7 +73,7 @@ def test_bad_utf8_is_refused_by_file_and_line(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(sources, "_BLOCK_BYTES", block)
     path = tmp_path / "bad.txt"
     path.write_bytes(b"fine\n\xc3\xa9\nbr\xffken\nfine\n")
-    with pytest.raises(InputError, match=rf"bad\.txt:3: not UTF-8 \(byte 0xff\).*--invalid-utf8 replace"):
+    with pytest.raises(InputError, match=r"bad\.txt:3: not UTF-8 \(byte 0xff\).*--invalid-utf8 replace"):
         read_all_lines(path)
     assert read_all_lines(path, "replace") == ["fine", "é", "br\ufffdken", "fine"]
 

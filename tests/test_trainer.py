@@ -1,8 +1,9 @@
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from textgan.losses import WASSERSTEIN
 from textgan.nets import Critic, Generator, initialise
@@ -17,13 +18,15 @@ BETA1, BETA2, WEIGHT = 0.5, 0.9, 10.0
 def make_trainer() -> Trainer:
     random = torch.Generator().manual_seed(7)
     generator, critic = Generator(SYMBOLS, LENGTH, 4, LATENT).double(), Critic(SYMBOLS, LENGTH, 4).double()
-    players = {}
-    for name, network in (("generator", generator), ("critic", critic)):
+
+    def player(name: str, network: nn.Module) -> Player:
         initialise(network, random)
         optimiser = torch.optim.Adam(network.parameters(), lr=1.0, betas=(BETA1, BETA2))
-        players[name] = Player(network, optimiser, RATES[name], parse_schedule("power:0.6", None))
+        return Player(network, optimiser, RATES[name], parse_schedule("power:0.6", None))
+
     return Trainer(
-        **players,
+        generator=player("generator", generator),
+        critic=player("critic", critic),
         loss=WASSERSTEIN,
         penalty_weight=WEIGHT,
         draw_latent=lambda size, random: torch.randn(size, LATENT, generator=random, dtype=torch.float64),
@@ -41,12 +44,12 @@ def real_batches(iteration: int, count: int) -> list[Tensor]:
 class PlainAdam:
     """Kingma & Ba 2014, algorithm 1, written out."""
 
-    def __init__(self, parameters: list[Tensor]) -> None:
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
         self.m = [torch.zeros_like(parameter) for parameter in parameters]
         self.v = [torch.zeros_like(parameter) for parameter in parameters]
         self.t = 0
 
-    def step(self, parameters: list[Tensor], gradients: list[Tensor], rate: float) -> None:
+    def step(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], rate: float) -> None:
         self.t += 1
         for parameter, gradient, m, v in zip(parameters, gradients, self.m, self.v, strict=True):
             m.copy_(BETA1 * m + (1 - BETA1) * gradient)
@@ -65,7 +68,7 @@ def plain_training(iterations: int, critic_steps: int, generator_first: bool = T
     def update(name: str, loss: Tensor) -> None:
         for parameter in weights["generator"] + weights["critic"]:
             parameter.grad = None
-        loss.backward()
+        torch.autograd.backward(loss)
         rate = RATES[name] * (adam[name].t + 1) ** -0.6
         gradients = [parameter.grad for parameter in weights[name] if parameter.grad is not None]
         adam[name].step(weights[name], gradients, rate)
@@ -86,7 +89,7 @@ def plain_training(iterations: int, critic_steps: int, generator_first: bool = T
             update("critic", loss)
         if z is not None and not generator_first:
             update("generator", -critic(generator(z)).mean())
-    return weights["generator"] + weights["critic"]
+    return [*weights["generator"], *weights["critic"]]
 
 
 @pytest.mark.parametrize("critic_steps", [1, 3])

@@ -1,7 +1,7 @@
 """Checkpoints: a trainer's whole state, in folders that are complete or absent.
 
-`checkpoints/ITERATION/` holds `tensors.safetensors` (both networks, both optimisers) and `state.json` (counters, clocks,
-and the hash of the tensors). The random state is the iteration, see `Trainer`. Nothing is ever unpickled.
+`checkpoints/ITERATION/` holds `tensors.safetensors` (both networks, both optimisers) and `state.json` (counters,
+clocks, and the hash of the tensors). The random state is the iteration, see `Trainer`. Nothing is ever unpickled.
 """
 
 import shutil
@@ -98,7 +98,7 @@ def _players(trainer: Trainer) -> dict[str, Player]:
 
 
 def _tensors(trainer: Trainer) -> dict[str, Tensor]:
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, player in _players(trainer).items():
         tensors |= {f"{name}.network.{key}": tensor for key, tensor in player.network.state_dict().items()}
         for number, entries in player.optimiser.state_dict()["state"].items():

@@ -1,8 +1,8 @@
 """The progress bar of a run, by its training clock; silent where standard error is not a terminal."""
 
-from collections.abc import Mapping
-
 from tqdm import tqdm
+
+from textgan.runlog import Row
 
 
 class Progress:
@@ -14,7 +14,7 @@ class Progress:
         self._scores = ""
         self._bar = tqdm(total=1.0, disable=None, bar_format="{percentage:3.0f}%|{bar}| {postfix}", mininterval=0.2)
 
-    def scored(self, row: Mapping[str, float | int | None]) -> None:
+    def scored(self, row: Row) -> None:
         """Show the 4-gram and 6-gram JSD of an evaluation, or the longest ones there are."""
         lengths = [n for n in (4, 6) if f"jsd_{n}" in row] or [1]
         self._scores = "".join(f", JSD-{n} {row[f'jsd_{n}']:.3f}" for n in lengths)

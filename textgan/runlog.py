@@ -21,7 +21,7 @@ from data import __version__
 from data.errors import InputError
 from data.files import atomic_write, write_json
 
-Row = Mapping[str, float | int | None]
+Row = Mapping[str, Any]
 
 OPTIONS, METRICS, SUMMARY = "options.json", "metrics.jsonl", "summary.json"
 
@@ -55,7 +55,7 @@ class RunLog:
 
     def log(self, row: Row, samples: Sequence[str]) -> None:
         """Write an evaluation: its row, its samples and their TensorBoard events."""
-        iteration, time = int(row["iteration"] or 0), self._started + float(row["train_seconds"] or 0)
+        iteration, time = row["iteration"], self._started + row["train_seconds"]
         text = "".join(f"{sample}\n" for sample in samples)
         with atomic_write(self.samples_path(iteration)) as file:
             file.write(text.encode())
@@ -77,7 +77,7 @@ class RunLog:
     def summarise(self) -> dict[str, Any]:
         """Write and return the summary: the best JSD per n and where it was reached, the floor, the totals."""
         lengths = [int(name.removeprefix("jsd_")) for name in self.rows[0] if name.startswith("jsd_")]
-        best = {n: min(self.rows, key=lambda row: row[f"jsd_{n}"] or 0.0) for n in lengths}
+        best = {n: min(self.rows, key=lambda row: row[f"jsd_{n}"]) for n in lengths}
         first, last = self.rows[0], self.rows[-1]
         summary = {
             "best": {

@@ -8,7 +8,6 @@ The same command continues a run that was stopped. Compare runs with: tensorboar
 """
 
 import json
-import os
 import signal
 import sys
 import time
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from torch import Tensor
+from torch import Tensor, nn
 
 from data.command import parse_command, run_command
 from data.corpus import Corpus, open_corpus
@@ -31,6 +30,7 @@ from data.files import write_json
 from data.vocabulary import Ids, Vocabulary
 from eval.jsd import FOLDER_RECORD, Reference, open_reference, reference_record
 from textgan.checkpoint import Clock, load_checkpoint, save_checkpoint
+from textgan.closing import closing_words
 from textgan.config import PRESETS, RunConfig, flag
 from textgan.losses import WASSERSTEIN
 from textgan.nets import Critic, Generator, initialise
@@ -111,24 +111,21 @@ def train(config: RunConfig) -> Outcome:
 def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.device) -> Trainer:
     """Return the players with the weights of the run's seed, the same ones on every device."""
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
-    generator = Generator(vocabulary.size, config.seq_len, config.dim, config.latent_dim)
-    critic = Critic(vocabulary.size, config.seq_len, config.dim)
-    players = []
-    for network, rate, schedule, steps in (
-        (generator, config.generator_lr, config.generator_schedule, 1),
-        (critic, config.critic_lr, config.critic_schedule, config.critic_steps),
-    ):
+
+    def player(network: nn.Module, rate: float, schedule: str, steps: int) -> Player:
         initialise(network, random)
         optimiser = torch.optim.Adam(network.to(device).parameters(), lr=rate, betas=(config.beta1, config.beta2))
         updates = None if config.iterations is None else config.iterations * steps
-        players.append(Player(network, optimiser, rate, parse_schedule(schedule, updates)))
+        return Player(network, optimiser, rate, parse_schedule(schedule, updates))
+
+    generator = Generator(vocabulary.size, config.seq_len, config.dim, config.latent_dim)
+    critic = Critic(vocabulary.size, config.seq_len, config.dim)
     return Trainer(
-        *players,
+        generator=player(generator, config.generator_lr, config.generator_schedule, 1),
+        critic=player(critic, config.critic_lr, config.critic_schedule, config.critic_steps),
         loss=WASSERSTEIN,
         penalty_weight=config.penalty_weight,
-        draw_latent=lambda batch_size, random: torch.randn(
-            batch_size, config.latent_dim, generator=random, device=random.device
-        ),
+        draw_latent=lambda size, random: torch.randn(size, config.latent_dim, generator=random, device=device),
         seed=config.seed,
         device=device,
     )
@@ -197,7 +194,8 @@ def begin_or_continue(
         write_options(folder, config.as_json(), device, facts)
         return
     options = read_options(folder)
-    may_change = _MAY_CHANGE - ({"iterations"} if "linear" in (config.critic_schedule, config.generator_schedule) else set())
+    linear = "linear" in (config.critic_schedule, config.generator_schedule)
+    may_change = _MAY_CHANGE - {"iterations"} if linear else _MAY_CHANGE
     for name, value in config.as_json().items():
         before = options["config"].get(name)
         if before != value and name not in may_change:
@@ -206,7 +204,9 @@ def begin_or_continue(
                 "continue it with that, or choose another --run-dir"
             )
     if options["corpus"]["sha256"] != corpus.sha256:
-        raise InputError(f"--data {config.data}: not the text that the run in {folder} began with; choose another --run-dir")
+        raise InputError(
+            f"--data {config.data}: not the text that the run in {folder} began with; choose another --run-dir"
+        )
 
 
 @contextmanager
@@ -214,9 +214,9 @@ def stop_signals() -> Iterator[Callable[[], int | None]]:
     """Turn SIGINT and SIGTERM into a wish to stop, which the yielded function tells; a second one is not held back."""
     received: list[int] = []
 
-    def remember(number: int, frame: FrameType | None) -> None:
+    def remember(number: int, _frame: FrameType | None) -> None:
         received.append(number)
-        signal.signal(number, previous[number])
+        signal.signal(number, previous[signal.Signals(number)])
 
     previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -228,7 +228,7 @@ def stop_signals() -> Iterator[Callable[[], int | None]]:
 
 def main(arguments: list[str]) -> int:
     """Train, then say what happened and what to try next."""
-    command = parse_train(arguments)
+    command = parse_train(arguments, "textgan.train", __doc__)
     config = command.config
     if command.dry_run:
         print(json.dumps(config.as_json(), indent=2))
@@ -241,11 +241,11 @@ def main(arguments: list[str]) -> int:
     if outcome.summary is None:
         print(f"stopped; the same command continues {outcome.folder}", file=sys.stderr)
         return 128 + (outcome.stopped_by or 0)
-    print(closing_words(config, outcome.summary))
+    print(closing_words(outcome.folder, outcome.summary))
     return 0
 
 
-def parse_train(arguments: list[str]) -> TrainCommand:
+def parse_train(arguments: list[str], prog: str, description: str | None) -> TrainCommand:
     """Parse flags; `--preset` decides what the others start from.
 
     Raises:
@@ -254,35 +254,7 @@ def parse_train(arguments: list[str]) -> TrainCommand:
     words = [word for argument in arguments for word in argument.split("=", 1)]
     preset = words[words.index("--preset") + 1] if "--preset" in words[:-1] else "quickstart"
     default = TrainCommand(PRESETS.get(preset, PRESETS["quickstart"]))
-    return parse_command(TrainCommand, arguments, "textgan.train", __doc__, default)
-
-
-def closing_words(config: RunConfig, summary: dict[str, Any]) -> str:
-    """Return what a run did and what to try next, for someone who sees it for the first time."""
-    folder, totals = config.folder, summary["totals"]
-    samples = folder / "samples" / f"{totals['iteration']}.txt"
-    python = os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else "python"
-    tensorboard = "tensorboard" if python == "python" else f"{Path(python).parent}/tensorboard"
-    lines = [
-        f"\n{totals['iteration']:,} iterations in {totals['train_seconds'] / 60:.1f} minutes of training "
-        f"({totals['wall_seconds'] / 60:.1f} by the clock on the wall); all of it is in {folder}",
-        "\nn-gram JSD (0: like the training text, 1: nothing in common)",
-        "  n   start    best     now   real text",
-    ]
-    for n, best in summary["best"].items():
-        floor = "        -" if summary["floor"] is None else f"{summary['floor'][n]:9.3f}"
-        lines.append(f"{n:>3}   {summary['first'][n]:.3f}   {best['jsd']:.3f}   {summary['last'][n]:.3f}   {floor}")
-    lines += ["\nsome of the last samples"]
-    lines += [f"    {line}" for line in samples.read_text("utf-8").split("\n")[:5]]
-    lines += [
-        "\ntry next",
-        f"    {tensorboard} --logdir {folder.parent}    # curves and samples, by training time",
-        f"    {python} -m eval.jsd {samples}",
-        f"    {python} -m textgan.sample {folder} --count 1000 --output samples.txt",
-        f"    {python} -m textgan.train --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
-        f"    {python} -m textgan.train --preset ttur --data lm1b    # the paper's experiment, for a GPU",
-    ]
-    return "\n".join(lines)
+    return parse_command(TrainCommand, arguments, prog, description, default)
 
 
 if __name__ == "__main__":

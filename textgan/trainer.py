@@ -1,4 +1,4 @@
-"""Two-player training with two time scales (TTUR, Heusel et al. 2017, arXiv 1706.08500). Knows no text and no images."""
+"""Two-player training with two time scales (TTUR, Heusel et al. 2017, arXiv 1706.08500). Knows no text, no images."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,0 +1,215 @@
+"""Commands as users type them: the documented ones work, wrong ones end with one line and status 2."""
+
+import gzip
+import importlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data.command import run_command
+from textgan.config import RunConfig
+from textgan.train import train
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ("textgan.train", "textgan.sample", "eval.jsd")
+
+
+def run(capfd: pytest.CaptureFixture[str], module: str, *arguments: str) -> tuple[int, str, str]:
+    """Run `python -m module arguments` in this process; return its status, output and error output."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [module, *arguments])
+        with pytest.raises(SystemExit) as stop:
+            run_command(importlib.import_module(module).main)
+    captured = capfd.readouterr()
+    status = stop.value.code
+    assert isinstance(status, int)
+    return status, captured.out, captured.err
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the documentation's examples name."""
+    monkeypatch.chdir(tmp_path)
+    with gzip.open("corpus.txt.gz", "wb") as corpus:
+        corpus.write(text_file.read_bytes())
+    train(
+        RunConfig(
+            data="corpus.txt.gz", dim=4, latent_dim=4, batch_size=4, iterations=4, eval_every=2, checkpoint_every=2,
+            eval_samples=50, device="cpu", run_dir=Path("runs/quickstart-grammar-seed0"),
+        )
+    )  # fmt: skip
+    samples = Path("runs/quickstart-grammar-seed0/samples")
+    (samples / "2000.txt").write_bytes((samples / "4.txt").read_bytes())
+    Path("samples.txt").write_bytes(b"the cat sat on a mat\n" * 20)
+    return tmp_path
+
+
+def documented() -> list[str]:
+    sources = [importlib.import_module(module).__doc__ or "" for module in (*COMMANDS, "textgan.bench", "data.bench")]
+    sources.append((ROOT / "README.md").read_text("utf-8"))
+    found = re.findall(r"^ *(?:[$] )?python -m ([\w.]+ [^#\n]*|[\w.]+$)", "\n".join(sources), re.MULTILINE)
+    return sorted({command.strip() for command in found})
+
+
+def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    commands = [shlex.split(command) for command in documented()]
+    assert {words[0] for words in commands} >= set(COMMANDS)
+    for module, *arguments in commands:
+        if module == "textgan.train":
+            status, out, err = run(capfd, module, *arguments, "--dry-run")
+            assert (status, err) == (0, "")
+            resolved = json.loads(out)
+            for flag, value in zip(arguments[::2], arguments[1::2], strict=True):
+                assert str(resolved[flag.removeprefix("--").replace("-", "_")]).rstrip("0").endswith(value.rstrip("0"))
+        elif module in COMMANDS:
+            status, out, err = run(capfd, module, *arguments)
+            assert (status, err) == (0, ""), arguments
+    assert Path("samples.txt").read_text("utf-8").count("\n") == 1000
+    assert Path("my-generator/model.safetensors").exists()
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capfd, module, "--help")
+    assert status == 0
+    options = {
+        "textgan.train": RunConfig,
+        "textgan.sample": importlib.import_module("textgan.sample").SampleCommand,
+        "eval.jsd": importlib.import_module("eval.jsd").JsdCommand,
+    }[module]
+    for name in options.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')} " in out or name in ("samples", "source")
+
+
+def test_samples_of_a_run_and_of_its_export_are_the_same_and_are_scored_the_same(
+    workplace: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = "runs/quickstart-grammar-seed0"
+    assert run(capfd, "textgan.sample", source, "--export", "exported")[0] == 0
+    for name, folder in (("a.txt", source), ("b.txt", "exported")):
+        assert run(capfd, "textgan.sample", folder, "--count", "70", "--output", name, "--device", "cpu")[0] == 0
+    assert Path("a.txt").read_bytes() == Path("b.txt").read_bytes()
+    scores = [json.loads(run(capfd, "eval.jsd", name, "--json")[1]) for name in ("a.txt", "b.txt")]
+    assert scores[0] == scores[1]
+    assert scores[0]["samples"] == 70
+    assert scores[0]["reference"].startswith("corpus.txt.gz")
+    printed = run(capfd, "textgan.sample", "exported", "--count", "70", "--device", "cpu")[1]
+    assert printed == Path("a.txt").read_text("utf-8")
+
+
+def test_the_last_lines_tell_a_newcomer_what_happened(workplace: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = Path("runs/quickstart-grammar-seed0")
+    config = json.loads((folder / "options.json").read_text("utf-8"))["config"]
+    names = (
+        "dim",
+        "latent_dim",
+        "batch_size",
+        "iterations",
+        "eval_every",
+        "checkpoint_every",
+        "eval_samples",
+        "device",
+    )
+    arguments = [word for name in names for word in (f"--{name.replace('_', '-')}", str(config[name]))]
+    arguments += ["--preset", "ttur", "--data", "corpus.txt.gz", "--run-dir", str(folder)]
+    status, out, _ = run(capfd, "textgan.train", *arguments)
+    assert status == 0
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    assert f"{summary['first']['4']:.3f}   {summary['best']['4']['jsd']:.3f}" in out
+    for hint in ("tensorboard --logdir runs", f"eval.jsd {folder}/samples/4.txt", f"sample {folder}", "--preset ttur"):
+        assert hint in out
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("textgan.train --no-such-flag 3", "--no-such-flag"),
+        ("textgan.train --preset huge", "'huge'"),
+        ("textgan.train --dim wide", "--dim"),
+        ("textgan.train --dim", "--dim"),
+        ("textgan.train --batch-size 0", "--batch-size 0: must be at least 1"),
+        ("textgan.train --data nowhere.txt", "nowhere.txt: no such file"),
+        ("textgan.train --data empty.txt", "empty.txt: no lines"),
+        ("textgan.train --data few.txt", "few.txt: 5 training lines, fewer than --batch-size"),
+        ("textgan.train --data short.txt", "short.txt: every line is shorter than n = 6"),
+        ("textgan.train --data bad.txt", "bad.txt:3: not UTF-8"),
+        ("textgan.train --data samples.txt --run-dir samples.txt/run --dim 4", "samples.txt"),
+        ("textgan.train --data lm1b:nowhere", "lm1b:nowhere: no such file or folder; download"),
+        ("textgan.train --device cuda --data samples.txt", "--device cuda"),
+        ("textgan.sample nowhere", "nowhere: not a run"),
+        ("textgan.sample runs/quickstart-grammar-seed0 --count 0", "--count 0"),
+        ("textgan.sample runs/quickstart-grammar-seed0 --output samples.txt/x.txt", "samples.txt"),
+        ("eval.jsd", "PATH"),
+        ("eval.jsd nowhere.txt", "nowhere.txt: no such file"),
+        ("eval.jsd empty.txt", "empty.txt: the file is empty"),
+        ("eval.jsd bad.txt --reference corpus.txt.gz", "bad.txt:3: not UTF-8"),
+        ("eval.jsd runs", "runs: a folder where a file is needed"),
+        ("eval.jsd samples.txt --reference corpus.txt.gz --ngram 40", "--ngram 40"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(
+    workplace: Path, capfd: pytest.CaptureFixture[str], command: str, message: str
+) -> None:
+    Path("empty.txt").touch()
+    Path("few.txt").write_text("".join(f"a line, number {i}\n" for i in range(5)), "utf-8")
+    Path("short.txt").write_text("ab\n" * 5000, "utf-8")
+    Path("bad.txt").write_bytes(b"a line\nanother\nbr\xffken\n")
+    if "cuda" in command:
+        pytest.importorskip("torch")
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("CUDA is there")
+    before = sorted(path for path in workplace.rglob("*") if "cache" not in path.parts)
+    module, *arguments = command.split()
+    status, out, err = run(capfd, module, *arguments)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert sorted(path for path in workplace.rglob("*") if "cache" not in path.parts) == before
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(tmp_path: Path, text_file: Path, cache: Path) -> None:
+    # A limit on the size of files stands in for a full disk: writing fails part of the way.
+    limited = f"ulimit -f 8; exec {shlex.quote(sys.executable)} -m eval.jsd {text_file} --reference {text_file}"
+    result = subprocess.run(["bash", "-c", limited], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert re.fullmatch(r"error: .*File too large; .*TEXTGAN_CACHE.*\n", result.stderr)
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_an_unwritable_folder_is_one_line(text_file: Path, cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    cache.mkdir()
+    cache.chmod(0o500)
+    status, _, err = run(capfd, "eval.jsd", str(text_file), "--reference", str(text_file))
+    assert status == 2
+    assert re.fullmatch(r"error: .*Permission denied; .*TEXTGAN_CACHE.*\n", err)
+
+
+def test_a_reader_that_goes_away_is_no_error(text_file: Path) -> None:
+    piped = f"{shlex.quote(sys.executable)} -m data.grammar | head -n 2; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", piped], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stderr == ""
+    assert len(result.stdout.splitlines()) == 3
+
+
+def test_ctrl_c_stops_a_run_cleanly(workplace: Path) -> None:
+    folder = workplace / "runs" / "stopped"
+    command = [sys.executable, "-m", "textgan.train", "--data", "corpus.txt.gz", "--dim", "4", "--run-dir", str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    while process.poll() is None and not (folder / "samples" / "0.txt").exists():
+        os.sched_yield()
+    process.send_signal(2)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == f"stopped; the same command continues {folder}\n"
+    assert len(list((folder / "checkpoints").iterdir())) == 1

@@ -1,0 +1,348 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from data.errors import InputError
+from eval.jsd import JsdCommand, evaluate
+from textgan import train as train_module
+from textgan.checkpoint import read_newest
+from textgan.config import PRESETS, RunConfig
+from textgan.runlog import read_metrics, read_options
+from textgan.sample import load_generator
+from textgan.train import main, train
+from textgan.trainer import NonFiniteError, Trainer
+
+CLOCKS = {"wall_seconds", "train_seconds"}
+
+
+@pytest.fixture
+def tiny(text_file: Path, tmp_path: Path) -> RunConfig:
+    return RunConfig(
+        data=str(text_file), seq_len=12, dim=4, latent_dim=4, batch_size=4, critic_steps=2, critic_lr=3e-3,
+        generator_lr=1e-3, iterations=20, ngram=4, eval_samples=30, eval_every=5, checkpoint_every=10, device="cpu",
+        run_dir=tmp_path / "run",
+    )  # fmt: skip
+
+
+def flags(config: RunConfig) -> list[str]:
+    """The same run as a command line."""
+    default = PRESETS["ttur"]
+    return [
+        word
+        for name in RunConfig.__dataclass_fields__
+        if (value := getattr(config, name)) != getattr(default, name) or name == "preset"
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+
+
+def without_clocks(folder: Path) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in CLOCKS} for row in read_metrics(folder)]
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    newest = read_newest(folder)
+    assert newest is not None
+    return newest[0]
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    assert without_clocks(a) == without_clocks(b)
+    ours, theirs = tensors(a), tensors(b)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    for samples in (a / "samples").glob("*.txt"):
+        assert samples.read_bytes() == (b / "samples" / samples.name).read_bytes()
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, iteration: int, action: Any) -> None:
+    """Do something in the middle of a run, in place of the training step number `iteration`."""
+    step = Trainer.step
+
+    def stopping_step(self: Trainer, real: Any) -> Any:
+        if self.iteration == iteration:
+            action()
+        return step(self, real)
+
+    monkeypatch.setattr(Trainer, "step", stopping_step)
+
+
+def test_rows_hold_what_was_done(tiny: RunConfig) -> None:
+    outcome = train(tiny)
+    rows = read_metrics(outcome.folder)
+    assert [row["iteration"] for row in rows] == [0, 5, 10, 15, 20]
+    assert [row["critic_updates"] for row in rows] == [0, 10, 20, 30, 40]
+    assert [row["samples_seen"] for row in rows] == [0, 40, 80, 120, 160]
+    assert all(row["critic_loss"] is None for row in rows[:1])
+    for earlier, later in pairwise(rows):
+        assert later["train_seconds"] > earlier["train_seconds"]
+        assert later["wall_seconds"] >= later["train_seconds"]
+        assert later["critic_gradient_norm"] > 0
+        assert later["generator_update_norm"] > 0
+        # The critic's loss is its Wasserstein part plus ten times the penalty.
+        expected = -later["wasserstein"] + 10 * later["gradient_penalty"]
+        assert later["critic_loss"] == pytest.approx(expected, abs=1e-5)
+    assert outcome.summary is not None
+    for n in "1234":
+        values = [row[f"jsd_{n}"] for row in rows]
+        best = outcome.summary["best"][n]
+        assert best["jsd"] == min(values)
+        assert best["iteration"] == rows[values.index(min(values))]["iteration"]
+        assert outcome.summary["last"][n] == values[-1]
+    assert json.loads((outcome.folder / "summary.json").read_text("utf-8")) == outcome.summary
+
+
+def test_options_hold_what_the_run_depends_on(tiny: RunConfig, text_file: Path) -> None:
+    train(tiny)
+    options = read_options(tiny.folder)
+    assert options["config"] == tiny.as_json()
+    assert options["seed"] == 0
+    assert options["versions"]["torch"] == torch.__version__
+    assert options["device"]["type"] == "cpu"
+    assert options["corpus"]["train_lines"] + options["corpus"]["held_out_lines"] == 2000
+    assert options["reference"]["corpus"]["data"] == str(text_file)
+    assert options["signature"].startswith("jsd|n:4|sym:char|len:12|pad:in|ref:text.txt@")
+
+
+@pytest.mark.parametrize("padding", ["in", "out"])
+def test_the_text_is_the_record(tiny: RunConfig, padding: Any) -> None:
+    config = replace(tiny, padding=padding)
+    train(config)
+    inner_padding = 0
+    for row in read_metrics(config.folder):
+        path = config.folder / "samples" / f"{row['iteration']}.txt"
+        score = evaluate(JsdCommand(path))
+        assert {f"jsd_{n}": value for n, value in score.scores.items()} == {
+            name: value for name, value in row.items() if name.startswith("jsd_")
+        }
+        assert str(score.signature) == read_options(config.folder)["signature"]
+        floor = read_options(config.folder)["floor"]
+        assert {str(n): value for n, value in (score.floor or {}).items()} == floor
+        inner_padding += path.read_text("utf-8").count("\u2400")
+    assert inner_padding > 0  # padding inside lines did occur, and survived
+
+
+def test_reference_lines_are_training_lines_and_the_floor_comes_from_held_out_ones(tiny: RunConfig) -> None:
+    train(tiny)
+    options = read_options(tiny.folder)
+    score = evaluate(JsdCommand(tiny.folder / "samples" / "20.txt"))
+    assert score.reference == f"text.txt ({options['corpus']['train_lines']:,} lines)"
+    assert options["corpus"]["held_out_lines"] > 150
+
+
+@pytest.mark.parametrize("iteration", [7, 10, 13])
+def test_a_stopped_run_continues_as_if_it_had_not_stopped(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], iteration: int
+) -> None:
+    whole = replace(tiny, run_dir=tmp_path / "whole")
+    train(whole)
+    with monkeypatch.context() as patch:
+        stop_at(patch, iteration, lambda: signal.raise_signal(signal.SIGTERM))
+        assert main(flags(tiny)) == 128 + signal.SIGTERM
+    assert "the same command continues" in capsys.readouterr().err
+    newest = read_newest(tiny.folder)
+    assert newest is not None
+    assert newest[1]["iteration"] == iteration + 1  # the step was finished, then saved
+    assert not (tiny.folder / "summary.json").exists()
+    assert main(flags(tiny)) == 0
+    assert_same_run(whole.folder, tiny.folder)
+
+
+def test_a_crash_loses_at_most_the_work_since_the_last_checkpoint(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = replace(tiny, run_dir=tmp_path / "whole")
+    train(whole)
+
+    def crash() -> None:
+        raise RuntimeError("crash")
+
+    with monkeypatch.context() as patch:
+        stop_at(patch, 18, crash)
+        with pytest.raises(RuntimeError, match="crash"):
+            train(tiny)
+    with (tiny.folder / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
+        metrics.write('{"iteration": 17, "jsd')  # the crash came while a row was written
+    assert [row["iteration"] for row in read_metrics(tiny.folder)] == [0, 5, 10, 15]
+    train(tiny)
+    assert_same_run(whole.folder, tiny.folder)
+
+
+def test_kill_9_at_any_moment(tiny: RunConfig, tmp_path: Path) -> None:
+    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=40)
+    config = replace(tiny, iterations=40)
+    train(whole)
+    command = [sys.executable, "-m", "textgan.train", *flags(config)]
+    # Kill the first attempts when so many files of samples are there; then let it finish.
+    for samples in (1, 3, 6):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(config.folder.glob("samples/*.txt"))) < samples:
+            os.sched_yield()
+        process.kill()
+        process.wait()
+    train(config)
+    assert_same_run(whole.folder, config.folder)
+
+
+@pytest.mark.parametrize("victim", ["tensors.safetensors", "state.json"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tiny: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], victim: str
+) -> None:
+    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=30)
+    train(whole)
+    train(tiny)
+    assert [path.name for path in sorted((tiny.folder / "checkpoints").iterdir())] == ["000000010", "000000020"]
+    damaged = tiny.folder / "checkpoints" / "000000020" / victim
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    damaged.write_bytes(content)
+    train(replace(tiny, iterations=30))
+    assert "damaged checkpoint" in capsys.readouterr().err
+    assert_same_run(whole.folder, tiny.folder)
+
+
+def test_when_all_checkpoints_are_damaged_it_says_so(tiny: RunConfig) -> None:
+    train(tiny)
+    for path in tiny.folder.glob("checkpoints/*/tensors.safetensors"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="every checkpoint is damaged"):
+        train(tiny)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"critic_lr": 1.0}, r"--critic-lr 1\.0: the run in .* has 0\.003"),
+        ({"seed": 3}, "--seed 3: the run in .* has 0"),
+        ({"padding": "out"}, "--padding out"),
+    ],
+)
+def test_changed_options_are_refused_by_name(tiny: RunConfig, change: dict[str, Any], message: str) -> None:
+    train(tiny)
+    with pytest.raises(InputError, match=message):
+        train(replace(tiny, **change))
+
+
+def test_changed_data_is_refused(tiny: RunConfig, text_file: Path) -> None:
+    train(tiny)
+    with text_file.open("a", encoding="utf-8") as file:
+        file.write("another line\n" * 10)
+    with pytest.raises(InputError, match=r"not the text that the run .* began with"):
+        train(tiny)
+    with pytest.raises(InputError, match="not as it was when the samples were made"):
+        evaluate(JsdCommand(tiny.folder / "samples" / "20.txt"))
+
+
+def test_a_larger_budget_continues_a_finished_run(tiny: RunConfig, tmp_path: Path) -> None:
+    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=30)
+    train(whole)
+    train(tiny)
+    train(replace(tiny, iterations=30))
+    assert_same_run(whole.folder, tiny.folder)
+
+
+def test_minutes_end_a_run(tiny: RunConfig) -> None:
+    config = replace(tiny, iterations=None, minutes=0.005, eval_every=1)
+    train(config)
+    *before, last = (row["train_seconds"] for row in read_metrics(config.folder))
+    assert last >= 0.3
+    assert max(before) < 0.3
+
+
+def test_equal_seeds_give_equal_runs_and_others_do_not(tiny: RunConfig, tmp_path: Path) -> None:
+    again, other = replace(tiny, run_dir=tmp_path / "again"), replace(tiny, run_dir=tmp_path / "other", seed=1)
+    for config in (tiny, again, other):
+        train(config)
+    assert_same_run(tiny.folder, again.folder)
+    assert without_clocks(tiny.folder)[0]["jsd_2"] != without_clocks(other.folder)[0]["jsd_2"]
+
+
+def test_a_non_finite_loss_ends_the_run_and_keeps_the_checkpoint(
+    tiny: RunConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainers: list[Trainer] = []
+    build = train_module.build_trainer
+
+    def build_and_keep(*arguments: Any) -> Trainer:
+        trainers.append(build(*arguments))
+        return trainers[-1]
+
+    monkeypatch.setattr(train_module, "build_trainer", build_and_keep)
+
+    def poison() -> None:
+        with torch.no_grad():
+            next(trainers[-1].critic.network.parameters()).fill_(float("inf"))
+
+    stop_at(monkeypatch, 15, poison)
+    assert main(flags(tiny)) == 1
+    assert "error: iteration 15: " in capsys.readouterr().err
+    newest = read_newest(tiny.folder)
+    assert newest is not None
+    assert newest[1]["iteration"] == 10
+    assert all(torch.isfinite(tensor).all() for tensor in newest[0].values())
+    with pytest.raises(NonFiniteError):
+        train(tiny)
+
+
+def test_tensorboard_reads_the_training_clock(tiny: RunConfig) -> None:
+    outcome = train(tiny)
+    rows = read_metrics(outcome.folder)
+    events = EventAccumulator(str(outcome.folder)).Reload()
+    scalars = events.Scalars("jsd/jsd_4")
+    assert [event.step for event in scalars] == [row["iteration"] for row in rows]
+    assert [event.value for event in scalars] == pytest.approx([row["jsd_4"] for row in rows], rel=1e-6)
+    started = read_options(outcome.folder)["started"]
+    clock = [event.wall_time - started for event in scalars]
+    assert clock == pytest.approx([row["train_seconds"] for row in rows], abs=1e-3)
+    (text,) = events.Tensors("samples/text_summary")[-1].tensor_proto.string_val
+    first = (outcome.folder / "samples" / "20.txt").read_text("utf-8").split("\n")[0]
+    assert first in text.decode()
+    floor = read_options(outcome.folder)["floor"]
+    assert events.Scalars("floor/jsd_4")[0].value == pytest.approx(floor["4"])
+
+
+def test_fewer_lines_than_a_batch(tiny: RunConfig) -> None:
+    with pytest.raises(InputError, match=r"text\.txt: 1,?\d+ training lines, fewer than --batch-size 5000"):
+        train(replace(tiny, batch_size=5000))
+    assert not tiny.folder.exists()
+
+
+def test_one_hot_batches_are_training_lines(tiny: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[torch.Tensor] = []
+    corpora = []
+    real = train_module.real_batches
+
+    def kept(config: RunConfig, corpus: Any, trainer: Trainer) -> list[torch.Tensor]:
+        corpora.append(corpus)
+        batches.extend(drawn := real(config, corpus, trainer))
+        return drawn
+
+    monkeypatch.setattr(train_module, "real_batches", kept)
+    train(tiny)
+    lines = {tuple(line) for line in np.asarray(corpora[0].train).tolist()}
+    drawn = torch.cat(batches)
+    assert drawn.shape == (160, 12, corpora[0].vocabulary.size)
+    assert (drawn.sum(dim=2) == 1).all()
+    seen = [tuple(line) for line in drawn.argmax(dim=2).tolist()]
+    assert set(seen) <= lines
+    assert len(set(seen)) > 140  # drawn with replacement from 1,800 different lines
+
+
+def test_an_exported_generator_is_the_runs_generator(tiny: RunConfig, tmp_path: Path) -> None:
+    train(tiny)
+    load_generator(tiny.folder).save(tmp_path / "exported")
+    assert sorted(path.name for path in (tmp_path / "exported").iterdir()) == ["config.json", "model.safetensors"]
+    ours, theirs = load_generator(tiny.folder), load_generator(tmp_path / "exported")
+    assert ours.vocabulary == theirs.vocabulary
+    z = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(ours.network(z), theirs.network(z))

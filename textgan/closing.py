@@ -1,0 +1,41 @@
+"""The last lines of a run: what happened, and what to try next."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def closing_words(folder: Path, summary: dict[str, Any]) -> str:
+    """Return the last lines of a run for someone who sees one for the first time."""
+    totals = summary["totals"]
+    minutes, in_all = totals["train_seconds"] / 60, totals["wall_seconds"] / 60
+    samples = folder / "samples" / f"{totals['iteration']}.txt"
+    lines = [
+        f"\n{folder}: {totals['iteration']:,} iterations, {minutes:.1f} minutes of training ({in_all:.1f} in all)",
+        "\nn-gram JSD of the samples (0: just like the training text, 1: nothing in common with it)",
+        "  n   start    best     now   real text",
+    ]
+    for n, best in summary["best"].items():
+        floor = "-" if summary["floor"] is None else f"{summary['floor'][n]:.3f}"
+        lines.append(f"{n:>3}   {summary['first'][n]:.3f}   {best['jsd']:.3f}   {summary['last'][n]:.3f}   {floor:>9}")
+    lines.append("\nsome of the last samples")
+    lines += [f"    {line}" for line in samples.read_text("utf-8").split("\n")[:5]]
+    python, tensorboard = _commands()
+    lines += [
+        "\ntry next",
+        f"    {tensorboard} --logdir {folder.parent}    # curves and samples, by training time",
+        f"    {python} -m eval.jsd {samples}",
+        f"    {python} -m textgan.sample {folder} --count 1000 --output samples.txt",
+        f"    {python} -m textgan.train --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
+        f"    {python} -m textgan.train --preset ttur --data lm1b    # the paper's experiment, for a GPU",
+    ]
+    return "\n".join(lines)
+
+
+def _commands() -> tuple[str, str]:
+    """Return how to call Python and TensorBoard: by path where they are in a virtual environment below this folder."""
+    if Path(sys.executable).is_relative_to(Path.cwd()):
+        python = os.path.relpath(sys.executable)
+        return python, str(Path(python).with_name("tensorboard"))
+    return "python", "tensorboard"
