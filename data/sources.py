@@ -1,6 +1,7 @@
 """Sources: where lines of text come from, read as a stream of lists of lines, strictly as UTF-8."""
 
 import gzip
+import logging
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -165,6 +166,8 @@ def hub_lines(name: str, split: str, column: str) -> Lines:
     """
     import datasets
 
+    # Its warnings report every retry; the error below says it once.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         rows = datasets.load_dataset(name, split=split, streaming=True)
         for batch in rows.iter(batch_size=_ROWS):

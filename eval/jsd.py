@@ -125,7 +125,8 @@ def open_reference(options: ReferenceOptions, corpus: Corpus | None = None) -> R
     """
     corpus = corpus or open_corpus(options.corpus)
     counts = reference_counts(corpus, options.ngram, options.padding)
-    return Reference(corpus, options.padding, counts, corpus.held_out if len(corpus.held_out) else None)
+    has_held_out = options.corpus.split or len(corpus.held_out)
+    return Reference(corpus, options.padding, counts, corpus.held_out if has_held_out else None)
 
 
 def reference_record(options: ReferenceOptions, corpus: Corpus) -> dict[str, Any]:

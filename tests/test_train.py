@@ -18,7 +18,7 @@ from eval.jsd import JsdCommand, evaluate
 from textgan import train as train_module
 from textgan.checkpoint import read_newest
 from textgan.config import PRESETS, RunConfig
-from textgan.runlog import read_metrics, read_options
+from textgan.runlog import RunLog, read_metrics, read_options
 from textgan.sample import load_generator
 from textgan.train import main, train
 from textgan.trainer import NonFiniteError, Trainer
@@ -93,12 +93,12 @@ def test_rows_hold_what_was_done(tiny: RunConfig) -> None:
         expected = -later["wasserstein"] + 10 * later["gradient_penalty"]
         assert later["critic_loss"] == pytest.approx(expected, abs=1e-5)
     assert outcome.summary is not None
-    for n in "1234":
-        values = [row[f"jsd_{n}"] for row in rows]
-        best = outcome.summary["best"][n]
-        assert best["jsd"] == min(values)
+    assert list(outcome.summary["best"]) == ["jsd_1", "jsd_2", "jsd_3", "jsd_4"]
+    for name, best in outcome.summary["best"].items():
+        values = [row[name] for row in rows]
+        assert best["value"] == min(values)
         assert best["iteration"] == rows[values.index(min(values))]["iteration"]
-        assert outcome.summary["last"][n] == values[-1]
+        assert outcome.summary["last"][name] == values[-1]
     assert json.loads((outcome.folder / "summary.json").read_text("utf-8")) == outcome.summary
 
 
@@ -109,7 +109,7 @@ def test_options_hold_what_the_run_depends_on(tiny: RunConfig, text_file: Path) 
     assert options["seed"] == 0
     assert options["versions"]["torch"] == torch.__version__
     assert options["device"]["type"] == "cpu"
-    assert options["corpus"]["train_lines"] + options["corpus"]["held_out_lines"] == 2000
+    assert options["lines"]["train"] + options["lines"]["held_out"] == 2000
     assert options["reference"]["corpus"]["data"] == str(text_file)
     assert options["signature"].startswith("jsd|n:4|sym:char|len:12|pad:in|ref:text.txt@")
 
@@ -127,7 +127,7 @@ def test_the_text_is_the_record(tiny: RunConfig, padding: Any) -> None:
         }
         assert str(score.signature) == read_options(config.folder)["signature"]
         floor = read_options(config.folder)["floor"]
-        assert {str(n): value for n, value in (score.floor or {}).items()} == floor
+        assert {f"jsd_{n}": value for n, value in (score.floor or {}).items()} == floor
         inner_padding += path.read_text("utf-8").count("\u2400")
     assert inner_padding > 0  # padding inside lines did occur, and survived
 
@@ -136,8 +136,8 @@ def test_reference_lines_are_training_lines_and_the_floor_comes_from_held_out_on
     train(tiny)
     options = read_options(tiny.folder)
     score = evaluate(JsdCommand(tiny.folder / "samples" / "20.txt"))
-    assert score.reference == f"text.txt ({options['corpus']['train_lines']:,} lines)"
-    assert options["corpus"]["held_out_lines"] > 150
+    assert score.reference == f"text.txt ({options['lines']['train']:,} lines)"
+    assert options["lines"]["held_out"] > 150
 
 
 @pytest.mark.parametrize("iteration", [7, 10, 13])
@@ -237,7 +237,7 @@ def test_changed_data_is_refused(tiny: RunConfig, text_file: Path) -> None:
     train(tiny)
     with text_file.open("a", encoding="utf-8") as file:
         file.write("another line\n" * 10)
-    with pytest.raises(InputError, match=r"not the text that the run .* began with"):
+    with pytest.raises(InputError, match=r"--data: not what the run in .* began with"):
         train(tiny)
     with pytest.raises(InputError, match="not as it was when the samples were made"):
         evaluate(JsdCommand(tiny.folder / "samples" / "20.txt"))
@@ -298,7 +298,7 @@ def test_tensorboard_reads_the_training_clock(tiny: RunConfig) -> None:
     outcome = train(tiny)
     rows = read_metrics(outcome.folder)
     events = EventAccumulator(str(outcome.folder)).Reload()
-    scalars = events.Scalars("jsd/jsd_4")
+    scalars = events.Scalars("scores/jsd_4")
     assert [event.step for event in scalars] == [row["iteration"] for row in rows]
     assert [event.value for event in scalars] == pytest.approx([row["jsd_4"] for row in rows], rel=1e-6)
     started = read_options(outcome.folder)["started"]
@@ -308,7 +308,16 @@ def test_tensorboard_reads_the_training_clock(tiny: RunConfig) -> None:
     first = (outcome.folder / "samples" / "20.txt").read_text("utf-8").split("\n")[0]
     assert first in text.decode()
     floor = read_options(outcome.folder)["floor"]
-    assert events.Scalars("floor/jsd_4")[0].value == pytest.approx(floor["4"])
+    assert events.Scalars("floor/jsd_4")[0].value == pytest.approx(floor["jsd_4"])
+
+
+def test_two_processes_cannot_train_in_one_folder(tiny: RunConfig) -> None:
+    train(tiny)
+    log = RunLog(tiny.folder, 20, None)
+    with pytest.raises(InputError, match="another process is training there"):
+        train(tiny)
+    log.close()
+    assert train(tiny).stopped_by is None
 
 
 def test_fewer_lines_than_a_batch(tiny: RunConfig) -> None:
@@ -322,9 +331,9 @@ def test_one_hot_batches_are_training_lines(tiny: RunConfig, monkeypatch: pytest
     corpora = []
     real = train_module.real_batches
 
-    def kept(config: RunConfig, corpus: Any, trainer: Trainer) -> list[torch.Tensor]:
+    def kept(config: RunConfig, corpus: Any, iteration: int, device: torch.device) -> list[torch.Tensor]:
         corpora.append(corpus)
-        batches.extend(drawn := real(config, corpus, trainer))
+        batches.extend(drawn := real(config, corpus, iteration, device))
         return drawn
 
     monkeypatch.setattr(train_module, "real_batches", kept)

@@ -39,10 +39,10 @@ def main(arguments: list[str]) -> int:
     for step in range(_WARM_UP + _STEPS):
         if step == _WARM_UP:
             seconds = dict.fromkeys(seconds, 0.0)
-        real = timed("drawing batches", lambda: real_batches(config, corpus, trainer))
+        real = timed("drawing batches", lambda: real_batches(config, corpus, trainer.iteration, device))
         timed("training step", lambda: trainer.step(real))  # noqa: B023 (called at once)
     for _ in range(_EVALUATIONS):
-        samples = timed("drawing samples", lambda: evaluation_samples(config, trainer))
+        samples = timed("drawing samples", lambda: evaluation_samples(config, trainer, trainer.iteration))
         timed("scoring samples", lambda: reference.score(samples))  # noqa: B023 (called at once)
     draw, step_seconds = seconds["drawing batches"], seconds["training step"]
     print(f"{config.preset}: dim {config.dim}, batch {config.batch_size}, {device}, {torch.get_num_threads()} threads")

@@ -6,7 +6,7 @@ clocks, and the hash of the tensors). The random state is the iteration, see `Tr
 
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,11 @@ from torch import Tensor
 
 from data.errors import InputError
 from data.files import atomic_folder, load_verified, sha256_of_file, write_json
+from textgan.progress import Clock
 from textgan.trainer import Player, Trainer
 
 _KEPT = 2
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
-
-
-@dataclass
-class Clock:
-    """Seconds of a run: all of them, and those spent training (no evaluation, sampling or checkpoints)."""
-
-    wall_seconds: float = 0.0
-    train_seconds: float = 0.0
 
 
 def save_checkpoint(run: Path, trainer: Trainer, clock: Clock) -> None:
@@ -38,6 +31,7 @@ def save_checkpoint(run: Path, trainer: Trainer, clock: Clock) -> None:
         state = {
             "iteration": trainer.iteration,
             "critic_updates": trainer.critic_updates,
+            "samples_seen": trainer.samples_seen,
             "clock": asdict(clock),
             "sha256": {_TENSORS: sha256_of_file(temporary / _TENSORS)},
         }
@@ -63,7 +57,8 @@ def load_checkpoint(run: Path, trainer: Trainer) -> Clock | None:
             number, _, entry = key.partition(".")
             optimiser["state"].setdefault(int(number), {})[entry] = tensor
         player.optimiser.load_state_dict(optimiser)
-    trainer.iteration, trainer.critic_updates = state["iteration"], state["critic_updates"]
+    trainer.iteration = state["iteration"]
+    trainer.critic_updates, trainer.samples_seen = state["critic_updates"], state["samples_seen"]
     return Clock(**state["clock"])
 
 

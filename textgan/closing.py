@@ -14,11 +14,14 @@ def closing_words(folder: Path, summary: dict[str, Any]) -> str:
     lines = [
         f"\n{folder}: {totals['iteration']:,} iterations, {minutes:.1f} minutes of training ({in_all:.1f} in all)",
         "\nn-gram JSD of the samples (0: just like the training text, 1: nothing in common with it)",
-        "  n   start    best     now   real text",
+        "          start    best     now   real text",
     ]
-    for n, best in summary["best"].items():
-        floor = "-" if summary["floor"] is None else f"{summary['floor'][n]:.3f}"
-        lines.append(f"{n:>3}   {summary['first'][n]:.3f}   {best['jsd']:.3f}   {summary['last'][n]:.3f}   {floor:>9}")
+    for name, best in summary["best"].items():
+        floor = "-" if summary["floor"] is None else f"{summary['floor'][name]:.3f}"
+        first, last = summary["first"][name], summary["last"][name]
+        lines.append(
+            f"  {name.upper().replace('_', '-')}   {first:.3f}   {best['value']:.3f}   {last:.3f}   {floor:>9}"
+        )
     lines.append("\nsome of the last samples")
     lines += [f"    {line}" for line in samples.read_text("utf-8").split("\n")[:5]]
     python, tensorboard = _commands()

@@ -82,13 +82,13 @@ class RunConfig:
         for name, value in asdict(self).items():
             smallest = _SMALLEST.get(name)
             if smallest is not None and value is not None and not value >= smallest:
-                raise InputError(f"{flag(name)} {value}: must be at least {smallest:g}")
+                raise InputError(f"{_flag(name)} {value}: must be at least {smallest:g}")
         for name in ("critic_lr", "generator_lr", "minutes"):
             if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
-                raise InputError(f"{flag(name)} {value}: must be positive and finite")
+                raise InputError(f"{_flag(name)} {value}: must be positive and finite")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{flag(name)} {getattr(self, name)}: must be at least 0 and below 1")
+                raise InputError(f"{_flag(name)} {getattr(self, name)}: must be at least 0 and below 1")
         if self.vocabulary_size > _LARGEST_VOCABULARY:
             raise InputError(f"--vocabulary-size {self.vocabulary_size}: must be at most {_LARGEST_VOCABULARY}")
         for schedule in (self.critic_schedule, self.generator_schedule):
@@ -110,6 +110,12 @@ class RunConfig:
         )
         return ReferenceOptions(corpus, self.ngram, self.padding == "in")
 
+    @property
+    def may_change(self) -> set[str]:
+        """Settings that may differ when the run is continued: its budget may grow, and its folder may be moved."""
+        linear = "linear" in (self.critic_schedule, self.generator_schedule)
+        return {"minutes", "run_dir"} if linear else {"iterations", "minutes", "run_dir"}
+
     def as_json(self) -> dict[str, Any]:
         """Return the resolved settings as a JSON-serialisable object."""
         return {**asdict(self), "data": absolute(self.data), "run_dir": str(self.folder)}
@@ -119,8 +125,7 @@ class RunConfig:
 _LARGEST_VOCABULARY = (1 << 16) - 2
 
 
-def flag(name: str) -> str:
-    """Return the command-line flag of a field."""
+def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
@@ -144,4 +149,6 @@ _QUICKSTART = replace(
     _TTUR_SMALL, preset="quickstart", critic_lr=5e-3, iterations=None, minutes=3.0, checkpoint_every=500
 )
 
-PRESETS: dict[str, RunConfig] = {config.preset: config for config in (_QUICKSTART, _TTUR, _ORIG, _TTUR_SMALL, _ORIG_SMALL)}
+PRESETS: dict[str, RunConfig] = {
+    config.preset: config for config in (_QUICKSTART, _TTUR, _ORIG, _TTUR_SMALL, _ORIG_SMALL)
+}

@@ -1,44 +1,60 @@
-"""The progress bar of a run, by its training clock; silent where standard error is not a terminal."""
+"""A run's budget, clock, and progress bar by the training clock."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from textgan.runlog import Row
+
+@dataclass
+class Clock:
+    """Seconds of a run: all of them, and those spent training (no evaluation, sampling or checkpoints)."""
+
+    wall_seconds: float = 0.0
+    train_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Where a run ends: whichever comes first of so many iterations and so many minutes of training."""
+
+    iterations: int | None
+    minutes: float | None
+
+    def used(self, iteration: int, clock: Clock) -> float:
+        """Return the used share, at least 1 at the end."""
+        return max(
+            0.0 if self.iterations is None else iteration / self.iterations,
+            0.0 if self.minutes is None else clock.train_seconds / (60 * self.minutes),
+        )
 
 
 class Progress:
-    """Shows how much of the budget is used, iterations a second, the latest JSD, and the training time left."""
+    """Shows iterations a second, the latest scores and the training time left; silent outside a terminal."""
 
-    def __init__(self, iterations: int | None, minutes: float | None, iteration: int, train_seconds: float) -> None:
-        self._iterations, self._minutes = iterations, minutes
-        self._start = (iteration, train_seconds)
+    def __init__(self, budget: Budget, iteration: int, clock: Clock) -> None:
+        self._budget = budget
+        self._start = (iteration, clock.train_seconds)
         self._scores = ""
-        self._bar = tqdm(total=1.0, disable=None, bar_format="{percentage:3.0f}%|{bar}| {postfix}", mininterval=0.2)
+        self._bar = tqdm(total=1.0, disable=None, bar_format="{percentage:3.0f}%|{bar}|{postfix}", mininterval=0.2)
 
-    def scored(self, row: Row) -> None:
-        """Show the 4-gram and 6-gram JSD of an evaluation, or the longest ones there are."""
-        lengths = [n for n in (4, 6) if f"jsd_{n}" in row] or [1]
-        self._scores = "".join(f", JSD-{n} {row[f'jsd_{n}']:.3f}" for n in lengths)
+    def scored(self, scores: Mapping[str, float]) -> None:
+        """Show an evaluation: of n-gram scores the 4-gram and 6-gram ones, where they are there."""
+        shown = {name: value for name, value in scores.items() if name in ("jsd_4", "jsd_6")} or scores
+        self._scores = "".join(f", {name.upper().replace('_', '-')} {value:.3f}" for name, value in shown.items())
 
-    def update(self, iteration: int, train_seconds: float) -> None:
+    def update(self, iteration: int, clock: Clock) -> None:
         """Show where the run stands."""
         if self._bar.disable:
             return
-        fraction = budget_used(iteration, train_seconds, self._iterations, self._minutes)
-        iterations, seconds = iteration - self._start[0], train_seconds - self._start[1]
-        rate = iterations / seconds if seconds else 0.0
-        left = tqdm.format_interval(train_seconds * (1 - fraction) / fraction) if fraction else "?"
-        self._bar.n = min(fraction, 1.0)
+        used = self._budget.used(iteration, clock)
+        iterations, seconds = iteration - self._start[0], clock.train_seconds - self._start[1]
+        left = tqdm.format_interval(clock.train_seconds * (1 - used) / used)
+        rate = iterations / seconds
+        self._bar.n = min(used, 1.0)
         self._bar.set_postfix_str(f"iteration {iteration}, {rate:.1f}/s{self._scores}, {left} left", refresh=False)
         self._bar.update(0)
 
     def close(self) -> None:
         """Leave the bar as it is."""
         self._bar.close()
-
-
-def budget_used(iteration: int, train_seconds: float, iterations: int | None, minutes: float | None) -> float:
-    """Return the used share of whichever budget, iterations or minutes of training, is nearer its end."""
-    return max(
-        0.0 if iterations is None else iteration / iterations,
-        0.0 if minutes is None else train_seconds / (60 * minutes),
-    )

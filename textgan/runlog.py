@@ -1,14 +1,16 @@
-"""RunLog: one run directory, from `options.json` before step 0 to `summary.json` at the end.
+"""RunLog: one run directory, from `options.json` before step 0 to `summary.json` at the end. Knows no text.
 
-`metrics.jsonl` has one row an evaluation and only grows; `samples/ITERATION.txt` holds that evaluation's samples.
+`metrics.jsonl` has one row an evaluation and only grows; `samples/ITERATION.*` holds that evaluation's samples.
 TensorBoard's events carry the training clock as their wall time, so its relative axis compares runs by training time.
 """
 
+import fcntl
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Set
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,88 +22,140 @@ from torch.utils.tensorboard import SummaryWriter
 from data import __version__
 from data.errors import InputError
 from data.files import atomic_write, write_json
+from textgan.progress import Clock
+from textgan.trainer import StepStats, Trainer
 
 Row = Mapping[str, Any]
 
 OPTIONS, METRICS, SUMMARY = "options.json", "metrics.jsonl", "summary.json"
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Samples of an evaluation as a run keeps them: the content of a file, and how TensorBoard shows it.
+
+    `show(events, iteration, walltime)` adds them to TensorBoard's events.
+    """
+
+    suffix: str
+    content: bytes
+    show: Callable[[SummaryWriter, int, float], None]
+
+
 class RunLog:
     """Writes a run's metrics, samples and TensorBoard events; starts anew or continues at an iteration.
 
     `rows` are those logged so far; on continuing, rows and samples behind the iteration are dropped, as the run will
-    make them again.
+    make them again. `floor` holds what real data scores, by the scores' names.
     """
 
-    def __init__(self, folder: Path, iteration: int, floor: Mapping[int, float] | None) -> None:
+    def __init__(self, folder: Path, iteration: int, floor: Mapping[str, float] | None) -> None:
         self.folder = folder
+        self._lock = _lock(folder)
         self._floor = floor
-        self.rows: list[Row] = [row for row in read_metrics(folder) if row["iteration"] <= iteration]
+        self.rows = [row for row in read_metrics(folder) if row["iteration"] <= iteration]
         with atomic_write(folder / METRICS) as file:
             file.writelines(_json_line(row) for row in self.rows)
-        (folder / "samples").mkdir(exist_ok=True)
-        logged = {row["iteration"] for row in self.rows}
-        for samples in (folder / "samples").glob("*.txt"):
-            if samples.stem.isdecimal() and int(samples.stem) not in logged:
+        logged = {str(row["iteration"]) for row in self.rows}
+        for samples in (folder / "samples").iterdir():
+            if samples.stem.isdecimal() and samples.stem not in logged:
                 samples.unlink()
         self._started = float(read_options(folder)["started"])
         self._events = SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
-        for n, value in (floor or {}).items():
-            self._events.add_scalar(f"floor/jsd_{n}", value, 0, walltime=self._started)
+        for name, value in (floor or {}).items() if iteration == 0 else ():
+            self._events.add_scalar(f"floor/{name}", value, 0, walltime=self._started)
 
     def has(self, iteration: int) -> bool:
         """Whether this iteration's evaluation is logged already."""
         return bool(self.rows) and self.rows[-1]["iteration"] == iteration
 
-    def log(self, row: Row, samples: Sequence[str]) -> None:
+    def log(self, row: Row, samples: Samples) -> None:
         """Write an evaluation: its row, its samples and their TensorBoard events."""
         iteration, time = row["iteration"], self._started + row["train_seconds"]
-        text = "".join(f"{sample}\n" for sample in samples)
-        with atomic_write(self.samples_path(iteration)) as file:
-            file.write(text.encode())
+        with atomic_write(self.folder / "samples" / f"{iteration}{samples.suffix}") as file:
+            file.write(samples.content)
         with (self.folder / METRICS).open("ab") as metrics:
             metrics.write(_json_line(row))
         for name, value in row.items():
             if name != "iteration" and value is not None:
-                group = "jsd" if name.startswith("jsd_") else "progress" if name in _PROGRESS else "training"
+                group = "progress" if name in _PROGRESS else "training" if name in _STATS else "scores"
                 self._events.add_scalar(f"{group}/{name}", value, iteration, walltime=time)
-        shown = "\n".join(f"    {sample}" for sample in samples[:20])
-        self._events.add_text("samples", shown, iteration, walltime=time)
+        samples.show(self._events, iteration, time)
         self._events.flush()
         self.rows.append(row)
 
-    def samples_path(self, iteration: int) -> Path:
-        """Return where the samples of an evaluation lie."""
-        return self.folder / "samples" / f"{iteration}.txt"
-
     def summarise(self) -> dict[str, Any]:
-        """Write and return the summary: the best JSD per n and where it was reached, the floor, the totals."""
-        lengths = [int(name.removeprefix("jsd_")) for name in self.rows[0] if name.startswith("jsd_")]
-        best = {n: min(self.rows, key=lambda row: row[f"jsd_{n}"]) for n in lengths}
+        """Write and return the summary: each score's best value and where it was reached, the floor, the totals."""
         first, last = self.rows[0], self.rows[-1]
+        names = [name for name in last if name not in {"iteration", *_PROGRESS, *_STATS}]
+        best = {name: min(self.rows, key=lambda row: row[name]) for name in names}
         summary = {
             "best": {
-                str(n): {"jsd": row[f"jsd_{n}"], "iteration": row["iteration"], "train_seconds": row["train_seconds"]}
-                for n, row in best.items()
+                name: {"value": row[name], "iteration": row["iteration"], "train_seconds": row["train_seconds"]}
+                for name, row in best.items()
             },
-            "first": {str(n): first[f"jsd_{n}"] for n in lengths},
-            "last": {str(n): last[f"jsd_{n}"] for n in lengths},
-            "floor": None if self._floor is None else {str(n): value for n, value in self._floor.items()},
+            "first": {name: first[name] for name in names},
+            "last": {name: last[name] for name in names},
+            "floor": self._floor,
             "totals": {name: last[name] for name in ("iteration", *_PROGRESS)},
         }
         write_json(self.folder / SUMMARY, summary)
         return summary
 
     def close(self) -> None:
-        """Flush and close the TensorBoard events."""
+        """Flush and close the TensorBoard events, and let another process have the folder."""
         self._events.close()
+        os.close(self._lock)
 
 
 _PROGRESS = ("critic_updates", "samples_seen", "wall_seconds", "train_seconds")
+_STATS = tuple(field.name for field in fields(StepStats))
 
 
-def write_options(folder: Path, config: Mapping[str, Any], device: torch.device, facts: Mapping[str, Any]) -> None:
-    """Write `options.json`: configuration, code, versions, device, and further `facts` (corpus, signature, floor)."""
+def make_row(trainer: Trainer, clock: Clock, stats: StepStats | None, scores: Mapping[str, float]) -> Row:
+    """Return a row of metrics; before the first step of a process there are no losses, and they are None."""
+    return {
+        "iteration": trainer.iteration,
+        "critic_updates": trainer.critic_updates,
+        "samples_seen": trainer.samples_seen,
+        **asdict(clock),
+        **scores,
+        **(dict.fromkeys(_STATS) if stats is None else asdict(stats)),
+    }
+
+
+def begin_or_continue(
+    folder: Path, config: Mapping[str, Any], may_change: Set[str], device: torch.device, facts: Mapping[str, Any]
+) -> None:
+    """Write the options of a new run, or check that the folder's run has the same ones.
+
+    Args:
+        folder: of the run.
+        config: the resolved settings.
+        may_change: settings in which a continued run may differ.
+        device: where it trains.
+        facts: what else is recorded; `facts["data_sha256"]` must stay as it is.
+
+    Raises:
+        InputError: the folder holds a run with another value of a setting, which is named, or on other data.
+    """
+    if not (folder / OPTIONS).exists():
+        (folder / "samples").mkdir(parents=True, exist_ok=True)
+        _write_options(folder, config, device, facts)
+        return
+    options = read_options(folder)
+    for name, value in config.items():
+        before = options["config"].get(name)
+        if before != value and name not in may_change:
+            raise InputError(
+                f"--{name.replace('_', '-')} {value}: the run in {folder} has {before}; "
+                "continue it with that, or choose another --run-dir"
+            )
+    if options["data_sha256"] != facts["data_sha256"]:
+        raise InputError(f"--data: not what the run in {folder} began with; choose another --run-dir")
+
+
+def _write_options(folder: Path, config: Mapping[str, Any], device: torch.device, facts: Mapping[str, Any]) -> None:
     options = {
         "config": config,
         "seed": config["seed"],
@@ -155,6 +209,17 @@ def read_metrics(folder: Path) -> list[Row]:
         except ValueError as error:
             raise InputError(f"{path}:{number}: damaged row ({error}); remove the line") from error
     return rows
+
+
+def _lock(folder: Path) -> int:
+    """Keep other processes from training in the folder while the returned file descriptor is open."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise InputError(f"{folder}: another process is training there; choose another --run-dir") from None
+    return descriptor
 
 
 def _json_line(row: Row) -> bytes:

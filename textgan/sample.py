@@ -114,7 +114,7 @@ def load_generator(folder: Path) -> ExportedGenerator:
     if (newest := read_newest(folder)) is None:
         raise InputError(f"{folder}: no checkpoint yet; train longer, or lower --checkpoint-every")
     weights = below(newest[0], "generator.network.")
-    return _generator(options["config"], options["corpus"]["characters"], weights, options["reference"])
+    return _generator(options["config"], options["characters"], weights, options["reference"])
 
 
 def _generator(

@@ -8,15 +8,11 @@ The same command continues a run that was stopped. Compare runs with: tensorboar
 """
 
 import json
-import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -28,17 +24,18 @@ from data.corpus import Corpus, open_corpus
 from data.errors import InputError
 from data.files import write_json
 from data.vocabulary import Ids, Vocabulary
-from eval.jsd import FOLDER_RECORD, Reference, open_reference, reference_record
-from textgan.checkpoint import Clock, load_checkpoint, save_checkpoint
+from eval.jsd import FOLDER_RECORD, open_reference, reference_record
+from textgan.checkpoint import load_checkpoint
 from textgan.closing import closing_words
-from textgan.config import PRESETS, RunConfig, flag
+from textgan.config import PRESETS, RunConfig
+from textgan.loop import run_training
 from textgan.losses import WASSERSTEIN
 from textgan.nets import Critic, Generator, initialise
-from textgan.progress import Progress, budget_used
-from textgan.runlog import OPTIONS, Row, RunLog, read_options, write_options
+from textgan.progress import Budget, Clock
+from textgan.runlog import RunLog, Samples, begin_or_continue
 from textgan.sample import choose_device, draw_samples
 from textgan.schedules import parse_schedule
-from textgan.trainer import NonFiniteError, Player, StepStats, Trainer, stream_seed
+from textgan.trainer import NonFiniteError, Player, Trainer, stream_seed
 
 
 @dataclass(frozen=True)
@@ -75,37 +72,36 @@ def train(config: RunConfig) -> Outcome:
             "lower it or give more lines"
         )
     reference = open_reference(config.reference, corpus)
-    floor = reference.floor(config.eval_samples)
+    floor = named(reference.floor(config.eval_samples))
     trainer = build_trainer(config, corpus.vocabulary, device)
-    begin_or_continue(config, reference, floor, device)
+    facts = {
+        "data_sha256": corpus.sha256,
+        "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out)},
+        "characters": corpus.vocabulary.characters,
+        "reference": reference_record(config.reference, corpus),
+        "signature": str(reference.signature(config.eval_samples)),
+        "floor": floor,
+    }
+    begin_or_continue(config.folder, config.as_json(), config.may_change, device, facts)
+    write_json(config.folder / "samples" / FOLDER_RECORD, facts["reference"])
     clock = load_checkpoint(config.folder, trainer) or Clock()
     log = RunLog(config.folder, trainer.iteration, floor)
-    saved = trainer.iteration
-    started = time.perf_counter() - clock.wall_seconds
-    stats: StepStats | None = None
-    with (
-        stop_signals() as stopped,
-        closing(log),
-        closing(Progress(config.iterations, config.minutes, trainer.iteration, clock.train_seconds)) as progress,
-    ):
-        while True:
-            finished = budget_used(trainer.iteration, clock.train_seconds, config.iterations, config.minutes) >= 1
-            clock.wall_seconds = time.perf_counter() - started
-            if (finished or trainer.iteration % config.eval_every == 0) and not log.has(trainer.iteration):
-                samples = evaluation_samples(config, trainer)
-                row = make_row(config, trainer, clock, stats, reference.score(samples))
-                log.log(row, corpus.vocabulary.decode(samples))
-                progress.scored(row)
-            ends = finished or stopped() is not None
-            if (ends or trainer.iteration % config.checkpoint_every == 0) and trainer.iteration != saved:
-                save_checkpoint(config.folder, trainer, clock)
-                saved = trainer.iteration
-            if ends:
-                return Outcome(config.folder, log.summarise() if finished else None, stopped())
-            tick = time.perf_counter()
-            stats = trainer.step(real_batches(config, corpus, trainer))
-            clock.train_seconds += time.perf_counter() - tick
-            progress.update(trainer.iteration, clock.train_seconds)
+
+    def evaluate(iteration: int) -> tuple[Mapping[str, float], Samples]:
+        ids = evaluation_samples(config, trainer, iteration)
+        return named(reference.score(ids)), as_text(corpus.vocabulary.decode(ids))
+
+    stopped_by = run_training(
+        trainer,
+        log,
+        clock,
+        Budget(config.iterations, config.minutes),
+        config.eval_every,
+        config.checkpoint_every,
+        draw=lambda iteration: real_batches(config, corpus, iteration, device),
+        evaluate=evaluate,
+    )
+    return Outcome(config.folder, log.summarise() if stopped_by is None else None, stopped_by)
 
 
 def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.device) -> Trainer:
@@ -131,99 +127,39 @@ def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.devic
     )
 
 
-def real_batches(config: RunConfig, corpus: Corpus, trainer: Trainer) -> list[Tensor]:
+def real_batches(config: RunConfig, corpus: Corpus, iteration: int, device: torch.device) -> list[Tensor]:
     """Draw one batch of one-hot training lines [B, L, V] per critic step; one-hot only on the device."""
-    random = np.random.default_rng(stream_seed(config.seed, "batches", trainer.iteration))
+    random = np.random.default_rng(stream_seed(config.seed, "batches", iteration))
     lines = random.integers(len(corpus.train), size=(config.critic_steps, config.batch_size))
-    ids = torch.from_numpy(corpus.train[lines].astype(np.int32)).to(trainer.device).long().unsqueeze(-1)
-    one_hot = torch.zeros(*ids.shape[:-1], corpus.vocabulary.size, device=trainer.device)
+    ids = torch.from_numpy(corpus.train[lines].astype(np.int32)).to(device).long().unsqueeze(-1)
+    one_hot = torch.zeros(*ids.shape[:-1], corpus.vocabulary.size, device=device)
     return list(one_hot.scatter_(-1, ids, 1.0))
 
 
-def evaluation_samples(config: RunConfig, trainer: Trainer) -> Ids:
+def evaluation_samples(config: RunConfig, trainer: Trainer, iteration: int) -> Ids:
     """Draw the samples of an evaluation, a function of the weights, the seed and the iteration."""
-    seed = stream_seed(config.seed, "samples", trainer.iteration)
-    random = torch.Generator(trainer.device).manual_seed(seed)
+    random = torch.Generator(trainer.device).manual_seed(stream_seed(config.seed, "samples", iteration))
     assert isinstance(trainer.generator.network, Generator)
     return draw_samples(trainer.generator.network, config.eval_samples, random)
 
 
-def make_row(
-    config: RunConfig, trainer: Trainer, clock: Clock, stats: StepStats | None, scores: Mapping[int, float]
-) -> Row:
-    """Return a row of metrics; before the first step there are no losses, and they are None."""
-    losses = {field.name: None for field in fields(StepStats)} if stats is None else asdict(stats)
-    return {
-        "iteration": trainer.iteration,
-        "critic_updates": trainer.critic_updates,
-        "samples_seen": trainer.critic_updates * config.batch_size,
-        **asdict(clock),
-        **{f"jsd_{n}": value for n, value in scores.items()},
-        **losses,
-    }
+def as_text(lines: Sequence[str]) -> Samples:
+    """Return lines as a run keeps them: a text file, and some of them in TensorBoard."""
+    shown = "\n".join(f"    {line}" for line in lines[:20])
+    return Samples(
+        ".txt",
+        "".join(f"{line}\n" for line in lines).encode(),
+        lambda events, iteration, time: events.add_text("samples", shown, iteration, walltime=time),
+    )
 
 
-# The budget may grow from one call to the next, and a run's folder may be moved; all else makes another run.
-_MAY_CHANGE = {"iterations", "minutes", "run_dir"}
-
-
-def begin_or_continue(
-    config: RunConfig, reference: Reference, floor: Mapping[int, float] | None, device: torch.device
-) -> None:
-    """Write the options of a new run, or check those of the run that is to be continued.
-
-    Raises:
-        InputError: the folder holds a run with another value of an option, which is named, or of another corpus.
-    """
-    folder, corpus = config.folder, reference.corpus
-    record = reference_record(config.reference, corpus)
-    if not (folder / OPTIONS).exists():
-        write_json(folder / "samples" / FOLDER_RECORD, record)
-        facts = {
-            "corpus": {
-                "name": corpus.name,
-                "sha256": corpus.sha256,
-                "train_lines": len(corpus.train),
-                "held_out_lines": len(corpus.held_out),
-                "characters": corpus.vocabulary.characters,
-            },
-            "reference": record,
-            "signature": str(reference.signature(config.eval_samples)),
-            "floor": None if floor is None else {str(n): value for n, value in floor.items()},
-        }
-        write_options(folder, config.as_json(), device, facts)
-        return
-    options = read_options(folder)
-    linear = "linear" in (config.critic_schedule, config.generator_schedule)
-    may_change = _MAY_CHANGE - {"iterations"} if linear else _MAY_CHANGE
-    for name, value in config.as_json().items():
-        before = options["config"].get(name)
-        if before != value and name not in may_change:
-            raise InputError(
-                f"{flag(name)} {value}: the run in {folder} has {before}; "
-                "continue it with that, or choose another --run-dir"
-            )
-    if options["corpus"]["sha256"] != corpus.sha256:
-        raise InputError(
-            f"--data {config.data}: not the text that the run in {folder} began with; choose another --run-dir"
-        )
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], int | None]]:
-    """Turn SIGINT and SIGTERM into a wish to stop, which the yielded function tells; a second one is not held back."""
-    received: list[int] = []
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(number, previous[signal.Signals(number)])
-
-    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: received[0] if received else None
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+@overload
+def named(scores: Mapping[int, float]) -> dict[str, float]: ...
+@overload
+def named(scores: Mapping[int, float] | None) -> dict[str, float] | None: ...
+def named(scores: Mapping[int, float] | None) -> dict[str, float] | None:
+    """Return scores by n under the names they have in the metrics."""
+    return None if scores is None else {f"jsd_{n}": value for n, value in scores.items()}
 
 
 def main(arguments: list[str]) -> int:

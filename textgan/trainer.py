@@ -74,6 +74,7 @@ class Trainer:
     device: torch.device
     iteration: int = 0
     critic_updates: int = 0
+    samples_seen: int = 0
 
     def step(self, real_batches: Sequence[Tensor]) -> StepStats:
         """Train on batches [B, ...] of real samples, in the published order: iteration 0 has no generator update.
@@ -90,6 +91,7 @@ class Trainer:
             measured |= self._critic_update(real, random)
             finite += [measured["critic_loss"], measured["critic_gradient_norm"]]
             self.critic_updates += 1
+            self.samples_seen += len(real)
         # One transfer from the device a step; the sum is finite only if every critic update was.
         names = list(measured)
         *values, total = torch.stack([*measured.values(), torch.stack(finite).sum()]).tolist()

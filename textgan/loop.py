@@ -1,0 +1,79 @@
+"""The training loop: step, evaluate, log, save, until the budget is used or a signal asks to stop. Knows no text."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from types import FrameType
+
+from torch import Tensor
+
+from textgan.checkpoint import save_checkpoint
+from textgan.progress import Budget, Clock, Progress
+from textgan.runlog import RunLog, Samples, make_row
+from textgan.trainer import StepStats, Trainer
+
+
+def run_training(
+    trainer: Trainer,
+    log: RunLog,
+    clock: Clock,
+    budget: Budget,
+    eval_every: int,
+    checkpoint_every: int,
+    draw: Callable[[int], Sequence[Tensor]],
+    evaluate: Callable[[int], tuple[Mapping[str, float], Samples]],
+) -> int | None:
+    """Train on; return None when the budget is used, or the number of the signal that stopped the run.
+
+    Args:
+        trainer: at the iteration where the run starts or continues.
+        log: the run's log; its folder takes the checkpoints.
+        clock: the run's seconds so far.
+        budget: where the run ends.
+        eval_every: iterations between evaluations; the end is evaluated too.
+        checkpoint_every: iterations between checkpoints; the end is saved too.
+        draw: returns the real batches of an iteration, one for each critic step.
+        evaluate: returns the scores of an iteration and the samples they were measured on.
+
+    Raises:
+        NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint stays.
+    """
+    stats: StepStats | None = None
+    saved = trainer.iteration
+    started = time.perf_counter() - clock.wall_seconds
+    with closing(log), stop_signals() as stopped, closing(Progress(budget, trainer.iteration, clock)) as progress:
+        while True:
+            finished = budget.used(trainer.iteration, clock) >= 1
+            clock.wall_seconds = time.perf_counter() - started
+            if (finished or trainer.iteration % eval_every == 0) and not log.has(trainer.iteration):
+                scores, samples = evaluate(trainer.iteration)
+                log.log(make_row(trainer, clock, stats, scores), samples)
+                progress.scored(scores)
+            ends = finished or stopped() is not None
+            if (ends or trainer.iteration % checkpoint_every == 0) and trainer.iteration != saved:
+                save_checkpoint(log.folder, trainer, clock)
+                saved = trainer.iteration
+            if ends:
+                return None if finished else stopped()
+            tick = time.perf_counter()
+            stats = trainer.step(draw(trainer.iteration))
+            clock.train_seconds += time.perf_counter() - tick
+            progress.update(trainer.iteration, clock)
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], int | None]]:
+    """Turn SIGINT and SIGTERM into a wish to stop, which the yielded function tells; a second one is not held back."""
+    received: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, previous[signal.Signals(number)])
+
+    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
