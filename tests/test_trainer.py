@@ -15,7 +15,7 @@ RATES = {"generator": 1e-3, "critic": 3e-3}
 BETA1, BETA2, WEIGHT = 0.5, 0.9, 10.0
 
 
-def make_trainer() -> Trainer:
+def make_trainer(score_together: bool = True) -> Trainer:
     random = torch.Generator().manual_seed(7)
     generator, critic = Generator(SYMBOLS, LENGTH, 4, LATENT).double(), Critic(SYMBOLS, LENGTH, 4).double()
 
@@ -29,6 +29,7 @@ def make_trainer() -> Trainer:
         critic=player("critic", critic),
         loss=WASSERSTEIN,
         penalty_weight=WEIGHT,
+        score_together=score_together,
         draw_latent=lambda size, random: torch.randn(size, LATENT, generator=random, dtype=torch.float64),
         seed=11,
         device=torch.device("cpu"),
@@ -92,9 +93,9 @@ def plain_training(iterations: int, critic_steps: int, generator_first: bool = T
     return [*weights["generator"], *weights["critic"]]
 
 
-@pytest.mark.parametrize("critic_steps", [1, 3])
-def test_steps_equal_plain_ones_written_out(critic_steps: int) -> None:
-    trainer = make_trainer()
+@pytest.mark.parametrize(("critic_steps", "score_together"), [(1, True), (3, True), (2, False)])
+def test_steps_equal_plain_ones_written_out(critic_steps: int, score_together: bool) -> None:
+    trainer = make_trainer(score_together)
     for iteration in range(5):
         trainer.step(real_batches(iteration, critic_steps))
     ours = [*trainer.generator.network.parameters(), *trainer.critic.network.parameters()]
@@ -102,6 +103,16 @@ def test_steps_equal_plain_ones_written_out(critic_steps: int) -> None:
     assert max((a - b).abs().max().item() for a, b in zip(ours, plain, strict=True)) < 1e-10
     assert max((a - b).abs().max().item() for a, b in zip(ours, wrong_order, strict=True)) > 1e-4
     assert trainer.critic_updates == 5 * critic_steps
+
+
+def test_gradients_have_the_layout_of_their_weights() -> None:
+    trainer = make_trainer()
+    for iteration in range(2):
+        trainer.step(real_batches(iteration, 1))
+    for player in (trainer.generator, trainer.critic):
+        for parameter in player.network.parameters():
+            assert parameter.grad is not None
+            assert parameter.grad.stride() == parameter.stride()
 
 
 def test_statistics_are_what_they_say() -> None:

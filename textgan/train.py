@@ -121,6 +121,7 @@ def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.devic
         critic=player(critic, config.critic_lr, config.critic_schedule, config.critic_steps),
         loss=WASSERSTEIN,
         penalty_weight=config.penalty_weight,
+        score_together=True,
         draw_latent=lambda size, random: torch.randn(size, config.latent_dim, generator=random, device=device),
         seed=config.seed,
         device=device,

@@ -34,7 +34,8 @@ class Player:
         # Unlike backward(), this leaves the other player's weight gradients uncomputed.
         gradients = torch.autograd.grad(loss, parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+            # In the weight's own layout, as backward() would: fused optimisers go wrong on any other without a word.
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)
         self.optimiser.step()
         steps = [parameter.detach() - old for parameter, old in zip(parameters, before, strict=True)]
         return nn.utils.get_total_norm(gradients), nn.utils.get_total_norm(steps)
@@ -61,7 +62,8 @@ class StepStats:
 class Trainer:
     """Alternating updates: one of the generator, then one of the critic per batch of real samples.
 
-    `draw_latent(batch_size, random)` returns noise for the generator. All randomness of a step is a function of the
+    `draw_latent(batch_size, random)` returns noise for the generator. `score_together` lets the critic see real and
+    fake samples in one pass, which is faster; a critic with batch normalisation must see them apart. All randomness of a step is a function of the
     seed and the step's number, so `iteration` is all there is to the random state.
     """
 
@@ -69,6 +71,7 @@ class Trainer:
     critic: Player
     loss: Loss
     penalty_weight: float
+    score_together: bool
     draw_latent: Callable[[int, torch.Generator], Tensor]
     seed: int
     device: torch.device
@@ -115,7 +118,10 @@ class Trainer:
     def _critic_update(self, real: Tensor, random: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
             fake = self.generator.network(self.draw_latent(len(real), random))
-        real_scores, fake_scores = self.critic.network(real), self.critic.network(fake)
+        if self.score_together:
+            real_scores, fake_scores = self.critic.network(torch.cat([real, fake])).chunk(2)
+        else:
+            real_scores, fake_scores = self.critic.network(real), self.critic.network(fake)
         loss = self.loss.critic(real_scores, fake_scores)
         measured = {"wasserstein": (real_scores.mean() - fake_scores.mean()).detach()}
         if self.penalty_weight:
