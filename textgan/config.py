@@ -144,9 +144,19 @@ _SMALL: dict[str, Any] = {"data": "grammar", "dim": 32, "batch_size": 32, "gener
 _TTUR_SMALL = replace(_TTUR, preset="ttur-small", critic_lr=3e-3, **_SMALL)
 _ORIG_SMALL = replace(_ORIG, preset="orig-small", critic_lr=1e-3, **_SMALL)
 
-# Tuned to get as far as it can in three minutes on two cores.
+# Tuned to get as far as it can in three minutes on two cores; LOG.md has the trials.
 _QUICKSTART = replace(
-    _TTUR_SMALL, preset="quickstart", critic_lr=5e-3, iterations=None, minutes=3.0, checkpoint_every=500
+    _TTUR_SMALL,
+    preset="quickstart",
+    critic_lr=5e-3,
+    generator_lr=2e-3,
+    critic_schedule="linear",
+    generator_schedule="linear",
+    critic_steps=2,
+    penalty_weight=1.0,
+    iterations=3000,
+    minutes=3.0,
+    checkpoint_every=500,
 )
 
 PRESETS: dict[str, RunConfig] = {
