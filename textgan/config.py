@@ -154,7 +154,8 @@ _QUICKSTART = replace(
     generator_schedule="linear",
     critic_steps=2,
     penalty_weight=1.0,
-    iterations=3000,
+    batch_size=64,
+    iterations=2300,
     minutes=3.0,
     checkpoint_every=500,
 )
