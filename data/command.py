@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -57,6 +58,11 @@ def parse_command(
 
 def run_command(main: Callable[[list[str]], int]) -> None:
     """Run `main(arguments)` as the process; input and file system errors become one line and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # samples may hold what a terminal's encoding does not
+    # As SIGINT does: whatever is half done is cleaned up on the way out.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()
@@ -77,5 +83,5 @@ def run_command(main: Callable[[list[str]], int]) -> None:
 
 
 def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return 2

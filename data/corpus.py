@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import InputError
-from data.files import cache_folder, load_verified, open_cached, sha256_of_file, sha256_of_json, write_json
+from data.files import cache_folder, open_cached, read_described, sha256_of_json, write_array, write_described
 from data.sources import InvalidUtf8, Source, open_source
 from data.vocabulary import CODE_POINTS, PADDING, UNKNOWN, Ids, Vocabulary, code_points
 
@@ -78,11 +78,14 @@ def encode_source(spec: str, vocabulary: Vocabulary, seq_len: int, invalid_utf8:
     """Return ids [lines, seq_len] of a source's held-out lines, or of all its lines, under a given vocabulary."""
     source = open_source(spec, invalid_utf8)
     lines = (source.held_out or source.train)()
-    return np.concatenate([vocabulary.encode_code_points(_code_points(batch, seq_len)) for batch in lines])
+    parts = [vocabulary.encode_code_points(_code_points(batch, seq_len)) for batch in lines]
+    if not parts:
+        raise InputError(f"{source.name}: no lines; give a source with at least one line of text")
+    return np.concatenate(parts)
 
 
 def _load(folder: Path) -> Corpus:
-    description = load_verified(folder, _DESCRIPTION)
+    description = read_described(folder, _DESCRIPTION)
     train, held_out = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in _FILES)
     vocabulary = Vocabulary(description["characters"])
     # The content alone: the same lines under another path or in another cache have the same hash.
@@ -103,10 +106,11 @@ def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
             lines["train.npy"] += len(train_lines)
             lines["held_out.npy"] += len(held_out_lines)
         if not lines["train.npy"]:
-            raise InputError(f"{source.name}: no lines; give a source with at least one line of text")
+            raise InputError(f"{source.name}: no lines to train on; give a source with more lines of text")
         vocabulary = Vocabulary.from_counts(counts, options.vocabulary_size)
         for name, codes_file in zip(_FILES, (train, held_out), strict=True):
-            _write_ids(folder / name, codes_file, lines[name], options.seq_len, vocabulary)
+            ids = _ids(codes_file, options.seq_len, vocabulary)
+            write_array(folder / name, np.dtype(vocabulary.dtype), (lines[name], options.seq_len), ids)
     for name in ("train.codes", "held_out.codes"):
         (folder / name).unlink()
     description = {
@@ -115,14 +119,18 @@ def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
         "options": asdict(options),
         "lines": lines,
         "characters": vocabulary.characters,
-        "sha256": {name: sha256_of_file(folder / name) for name in _FILES},
     }
-    write_json(folder / _DESCRIPTION, description)
+    write_described(folder, _DESCRIPTION, description)
 
 
 def _split(source: Source, options: CorpusOptions) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield (training lines, held-out lines) such that no line of one is also in the other."""
-    wanted = options.lines or source.train_lines or sys.maxsize
+    """Yield (training lines, held-out lines) such that no line of one is also in the other.
+
+    Lines are compared whole. Cut to seq_len, a few held-out lines begin as training lines do, as new text would; to
+    leave those out would make the floor too high.
+    """
+    wanted = source.train_lines if options.lines is None else options.lines
+    wanted = sys.maxsize if wanted is None else wanted
     if source.held_out is None:
         for lines in source.train():
             train, held_out = _split_by_content(lines) if options.split else (lines, [])
@@ -156,11 +164,7 @@ def _code_points(lines: list[str], seq_len: int) -> NDArray[np.uint32]:
     return code_points([line.replace(PADDING, UNKNOWN) for line in lines], seq_len)
 
 
-def _write_ids(path: Path, codes_file: IO[bytes], lines: int, seq_len: int, vocabulary: Vocabulary) -> None:
+def _ids(codes_file: IO[bytes], seq_len: int, vocabulary: Vocabulary) -> Iterator[Ids]:
     codes_file.seek(0)
-    with path.open("wb") as file:
-        header = {"descr": np.dtype(vocabulary.dtype).str, "fortran_order": False, "shape": (lines, seq_len)}
-        np.lib.format.write_array_header_1_0(file, header)
-        while block := codes_file.read(_ROWS * seq_len * 4):
-            # Written, not memory-mapped: a full disk is then an error, not a bus fault.
-            file.write(vocabulary.encode_code_points(np.frombuffer(block, "<u4")).tobytes())
+    while block := codes_file.read(_ROWS * seq_len * 4):
+        yield vocabulary.encode_code_points(np.frombuffer(block, "<u4"))

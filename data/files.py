@@ -6,12 +6,18 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 T = TypeVar("T")
+
+_PARTIAL = ".partial"  # ends the name of whatever is not complete
 
 
 def cache_folder() -> Path:
@@ -39,7 +45,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     The bytes go to a temporary file in the same folder, which is synced and then renamed over `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -66,7 +72,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     When two processes build the same folder at once, the first one to finish wins and the other's copy is dropped.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = _temporary_folder(path)
     try:
         yield temporary
         for file in filter(Path.is_file, temporary.rglob("*")):
@@ -84,6 +90,50 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     _sync_folder(path.parent)
 
 
+def remove_partial(folder: Path, unchanged_for_seconds: float = 0.0) -> None:
+    """Remove what processes that were killed left unfinished in a folder."""
+    for path in folder.glob(f".*{_PARTIAL}"):
+        if time.time() - path.lstat().st_mtime >= unchanged_for_seconds:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def write_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], parts: Iterable[NDArray[Any]]) -> None:
+    """Write an .npy file from consecutive parts of the array, whose sizes add up to `shape`.
+
+    Unlike a memory map or `np.save`, a full disk is an `OSError` that says so.
+    """
+    with path.open("wb") as file:
+        header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(np.ascontiguousarray(part).view(np.uint8).data)
+
+
+def write_described(folder: Path, description_name: str, description: Mapping[str, Any]) -> None:
+    """Write a JSON description into a folder, with the hashes of the folder's other files and of itself."""
+    hashes = {path.name: sha256_of_file(path) for path in sorted(folder.iterdir())}
+    described = {**description, "sha256": hashes}
+    write_json(folder / description_name, {**described, "own_sha256": sha256_of_json(described)})
+
+
+def read_described(folder: Path, description_name: str) -> dict[str, Any]:
+    """Return a folder's description after checking all hashes.
+
+    Raises:
+        ValueError: a file is missing or is not as it was written.
+    """
+    try:
+        described: dict[str, Any] = json.loads((folder / description_name).read_text("utf-8"))
+        if described.pop("own_sha256") != sha256_of_json(described):
+            raise ValueError(f"{description_name} is not as it was written")
+        for name, expected in described["sha256"].items():
+            if sha256_of_file(folder / name) != expected:
+                raise ValueError(f"{name} is not as it was written")
+    except (KeyError, AttributeError, TypeError, FileNotFoundError) as error:
+        raise ValueError(f"{description_name} is not as it was written ({error})") from error
+    return described
+
+
 def open_cached(folder: Path, load: Callable[[Path], T], build: Callable[[Path], None]) -> T:
     """Return `load(folder)`; where the folder is absent, or `load` finds damage (ValueError), `build` it first.
 
@@ -92,25 +142,22 @@ def open_cached(folder: Path, load: Callable[[Path], T], build: Callable[[Path],
     if folder.is_dir():
         try:
             return load(folder)
-        except (ValueError, KeyError, FileNotFoundError) as error:
+        except ValueError as error:
             print(f"warning: {folder}: damaged cache entry ({error}); rebuilding it", file=sys.stderr)
-            shutil.rmtree(folder)
+            # Renamed first: another process may be about to do the same, or to put a good one in its place.
+            damaged = _temporary_folder(folder)
+            with suppress(FileNotFoundError):
+                folder.replace(damaged)
+            shutil.rmtree(damaged, ignore_errors=True)
+    if folder.parent.is_dir():
+        remove_partial(folder.parent, unchanged_for_seconds=24 * 3600)
     with atomic_folder(folder) as temporary:
         build(temporary)
     return load(folder)
 
 
-def load_verified(folder: Path, description: str) -> dict[str, Any]:
-    """Return the JSON object in `folder/description` after checking the files it lists under `sha256`.
-
-    Raises:
-        ValueError: the description is not JSON, or a file is not as it was written.
-    """
-    recorded: dict[str, Any] = json.loads((folder / description).read_text("utf-8"))
-    for name, expected in recorded["sha256"].items():
-        if sha256_of_file(folder / name) != expected:
-            raise ValueError(f"{name} is not as it was written")
-    return recorded
+def _temporary_folder(path: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent))
 
 
 def _umask() -> int:

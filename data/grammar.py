@@ -12,10 +12,12 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, count, islice
 
 import numpy as np
 from numpy.typing import NDArray
+
+from data.command import run_command
 
 VERSION = "grammar-1"
 TRAIN_LINES = 200_000
@@ -186,13 +188,11 @@ def _parse_rule(line: str) -> tuple[str, list[tuple[float, list[str]]]]:
     return name, alternatives
 
 
-def generate(rules: Rules, seed: int, first_block: int = 0) -> Iterator[list[str]]:
+def generate(rules: Rules, seed: int) -> Iterator[list[str]]:
     """Yield blocks of lines without end. Block b depends on the seed and b alone."""
-    block = first_block
-    while True:
+    for block in count():
         text = _expand(rules, np.random.default_rng([seed, block]), _BLOCK)
         yield text.split("\n")[:-1]
-        block += 1
 
 
 def train_lines() -> Iterator[list[str]]:
@@ -235,14 +235,12 @@ def _spans(start: NDArray[np.int32], length: NDArray[np.int32]) -> NDArray[np.in
     return np.arange(ends[-1], dtype=np.int32) + np.repeat(start - ends + length, length)
 
 
-def main() -> None:
+def main(_arguments: list[str]) -> int:
     """Print training lines until the reader has enough."""
-    try:
-        for lines in train_lines():
-            sys.stdout.write("\n".join(lines) + "\n")
-    except BrokenPipeError:
-        sys.stderr.close()
+    for lines in train_lines():
+        sys.stdout.write("\n".join(lines) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

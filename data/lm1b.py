@@ -5,19 +5,23 @@ held-out shards. Three forms are read: the original tar.gz (unpacked once into t
 parquet form of the Hugging Face hub.
 """
 
+import gzip
 import re
 import shutil
 import tarfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import InputError
 from data.files import atomic_folder, cache_folder
-from data.sources import Lines, Source, file_identity, hub_lines, read_lines
+from data.sources import InvalidUtf8, Lines, Source, file_identity, hub_lines, read_lines
 
 NAME = "1-billion-word-language-modeling-benchmark-r13output"
 HUB_NAME = "dvruette/lm1b"
+_TRAIN_FOLDER = "training-monolingual.tokenized.shuffled"
+_HELD_OUT_FOLDER = "heldout-monolingual.tokenized.shuffled"
 TRAIN_LINES = 10_000_000
 """Training lines used by the TTUR paper."""
 
@@ -40,7 +44,7 @@ class Size:
 COMPLETE = Size()
 
 
-def open_lm1b(path: Path | None, size: Size = COMPLETE) -> Source:
+def open_lm1b(path: Path | None, invalid_utf8: InvalidUtf8 = "refuse", size: Size = COMPLETE) -> Source:
     """Return the benchmark from a tar.gz, a folder of it, a folder of parquet files, or (no path) the hub.
 
     Raises:
@@ -53,42 +57,62 @@ def open_lm1b(path: Path | None, size: Size = COMPLETE) -> Source:
     if not path.exists():
         raise InputError(f"lm1b:{path}: no such file or folder; {_HOW_TO_GET_IT}")
     if path.is_file():
-        path = _unpacked(path)
-    if list(path.rglob("*.parquet")):
+        path = _unpacked(path, size)
+    if parquet := sorted(path.rglob("*.parquet")):
+        _check_parquet(parquet, size)
         return Source(
             "lm1b",
-            ["lm1b", file_identity(sorted(path.rglob("*.parquet")))],
+            ["lm1b", file_identity(parquet)],
             _counted(lambda: hub_lines(str(path), "train", "text"), size.train_lines, str(path)),
             _counted(lambda: hub_lines(str(path), "test", "text"), size.held_out_lines, str(path)),
             TRAIN_LINES,
         )
-    folder = path if (path / "training-monolingual.tokenized.shuffled").is_dir() else path / NAME
-    train_shards = _shards(
-        folder / "training-monolingual.tokenized.shuffled", r"news\.en-\d{5}-of-\d{5}", size.train_shards
-    )
-    held_out_shards = _shards(
-        folder / "heldout-monolingual.tokenized.shuffled", r"news\.en\.heldout-\d{5}-of-\d{5}", size.held_out_shards
-    )
+    folder = path if (path / _TRAIN_FOLDER).is_dir() else path / NAME
+    train_shards, held_out_shards = _shards(folder, size, str(folder))
     return Source(
         "lm1b",
-        ["lm1b", file_identity(train_shards + held_out_shards)],
-        _counted(lambda: _read_shards(train_shards), size.train_lines, str(folder)),
-        _counted(lambda: _read_shards(held_out_shards), size.held_out_lines, str(folder)),
+        ["lm1b", file_identity(train_shards + held_out_shards), invalid_utf8],
+        _counted(lambda: _read_shards(train_shards, invalid_utf8), size.train_lines, str(folder)),
+        _counted(lambda: _read_shards(held_out_shards, invalid_utf8), size.held_out_lines, str(folder)),
         TRAIN_LINES,
     )
 
 
-def _shards(folder: Path, pattern: str, expected: int) -> list[Path]:
-    # Training shard 0 is the held-out part, so the training folder holds 1 to 99 of 100.
-    shards = sorted(file for file in folder.glob("news.en*") if re.fullmatch(pattern, file.name))
-    if len(shards) != expected:
-        raise InputError(f"{folder}: {len(shards)} of {expected} shards; {_HOW_TO_GET_IT}")
-    return shards
+def _check_parquet(paths: list[Path], size: Size) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for split, expected in (("train", size.train_lines), ("test", size.held_out_lines)):
+        files = [path for path in paths if path.name.startswith(split)]
+        try:
+            rows = sum(pq.read_metadata(path).num_rows for path in files)
+        except pa.ArrowException as error:
+            raise InputError(f"{paths[0].parent}: a damaged parquet file ({error}); {_HOW_TO_GET_IT}") from error
+        if rows != expected:
+            raise InputError(f"{paths[0].parent}: {rows:,} {split} lines where {expected:,} were published")
 
 
-def _read_shards(shards: list[Path]) -> Lines:
+def _shards(folder: Path, size: Size, where: str) -> tuple[list[Path], list[Path]]:
+    """Return the training and the held-out shards in numerical order.
+
+    Raises:
+        InputError: there are not as many as there should be.
+    """
+    # Training shard 0 of 100 is the held-out part.
+    train = sorted((folder / _TRAIN_FOLDER).glob("news.en-?????-of-?????"))
+    held_out = sorted((folder / _HELD_OUT_FOLDER).glob("news.en.heldout-?????-of-?????"))
+    for name, shards, expected in (
+        ("training", train, size.train_shards),
+        ("held-out", held_out, size.held_out_shards),
+    ):
+        if len(shards) != expected:
+            raise InputError(f"{where}: {len(shards)} of {expected} {name} shards; {_HOW_TO_GET_IT}")
+    return train, held_out
+
+
+def _read_shards(shards: list[Path], invalid_utf8: InvalidUtf8) -> Lines:
     for shard in shards:
-        yield from read_lines(shard)
+        yield from read_lines(shard, invalid_utf8)
 
 
 def _counted(lines: Callable[[], Lines], expected: int, where: str) -> Callable[[], Lines]:
@@ -115,10 +139,10 @@ def _explained(lines: Callable[[], Lines]) -> Callable[[], Lines]:
     return explained
 
 
-def _unpacked(archive: Path) -> Path:
+def _unpacked(archive: Path, size: Size) -> Path:
     """Return the folder the archive was unpacked to; its shards are not in numerical order inside the archive."""
-    ((_, size, modified),) = file_identity([archive])
-    folder = cache_folder() / "lm1b" / f"{size}-{modified}"
+    ((_, length, modified),) = file_identity([archive])
+    folder = cache_folder() / "lm1b" / f"{length}-{modified}"
     if folder.is_dir():
         return folder
     try:
@@ -133,6 +157,7 @@ def _unpacked(archive: Path) -> Path:
                     target.parent.mkdir(exist_ok=True)
                     with target.open("wb") as out:
                         shutil.copyfileobj(file, out, 1 << 20)
-    except (tarfile.TarError, EOFError) as error:
+            _shards(temporary, size, str(archive))  # a cut archive may unpack without an error
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{archive}: not a readable tar.gz ({error}); {_HOW_TO_GET_IT}") from error
     return folder

@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
     if kind == "lm1b":
         from data import lm1b
 
-        return lm1b.open_lm1b(Path(rest) if rest else None)
+        return lm1b.open_lm1b(Path(rest) if rest else None, invalid_utf8)
     if kind == "hub":
         return _hub_source(rest)
     return _file_source(Path(spec), invalid_utf8)
@@ -61,10 +62,13 @@ def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
 
 def absolute(spec: str) -> str:
     """Return a `--data` value that names the same source from any working folder."""
-    if spec in ("grammar", "lm1b") or spec.startswith("hub:"):
-        return spec
     kind, colon, rest = spec.partition(":")
-    return f"lm1b:{Path(rest).resolve()}" if kind == "lm1b" and colon else str(Path(spec).resolve())
+    if kind == "hub":
+        name, colon, column = rest.partition(":")
+        return f"hub:{Path(name).resolve()}{colon}{column}" if Path(name).exists() else spec
+    if kind in ("grammar", "lm1b"):
+        return f"{kind}:{Path(rest).resolve()}" if kind == "lm1b" and rest else spec
+    return str(Path(spec).resolve())
 
 
 def read_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse") -> Lines:
@@ -119,13 +123,13 @@ def read_parquet(path: Path) -> Lines:
         column = "text" if "text" in strings else strings[0]
         for batch in file.iter_batches(batch_size=_ROWS, columns=[column]):
             yield rows_as_lines(batch.column(0).to_pylist())
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable parquet file ({_first_line(error)})") from error
 
 
 def rows_as_lines(rows: list[str | None]) -> list[str]:
     """Return one line per row: line breaks inside a row become spaces, a missing value an empty line."""
-    return [" ".join(row.splitlines()) if row else "" for row in rows]
+    return [re.sub(r"\r\n|\r|\n", " ", row) if row else "" for row in rows]
 
 
 def file_identity(paths: list[Path]) -> list[list[Any]]:
@@ -148,14 +152,19 @@ def _file_source(path: Path, invalid_utf8: InvalidUtf8) -> Source:
         for file in paths:
             yield from read_parquet(file) if file.suffix == ".parquet" else read_lines(file, invalid_utf8)
 
-    return Source(path.name, ["files", file_identity(paths), invalid_utf8], train)
+    return Source(path.resolve().name, ["files", file_identity(paths), invalid_utf8], train)
 
 
 def _hub_source(rest: str) -> Source:
     name, _, column = rest.partition(":")
     if not name:
         raise InputError("hub: names no data set; say hub:NAME or hub:NAME:COLUMN")
-    return Source(f"hub:{rest}", ["hub", rest], lambda: hub_lines(name, "train", column or "text"))
+    identity: list[Any] = ["hub", rest]
+    if (folder := Path(name)).exists():
+        identity = ["hub", column, file_identity(sorted(filter(Path.is_file, folder.rglob("*"))))]
+    return Source(
+        f"hub:{folder.name}:{column}".rstrip(":"), identity, lambda: hub_lines(name, "train", column or "text")
+    )
 
 
 def hub_lines(name: str, split: str, column: str) -> Lines:
@@ -173,6 +182,8 @@ def hub_lines(name: str, split: str, column: str) -> Lines:
         for batch in rows.iter(batch_size=_ROWS):
             if column not in batch:
                 raise InputError(f"hub:{name}: no column {column!r}; it has {sorted(batch)}: say hub:{name}:COLUMN")
+            if not all(isinstance(row, str | None) for row in batch[column]):
+                raise InputError(f"hub:{name}: column {column!r} is not text; say hub:{name}:COLUMN")
             yield rows_as_lines(cast(list[str | None], batch[column]))
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(

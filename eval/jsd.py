@@ -60,6 +60,8 @@ def jsd(samples: NgramCounts, reference: NgramCounts) -> float:
 
 def jsd_taken_out(samples: NgramCounts, reference: NgramCounts) -> float:
     """Return the JSD of lines that are part of the reference against the reference's other lines."""
+    if samples.total in (0, reference.total):
+        return 1.0
     others = reference.lookup(samples.keys) - samples.counts
     return divergence_bits(samples.counts, others, samples.total, reference.total - samples.total)
 
@@ -190,6 +192,9 @@ def evaluate(command: JsdCommand) -> Score:
     Raises:
         InputError: samples or reference cannot be read, or are too short.
     """
+    for flag, value in (("--seq-len", command.seq_len), ("--lines", command.lines)):
+        if value is not None and value < 1:
+            raise InputError(f"{flag} {value}: must be at least 1")
     lines = read_all_lines(command.samples, command.invalid_utf8)
     recorded = recorded_reference(command.samples) if command.reference is None else None
     if recorded is None:
@@ -200,8 +205,8 @@ def evaluate(command: JsdCommand) -> Score:
     chosen = ReferenceOptions(
         replace(
             options.corpus,
-            seq_len=command.seq_len or options.corpus.seq_len,
-            lines=command.lines or options.corpus.lines,
+            seq_len=options.corpus.seq_len if command.seq_len is None else command.seq_len,
+            lines=options.corpus.lines if command.lines is None else command.lines,
         ),
         ngram=options.ngram if command.ngram is None else command.ngram,
         padding=options.padding if command.padding is None else command.padding == "in",

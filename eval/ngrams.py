@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from data.corpus import Corpus
 from data.errors import InputError
-from data.files import cache_folder, load_verified, open_cached, sha256_of_file, sha256_of_json, write_json
+from data.files import cache_folder, open_cached, read_described, sha256_of_json, write_array, write_described
 from data.vocabulary import PADDING_ID, Ids
 
 FORMAT = 1
@@ -148,21 +148,20 @@ def _cached_counts(corpus: Corpus, ngram: int, padding: bool) -> NgramCounts:
 
 
 def _load(folder: Path) -> NgramCounts:
-    load_verified(folder, _DESCRIPTION)
+    read_described(folder, _DESCRIPTION)
     keys, counts = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("keys", "counts"))
     return NgramCounts(keys, counts)
 
 
 def _build(corpus: Corpus, ngram: int, padding: bool, folder: Path) -> None:
     counted = count_ngrams(corpus.train, ngram, corpus.vocabulary.size, padding)
-    np.save(folder / "keys.npy", counted.keys)
-    np.save(folder / "counts.npy", counted.counts)
+    for name, array in (("keys.npy", counted.keys), ("counts.npy", counted.counts)):
+        write_array(folder / name, array.dtype, array.shape, [array])
     description = {
         "corpus": corpus.name,
         "corpus_sha256": corpus.sha256,
         "ngram": ngram,
         "padding": padding,
         "total": counted.total,
-        "sha256": {name: sha256_of_file(folder / name) for name in ("keys.npy", "counts.npy")},
     }
-    write_json(folder / _DESCRIPTION, description)
+    write_described(folder, _DESCRIPTION, description)

@@ -21,7 +21,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's values per n-gram length, the floor that real text reaches, and the signature of both.
+    """A metric's values per n-gram length, the floor that real text reaches, and the signature of the scores.
 
     `floor` is None where too few held-out lines exist for one.
     """

@@ -1,13 +1,21 @@
 """Fixtures: a cache of its own for every test, small texts, and real text where it lies beside the checkout."""
 
 import os
+import tempfile
 from pathlib import Path
 from random import Random
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-# Networks of a few channels are faster on one thread; commands that tests start inherit it.
+# Networks of a few channels are faster on one thread; commands that tests start inherit it. The hub is out of reach.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HOME"] = str(Path(tempfile.gettempdir()) / "textgan-tests-hub")
+
+# A loaded machine is no failure, and a failure must come again.
+settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 

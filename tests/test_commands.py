@@ -9,10 +9,12 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from data.command import run_command
+from data.grammar import train_lines
 from textgan.config import RunConfig
 from textgan.train import train
 
@@ -73,6 +75,20 @@ def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[
             assert (status, err) == (0, ""), arguments
     assert Path("samples.txt").read_text("utf-8").count("\n") == 1000
     assert Path("my-generator/model.safetensors").exists()
+
+
+def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = "--preset quickstart --data corpus.txt.gz --dim 4 --batch-size 4 --device cpu"
+    status, out, _ = run(capfd, "textgan.bench", *arguments.split())
+    assert status == 0
+    parts = re.findall(
+        r"^(drawing batches|training step|drawing samples|scoring samples) +([\d.]+) ms", out, re.MULTILINE
+    )
+    assert len(parts) == 4
+    assert all(float(milliseconds) > 0 for _, milliseconds in parts)
+    status, out, _ = run(capfd, "data.bench", "--lines", "1000")
+    assert status == 0
+    assert out.startswith("1,000 training and ")
 
 
 @pytest.mark.parametrize("module", COMMANDS)
@@ -177,13 +193,20 @@ def test_a_mistake_is_one_line_and_status_2(
     assert sorted(path for path in workplace.rglob("*") if "cache" not in path.parts) == before
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing_behind(tmp_path: Path, text_file: Path, cache: Path) -> None:
-    # A limit on the size of files stands in for a full disk: writing fails part of the way.
-    limited = f"ulimit -f 8; exec {shlex.quote(sys.executable)} -m eval.jsd {text_file} --reference {text_file}"
+@pytest.mark.parametrize(("kilobytes", "entries"), [(8, 0), (280, 4)])
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
+    tmp_path: Path, cache: Path, kilobytes: int, entries: int
+) -> None:
+    # A limit on the size of files stands in for a full disk. At 280 kB the code points of 2,000 lines fit and the
+    # corpus is cached (one entry), as are the counts of n = 1, 2, 3; the keys of n = 4, almost all different, do not.
+    random, text = Random(0), tmp_path / "text.txt"
+    text.write_text("".join("".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=32)) + "\n" for _ in range(2000)))
+    limited = f"ulimit -f {kilobytes}; exec {shlex.quote(sys.executable)} -m eval.jsd {text} --reference {text}"
     result = subprocess.run(["bash", "-c", limited], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert re.fullmatch(r"error: .*File too large; .*TEXTGAN_CACHE.*\n", result.stderr)
-    assert [path for path in cache.rglob("*") if path.is_file()] == []
+    assert len(list(cache.glob("*/*"))) == entries
+    assert not list(cache.rglob("*.partial"))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +235,9 @@ def test_a_reader_that_goes_away_is_no_error(text_file: Path) -> None:
     piped = f"{shlex.quote(sys.executable)} -m data.grammar | head -n 2; echo ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", piped], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stderr == ""
-    assert len(result.stdout.splitlines()) == 3
+    first, second, status = result.stdout.splitlines()
+    assert [first, second] == next(train_lines())[:2]
+    assert status == "0"
 
 
 def test_ctrl_c_stops_a_run_cleanly(workplace: Path) -> None:

@@ -55,13 +55,6 @@ def test_the_corpus_is_pinned() -> None:
     )
 
 
-def test_blocks_do_not_depend_on_where_one_starts() -> None:
-    rules = parse_rules()
-    both = list(islice(generate(rules, seed=3), 2))
-    assert next(generate(rules, seed=3, first_block=1)) == both[1]
-    assert both[0] != both[1]
-
-
 def test_every_rule_is_defined_and_used() -> None:
     defined = re.findall(r"^(\w+) [=~]", grammar.RULES, re.MULTILINE)
     used = re.findall(r"<(\w+)>", grammar.RULES)
@@ -84,6 +77,6 @@ def abbreviations(line: str) -> str:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_articles_fit_the_next_word(seed: int) -> None:
     text = "\n".join(next(generate(parse_rules(), seed)))
-    assert re.search(r"\ban official", text) or re.search(r"\ban? ", text)
+    assert re.search(r"\b[Aa]n (agency|attack|election|economy|airline|engineer)\b", text)
     assert not re.search(r"\b[Aa] (agency|attack|election|economy|oil|airline|engineer|American)\b", text)
     assert not re.search(r"\b[Aa]n (United|European|year|company|university)\b", text)

@@ -39,7 +39,7 @@ def both_ways(samples: Ids, reference: Ids, ngram: int, base: int, padding: bool
 
 
 @given(st.data())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 def test_equal_to_a_dictionary(data: st.DataObject) -> None:
     base, ngram = data.draw(st.sampled_from([2, 3, 5, 76, 2050])), data.draw(st.integers(1, 8))
     symbols = st.integers(0, data.draw(st.integers(1, base - 1)))
@@ -118,6 +118,13 @@ def open_text(path: Path, split: bool) -> Reference:
     return open_reference(ReferenceOptions(CorpusOptions(str(path), split=split), ngram=4))
 
 
+def test_taken_out_lines_that_hold_no_ngram_or_all_share_nothing_with_the_others() -> None:
+    lines = np.array([[1, 2, 3], [2, 3, 0]], np.uint8)
+    nothing, part, everything = (count_ngrams(ids, 3, 4, padding=False) for ids in (lines[1:], lines[:1], lines))
+    assert jsd_taken_out(nothing, everything) == 1.0
+    assert jsd_taken_out(part, everything) == 1.0
+
+
 def test_there_is_no_floor_from_too_few_lines(text_file: Path) -> None:
     with_split = open_text(text_file, split=True)
     held_out = len(with_split.corpus.held_out)
@@ -183,12 +190,19 @@ def test_a_table_names_reference_floor_and_signature(text_file: Path, capsys: py
         ("ab\ncd\n", [], "every line is shorter than n = 6"),
         ("abcdef\n", ["--ngram", "0"], "--ngram 0"),
         ("abcdef\n", ["--seq-len", "4"], "allows n from 1 to 4"),
+        ("abcdef\n", ["--seq-len", "-1"], "--seq-len -1: must be at least 1"),
+        ("abcdef\n", ["--lines", "0"], "--lines 0: must be at least 1"),
+        ("abcdef\n", ["--held-out", "empty.txt"], "empty.txt: no lines"),
         ("abcdef\n", ["--reference", "nowhere.txt"], "nowhere.txt: no such file"),
     ],
 )
-def test_bad_input_is_refused(tmp_path: Path, text_file: Path, content: str, flags: list[str], message: str) -> None:
+def test_bad_input_is_refused(
+    tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch, content: str, flags: list[str], message: str
+) -> None:
     samples = tmp_path / "samples.txt"
     samples.write_text(content, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    Path("empty.txt").touch()
     with pytest.raises(InputError, match=message):
         main([str(samples), "--reference", str(text_file), *flags])
 

@@ -46,29 +46,31 @@ EXPECTED = list(chain(*TRAIN.values())), list(chain(*HELD_OUT.values()))
 def test_the_archive_and_its_folder_give_shards_in_numerical_order(tmp_path: Path) -> None:
     archive = tmp_path / "b.tar.gz"
     write_archive(archive)
-    source = open_lm1b(archive, SMALL)
+    source = open_lm1b(archive, size=SMALL)
     assert lines_of(source) == EXPECTED
     assert source.train_lines == 10_000_000
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path / "unpacked", filter="data")
-    assert lines_of(open_lm1b(tmp_path / "unpacked", SMALL)) == EXPECTED
-    assert lines_of(open_lm1b(tmp_path / "unpacked" / NAME, SMALL)) == EXPECTED
+    assert lines_of(open_lm1b(tmp_path / "unpacked", size=SMALL)) == EXPECTED
+    assert lines_of(open_lm1b(tmp_path / "unpacked" / NAME, size=SMALL)) == EXPECTED
 
 
-def test_the_parquet_form_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+def test_the_parquet_form_of_the_hub(tmp_path: Path) -> None:
     folder = tmp_path / "lm1b" / "data"
     folder.mkdir(parents=True)
     pq.write_table(pa.table({"text": EXPECTED[0]}), folder / "train-00000-of-00001.parquet")
     pq.write_table(pa.table({"text": EXPECTED[1]}), folder / "test-00000-of-00001.parquet")
-    assert lines_of(open_lm1b(tmp_path / "lm1b", SMALL)) == EXPECTED
+    assert lines_of(open_lm1b(tmp_path / "lm1b", size=SMALL)) == EXPECTED
+    with pytest.raises(InputError, match="297 train lines where 30,301,028 were published"):
+        open_lm1b(tmp_path / "lm1b")
 
 
-def test_a_missing_shard_is_refused(tmp_path: Path) -> None:
+def test_a_missing_shard_is_refused(tmp_path: Path, cache: Path) -> None:
     archive = tmp_path / "b.tar.gz"
     write_archive(archive, leave_out=next(iter(TRAIN)))
-    with pytest.raises(InputError, match="98 of 99 shards; download"):
-        open_lm1b(archive, SMALL)
+    with pytest.raises(InputError, match="98 of 99 training shards; download"):
+        open_lm1b(archive, size=SMALL)
+    assert list((cache / "lm1b").iterdir()) == []
 
 
 def test_a_wrong_number_of_lines_is_refused(tmp_path: Path) -> None:
@@ -90,7 +92,10 @@ def test_absent_it_says_how_to_get_it(tmp_path: Path) -> None:
 
 def test_not_an_archive(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "b.tar.gz"
-    path.write_bytes(b"no archive")
-    with pytest.raises(InputError, match=r"not a readable tar\.gz"):
-        open_lm1b(path)
+    write_archive(path)
+    whole = path.read_bytes()
+    for damaged in (b"no archive", whole[: len(whole) // 2], whole[:3000] + bytes(500) + whole[3500:]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"not a readable tar\.gz|\d+ of 99 training shards"):
+            open_lm1b(path)
     assert list((cache / "lm1b").iterdir()) == []

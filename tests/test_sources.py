@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data import sources
 from data.errors import InputError
-from data.sources import open_source, read_all_lines, read_lines
+from data.sources import absolute, open_source, read_all_lines, read_lines
 
 LINES = ["first", "", "zweite Zeile – ü", " spaces kept ", "日本"]
 
@@ -94,8 +94,8 @@ def test_damaged_compressed_files_are_named(tmp_path: Path) -> None:
 
 def test_a_parquet_row_is_a_line(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
-    pq.write_table(pa.table({"id": [1, 2, 3], "sentence": ["two\nlines", None, "one"]}), path)
-    assert lines_of(str(path)) == ["two lines", "", "one"]
+    pq.write_table(pa.table({"id": [1, 2, 3], "sentence": ["two\r\nlines", None, "o\u2028ne"]}), path)
+    assert lines_of(str(path)) == ["two lines", "", "o\u2028ne"]
 
 
 def test_an_ambiguous_parquet_file_names_its_columns(tmp_path: Path) -> None:
@@ -105,17 +105,31 @@ def test_an_ambiguous_parquet_file_names_its_columns(tmp_path: Path) -> None:
         lines_of(str(path))
 
 
-def test_a_hub_data_set_from_its_own_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+def test_a_hub_data_set_from_its_own_layout(tmp_path: Path) -> None:
     folder = tmp_path / "dataset" / "data"
     folder.mkdir(parents=True)
-    pq.write_table(pa.table({"text": ["a", "b"], "title": ["A", "B"]}), folder / "train-00000-of-00002.parquet")
-    pq.write_table(pa.table({"text": ["c"], "title": ["C"]}), folder / "train-00001-of-00002.parquet")
-    pq.write_table(pa.table({"text": ["t"], "title": ["T"]}), folder / "test-00000-of-00001.parquet")
+    for name, text in (("train-00000-of-00002", "ab"), ("train-00001-of-00002", "c"), ("test-00000-of-00001", "t")):
+        columns = {"text": list(text), "title": list(text.upper()), "label": list(range(len(text)))}
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet")
     assert lines_of(f"hub:{folder.parent}") == ["a", "b", "c"]
     assert lines_of(f"hub:{folder.parent}:title") == ["A", "B", "C"]
-    with pytest.raises(InputError, match=r"no column 'body'.*\['text', 'title'\]"):
+    with pytest.raises(InputError, match=r"no column 'body'.*\['label', 'text', 'title'\]"):
         lines_of(f"hub:{folder.parent}:body")
+    with pytest.raises(InputError, match="column 'label' is not text"):
+        lines_of(f"hub:{folder.parent}:label")
+    before = open_source(f"hub:{folder.parent}").identity
+    (folder / "train-00001-of-00002.parquet").unlink()
+    assert open_source(f"hub:{folder.parent}").identity != before
+
+
+def test_names_are_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    for spec in ("grammar", "lm1b", "hub:nobody/nothing:title"):
+        assert absolute(spec) == spec
+    assert absolute("here") == str(tmp_path / "here")
+    assert absolute("lm1b:here") == f"lm1b:{tmp_path}/here"
+    assert absolute("hub:here:title") == f"hub:{tmp_path}/here:title"
 
 
 @pytest.mark.parametrize(

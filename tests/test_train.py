@@ -18,7 +18,7 @@ from eval.jsd import JsdCommand, evaluate
 from textgan import train as train_module
 from textgan.checkpoint import read_newest
 from textgan.config import PRESETS, RunConfig
-from textgan.runlog import RunLog, read_metrics, read_options
+from textgan.runlog import locked, read_metrics, read_options
 from textgan.sample import load_generator
 from textgan.train import main, train
 from textgan.trainer import NonFiniteError, Trainer
@@ -53,7 +53,7 @@ def without_clocks(folder: Path) -> list[dict[str, Any]]:
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
     newest = read_newest(folder)
     assert newest is not None
-    return newest[0]
+    return newest[1]
 
 
 def assert_same_run(a: Path, b: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_stopped_run_continues_as_if_it_had_not_stopped(
     assert "the same command continues" in capsys.readouterr().err
     newest = read_newest(tiny.folder)
     assert newest is not None
-    assert newest[1]["iteration"] == iteration + 1  # the step was finished, then saved
+    assert newest[2]["iteration"] == iteration + 1  # the step was finished, then saved
     assert not (tiny.folder / "summary.json").exists()
     assert main(flags(tiny)) == 0
     assert_same_run(whole.folder, tiny.folder)
@@ -179,19 +179,21 @@ def test_a_crash_loses_at_most_the_work_since_the_last_checkpoint(
 
 
 def test_kill_9_at_any_moment(tiny: RunConfig, tmp_path: Path) -> None:
-    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=40)
-    config = replace(tiny, iterations=40)
+    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=200)
+    config = replace(tiny, iterations=200)
     train(whole)
     command = [sys.executable, "-m", "textgan.train", *flags(config)]
     # Kill the first attempts when so many files of samples are there; then let it finish.
-    for samples in (1, 3, 6):
+    for samples in (1, 4, 9):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(list(config.folder.glob("samples/*.txt"))) < samples:
+        while process.poll() is None and len(list(config.folder.glob("samples/[0-9]*.txt"))) < samples:
             os.sched_yield()
         process.kill()
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
+    (config.folder / "checkpoints" / ".000000050.x.partial").mkdir()  # as a kill in the middle of saving leaves it
     train(config)
     assert_same_run(whole.folder, config.folder)
+    assert not list(config.folder.rglob("*.partial"))
 
 
 @pytest.mark.parametrize("victim", ["tensors.safetensors", "state.json"])
@@ -203,9 +205,13 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     train(tiny)
     assert [path.name for path in sorted((tiny.folder / "checkpoints").iterdir())] == ["000000010", "000000020"]
     damaged = tiny.folder / "checkpoints" / "000000020" / victim
-    content = bytearray(damaged.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    damaged.write_bytes(content)
+    content = damaged.read_bytes()
+    if victim == "state.json":
+        damaged.write_bytes(content.replace(b'"critic_updates": 40', b'"critic_updates": 41'))  # JSON all the same
+    else:
+        damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    load_generator(tiny.folder)
+    assert damaged.exists()  # reading removes nothing
     train(replace(tiny, iterations=30))
     assert "damaged checkpoint" in capsys.readouterr().err
     assert_same_run(whole.folder, tiny.folder)
@@ -215,8 +221,11 @@ def test_when_all_checkpoints_are_damaged_it_says_so(tiny: RunConfig) -> None:
     train(tiny)
     for path in tiny.folder.glob("checkpoints/*/tensors.safetensors"):
         path.write_bytes(b"")
-    with pytest.raises(InputError, match="every checkpoint is damaged"):
-        train(tiny)
+    rows = read_metrics(tiny.folder)
+    for _ in range(2):  # and does not start anew the second time
+        with pytest.raises(InputError, match="every checkpoint is damaged"):
+            train(tiny)
+    assert read_metrics(tiny.folder) == rows
 
 
 @pytest.mark.parametrize(
@@ -288,8 +297,8 @@ def test_a_non_finite_loss_ends_the_run_and_keeps_the_checkpoint(
     assert "error: iteration 15: " in capsys.readouterr().err
     newest = read_newest(tiny.folder)
     assert newest is not None
-    assert newest[1]["iteration"] == 10
-    assert all(torch.isfinite(tensor).all() for tensor in newest[0].values())
+    assert newest[2]["iteration"] == 10
+    assert all(torch.isfinite(tensor).all() for tensor in newest[1].values())
     with pytest.raises(NonFiniteError):
         train(tiny)
 
@@ -311,12 +320,24 @@ def test_tensorboard_reads_the_training_clock(tiny: RunConfig) -> None:
     assert events.Scalars("floor/jsd_4")[0].value == pytest.approx(floor["jsd_4"])
 
 
-def test_two_processes_cannot_train_in_one_folder(tiny: RunConfig) -> None:
+def test_tensorboard_forgets_what_is_made_again(tiny: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash() -> None:
+        raise RuntimeError("crash")
+
+    for iteration in (8, 18):  # before the first checkpoint, at 10, and after it
+        with monkeypatch.context() as patch:
+            stop_at(patch, iteration, crash)
+            with pytest.raises(RuntimeError, match="crash"):
+                train(tiny)
     train(tiny)
-    log = RunLog(tiny.folder, 20, None)
-    with pytest.raises(InputError, match="another process is training there"):
+    events = EventAccumulator(str(tiny.folder)).Reload()
+    assert [event.step for event in events.Scalars("scores/jsd_4")] == [0, 5, 10, 15, 20]
+    assert [event.step for event in events.Scalars("floor/jsd_4")] == [0]
+
+
+def test_two_processes_cannot_train_in_one_folder(tiny: RunConfig) -> None:
+    with locked(tiny.folder), pytest.raises(InputError, match="another process is training there"):
         train(tiny)
-    log.close()
     assert train(tiny).stopped_by is None
 
 

@@ -1,7 +1,7 @@
 """Checkpoints: a trainer's whole state, in folders that are complete or absent.
 
 `checkpoints/ITERATION/` holds `tensors.safetensors` (both networks, both optimisers) and `state.json` (counters,
-clocks, and the hash of the tensors). The random state is the iteration, see `Trainer`. Nothing is ever unpickled.
+clocks, hashes). The random state is the iteration, see `Trainer`. Nothing is ever unpickled.
 """
 
 import shutil
@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from data.errors import InputError
-from data.files import atomic_folder, load_verified, sha256_of_file, write_json
+from data.files import atomic_folder, read_described, write_described
 from textgan.progress import Clock
 from textgan.trainer import Player, Trainer
 
@@ -25,17 +25,15 @@ _TENSORS, _STATE = "tensors.safetensors", "state.json"
 
 def save_checkpoint(run: Path, trainer: Trainer, clock: Clock) -> None:
     """Write a checkpoint and remove all but the newest two."""
-    folder = run / "checkpoints" / f"{trainer.iteration:09d}"
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(run / "checkpoints" / f"{trainer.iteration:09d}") as temporary:
         (temporary / _TENSORS).write_bytes(save(_tensors(trainer)))
         state = {
             "iteration": trainer.iteration,
             "critic_updates": trainer.critic_updates,
             "samples_seen": trainer.samples_seen,
             "clock": asdict(clock),
-            "sha256": {_TENSORS: sha256_of_file(temporary / _TENSORS)},
         }
-        write_json(temporary / _STATE, state)
+        write_described(temporary, _STATE, state)
     for old in _newest_first(run)[_KEPT:]:
         shutil.rmtree(old)
 
@@ -43,12 +41,14 @@ def save_checkpoint(run: Path, trainer: Trainer, clock: Clock) -> None:
 def load_checkpoint(run: Path, trainer: Trainer) -> Clock | None:
     """Bring the trainer to the newest undamaged checkpoint and return its clock, or None where there is none.
 
+    Newer ones, which are damaged, are removed, as the run will write them again.
+
     Raises:
         InputError: there are checkpoints, and all are damaged.
     """
     if (newest := read_newest(run)) is None:
         return None
-    tensors, state = newest
+    folder, tensors, state = newest
     for name, player in _players(trainer).items():
         player.network.load_state_dict(below(tensors, f"{name}.network."))
         optimiser = player.optimiser.state_dict()
@@ -59,13 +59,14 @@ def load_checkpoint(run: Path, trainer: Trainer) -> Clock | None:
         player.optimiser.load_state_dict(optimiser)
     trainer.iteration = state["iteration"]
     trainer.critic_updates, trainer.samples_seen = state["critic_updates"], state["samples_seen"]
+    for damaged in _newest_first(run):
+        if damaged.name > folder.name:
+            shutil.rmtree(damaged)
     return Clock(**state["clock"])
 
 
-def read_newest(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Return tensors and state of the newest undamaged checkpoint, or None where there is none.
-
-    Damaged checkpoints are reported and removed.
+def read_newest(run: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
+    """Return folder, tensors and state of the newest undamaged checkpoint, or None where there is none.
 
     Raises:
         InputError: there are checkpoints, and all are damaged.
@@ -73,11 +74,10 @@ def read_newest(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     folders = _newest_first(run)
     for folder in folders:
         try:
-            state = load_verified(folder, _STATE)
-            return load_file(folder / _TENSORS), state
-        except (ValueError, KeyError, FileNotFoundError, SafetensorError) as error:
+            state = read_described(folder, _STATE)
+            return folder, load_file(folder / _TENSORS), state
+        except (ValueError, SafetensorError) as error:
             print(f"warning: {folder}: damaged checkpoint ({error}); falling back to the one before", file=sys.stderr)
-            shutil.rmtree(folder)
     if folders:
         raise InputError(f"{run}: every checkpoint is damaged; start again with another --run-dir")
     return None

@@ -52,6 +52,7 @@ def run_training(
                 progress.scored(scores)
             ends = finished or stopped() is not None
             if (ends or trainer.iteration % checkpoint_every == 0) and trainer.iteration != saved:
+                clock.wall_seconds = time.perf_counter() - started
                 save_checkpoint(log.folder, trainer, clock)
                 saved = trainer.iteration
             if ends:

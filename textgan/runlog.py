@@ -1,7 +1,8 @@
 """RunLog: one run directory, from `options.json` before step 0 to `summary.json` at the end. Knows no text.
 
-`metrics.jsonl` has one row an evaluation and only grows; `samples/ITERATION.*` holds that evaluation's samples.
-TensorBoard's events carry the training clock as their wall time, so its relative axis compares runs by training time.
+`metrics.jsonl` has one row an evaluation and only grows, but that a run which is continued drops the rows after its
+checkpoint, to make them again; `samples/ITERATION.*` holds that evaluation's samples. TensorBoard's events carry the
+training clock as their wall time, so its relative axis compares runs by training time.
 """
 
 import fcntl
@@ -9,7 +10,8 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +23,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from data import __version__
 from data.errors import InputError
-from data.files import atomic_write, write_json
+from data.files import atomic_write, remove_partial, write_json
 from textgan.progress import Clock
 from textgan.trainer import StepStats, Trainer
 
@@ -45,24 +47,27 @@ class Samples:
 class RunLog:
     """Writes a run's metrics, samples and TensorBoard events; starts anew or continues at an iteration.
 
-    `rows` are those logged so far; on continuing, rows and samples behind the iteration are dropped, as the run will
-    make them again. `floor` holds what real data scores, by the scores' names.
+    `rows` are those logged so far; on continuing, rows and samples after the iteration are dropped. `floor` holds what
+    real data scores, by the scores' names.
     """
 
     def __init__(self, folder: Path, iteration: int, floor: Mapping[str, float] | None) -> None:
         self.folder = folder
-        self._lock = _lock(folder)
         self._floor = floor
         self.rows = [row for row in read_metrics(folder) if row["iteration"] <= iteration]
-        with atomic_write(folder / METRICS) as file:
-            file.writelines(_json_line(row) for row in self.rows)
+        kept = b"".join(_json_line(row) for row in self.rows)
+        if not (folder / METRICS).exists() or (folder / METRICS).read_bytes() != kept:
+            with atomic_write(folder / METRICS) as file:
+                file.write(kept)
+        (folder / SUMMARY).unlink(missing_ok=True)
         logged = {str(row["iteration"]) for row in self.rows}
         for samples in (folder / "samples").iterdir():
             if samples.stem.isdecimal() and samples.stem not in logged:
                 samples.unlink()
         self._started = float(read_options(folder)["started"])
-        self._events = SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
-        for name, value in (floor or {}).items() if iteration == 0 else ():
+        # TensorBoard forgets what an earlier process wrote from here on.
+        self._events = SummaryWriter(str(folder), purge_step=self.rows[-1]["iteration"] + 1 if self.rows else 0)
+        for name, value in (floor or {}).items() if not self.rows else ():
             self._events.add_scalar(f"floor/{name}", value, 0, walltime=self._started)
 
     def has(self, iteration: int) -> bool:
@@ -103,9 +108,8 @@ class RunLog:
         return summary
 
     def close(self) -> None:
-        """Flush and close the TensorBoard events, and let another process have the folder."""
+        """Flush and close the TensorBoard events."""
         self._events.close()
-        os.close(self._lock)
 
 
 _PROGRESS = ("critic_updates", "samples_seen", "wall_seconds", "train_seconds")
@@ -124,6 +128,27 @@ def make_row(trainer: Trainer, clock: Clock, stats: StepStats | None, scores: Ma
     }
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make a run's folder and keep other processes from training in it meanwhile; clear what a killed one left there.
+
+    Raises:
+        InputError: another process is training there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another process is training there; choose another --run-dir") from None
+        for place in (folder, folder / "checkpoints", folder / "samples"):
+            remove_partial(place)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def begin_or_continue(
     folder: Path, config: Mapping[str, Any], may_change: Set[str], device: torch.device, facts: Mapping[str, Any]
 ) -> None:
@@ -140,7 +165,7 @@ def begin_or_continue(
         InputError: the folder holds a run with another value of a setting, which is named, or on other data.
     """
     if not (folder / OPTIONS).exists():
-        (folder / "samples").mkdir(parents=True, exist_ok=True)
+        (folder / "samples").mkdir(exist_ok=True)
         _write_options(folder, config, device, facts)
         return
     options = read_options(folder)
@@ -151,6 +176,8 @@ def begin_or_continue(
                 f"--{name.replace('_', '-')} {value}: the run in {folder} has {before}; "
                 "continue it with that, or choose another --run-dir"
             )
+    if (before := options["device"]["type"]) != device.type:
+        raise InputError(f"--device {device.type}: the run in {folder} is on {before}; choose another --run-dir")
     if options["data_sha256"] != facts["data_sha256"]:
         raise InputError(f"--data: not what the run in {folder} began with; choose another --run-dir")
 
@@ -211,17 +238,6 @@ def read_metrics(folder: Path) -> list[Row]:
     return rows
 
 
-def _lock(folder: Path) -> int:
-    """Keep other processes from training in the folder while the returned file descriptor is open."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise InputError(f"{folder}: another process is training there; choose another --run-dir") from None
-    return descriptor
-
-
 def _json_line(row: Row) -> bytes:
     return json.dumps(row, allow_nan=False).encode() + b"\n"
 
@@ -232,7 +248,7 @@ def _code_version() -> dict[str, Any]:
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", *arguments], cwd=here, check=True, capture_output=True, text=True, timeout=30
+            ["git", "--no-optional-locks", *arguments], cwd=here, check=True, capture_output=True, text=True, timeout=30
         ).stdout.strip()
 
     try:

@@ -70,7 +70,9 @@ def choose_device(device: Device) -> torch.device:
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: this machine or this build of torch has no CUDA; say --device cpu")
-    return torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def load_generator(folder: Path) -> ExportedGenerator:
     options = read_options(folder)
     if (newest := read_newest(folder)) is None:
         raise InputError(f"{folder}: no checkpoint yet; train longer, or lower --checkpoint-every")
-    weights = below(newest[0], "generator.network.")
+    weights = below(newest[1], "generator.network.")
     return _generator(options["config"], options["characters"], weights, options["reference"])
 
 

@@ -11,8 +11,9 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from textgan.loop import run_training
 from textgan.losses import WASSERSTEIN
 from textgan.nets import Critic, Generator, initialise
 from textgan.progress import Budget, Clock
-from textgan.runlog import RunLog, Samples, begin_or_continue
+from textgan.runlog import RunLog, Samples, begin_or_continue, locked
 from textgan.sample import choose_device, draw_samples
 from textgan.schedules import parse_schedule
 from textgan.trainer import NonFiniteError, Player, Trainer, stream_seed
@@ -72,7 +73,8 @@ def train(config: RunConfig) -> Outcome:
             "lower it or give more lines"
         )
     reference = open_reference(config.reference, corpus)
-    floor = named(reference.floor(config.eval_samples))
+    scores_of_real_lines = reference.floor(config.eval_samples)
+    floor = None if scores_of_real_lines is None else named(scores_of_real_lines)
     trainer = build_trainer(config, corpus.vocabulary, device)
     facts = {
         "data_sha256": corpus.sha256,
@@ -82,26 +84,27 @@ def train(config: RunConfig) -> Outcome:
         "signature": str(reference.signature(config.eval_samples)),
         "floor": floor,
     }
-    begin_or_continue(config.folder, config.as_json(), config.may_change, device, facts)
-    write_json(config.folder / "samples" / FOLDER_RECORD, facts["reference"])
-    clock = load_checkpoint(config.folder, trainer) or Clock()
-    log = RunLog(config.folder, trainer.iteration, floor)
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], Samples]:
         ids = evaluation_samples(config, trainer, iteration)
         return named(reference.score(ids)), as_text(corpus.vocabulary.decode(ids))
 
-    stopped_by = run_training(
-        trainer,
-        log,
-        clock,
-        Budget(config.iterations, config.minutes),
-        config.eval_every,
-        config.checkpoint_every,
-        draw=lambda iteration: real_batches(config, corpus, iteration, device),
-        evaluate=evaluate,
-    )
-    return Outcome(config.folder, log.summarise() if stopped_by is None else None, stopped_by)
+    with locked(config.folder):
+        begin_or_continue(config.folder, config.as_json(), config.may_change, device, facts)
+        write_json(config.folder / "samples" / FOLDER_RECORD, facts["reference"])
+        clock = load_checkpoint(config.folder, trainer) or Clock()
+        log = RunLog(config.folder, trainer.iteration, floor)
+        stopped_by = run_training(
+            trainer,
+            log,
+            clock,
+            Budget(config.iterations, config.minutes),
+            config.eval_every,
+            config.checkpoint_every,
+            draw=lambda iteration: real_batches(config, corpus, iteration, device),
+            evaluate=evaluate,
+        )
+        return Outcome(config.folder, log.summarise() if stopped_by is None else None, stopped_by)
 
 
 def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.device) -> Trainer:
@@ -154,13 +157,9 @@ def as_text(lines: Sequence[str]) -> Samples:
     )
 
 
-@overload
-def named(scores: Mapping[int, float]) -> dict[str, float]: ...
-@overload
-def named(scores: Mapping[int, float] | None) -> dict[str, float] | None: ...
-def named(scores: Mapping[int, float] | None) -> dict[str, float] | None:
+def named(scores: Mapping[int, float]) -> dict[str, float]:
     """Return scores by n under the names they have in the metrics."""
-    return None if scores is None else {f"jsd_{n}": value for n, value in scores.items()}
+    return {f"jsd_{n}": value for n, value in scores.items()}
 
 
 def main(arguments: list[str]) -> int:
@@ -173,7 +172,7 @@ def main(arguments: list[str]) -> int:
     try:
         outcome = train(config)
     except NonFiniteError as error:
-        print(f"error: {error}; {config.folder} keeps its last checkpoint; try smaller rates", file=sys.stderr)
+        print(f"error: {error}; the last checkpoint in {config.folder} stays; try smaller rates", file=sys.stderr)
         return 1
     if outcome.summary is None:
         print(f"stopped; the same command continues {outcome.folder}", file=sys.stderr)
@@ -189,7 +188,8 @@ def parse_train(arguments: list[str], prog: str, description: str | None) -> Tra
         InputError: a wrong flag or value.
     """
     words = [word for argument in arguments for word in argument.split("=", 1)]
-    preset = words[words.index("--preset") + 1] if "--preset" in words[:-1] else "quickstart"
+    presets = [word for flag, word in pairwise(words) if flag == "--preset"]
+    preset = presets[-1] if presets else "quickstart"
     default = TrainCommand(PRESETS.get(preset, PRESETS["quickstart"]))
     return parse_command(TrainCommand, arguments, prog, description, default)
 

@@ -63,8 +63,8 @@ class Trainer:
     """Alternating updates: one of the generator, then one of the critic per batch of real samples.
 
     `draw_latent(batch_size, random)` returns noise for the generator. `score_together` lets the critic see real and
-    fake samples in one pass, which is faster; a critic with batch normalisation must see them apart. All randomness of a step is a function of the
-    seed and the step's number, so `iteration` is all there is to the random state.
+    fake samples in one pass, which is faster; a critic with batch normalisation must see them apart. All randomness of
+    a step is a function of the seed and the step's number, so `iteration` is all there is to the random state.
     """
 
     generator: Player
