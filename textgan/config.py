@@ -155,9 +155,10 @@ _QUICKSTART = replace(
     critic_steps=2,
     penalty_weight=1.0,
     batch_size=64,
-    iterations=2300,
+    iterations=1600,
     minutes=3.0,
-    checkpoint_every=500,
+    eval_every=50,
+    checkpoint_every=400,
 )
 
 PRESETS: dict[str, RunConfig] = {
