@@ -242,6 +242,13 @@ def test_changed_options_are_refused_by_name(tiny: RunConfig, change: dict[str, 
         train(replace(tiny, **change))
 
 
+def test_checkpoints_of_a_run_without_options_are_not_continued(tiny: RunConfig) -> None:
+    train(tiny)
+    (tiny.folder / "options.json").unlink()
+    with pytest.raises(InputError, match=r"checkpoints without options\.json"):
+        train(tiny)
+
+
 def test_changed_data_is_refused(tiny: RunConfig, text_file: Path) -> None:
     train(tiny)
     with text_file.open("a", encoding="utf-8") as file:

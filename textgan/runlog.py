@@ -165,6 +165,8 @@ def begin_or_continue(
         InputError: the folder holds a run with another value of a setting, which is named, or on other data.
     """
     if not (folder / OPTIONS).exists():
+        if (folder / "checkpoints").exists():
+            raise InputError(f"{folder}: checkpoints without {OPTIONS}; choose another --run-dir, or clear this one")
         (folder / "samples").mkdir(exist_ok=True)
         _write_options(folder, config, device, facts)
         return
