@@ -178,7 +178,6 @@ def test_a_mistake_is_one_line_and_status_2(
     Path("short.txt").write_text("ab\n" * 5000, "utf-8")
     Path("bad.txt").write_bytes(b"a line\nanother\nbr\xffken\n")
     if "cuda" in command:
-        pytest.importorskip("torch")
         import torch
 
         if torch.cuda.is_available():
