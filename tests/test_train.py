@@ -16,12 +16,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from data.errors import InputError
 from eval.jsd import JsdCommand, evaluate
 from textgan import train as train_module
-from textgan.checkpoint import read_newest
+from textgan.checkpoint import below, read_newest
 from textgan.config import PRESETS, RunConfig
 from textgan.runlog import locked, read_metrics, read_options
-from textgan.sample import load_generator
+from textgan.sample import draw_samples, load_generator
 from textgan.train import main, train
-from textgan.trainer import NonFiniteError, Trainer
+from textgan.trainer import NonFiniteError, Trainer, stream_seed
 
 CLOCKS = {"wall_seconds", "train_seconds"}
 
@@ -31,7 +31,7 @@ def tiny(text_file: Path, tmp_path: Path) -> RunConfig:
     return RunConfig(
         data=str(text_file), seq_len=12, dim=4, latent_dim=4, batch_size=4, critic_steps=2, critic_lr=3e-3,
         generator_lr=1e-3, iterations=20, ngram=4, eval_samples=30, eval_every=5, checkpoint_every=10, device="cpu",
-        run_dir=tmp_path / "run",
+        generator_average=0.5, run_dir=tmp_path / "run",
     )  # fmt: skip
 
 
@@ -383,3 +383,23 @@ def test_an_exported_generator_is_the_runs_generator(tiny: RunConfig, tmp_path: 
     assert ours.vocabulary == theirs.vocabulary
     z = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(ours.network(z), theirs.network(z))
+    average, itself = (
+        below(tensors(tiny.folder), prefix)["project.weight"]
+        for prefix in ("generator.average.module.", "generator.network.")
+    )
+    assert torch.equal(ours.network.project.weight, average)
+    assert not torch.equal(ours.network.project.weight, itself)
+
+
+def test_samples_come_from_the_average_of_the_weights_where_there_is_one(tiny: RunConfig, tmp_path: Path) -> None:
+    without = replace(tiny, generator_average=0.0, run_dir=tmp_path / "without")
+    train(tiny)
+    train(without)
+    for config in (tiny, without):
+        network = load_generator(config.folder).network
+        random = torch.Generator().manual_seed(stream_seed(config.seed, "samples", 20))
+        lines = load_generator(config.folder).vocabulary.decode(draw_samples(network, 30, random))
+        assert (config.folder / "samples" / "20.txt").read_text("utf-8").splitlines() == lines
+    # Averaging changes what is drawn, not how the weights are trained.
+    theirs = tensors(without.folder)
+    assert all(torch.equal(tensors(tiny.folder)[name], theirs[name]) for name in theirs)

@@ -8,21 +8,23 @@ from torch import Tensor, nn
 from textgan.losses import WASSERSTEIN
 from textgan.nets import Critic, Generator, initialise
 from textgan.schedules import parse_schedule
-from textgan.trainer import NonFiniteError, Player, Trainer, stream_seed
+from textgan.trainer import NonFiniteError, Player, Trainer, stream_seed, weight_average
 
 BATCH, LENGTH, SYMBOLS, LATENT = 4, 6, 5, 3
 RATES = {"generator": 1e-3, "critic": 3e-3}
 BETA1, BETA2, WEIGHT = 0.5, 0.9, 10.0
 
 
-def make_trainer(score_together: bool = True) -> Trainer:
+def make_trainer(score_together: bool = True, decay: float = 0.0) -> Trainer:
     random = torch.Generator().manual_seed(7)
     generator, critic = Generator(SYMBOLS, LENGTH, 4, LATENT).double(), Critic(SYMBOLS, LENGTH, 4).double()
 
     def player(name: str, network: nn.Module) -> Player:
         initialise(network, random)
         optimiser = torch.optim.Adam(network.parameters(), lr=1.0, betas=(BETA1, BETA2))
-        return Player(network, optimiser, RATES[name], parse_schedule("power:0.6", None))
+        return Player(
+            network, optimiser, RATES[name], parse_schedule("power:0.6", None), weight_average(network, decay)
+        )
 
     return Trainer(
         generator=player("generator", generator),
@@ -137,6 +139,23 @@ def test_statistics_are_what_they_say() -> None:
         assert value == pytest.approx(math.sqrt(sum(moved)), rel=1e-9)
     assert stats.gradient_penalty is not None
     assert stats.critic_loss == pytest.approx(-stats.wasserstein + WEIGHT * stats.gradient_penalty, abs=1e-12)
+
+
+def test_the_average_follows_the_weights() -> None:
+    trainer = make_trainer(decay=0.7)
+    assert make_trainer().sampler is not trainer.sampler
+    expected = None
+    for iteration in range(5):
+        trainer.step(real_batches(iteration, 1))
+        if iteration == 0:
+            continue  # no generator update, nothing to average
+        weights = [parameter.detach().clone() for parameter in trainer.generator.network.parameters()]
+        if expected is None:
+            expected = weights  # the average starts at the first update's weights
+        else:
+            expected = [0.7 * old + 0.3 * new for old, new in zip(expected, weights, strict=True)]
+        for ours, theirs in zip(trainer.sampler.parameters(), expected, strict=True):
+            assert torch.allclose(ours, theirs, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("poisoned", ["generator", "critic"])

@@ -51,6 +51,8 @@ def load_checkpoint(run: Path, trainer: Trainer) -> Clock | None:
     folder, tensors, state = newest
     for name, player in _players(trainer).items():
         player.network.load_state_dict(below(tensors, f"{name}.network."))
+        if player.average is not None:
+            player.average.load_state_dict(below(tensors, f"{name}.average."))
         optimiser = player.optimiser.state_dict()
         optimiser["state"] = {}
         for key, tensor in below(tensors, f"{name}.optimiser.").items():
@@ -96,6 +98,8 @@ def _tensors(trainer: Trainer) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, player in _players(trainer).items():
         tensors |= {f"{name}.network.{key}": tensor for key, tensor in player.network.state_dict().items()}
+        if player.average is not None:
+            tensors |= {f"{name}.average.{key}": tensor for key, tensor in player.average.state_dict().items()}
         for number, entries in player.optimiser.state_dict()["state"].items():
             tensors |= {f"{name}.optimiser.{number}.{entry}": tensor for entry, tensor in entries.items()}
     return {name: tensor.contiguous() for name, tensor in tensors.items()}

@@ -44,6 +44,8 @@ class RunConfig:
     """Factor on the critic's rate over its updates n: constant, linear (to 0), or power:TAU for n^-TAU."""
     generator_schedule: str = "constant"
     """Factor on the generator's rate over its updates n: constant, linear (to 0), or power:TAU for n^-TAU."""
+    generator_average: float = 0.0
+    """Decay, an update, of an exponential moving average of the generator's weights, which samples are then drawn from; 0 draws them from the weights themselves, as the paper does."""
     critic_steps: int = 1
     """Critic updates a generator update."""
     penalty_weight: float = 10.0
@@ -86,7 +88,7 @@ class RunConfig:
         for name in ("critic_lr", "generator_lr", "minutes"):
             if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
                 raise InputError(f"{_flag(name)} {value}: must be positive and finite")
-        for name in ("beta1", "beta2"):
+        for name in ("beta1", "beta2", "generator_average"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{_flag(name)} {getattr(self, name)}: must be at least 0 and below 1")
         if self.vocabulary_size > _LARGEST_VOCABULARY:
@@ -150,12 +152,11 @@ _QUICKSTART = replace(
     preset="quickstart",
     critic_lr=5e-3,
     generator_lr=2e-3,
-    critic_schedule="linear",
-    generator_schedule="linear",
+    generator_average=0.99,
     critic_steps=2,
     penalty_weight=1.0,
     batch_size=64,
-    iterations=2300,
+    iterations=1500,
     minutes=3.0,
     eval_every=50,
     checkpoint_every=400,

@@ -115,7 +115,7 @@ def load_generator(folder: Path) -> ExportedGenerator:
     options = read_options(folder)
     if (newest := read_newest(folder)) is None:
         raise InputError(f"{folder}: no checkpoint yet; train longer, or lower --checkpoint-every")
-    weights = below(newest[1], "generator.network.")
+    weights = below(newest[1], "generator.average.module.") or below(newest[1], "generator.network.")
     return _generator(options["config"], options["characters"], weights, options["reference"])
 
 

@@ -36,7 +36,7 @@ from textgan.progress import Budget, Clock
 from textgan.runlog import RunLog, Samples, begin_or_continue, locked
 from textgan.sample import choose_device, draw_samples
 from textgan.schedules import parse_schedule
-from textgan.trainer import NonFiniteError, Player, Trainer, stream_seed
+from textgan.trainer import NonFiniteError, Player, Trainer, stream_seed, weight_average
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,16 @@ def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.devic
     """Return the players with the weights of the run's seed, the same ones on every device."""
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
 
-    def player(network: nn.Module, rate: float, schedule: str, steps: int) -> Player:
+    def player(network: nn.Module, rate: float, schedule: str, steps: int, decay: float = 0.0) -> Player:
         initialise(network, random)
         optimiser = torch.optim.Adam(network.to(device).parameters(), lr=rate, betas=(config.beta1, config.beta2))
         updates = None if config.iterations is None else config.iterations * steps
-        return Player(network, optimiser, rate, parse_schedule(schedule, updates))
+        return Player(network, optimiser, rate, parse_schedule(schedule, updates), weight_average(network, decay))
 
     generator = Generator(vocabulary.size, config.seq_len, config.dim, config.latent_dim)
     critic = Critic(vocabulary.size, config.seq_len, config.dim)
     return Trainer(
-        generator=player(generator, config.generator_lr, config.generator_schedule, 1),
+        generator=player(generator, config.generator_lr, config.generator_schedule, 1, config.generator_average),
         critic=player(critic, config.critic_lr, config.critic_schedule, config.critic_steps),
         loss=WASSERSTEIN,
         penalty_weight=config.penalty_weight,
@@ -143,8 +143,8 @@ def real_batches(config: RunConfig, corpus: Corpus, iteration: int, device: torc
 def evaluation_samples(config: RunConfig, trainer: Trainer, iteration: int) -> Ids:
     """Draw the samples of an evaluation, a function of the weights, the seed and the iteration."""
     random = torch.Generator(trainer.device).manual_seed(stream_seed(config.seed, "samples", iteration))
-    assert isinstance(trainer.generator.network, Generator)
-    return draw_samples(trainer.generator.network, config.eval_samples, random)
+    assert isinstance(trainer.sampler, Generator)
+    return draw_samples(trainer.sampler, config.eval_samples, random)
 
 
 def as_text(lines: Sequence[str]) -> Samples:

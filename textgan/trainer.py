@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from textgan.losses import Loss, gradient_penalty
 from textgan.schedules import Schedule
@@ -18,12 +19,16 @@ class NonFiniteError(Exception):
 
 @dataclass(frozen=True)
 class Player:
-    """A network with its optimiser and its own time scale: a learning rate and a schedule."""
+    """A network with its optimiser and its own time scale: a learning rate and a schedule.
+
+    `average` follows the weights from update to update, where it is wanted.
+    """
 
     network: nn.Module
     optimiser: torch.optim.Optimizer
     learning_rate: float
     schedule: Schedule
+    average: AveragedModel | None = None
 
     def update(self, loss: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """Take gradient step number n = 0, 1, ...; return the norms of the gradient and of the step taken."""
@@ -37,8 +42,20 @@ class Player:
             # In the weight's own layout, as backward() would: fused optimisers go wrong on any other without a word.
             parameter.grad = torch.empty_like(parameter).copy_(gradient)
         self.optimiser.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
         steps = [parameter.detach() - old for parameter, old in zip(parameters, before, strict=True)]
         return nn.utils.get_total_norm(gradients), nn.utils.get_total_norm(steps)
+
+
+def weight_average(network: nn.Module, decay: float) -> AveragedModel | None:
+    """Return an exponential moving average of a network's weights, to be updated by its player; None for decay 0.
+
+    It starts at the weights after the first update (Yazici et al. 2019, arXiv 1806.04498, on why GANs want one).
+    """
+    if not decay:
+        return None
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,12 @@ class Trainer:
     iteration: int = 0
     critic_updates: int = 0
     samples_seen: int = 0
+
+    @property
+    def sampler(self) -> nn.Module:
+        """The network to draw samples from: the generator, or the average of its weights where there is one."""
+        average = self.generator.average
+        return self.generator.network if average is None else average.module
 
     def step(self, real_batches: Sequence[Tensor]) -> StepStats:
         """Train on batches [B, ...] of real samples, in the published order: iteration 0 has no generator update.
