@@ -1,12 +1,13 @@
 # make demo    set everything up and train the quickstart: two CPU cores, about three minutes
 # make test    set everything up and run the tests
 # make check   formatting, lint, types and tests
+# make fuzz    10,000 generated cases a metric, against slow obvious implementations and NLTK
 
 PYTHON ?= python3
 VENV ?= .venv
 SETUP := $(VENV)/.setup-done
 
-.PHONY: demo test check format clean
+.PHONY: demo test check fuzz format clean
 
 demo: $(SETUP)
 	$(VENV)/bin/python -m textgan.train --preset quickstart
@@ -19,6 +20,9 @@ check: $(SETUP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest
+
+fuzz: $(SETUP)
+	$(VENV)/bin/python -m pytest -m fuzz --hypothesis-profile=fuzz
 
 format: $(SETUP)
 	$(VENV)/bin/ruff format .

@@ -14,6 +14,7 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from data.errors import InputError
 from data.files import cache_folder, open_cached, read_described, sha256_of_json, write_array, write_described
@@ -98,7 +99,8 @@ def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
     counts = np.zeros(CODE_POINTS, np.int64)
     lines = {"train.npy": 0, "held_out.npy": 0}
     with (folder / "train.codes").open("w+b") as train, (folder / "held_out.codes").open("w+b") as held_out:
-        for train_lines, held_out_lines in _split(source, options):
+        parts = tqdm(split_lines(source, options), f"encoding {source.name}", disable=None, delay=1)
+        for train_lines, held_out_lines in parts:
             codes = _code_points(train_lines, options.seq_len)
             counts += np.bincount(codes.ravel(), minlength=CODE_POINTS)
             train.write(codes.tobytes())
@@ -123,7 +125,7 @@ def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
     write_described(folder, _DESCRIPTION, description)
 
 
-def _split(source: Source, options: CorpusOptions) -> Iterator[tuple[list[str], list[str]]]:
+def split_lines(source: Source, options: CorpusOptions) -> Iterator[tuple[list[str], list[str]]]:
     """Yield (training lines, held-out lines) such that no line of one is also in the other.
 
     Lines are compared whole. Cut to seq_len, a few held-out lines begin as training lines do, as new text would; to

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 T = TypeVar("T")
+N = TypeVar("N", bound=np.generic)
 
 _PARTIAL = ".partial"  # ends the name of whatever is not complete
 
@@ -107,6 +108,19 @@ def write_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], parts:
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
             file.write(np.ascontiguousarray(part).view(np.uint8).data)
+
+
+def on_disk(parts: Iterable[NDArray[N]]) -> NDArray[N]:
+    """Return the concatenation of one or more arrays [n, ...] as a memory map of a file without a name."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=cache_folder()) as file:
+        rows = 0
+        for part in parts:
+            file.write(np.ascontiguousarray(part).data)
+            rows += len(part)
+        file.flush()
+        shape = (rows, *part.shape[1:])
+        return np.memmap(file, part.dtype, "r", shape=shape) if rows else np.empty(shape, part.dtype)
 
 
 def write_described(folder: Path, description_name: str, description: Mapping[str, Any]) -> None:

@@ -6,7 +6,6 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
@@ -94,19 +93,6 @@ def read_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse") -> Lines:
         yield _decode(rest, path, lines_read, invalid_utf8)
 
 
-def read_all_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse") -> list[str]:
-    """Return every line of a text file.
-
-    Raises:
-        InputError: as `read_lines`, and for a missing or empty file.
-    """
-    _require_file(path)
-    lines = list(chain.from_iterable(read_lines(path, invalid_utf8)))
-    if not lines:
-        raise InputError(f"{path}: the file is empty; give one sample a line")
-    return lines
-
-
 def read_parquet(path: Path) -> Lines:
     """Yield the strings of a parquet file's text column: `text`, or its only string column."""
     import pyarrow as pa
@@ -145,7 +131,7 @@ def _file_source(path: Path, invalid_utf8: InvalidUtf8) -> Source:
         if not paths:
             raise InputError(f"{path}: no {', '.join(TEXT_SUFFIXES)} file in this folder")
     else:
-        _require_file(path)
+        require_file(path)
         paths = [path]
 
     def train() -> Lines:
@@ -192,7 +178,8 @@ def hub_lines(name: str, split: str, column: str) -> Lines:
         ) from error
 
 
-def _require_file(path: Path) -> None:
+def require_file(path: Path) -> None:
+    """Raise an error that says so where a path is no file that can be read."""
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check the path")
     if path.is_dir():

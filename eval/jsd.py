@@ -2,30 +2,31 @@
 
     python -m eval.jsd samples.txt
     python -m eval.jsd samples.txt --reference corpus.txt.gz --ngram 6 --json
+    python -m eval.jsd samples.txt --curve
 
 0 is the same n-gram distribution, 1 a disjoint one. A few hundred samples never reach 0, not even real ones: what real
-text of the same sample count scores is the floor, printed beside the score.
+text of the same sample count scores is the floor. The interval is that of the expected score at this sample count; the
+corrected value estimates the score of endless samples from the same model, which lies lower.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 
 from data.command import parse_command, run_command
-from data.corpus import Corpus, CorpusOptions, encode_source, open_corpus
-from data.errors import InputError
-from data.sources import InvalidUtf8, absolute, read_all_lines
+from data.corpus import HELD_OUT_SHARE
 from data.vocabulary import Ids
-from eval.ngrams import NgramCounts, count_ngrams, has_ngrams, reference_counts
-from eval.score import Score, Signature
+from eval.counts import NgramCounts
+from eval.jackknife import estimate
+from eval.lines import LineNgrams, character_ngrams
+from eval.ngrams import CountedText
+from eval.reference import Reference
+from eval.samples import CharacterFlags, compare_characters
+from eval.score import Estimate, Score, Signature, show
 
-FOLDER_RECORD = "reference.json"
+_CHUNK_LINES = 1 << 16
 
 
 def divergence_bits(
@@ -40,20 +41,25 @@ def divergence_bits(
         reference_total: the sum of all of Q's counts. What Q holds outside P's support needs no more than its mass:
             there M = Q / 2, so it adds one half bit times that mass.
     """
-    p, q = samples / samples_total, reference / reference_total
-    shared = q > 0
-    from_p = np.sum(p * np.log2(2 * p / (p + q)))
-    from_q = np.sum(q[shared] * np.log2(2 * q[shared] / (p + q)[shared]))
-    outside = (reference_total - int(reference.sum())) / reference_total
-    return float(from_p + from_q + outside) / 2
+    return (1 + float(_terms(samples, reference / reference_total, samples_total).sum())) / 2
+
+
+def _terms(counts: NDArray[np.int64], q: NDArray[np.float64], total: int | NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return what each n-gram of P's support adds to 2 JSD - 1; its share of Q no longer counts as outside."""
+    p = counts / total
+    both = p + q
+    with np.errstate(divide="ignore", invalid="ignore"):
+        from_p = np.where(p > 0, p * np.log2(2 * p / both), 0.0)
+        from_q = np.where((p > 0) & (q > 0), q * np.log2(2 * q / both) - q, 0.0)
+    return from_p + from_q
 
 
 def jsd(samples: NgramCounts, reference: NgramCounts) -> float:
     """Return the normalised JSD of two n-gram distributions, over the union of their supports.
 
-    Samples without a single n-gram (all padding, left out) share nothing with the reference: 1.
+    Without a single n-gram in one of them (all padding, left out; all lines too short) they share nothing: 1.
     """
-    if not samples.total:
+    if not samples.total or not reference.total:
         return 1.0
     return divergence_bits(samples.counts, reference.lookup(samples.keys), samples.total, reference.total)
 
@@ -66,186 +72,104 @@ def jsd_taken_out(samples: NgramCounts, reference: NgramCounts) -> float:
     return divergence_bits(samples.counts, others, samples.total, reference.total - samples.total)
 
 
-@dataclass(frozen=True)
-class ReferenceOptions:
-    """How a reference is made; recorded beside samples, so that they can be scored again the same way."""
+def jsd_left_out(samples: NgramCounts, reference: NgramCounts, chunks: Iterable[LineNgrams]) -> NDArray[np.float64]:
+    """Return the JSD of all samples but one, for each [lines], without counting again.
 
-    corpus: CorpusOptions
-    ngram: int = 6
-    padding: bool = True
+    Leaving out a line changes the total, which every term sees, and the counts of its own n-grams, whose terms are
+    replaced. Lines are few sizes, so the first is computed once a size.
 
-
-@dataclass(frozen=True)
-class Reference:
-    """Real text to score against: n-gram counts of a corpus's training lines, and lines for the floor.
-
-    `held_out` are lines that are not in the counts; None takes lines out of the training lines instead.
+    Args:
+        samples: the counts of all lines.
+        reference: real text's counts.
+        chunks: the same lines, in parts.
     """
-
-    corpus: Corpus
-    padding: bool
-    counts: Mapping[int, NgramCounts]
-    held_out: Ids | None
-
-    def score(self, ids: Ids) -> dict[int, float]:
-        """Return the JSD for each n of samples' ids [samples, seq_len]."""
-        return {n: jsd(self._count(ids, n), counts) for n, counts in self.counts.items()}
-
-    def floor(self, samples: int) -> dict[int, float] | None:
-        """Return the JSD for each n of `samples` real lines, or None where there are not so many."""
-        lines = self.corpus.train if self.held_out is None else self.held_out
-        if len(lines) < samples + (self.held_out is None):
-            return None
-        ids = lines[np.sort(np.random.default_rng(0).choice(len(lines), samples, replace=False))]
-        if self.held_out is None:
-            return {n: jsd_taken_out(self._count(ids, n), counts) for n, counts in self.counts.items()}
-        return self.score(ids)
-
-    def signature(self, samples: int) -> Signature:
-        """Return what a score of so many samples depends on."""
-        return Signature(
-            "jsd",
-            {
-                "n": max(self.counts),
-                "sym": "char",
-                "len": self.corpus.seq_len,
-                "pad": "in" if self.padding else "out",
-                "ref": f"{self.corpus.name}@{self.corpus.sha256[:12]}",
-                "samples": samples,
-            },
-        )
-
-    def _count(self, ids: Ids, ngram: int) -> NgramCounts:
-        return count_ngrams(ids, ngram, self.corpus.vocabulary.size, self.padding)
+    if not reference.total:
+        return np.empty(0)
+    q = reference.lookup(samples.keys) / reference.total
+    by_total: dict[int, float] = {}
+    results = []
+    for chunk in chunks:
+        others = samples.total - chunk.sizes
+        if not others.all():
+            return np.empty(0)  # a single line holds every n-gram: nothing is left without it
+        for total in np.unique(others).tolist():
+            by_total.setdefault(total, float(_terms(samples.counts, q, total).sum()))
+        at = np.searchsorted(samples.keys, chunk.keys)[chunk.index]
+        total_then = others[chunk.line]
+        counts = samples.counts[at]
+        change = _terms(counts - chunk.count, q[at], total_then) - _terms(counts, q[at], total_then)
+        base = np.array([by_total[total] for total in others.tolist()])
+        results.append((1 + base + np.bincount(chunk.line, change, chunk.lines)) / 2)
+    return np.concatenate(results)
 
 
-def open_reference(options: ReferenceOptions, corpus: Corpus | None = None) -> Reference:
-    """Return the reference, its n-gram counts from the cache where it has them.
+def score_ids(ids: Ids, text: CountedText) -> dict[int, float]:
+    """Return the JSD for each n of samples' ids [samples, seq_len] against a counted text."""
+    return {n: jsd(counted, text.counts[n]) for n, counted in text.count(ids).items()}
 
-    Raises:
-        InputError: the corpus cannot be read, or has no n-grams of this length.
+
+def floor_ids(reference: Reference, samples: int) -> dict[int, float] | None:
+    """Return the JSD for each n of `samples` real lines, or None where there are not so many.
+
+    Without held-out lines, a tenth of the reference's at most is taken out and scored against the others.
     """
-    corpus = corpus or open_corpus(options.corpus)
-    counts = reference_counts(corpus, options.ngram, options.padding)
-    has_held_out = options.corpus.split or len(corpus.held_out)
-    return Reference(corpus, options.padding, counts, corpus.held_out if has_held_out else None)
+    text = reference.text
+    if reference.held_out is not None:
+        real = reference.real_lines(samples)
+        return None if real is None else score_ids(real, text)
+    taken = reference.reference_lines(samples)
+    if taken is None or samples * HELD_OUT_SHARE > text.lines:
+        return None
+    return {n: jsd_taken_out(counted, text.counts[n]) for n, counted in text.count(taken).items()}
 
 
-def reference_record(options: ReferenceOptions, corpus: Corpus) -> dict[str, Any]:
-    """Return what is written beside samples to say what they are to be scored against."""
-    data = absolute(options.corpus.data)
-    return {**asdict(replace(options, corpus=replace(options.corpus, data=data))), "corpus_sha256": corpus.sha256}
+def estimate_ids(ids: Ids, reference: Reference) -> dict[int, Estimate]:
+    """Return the JSD for each n with its interval, bias-corrected value and floor."""
+    text = reference.text
+    floor = floor_ids(reference, len(ids))
+
+    def chunks(n: int) -> Iterator[LineNgrams]:
+        for start in range(0, len(ids), _CHUNK_LINES):
+            yield character_ngrams(ids[start : start + _CHUNK_LINES], n, text.vocabulary.size, text.padding)
+
+    estimates = {}
+    for n, counted in text.count(ids).items():
+        found = estimate(jsd(counted, text.counts[n]), jsd_left_out(counted, text.counts[n], chunks(n)))
+        estimates[n] = replace(found, floor=None if floor is None else floor[n])
+    return estimates
 
 
-def record_path(samples: Path) -> Path:
-    """Return where the reference of one samples file is recorded; `reference.json` serves a whole folder of them."""
-    return samples.with_name(f"{samples.name}.reference.json")
+def signature(text: CountedText, samples: int) -> Signature:
+    """Return what the JSD of so many samples against a counted text depends on."""
+    return Signature("jsd", text.settings(samples))
 
 
-def recorded_reference(samples: Path) -> tuple[ReferenceOptions, str] | None:
-    """Return the reference recorded beside a samples file and its corpus's sha256, or None.
+def compare(ids: Ids, reference: Reference) -> list[Score]:
+    """Return the score of samples' ids [samples, seq_len]."""
+    values = {f"jsd-{n}": found for n, found in estimate_ids(ids, reference).items()}
+    text = reference.text
+    return [Score("jsd", values, "bits", "lower", len(ids), text.title, signature(text, len(ids)))]
 
-    Raises:
-        InputError: the record cannot be read.
-    """
-    for path in (record_path(samples), samples.with_name(FOLDER_RECORD)):
-        if not path.exists():
-            continue
-        try:
-            recorded = json.loads(path.read_text("utf-8"))
-            corpus = CorpusOptions(**recorded["corpus"])
-            return ReferenceOptions(corpus, recorded["ngram"], recorded["padding"]), recorded["corpus_sha256"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path}: not a reference record ({error}); name the reference with --reference"
-            ) from error
-    return None
+
+def compare_sizes(ids: Ids, reference: Reference) -> list[Score]:
+    """Return the scores of 10, 20, 40, ... random samples, and of all: the sample-size curve."""
+    shuffled = np.random.default_rng(0).permutation(len(ids))
+    sizes = [size for size in (10 << step for step in range(64)) if size < len(ids)]
+    return [found for size in [*sizes, len(ids)] for found in compare(ids[np.sort(shuffled[:size])], reference)]
 
 
 @dataclass(frozen=True)
-class JsdCommand:
+class JsdCommand(CharacterFlags):
     """Flags of `python -m eval.jsd`."""
 
-    samples: tyro.conf.Positional[Path]
-    """Text file (plain, .gz, .zst), one sample a line."""
-    reference: str | None = None
-    """Real text to compare with: grammar, lm1b[:PATH], hub:NAME[:COLUMN] or a path. Default: the one recorded beside the samples, else grammar."""
-    held_out: str | None = None
-    """Real text for the floor. Default: the reference's held-out lines, else lines taken out of the reference."""
-    ngram: int | None = None
-    """Longest n-gram, in characters; scores are given for 1 up to it. Default: as recorded, else 6."""
-    seq_len: int | None = None
-    """Characters a line: longer lines are cut, shorter ones padded. Default: as recorded, else 32."""
-    padding: Literal["in", "out"] | None = None
-    """Whether n-grams that hold padding count. Default: as recorded, else in (as in the TTUR paper)."""
-    lines: int | None = None
-    """Reference lines at most. Default: as recorded, else 200,000 of grammar, 10,000,000 of lm1b, all of another source."""
-    invalid_utf8: InvalidUtf8 = "refuse"
-    """What to do with bytes that are not UTF-8."""
-    json: bool = False
-    """Print one JSON object instead of a table."""
-
-
-def evaluate(command: JsdCommand) -> Score:
-    """Score the samples of a command.
-
-    Raises:
-        InputError: samples or reference cannot be read, or are too short.
-    """
-    for flag, value in (("--seq-len", command.seq_len), ("--lines", command.lines)):
-        if value is not None and value < 1:
-            raise InputError(f"{flag} {value}: must be at least 1")
-    lines = read_all_lines(command.samples, command.invalid_utf8)
-    recorded = recorded_reference(command.samples) if command.reference is None else None
-    if recorded is None:
-        corpus_options = CorpusOptions(command.reference or "grammar", split=False, invalid_utf8=command.invalid_utf8)
-        options = ReferenceOptions(corpus_options)
-    else:
-        options = recorded[0]
-    chosen = ReferenceOptions(
-        replace(
-            options.corpus,
-            seq_len=options.corpus.seq_len if command.seq_len is None else command.seq_len,
-            lines=options.corpus.lines if command.lines is None else command.lines,
-        ),
-        ngram=options.ngram if command.ngram is None else command.ngram,
-        padding=options.padding if command.padding is None else command.padding == "in",
-    )
-    reference = open_reference(chosen)
-    corpus = reference.corpus
-    if recorded is not None and chosen.corpus == options.corpus and corpus.sha256 != recorded[1]:
-        raise InputError(f"{options.corpus.data}: not as it was when the samples were made; name it with --reference")
-    ids = corpus.vocabulary.encode(lines, corpus.seq_len)
-    # A training run's first samples may be all padding; its record must still be scored, as the run did.
-    if recorded is None and not has_ngrams(ids, chosen.ngram):
-        raise InputError(f"{command.samples}: every line is shorter than n = {chosen.ngram}; lower --ngram")
-    if command.held_out is not None:
-        held_out = encode_source(command.held_out, corpus.vocabulary, corpus.seq_len, command.invalid_utf8)
-        reference = replace(reference, held_out=held_out)
-    return Score(
-        metric="jsd",
-        scores=reference.score(ids),
-        floor=reference.floor(len(lines)),
-        samples=len(lines),
-        reference=f"{corpus.name} ({len(corpus.train):,} lines)",
-        signature=reference.signature(len(lines)),
-    )
+    curve: bool = False
+    """Score 10, 20, 40, ... of the samples too, to show how the score falls with their number."""
 
 
 def main(arguments: list[str]) -> int:
     """Print the score of a samples file."""
     command = parse_command(JsdCommand, arguments, "eval.jsd", __doc__)
-    score = evaluate(command)
-    if command.json:
-        print(json.dumps(score.as_json(), allow_nan=False))
-        return 0
-    print(f"n-gram JSD of {score.samples:,} samples from {command.samples}\nagainst {score.reference}\n")
-    print("  n     JSD   floor")
-    for n, value in score.scores.items():
-        print(f"{n:3d}  {value:.4f}  {'    -' if score.floor is None else f'{score.floor[n]:.4f}'}")
-    if score.floor is None:
-        print(f"\nno floor: fewer than {score.samples:,} held-out lines; give some with --held-out")
-    print(f"\n{score.signature}")
+    show(compare_characters(command, compare_sizes if command.curve else compare), command.json)
     return 0
 
 

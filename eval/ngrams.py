@@ -1,94 +1,119 @@
-"""N-gram counts: the sufficient statistics of every n-gram score.
+"""Count a text's n-grams once: cache them, save them, join counts of parts.
 
-An n-gram of symbol ids is packed into one integer in base V, so counting is sorting and looking up is binary search.
+    python -m eval.ngrams build corpus.txt.gz --ngram 6
+    python -m eval.ngrams build part-1.txt.gz --output part-1.ngrams
+    python -m eval.ngrams merge part-1.ngrams part-2.ngrams --output whole.ngrams
+
+Commands that score against the same text find the cached counts by themselves; saved ones are a reference too:
+`python -m eval.jsd samples.txt --reference whole.ngrams`. Parts may be counted anywhere and joined in any order; the
+result is that of counting the whole.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Annotated, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
+import tyro
 
-from data.corpus import Corpus
+from data.command import parse_command, run_command
+from data.corpus import Corpus, CorpusOptions, open_corpus
 from data.errors import InputError
-from data.files import cache_folder, open_cached, read_described, sha256_of_json, write_array, write_described
-from data.vocabulary import PADDING_ID, Ids
+from data.files import (
+    atomic_folder,
+    cache_folder,
+    open_cached,
+    read_described,
+    sha256_of_json,
+    write_array,
+    write_described,
+)  # fmt: skip
+from data.sources import InvalidUtf8
+from data.vocabulary import CODE_POINTS, PADDING_ID, UNKNOWN_ID, Ids, Vocabulary
+from eval.counts import NgramCounts, count_up_to, merge, narrow, renumber
+from eval.score import Signature
 
-FORMAT = 1
+DESCRIPTION = "ngrams.json"
 
-_CHUNK_LINES = 1 << 17
-_DESCRIPTION = "ngrams.json"
-
-Keys = NDArray[np.uint64] | NDArray[np.bytes_]
+_FORMAT = 2
+_USUAL_NGRAM = 6
+_FACTS = ("name", "lines", "seq_len", "padding", "vocabulary_limit")
 
 
 @dataclass(frozen=True)
-class NgramCounts:
-    """The distinct n-grams of some lines: sorted keys [K] and their counts [K].
+class CountedText:
+    """A text's n-gram counts for n = 1, 2, ..., and what it takes to count another text alike.
 
-    Where V^n exceeds 64 bits a key is a 16-byte big-endian string, whose order is that of the n-grams all the same.
+    `vocabulary_limit` is how many characters the vocabulary was allowed, `sha256` tells one text from another.
     """
 
-    keys: Keys
-    counts: NDArray[np.int64]
+    name: str
+    sha256: str
+    lines: int
+    seq_len: int
+    padding: bool
+    vocabulary: Vocabulary
+    vocabulary_limit: int
+    counts: Mapping[int, NgramCounts]
 
-    @cached_property
-    def total(self) -> int:
-        """Number of n-grams counted."""
-        return int(self.counts.sum())
+    def count(self, ids: Ids) -> dict[int, NgramCounts]:
+        """Count other lines' ids [lines, seq_len], encoded with this text's vocabulary, alike."""
+        return count_up_to(ids, max(self.counts), self.vocabulary.size, self.padding)
 
-    def lookup(self, keys: Keys) -> NDArray[np.int64]:
-        """Return the counts [Q] of keys [Q], 0 for those that do not occur."""
-        if not self.keys.size:
-            return np.zeros(keys.size, np.int64)
-        where = np.searchsorted(self.keys, keys)
-        where[where == self.keys.size] = 0
-        return np.where(self.keys[where] == keys, self.counts[where], 0)
+    @property
+    def title(self) -> str:
+        """Name and size."""
+        return f"{self.name} ({self.lines:,} lines)"
 
+    def settings(self, samples: int) -> dict[str, str | int]:
+        """Return what a score of so many samples against this text depends on."""
+        return {
+            "n": max(self.counts),
+            "sym": "char",
+            "len": self.seq_len,
+            "pad": "in" if self.padding else "out",
+            "ref": f"{self.name}@{self.sha256[:12]}",
+            "samples": samples,
+        }
 
-def count_ngrams(ids: Ids, ngram: int, vocabulary_size: int, padding: bool = True) -> NgramCounts:
-    """Count the n-grams inside each line of ids [lines, seq_len].
+    def up_to(self, most: int) -> "CountedText":
+        """Return the same text with the counts for n = 1 .. `most`.
 
-    Args:
-        ids: symbol ids below `vocabulary_size`.
-        ngram: n, from 1 to seq_len.
-        vocabulary_size: V, the base of the keys.
-        padding: whether n-grams that hold padding count (the TTUR paper counts them).
-    """
-    chunks = (ids[start : start + _CHUNK_LINES] for start in range(0, len(ids), _CHUNK_LINES))
-    return merge(_distinct(_pack(chunk, ngram, vocabulary_size, padding)) for chunk in chunks)
-
-
-def merge(parts: Iterable[NgramCounts]) -> NgramCounts:
-    """Add up counts of the same n and V; their order is no matter.
-
-    Neighbours of similar size are merged first, as in a merge sort, so the work grows near-linearly with the parts.
-    """
-    pending: list[NgramCounts] = []
-    for part in parts:
-        pending.append(part)
-        while len(pending) > 1 and pending[-2].keys.size <= 2 * pending[-1].keys.size:
-            pending.append(_merge_two(pending.pop(), pending.pop()))
-    while len(pending) > 1:
-        pending.append(_merge_two(pending.pop(), pending.pop()))
-    return pending[0]
+        Raises:
+            InputError: it was not counted that far.
+        """
+        if not 1 <= most <= max(self.counts):
+            raise InputError(f"--ngram {most}: {self.name} was counted for n from 1 to {max(self.counts)}")
+        return replace(self, counts={n: self.counts[n] for n in range(1, most + 1)})
 
 
-def reference_counts(corpus: Corpus, most: int, padding: bool) -> dict[int, NgramCounts]:
-    """Return the counts of a corpus's training lines for n = 1 .. `most`, cached on disk.
+def count_corpus(corpus: Corpus, most: int, padding: bool, vocabulary_limit: int) -> CountedText:
+    """Return the counts of a corpus's training lines for n = 1 .. `most`, from the cache where it has them.
 
     Raises:
         InputError: n-grams of this length do not exist in the corpus, or do not fit a key.
     """
-    largest = min(corpus.seq_len, max(n for n in range(1, 65) if corpus.vocabulary.size**n <= 1 << 64) * 2)
+    largest = min(corpus.seq_len, 2 * narrow(corpus.vocabulary.size))
     if not 1 <= most <= largest:
         raise InputError(f"--ngram {most}: {corpus.name} in lines of {corpus.seq_len} allows n from 1 to {largest}")
     if not has_ngrams(corpus.train, most):
         raise InputError(f"{corpus.name}: every line is shorter than n = {most}; lower --ngram or give longer lines")
-    return {ngram: _cached_counts(corpus, ngram, padding) for ngram in range(1, most + 1)}
+    # Counting further costs little, and one entry then serves most commands.
+    counted = max(most, min(_USUAL_NGRAM, largest))
+
+    def build(folder: Path) -> None:
+        counts = count_up_to(corpus.train, counted, corpus.vocabulary.size, padding)
+        text = CountedText(
+            corpus.name, corpus.sha256, len(corpus.train), corpus.seq_len, padding, corpus.vocabulary,
+            vocabulary_limit, counts,
+        )  # fmt: skip
+        _write(text, folder)
+
+    key = sha256_of_json([corpus.sha256, counted, padding, vocabulary_limit])[:20]
+    text = open_cached(cache_folder() / "ngrams" / key, _read, build).up_to(most)
+    return replace(text, name=corpus.name)  # the same lines may have been counted under another name
 
 
 def has_ngrams(ids: Ids, ngram: int) -> bool:
@@ -96,72 +121,180 @@ def has_ngrams(ids: Ids, ngram: int) -> bool:
     return bool((ids[:, ngram - 1 :] != PADDING_ID).any())
 
 
-def _pack(ids: Ids, ngram: int, vocabulary_size: int, padding: bool) -> Keys:
-    """Return the keys of all n-grams of ids [lines, seq_len], in no particular order."""
-    if vocabulary_size**ngram <= 1 << 64:
-        keys: Keys = _words(ids, ngram, vocabulary_size)
-    else:
-        low = max(n for n in range(1, ngram) if vocabulary_size**n <= 1 << 64)
-        words = np.stack(
-            [
-                _words(ids[:, : ids.shape[1] - low], ngram - low, vocabulary_size),
-                _words(ids[:, ngram - low :], low, vocabulary_size),
-            ],
-            axis=-1,
+def save_counted(text: CountedText, folder: Path) -> None:
+    """Write a text's counts to a new folder, which appears complete or not at all.
+
+    Raises:
+        InputError: the folder exists.
+    """
+    if folder.exists():
+        raise InputError(f"{folder}: exists already; choose another --output")
+    with atomic_folder(folder) as temporary:
+        _write(text, temporary)
+
+
+def load_counted(folder: Path) -> CountedText:
+    """Return the counts that `save_counted` wrote, memory-mapped.
+
+    Raises:
+        InputError: there are none, or they are not as they were written.
+    """
+    try:
+        return _read(folder)
+    except ValueError as error:
+        raise InputError(f"{folder}: not usable n-gram counts ({error}); build them again") from error
+
+
+def merge_counted(parts: Sequence[CountedText], name: str, vocabulary_limit: int) -> CountedText:
+    """Join the counts of parts of a text into those of the whole.
+
+    Every part has symbol numbers of its own. The joint vocabulary holds the most frequent characters of all parts, as
+    it would had the text been encoded in one piece.
+
+    Raises:
+        InputError: the parts were not counted alike, or one dropped characters, which cannot be counted afterwards.
+    """
+    first = parts[0]
+    for part in parts:
+        for what in ("seq_len", "padding"):
+            if getattr(part, what) != getattr(first, what):
+                raise InputError(
+                    f"{part.name}: counted with {what} {getattr(part, what)}, {first.name} with "
+                    f"{getattr(first, what)}; count the parts alike"
+                )
+        if part.counts.keys() != first.counts.keys():
+            raise InputError(f"{part.name}: counted up to another n than {first.name}; count the parts alike")
+        dropped = part.counts[1].lookup(np.array([UNKNOWN_ID], np.uint64))[0]
+        if dropped and len(part.vocabulary.characters) >= part.vocabulary_limit:
+            raise InputError(
+                f"{part.name}: more characters than the vocabulary was allowed; count the parts with a larger "
+                "--vocabulary-size, and give it to `merge` instead"
+            )
+    frequencies = np.zeros(CODE_POINTS, np.int64)
+    for part in parts:
+        codes = [ord(character) for character in part.vocabulary.characters]
+        frequencies[codes] += part.counts[1].lookup(np.arange(2, part.vocabulary.size, dtype=np.uint64))
+    vocabulary = Vocabulary.from_counts(frequencies, vocabulary_limit)
+    numbers = [
+        np.concatenate(
+            [[PADDING_ID, UNKNOWN_ID], vocabulary.encode([part.vocabulary.characters], part.vocabulary.size - 2)[0]]
+        ).astype(np.uint32)
+        for part in parts
+    ]
+    counts = {
+        n: merge(
+            renumber(part.counts[n], n, part.vocabulary.size, number, vocabulary.size)
+            for part, number in zip(parts, numbers, strict=True)
         )
-        keys = words.astype(">u8").view("S16")[..., 0]
-    if padding:
-        return keys.ravel()
-    windows = keys.shape[1]
-    complete = np.ones(keys.shape, bool)
-    for offset in range(ngram):
-        complete &= ids[:, offset : offset + windows] != PADDING_ID
-    return keys[complete]
-
-
-def _words(ids: Ids, ngram: int, vocabulary_size: int) -> NDArray[np.uint64]:
-    """Return the n-grams of ids [lines, L] as base-V integers [lines, L - n + 1]."""
-    windows = ids.shape[1] - ngram + 1
-    words = ids[:, :windows].astype(np.uint64)
-    for offset in range(1, ngram):
-        words *= np.uint64(vocabulary_size)
-        words += ids[:, offset : offset + windows]
-    return words
-
-
-def _distinct(keys: Keys) -> NgramCounts:
-    distinct, counts = np.unique(keys, return_counts=True)
-    return NgramCounts(cast(Keys, distinct), counts.astype(np.int64))
-
-
-def _merge_two(a: NgramCounts, b: NgramCounts) -> NgramCounts:
-    keys = np.concatenate([a.keys, b.keys])
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
-    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    return NgramCounts(keys[first], np.add.reduceat(np.concatenate([a.counts, b.counts])[order], first))
-
-
-def _cached_counts(corpus: Corpus, ngram: int, padding: bool) -> NgramCounts:
-    key = sha256_of_json([FORMAT, corpus.sha256, ngram, padding])[:20]
-    return open_cached(cache_folder() / "ngrams" / key, _load, lambda folder: _build(corpus, ngram, padding, folder))
-
-
-def _load(folder: Path) -> NgramCounts:
-    read_described(folder, _DESCRIPTION)
-    keys, counts = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("keys", "counts"))
-    return NgramCounts(keys, counts)
-
-
-def _build(corpus: Corpus, ngram: int, padding: bool, folder: Path) -> None:
-    counted = count_ngrams(corpus.train, ngram, corpus.vocabulary.size, padding)
-    for name, array in (("keys.npy", counted.keys), ("counts.npy", counted.counts)):
-        write_array(folder / name, array.dtype, array.shape, [array])
-    description = {
-        "corpus": corpus.name,
-        "corpus_sha256": corpus.sha256,
-        "ngram": ngram,
-        "padding": padding,
-        "total": counted.total,
+        for n in first.counts
     }
-    write_described(folder, _DESCRIPTION, description)
+    # Of the counts themselves: the same however the text was cut into parts.
+    content = hashlib.sha256(vocabulary.characters.encode())
+    for counted in counts.values():
+        content.update(counted.keys.data)
+        content.update(counted.counts.data)
+    lines = sum(part.lines for part in parts)
+    return CountedText(
+        name, content.hexdigest(), lines, first.seq_len, first.padding, vocabulary, vocabulary_limit, counts
+    )
+
+
+def _write(text: CountedText, folder: Path) -> None:
+    for n, counted in text.counts.items():
+        for name, array in ((f"{n}.keys.npy", counted.keys), (f"{n}.counts.npy", counted.counts)):
+            write_array(folder / name, array.dtype, array.shape, [array])
+    description = {name: getattr(text, name) for name in _FACTS} | {
+        "format": _FORMAT,
+        "text_sha256": text.sha256,
+        "signature": str(Signature("ngrams", text.settings(text.lines))),
+        "characters": text.vocabulary.characters,
+        "ngrams": {
+            str(n): {"distinct": counted.keys.size, "total": counted.total} for n, counted in text.counts.items()
+        },
+    }
+    write_described(folder, DESCRIPTION, description)
+
+
+def _read(folder: Path) -> CountedText:
+    description = read_described(folder, DESCRIPTION)
+    if description.get("format") != _FORMAT:
+        raise ValueError("written by another version")
+    counts = {
+        int(n): NgramCounts(
+            *(np.load(folder / f"{n}.{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("keys", "counts"))
+        )
+        for n in description["ngrams"]
+    }
+    return CountedText(
+        sha256=description["text_sha256"],
+        vocabulary=Vocabulary(description["characters"]),
+        counts=counts,
+        **{name: description[name] for name in _FACTS},
+    )
+
+
+@dataclass(frozen=True)
+class BuildCommand:
+    """Count a text's n-grams, for n = 1 up to --ngram."""
+
+    source: tyro.conf.Positional[str]
+    """Text to count: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a text file (.txt, .gz, .zst), parquet file or folder."""
+    ngram: int = 6
+    """Longest n-gram, in characters."""
+    seq_len: int = 32
+    """Characters a line: longer lines are cut, shorter ones padded."""
+    padding: Literal["in", "out"] = "in"
+    """Whether n-grams that hold padding count (in: as in the TTUR paper)."""
+    lines: int | None = None
+    """Lines at most. Default: 200,000 of grammar, 10,000,000 of lm1b, all of another source."""
+    vocabulary_size: int = 2048
+    """Characters kept at most, the most frequent first; the others become one unknown symbol."""
+    invalid_utf8: InvalidUtf8 = "refuse"
+    """What to do with bytes that are not UTF-8."""
+    output: Path | None = None
+    """Folder for the counts, to keep or to join with others. Default: the cache alone."""
+
+
+@dataclass(frozen=True)
+class MergeCommand:
+    """Join the counts of parts."""
+
+    parts: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders that `build --output` wrote."""
+    output: Path
+    """Folder for the joint counts."""
+    vocabulary_size: int = 2048
+    """Characters kept at most, the most frequent of all parts first."""
+
+
+Commands = (
+    Annotated[BuildCommand, tyro.conf.subcommand("build")] | Annotated[MergeCommand, tyro.conf.subcommand("merge")]
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Count or join, and say what came out."""
+    command = parse_command(cast(type[BuildCommand | MergeCommand], Commands), arguments, "eval.ngrams", __doc__)
+    if isinstance(command, BuildCommand):
+        options = CorpusOptions(
+            command.source, command.seq_len, command.vocabulary_size, command.lines, False, command.invalid_utf8
+        )
+        text = count_corpus(open_corpus(options), command.ngram, command.padding == "in", command.vocabulary_size)
+    else:
+        if not command.parts:
+            raise InputError("merge: no parts; name the folders that `build --output` wrote")
+        parts = [load_counted(path) for path in command.parts]
+        text = merge_counted(parts, command.output.stem, command.vocabulary_size)
+    if command.output is not None:
+        save_counted(text, command.output)
+    print(f"{text.name}: {text.lines:,} lines, {len(text.vocabulary.characters):,} characters\n")
+    print("  n      different            total")
+    for n, counted in text.counts.items():
+        print(f"{n:3d}  {counted.keys.size:13,}  {counted.total:15,}")
+    if command.output is not None:
+        print(f"\nwrote {command.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,8 +1,9 @@
-"""Score and Signature: no number without the settings it depends on."""
+"""Score and Signature: no number without the settings it depends on, nor without its error where that is known."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from data import __version__
 
@@ -20,15 +21,30 @@ class Signature:
 
 
 @dataclass(frozen=True)
-class Score:
-    """A metric's values per n-gram length, the floor that real text reaches, and the signature of the scores.
+class Estimate:
+    """A value, the 95 % interval of its expectation at this sample count, and what else is known; None where not.
 
-    `floor` is None where too few held-out lines exist for one.
+    `corrected` estimates the value of endless samples; `floor` is what as many lines of real text score.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    corrected: float | None = None
+    floor: float | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's values, each under its name ("jsd-4"), with the signature of them all.
+
+    `better` is the direction of better samples; `unit` is what the values are measured in.
     """
 
     metric: str
-    scores: Mapping[int, float]
-    floor: Mapping[int, float] | None
+    values: Mapping[str, Estimate]
+    unit: str
+    better: Literal["lower", "higher"]
     samples: int
     reference: str
     signature: Signature
@@ -37,9 +53,43 @@ class Score:
         """Return a JSON-serialisable object."""
         return {
             "metric": self.metric,
-            "scores": {str(n): value for n, value in self.scores.items()},
-            "floor": None if self.floor is None else {str(n): value for n, value in self.floor.items()},
+            "scores": {name: asdict(estimate) for name, estimate in self.values.items()},
+            "unit": self.unit,
+            "better": self.better,
             "samples": self.samples,
             "reference": self.reference,
             "signature": str(self.signature),
         }
+
+
+def with_floor(score: Score, real: Score) -> Score:
+    """Return a score with the values of real text as its floor."""
+    values = {name: replace(value, floor=real.values[name].value) for name, value in score.values.items()}
+    return replace(score, values=values)
+
+
+def as_table(score: Score) -> str:
+    """Return a score as lines of text: one a value, then the signature."""
+    known = [name for name in ("corrected", "floor") if any(_cell(value, name) for value in score.values.values())]
+    width = max(map(len, score.values))
+    rows = [f"{'':{width}}    value     95 % interval" + "".join(f"{name:>11}" for name in known)]
+    for name, value in score.values.items():
+        interval = f"{_cell(value, 'low')} .. {_cell(value, 'high')}" if _cell(value, "low") else "-"
+        cells = "".join(f"{_cell(value, column) or '-':>11}" for column in known)
+        rows.append(f"{name:{width}}  {_cell(value, 'value'):>7}  {interval:>16}{cells}")
+    return "\n".join([*rows, "", str(score.signature)])
+
+
+def show(scores: Sequence[Score], as_json: bool) -> None:
+    """Print scores as tables, or as a JSON list."""
+    if as_json:
+        print(json.dumps([score.as_json() for score in scores], allow_nan=False))
+        return
+    for score in scores:
+        print(f"{score.metric} of {score.samples:,} samples against {score.reference}, {score.better} is better\n")
+        print(f"{as_table(score)}\n")
+
+
+def _cell(value: Estimate, column: str) -> str:
+    number = getattr(value, column)
+    return "" if number is None else f"{round(number, 4) + 0.0:.4f}"  # never -0.0000

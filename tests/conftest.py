@@ -15,6 +15,7 @@ os.environ["HF_HOME"] = str(Path(tempfile.gettempdir()) / "textgan-tests-hub")
 
 # A loaded machine is no failure, and a failure must come again.
 settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fuzz", settings.get_profile("tests"), max_examples=10_000)
 settings.load_profile("tests")
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"

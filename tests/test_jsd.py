@@ -4,11 +4,12 @@ import math
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import jensenshannon
@@ -16,9 +17,12 @@ from scipy.spatial.distance import jensenshannon
 from data.corpus import CorpusOptions
 from data.errors import InputError
 from data.vocabulary import Ids
-from eval.jsd import JsdCommand, Reference, ReferenceOptions, evaluate, jsd, jsd_taken_out, main, open_reference
-from eval.ngrams import count_ngrams
-from tests.test_ngrams import Dictionary, dictionary_counts
+from eval.counts import count_ngrams
+from eval.jsd import compare, estimate_ids, floor_ids, jsd, jsd_left_out, jsd_taken_out, main, score_ids, signature
+from eval.lines import character_ngrams
+from eval.ngram_sampler import sample_ngram_model
+from eval.reference import Reference, ReferenceOptions, open_reference
+from tests.test_counts import Dictionary, dictionary_counts
 
 
 def dictionary_jsd(p_counts: Dictionary, q_counts: Dictionary) -> float:
@@ -38,8 +42,8 @@ def both_ways(samples: Ids, reference: Ids, ngram: int, base: int, padding: bool
     return fast, slow
 
 
+@pytest.mark.fuzz
 @given(st.data())
-@settings(max_examples=2000)
 def test_equal_to_a_dictionary(data: st.DataObject) -> None:
     base, ngram = data.draw(st.sampled_from([2, 3, 5, 76, 2050])), data.draw(st.integers(1, 8))
     symbols = st.integers(0, data.draw(st.integers(1, base - 1)))
@@ -83,9 +87,11 @@ def test_scipy_agrees() -> None:
 @pytest.mark.parametrize("padding", [True, False])
 def test_real_lines(lm1b_sample: Path, padding: bool) -> None:
     reference = open_reference(ReferenceOptions(CorpusOptions(str(lm1b_sample)), ngram=6, padding=padding))
-    train, held_out = reference.corpus.train[:3000], reference.corpus.held_out[:640]
+    assert reference.train is not None
+    held_out = reference.real_lines(640)
+    assert held_out is not None
     for ngram in range(1, 9):
-        fast, slow = both_ways(held_out, train, ngram, reference.corpus.vocabulary.size, padding)
+        fast, slow = both_ways(held_out, reference.train[:3000], ngram, reference.text.vocabulary.size, padding)
         assert fast == pytest.approx(slow, abs=1e-12)
 
 
@@ -93,8 +99,7 @@ def test_the_floor_of_real_text(lm1b_sample: Path) -> None:
     # Measured independently on these lines: 640 real ones against 12,216 score 0.252 and 0.607 (n = 4, 6).
     with gzip.open(lm1b_sample, "rt", encoding="utf-8") as file:
         lines = file.read().splitlines()
-    options = ReferenceOptions(CorpusOptions(str(lm1b_sample), split=False))
-    floor = open_reference(options).floor(640)
+    floor = floor_ids(open_reference(ReferenceOptions(CorpusOptions(str(lm1b_sample), split=False))), 640)
     assert floor is not None
     assert floor[4] == pytest.approx(0.252, abs=0.003)
     assert floor[6] == pytest.approx(0.607, abs=0.003)
@@ -127,60 +132,150 @@ def test_taken_out_lines_that_hold_no_ngram_or_all_share_nothing_with_the_others
 
 def test_there_is_no_floor_from_too_few_lines(text_file: Path) -> None:
     with_split = open_text(text_file, split=True)
-    held_out = len(with_split.corpus.held_out)
-    assert with_split.floor(held_out) is not None
-    assert with_split.floor(held_out + 1) is None
+    assert with_split.held_out is not None
+    held_out = len(with_split.held_out)
+    assert floor_ids(with_split, held_out) is not None
+    assert floor_ids(with_split, held_out + 1) is None
     whole = open_text(text_file, split=False)
-    assert whole.floor(1999) is not None
-    assert whole.floor(2000) is None
+    assert floor_ids(whole, 200) is not None
+    assert floor_ids(whole, 201) is None  # more than a tenth taken out would leave another reference
 
 
 def test_the_signature_holds_all_a_score_depends_on(text_file: Path) -> None:
-    reference = open_text(text_file, split=False)
-    signature = str(reference.signature(640))
+    text = open_text(text_file, split=False).text
     assert (
-        signature == f"jsd|n:4|sym:char|len:32|pad:in|ref:text.txt@{reference.corpus.sha256[:12]}|samples:640|v:0.1.0"
+        str(signature(text, 640))
+        == f"jsd|n:4|sym:char|len:32|pad:in|ref:text.txt@{text.sha256[:12]}|samples:640|v:0.1.0"
     )
+
+
+@pytest.mark.fuzz
+@given(st.data())
+def test_leaving_a_line_out_equals_scoring_the_others(data: st.DataObject) -> None:
+    base, ngram, padding = (
+        data.draw(st.sampled_from([3, 5, 2050])),
+        data.draw(st.integers(1, 6)),
+        data.draw(st.booleans()),
+    )
+    symbols = st.integers(0, min(base - 1, 4))
+    samples, reference = (
+        data.draw(arrays(np.uint16, (data.draw(st.integers(2, 6)), 8), elements=symbols)) for _ in range(2)
+    )
+    samples[:, 0], reference[:, :] = 1, np.maximum(reference, 1)
+    counts, real = count_ngrams(samples, ngram, base, padding), count_ngrams(reference, ngram, base, padding)
+    cut = data.draw(st.integers(1, len(samples)))
+    chunks = [character_ngrams(part, ngram, base, padding) for part in np.split(samples, [cut]) if len(part)]
+    ours = jsd_left_out(counts, real, chunks)
+    others = [np.delete(samples, line, axis=0) for line in range(len(samples))]
+    if any(not dictionary_counts(kept, ngram, padding) for kept in others):
+        assert not ours.size
+        return
+    expected = dictionary_counts(reference, ngram, padding)
+    slow = [dictionary_jsd(dictionary_counts(kept, ngram, padding), expected) for kept in others]
+    assert ours == pytest.approx(slow, abs=1e-12)
+
+
+@pytest.fixture(scope="module")
+def grammar_source(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEXTGAN_CACHE", str(tmp_path_factory.mktemp("grammar")))
+        return open_reference(ReferenceOptions(CorpusOptions("grammar", split=False)))
+
+
+def draw(source: Reference, lines: int, random: np.random.Generator) -> Ids:
+    """Lines of an imperfect source: a 3-gram model of the grammar."""
+    assert source.train is not None
+    starts = source.train[random.integers(len(source.train), size=lines)]
+    return sample_ngram_model(source.text, 3, starts, random)
+
+
+def test_the_interval_covers_the_expected_score_and_a_bootstrap_does_not(grammar_source: Reference) -> None:
+    random = np.random.default_rng(0)
+    text = grammar_source.text
+    scores = [score_ids(draw(grammar_source, 640, random), text) for _ in range(500)]
+    expected = {n: float(np.mean([score[n] for score in scores])) for n in (4, 6)}
+    covered, bootstrapped = Counter[int](), Counter[int]()
+    for repeat in range(100):
+        ids = draw(grammar_source, 640, random)
+        for n, found in estimate_ids(ids, grammar_source).items():
+            if n in expected:
+                assert found.low is not None and found.high is not None
+                covered[n] += found.low <= expected[n] <= found.high
+        if repeat < 10:
+            again = [score_ids(ids[random.integers(640, size=640)], text) for _ in range(60)]
+            for n in expected:
+                low, high = np.quantile([score[n] for score in again], [0.025, 0.975])
+                bootstrapped[n] += low <= expected[n] <= high
+    assert 90 <= covered[4] <= 98
+    assert 90 <= covered[6] <= 98
+    # Resampled lines repeat each other's n-grams, which makes samples look worse than they are.
+    assert bootstrapped == Counter({4: 0, 6: 0})
+
+
+def test_the_corrected_score_is_closer_to_that_of_endless_samples(grammar_source: Reference) -> None:
+    random = np.random.default_rng(1)
+    endless = score_ids(draw(grammar_source, 300_000, random), grammar_source.text)
+    found = estimate_ids(draw(grammar_source, 640, random), grammar_source)
+    for n in range(2, 7):
+        corrected = found[n].corrected
+        assert corrected is not None
+        assert endless[n] < corrected < found[n].value
+        assert corrected - endless[n] < 0.75 * (found[n].value - endless[n])
 
 
 def test_the_command_scores_a_file_against_another(text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = text_file.read_text("utf-8").splitlines()
     samples = text_file.with_name("samples.txt")
-    samples.write_text("\n".join(lines[:500]), "utf-8")
+    samples.write_text("\n".join(lines[:200]), "utf-8")
     assert main([str(samples), "--reference", str(text_file), "--ngram", "3", "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
+    (printed,) = json.loads(capsys.readouterr().out)
     assert printed["metric"] == "jsd"
-    assert printed["samples"] == 500
+    assert printed["samples"] == 200
     characters: list[Dictionary] = []
-    for text in (lines[:500], lines):
+    for text in (lines[:200], lines):
         counts: Dictionary = Counter()
         for line in text:
             padded = [ord(character) for character in line[:32]] + [-1] * (32 - len(line))
             counts.update(tuple(padded[i : i + 3]) for i in range(30))
         characters.append(counts)
-    assert printed["scores"]["3"] == pytest.approx(dictionary_jsd(*characters), abs=1e-12)
-    assert list(printed["floor"]) == ["1", "2", "3"]
+    assert list(printed["scores"]) == ["jsd-1", "jsd-2", "jsd-3"]
+    score = printed["scores"]["jsd-3"]
+    assert score["value"] == pytest.approx(dictionary_jsd(*characters), abs=1e-12)
+    assert score["low"] < score["value"] < score["high"]
+    assert score["floor"] > score["value"]  # the same text, but taken out of the reference
     assert "ref:text.txt@" in printed["signature"]
 
 
+def test_the_curve_scores_ever_more_samples(text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = text_file.with_name("samples.txt")
+    samples.write_text("\n".join(text_file.read_text("utf-8").splitlines()[:50]), "utf-8")
+    assert main([str(samples), "--reference", str(text_file), "--ngram", "2", "--curve", "--json"]) == 0
+    curve = json.loads(capsys.readouterr().out)
+    assert [point["samples"] for point in curve] == [10, 20, 40, 50]
+    assert main([str(samples), "--reference", str(text_file), "--ngram", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == curve[-1:]
+    values = [point["scores"]["jsd-2"]["value"] for point in curve]
+    assert values == sorted(values, reverse=True)
+
+
 def test_held_out_text_can_be_given(text_file: Path) -> None:
-    lines = text_file.read_text("utf-8").splitlines()
-    samples, held_out = text_file.with_name("samples.txt"), text_file.with_name("held_out.txt")
-    samples.write_text("\n".join(lines[:100]), "utf-8")
-    held_out.write_text("\n".join(lines[:100]), "utf-8")
-    score = evaluate(JsdCommand(samples, reference=str(text_file), held_out=str(held_out)))
-    assert score.floor == score.scores  # the same lines, so the same score; taken out of the reference they score worse
-    own = evaluate(JsdCommand(samples, reference=str(text_file))).floor
-    assert own is not None
-    assert own[6] > score.scores[6]
+    reference = open_text(text_file, split=False)
+    ids = reference.reference_lines(100)
+    assert ids is not None
+    (score,) = compare(ids, replace(reference, held_out=ids))
+    (own,) = compare(ids, reference)
+    for name, value in score.values.items():
+        assert value.floor == value.value  # the same lines; taken out of the reference they score worse
+        floor = own.values[name].floor
+        assert floor is not None and floor > value.value
 
 
 def test_a_table_names_reference_floor_and_signature(text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(text_file), "--reference", str(text_file), "--ngram", "2"]) == 0
     printed = capsys.readouterr().out
-    assert "against text.txt (2,000 lines)" in printed
-    assert "  2  0.0000      -" in printed
-    assert "no floor: fewer than 2,000 held-out lines" in printed
+    assert "jsd of 2,000 samples against text.txt (2,000 lines), lower is better" in printed
+    assert "jsd-2   0.0000" in printed
+    assert "floor" not in printed
 
 
 @pytest.mark.parametrize(

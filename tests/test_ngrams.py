@@ -1,120 +1,75 @@
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
-from data.vocabulary import Ids
+from data.files import write_described
 from eval import ngrams as ngrams_module
-from eval.ngrams import NgramCounts, count_ngrams, merge, reference_counts
+from eval.jsd import jsd
+from eval.ngrams import CountedText, count_corpus, load_counted, main, merge_counted, save_counted
+from tests.test_counts import dictionary_counts
 
-Dictionary = Counter[tuple[int, ...]]
-
-
-def dictionary_counts(ids: Ids, ngram: int, padding: bool = True) -> Dictionary:
-    """The obvious way: a dictionary of tuples."""
-    counts: Dictionary = Counter()
-    for line in ids.tolist():
-        for start in range(len(line) - ngram + 1):
-            window = tuple(line[start : start + ngram])
-            if padding or 0 not in window:
-                counts[window] += 1
-    return counts
+LINES = ["a cat", "the dog sat", "a cat sat on the mat", "ünder", "", "a\u2400b", "dogs & cats", "the mat"] * 3
 
 
-def key_of(window: tuple[int, ...], base: int) -> int:
-    key = 0
-    for symbol in window:
-        key = key * base + symbol
-    return key
+def counted(path: Path, lines: Sequence[str], most: int = 4, padding: bool = True, limit: int = 2048) -> CountedText:
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    corpus = open_corpus(CorpusOptions(str(path), seq_len=10, vocabulary_size=limit, split=False))
+    return count_corpus(corpus, most, padding, limit)
 
 
-def as_integer(key: Any, ngram: int, base: int) -> int:
-    """Undo the packing: a wide key is two words, the low one holding as many symbols as 64 bits take."""
-    if not isinstance(key, bytes):
-        return int(key)
-    word = key.ljust(16, b"\0")
-    high, low = int.from_bytes(word[:8], "big"), int.from_bytes(word[8:], "big")
-    in_low: int = max(n for n in range(1, ngram) if base**n <= 1 << 64)
-    return int(high * base**in_low + low)
+def assert_same_counts(ours: CountedText, theirs: CountedText) -> None:
+    assert ours.vocabulary == theirs.vocabulary
+    assert (ours.lines, ours.seq_len, ours.padding) == (theirs.lines, theirs.seq_len, theirs.padding)
+    assert ours.counts.keys() == theirs.counts.keys()
+    for n in ours.counts:
+        assert (ours.counts[n].keys == theirs.counts[n].keys).all()
+        assert (ours.counts[n].counts == theirs.counts[n].counts).all()
 
 
-SIZES = st.sampled_from([3, 7, 76, 256, 1625, 2050])
-
-
-@given(st.data())
-def test_counts_equal_a_dictionary(data: st.DataObject) -> None:
-    base, ngram = data.draw(SIZES), data.draw(st.integers(1, 8))
-    ids = data.draw(arrays(np.uint16, (data.draw(st.integers(1, 6)), 10), elements=st.integers(0, base - 1)))
-    padding = data.draw(st.booleans())
-    counted = count_ngrams(ids, ngram, base, padding)
-    expected = {key_of(window, base): n for window, n in dictionary_counts(ids, ngram, padding).items()}
-    keys = [as_integer(key, ngram, base) for key in counted.keys]
-    assert dict(zip(keys, counted.counts.tolist(), strict=True)) == expected
-    assert all(a < b for a, b in pairwise(keys))
-    assert counted.total == sum(expected.values())
-
-
-@given(st.data())
-def test_parts_merge_to_the_whole_in_any_order(data: st.DataObject) -> None:
-    base = data.draw(SIZES)
-    ids = data.draw(arrays(np.uint16, (12, 8), elements=st.integers(0, min(base - 1, 5))))
-    cuts = sorted(data.draw(st.sets(st.integers(1, 11))))
-    parts = [count_ngrams(part, 7, base) for part in np.split(ids, cuts)]
-    merged = merge(data.draw(st.permutations(parts)))
-    whole = count_ngrams(ids, 7, base)
-    assert (merged.keys == whole.keys).all()
-    assert (merged.counts == whole.counts).all()
-
-
-def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = np.random.default_rng(0).integers(0, 9, (100, 12)).astype(np.uint8)
-    whole = count_ngrams(ids, 3, 9)
-    monkeypatch.setattr(ngrams_module, "_CHUNK_LINES", 7)
-    chunked = count_ngrams(ids, 3, 9)
-    assert (chunked.keys == whole.keys).all()
-    assert (chunked.counts == whole.counts).all()
-
-
-@pytest.mark.parametrize("base", [9, 2050])
-def test_lookup_finds_what_is_there_and_nothing_else(base: int) -> None:
-    random = np.random.default_rng(1)
-    ids, other = (random.integers(0, 9, (50, 12)).astype(np.uint16) for _ in range(2))
-    counted, queries = count_ngrams(ids, 6, base), count_ngrams(other, 6, base)
-    expected = dictionary_counts(ids, 6)
-    asked = sorted(dictionary_counts(other, 6))
-    assert counted.lookup(queries.keys).tolist() == [expected[window] for window in asked]
-    nothing = NgramCounts(counted.keys[:0], counted.counts[:0])
-    assert nothing.lookup(queries.keys).tolist() == [0] * len(asked)
-
-
-def test_reference_counts_are_cached_checked_and_rebuilt(
+def test_counts_are_cached_checked_and_rebuilt(
     text_file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus = open_corpus(CorpusOptions(str(text_file)))
-    first = reference_counts(corpus, 3, padding=True)
     expected = Counter(dictionary_counts(corpus.train, 3).values())
-    assert Counter(first[3].counts.tolist()) == expected
+
+    def count() -> CountedText:
+        return count_corpus(corpus, 3, padding=True, vocabulary_limit=2048)
+
+    assert Counter(count().counts[3].counts.tolist()) == expected
     with monkeypatch.context() as patch:
-        patch.setattr(ngrams_module, "count_ngrams", None)  # counting again would fail
-        assert isinstance(reference_counts(corpus, 3, padding=True)[3].keys, np.memmap)
-    for array in cache.glob("ngrams/*/counts.npy"):
-        array.write_bytes(array.read_bytes()[:-8])
-    assert Counter(reference_counts(corpus, 3, padding=True)[3].counts.tolist()) == expected
-    assert capsys.readouterr().err.count("damaged cache entry") == 3
+        patch.setattr(ngrams_module, "count_up_to", None)  # counting again would fail
+        assert isinstance(count().counts[3].keys, np.memmap)
+        # Six is the usual length, so up to six one entry serves all.
+        assert list(count_corpus(corpus, 6, padding=True, vocabulary_limit=2048).counts) == [1, 2, 3, 4, 5, 6]
+    (array,) = cache.glob("ngrams/*/3.counts.npy")
+    array.write_bytes(array.read_bytes()[:-8])
+    assert Counter(count().counts[3].counts.tolist()) == expected
+    assert "damaged cache entry (3.counts.npy is not as it was written); rebuilding it" in capsys.readouterr().err
+
+
+def test_a_cache_of_another_version_is_rebuilt_and_said(
+    text_file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = open_corpus(CorpusOptions(str(text_file)))
+    with monkeypatch.context() as patch:
+        patch.setattr(ngrams_module, "_FORMAT", 0)
+        first = count_corpus(corpus, 2, padding=True, vocabulary_limit=2048)
+    again = count_corpus(corpus, 2, padding=True, vocabulary_limit=2048)
+    assert_same_counts(first, again)
+    assert "(written by another version); rebuilding it" in capsys.readouterr().err
+    count_corpus(corpus, 2, padding=True, vocabulary_limit=2048)
+    assert capsys.readouterr().err == ""
 
 
 def test_padding_rules_do_not_share_a_cache_entry(text_file: Path) -> None:
     corpus = open_corpus(CorpusOptions(str(text_file)))
-    assert reference_counts(corpus, 1, padding=True)[1].total == corpus.train.size
-    assert reference_counts(corpus, 1, padding=False)[1].total == int((corpus.train != 0).sum())
+    assert count_corpus(corpus, 1, True, 2048).counts[1].total == corpus.train.size
+    assert count_corpus(corpus, 1, False, 2048).counts[1].total == int((corpus.train != 0).sum())
 
 
 @pytest.mark.parametrize(
@@ -125,4 +80,86 @@ def test_impossible_lengths_are_refused(tmp_path: Path, ngram: int, message: str
     path.write_text("abc\nabcdefg\n", "utf-8")
     corpus = open_corpus(CorpusOptions(str(path), split=False))
     with pytest.raises(InputError, match=message):
-        reference_counts(corpus, ngram, padding=True)
+        count_corpus(corpus, ngram, True, 2048)
+
+
+@pytest.mark.parametrize("padding", [True, False])
+@pytest.mark.parametrize("cuts", [[7], [2, 3, 20], [1, 2]])
+def test_parts_join_to_the_whole(tmp_path: Path, cuts: list[int], padding: bool) -> None:
+    whole = counted(tmp_path / "whole.txt", LINES, padding=padding)
+    parts = []
+    for number, lines in enumerate(np.split(np.array(LINES, object), cuts)):
+        part = counted(tmp_path / f"{number}.txt", lines.tolist(), padding=padding)
+        save_counted(part, tmp_path / f"{number}.ngrams")
+        parts.append(load_counted(tmp_path / f"{number}.ngrams"))
+        assert_same_counts(part, parts[-1])
+    assert parts[0].vocabulary != parts[-1].vocabulary
+    joint = merge_counted(parts[::-1], "joint", 2048)
+    assert_same_counts(joint, whole)
+    # Its hash is that of the counts: the same however the text was cut.
+    assert joint.sha256 == merge_counted([whole], "whole", 2048).sha256
+    assert joint.sha256 != merge_counted(parts[1:], "less", 2048).sha256
+
+
+def test_a_vocabulary_too_small_for_all_drops_the_rarest_of_the_whole(tmp_path: Path) -> None:
+    whole = counted(tmp_path / "whole.txt", LINES, limit=8)
+    parts = [counted(tmp_path / f"{part}.txt", LINES[part::2]) for part in (0, 1)]
+    assert_same_counts(merge_counted(parts, "joint", 8), whole)
+    assert whole.vocabulary.size == 10
+
+
+def test_parts_that_cannot_be_joined_exactly_are_refused(tmp_path: Path) -> None:
+    first = counted(tmp_path / "a.txt", LINES)
+    with pytest.raises(InputError, match=r"b\.txt: counted with padding False, a\.txt with True"):
+        merge_counted([first, counted(tmp_path / "b.txt", LINES, padding=False)], "joint", 2048)
+    with pytest.raises(InputError, match=r"b\.txt: counted up to another n than a\.txt"):
+        merge_counted([first, counted(tmp_path / "b.txt", LINES, most=3)], "joint", 2048)
+    with pytest.raises(InputError, match=r"b\.txt: more characters than the vocabulary was allowed"):
+        merge_counted([first, counted(tmp_path / "b.txt", LINES, limit=5)], "joint", 2048)
+
+
+def test_saved_counts_are_checked_and_never_overwritten(tmp_path: Path) -> None:
+    text = counted(tmp_path / "a.txt", LINES)
+    save_counted(text, tmp_path / "a.ngrams")
+    with pytest.raises(InputError, match=r"a\.ngrams: exists already"):
+        save_counted(text, tmp_path / "a.ngrams")
+    keys = tmp_path / "a.ngrams" / "2.keys.npy"
+    keys.write_bytes(keys.read_bytes()[:-1])
+    with pytest.raises(
+        InputError, match=r"a\.ngrams: not usable n-gram counts \(2\.keys\.npy is not as it was written"
+    ):
+        load_counted(tmp_path / "a.ngrams")
+    with pytest.raises(InputError, match="nowhere: not usable n-gram counts"):
+        load_counted(tmp_path / "nowhere")
+
+
+def test_asking_for_longer_ngrams_than_were_counted_is_refused(tmp_path: Path) -> None:
+    text = counted(tmp_path / "a.txt", LINES)
+    assert list(text.up_to(2).counts) == [1, 2]
+    with pytest.raises(InputError, match=r"--ngram 5: a\.txt was counted for n from 1 to 4"):
+        text.up_to(5)
+
+
+def test_the_commands_count_and_join(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for file, lines in zip(files, (LINES[:11], LINES[11:]), strict=True):
+        file.write_text("\n".join(lines), "utf-8")
+        flags = [str(file), "--ngram", "4", "--seq-len", "10", "--output", str(file.with_suffix(".ngrams"))]
+        assert main(["build", *flags]) == 0
+    parts = [str(file.with_suffix(".ngrams")) for file in files]
+    assert main(["merge", *parts, "--output", str(tmp_path / "joint.ngrams")]) == 0
+    joint, whole = load_counted(tmp_path / "joint.ngrams"), counted(tmp_path / "whole.txt", LINES)
+    assert joint.name == "joint"
+    assert jsd(joint.counts[4], whole.counts[4]) == pytest.approx(0.0, abs=1e-15)
+    printed = capsys.readouterr().out
+    assert f"joint: 24 lines, {len(whole.vocabulary.characters)} characters" in printed
+    assert f"  4  {whole.counts[4].keys.size:13,}  {24 * 7:15,}" in printed
+    with pytest.raises(InputError, match="merge: no parts"):
+        main(["merge", "--output", str(tmp_path / "none.ngrams")])
+
+
+def test_a_description_that_lies_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "odd").mkdir()
+    write_described(tmp_path / "odd", "ngrams.json", {"format": "other"})
+    with pytest.raises(InputError, match="written by another version"):
+        load_counted(tmp_path / "odd")

@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 
 from data import sources
 from data.errors import InputError
-from data.sources import absolute, open_source, read_all_lines, read_lines
+from data.sources import InvalidUtf8, absolute, open_source, read_lines
 
 LINES = ["first", "", "zweite Zeile – ü", " spaces kept ", "日本"]
+
+
+def read_all(path: Path, invalid_utf8: InvalidUtf8 = "refuse") -> list[str]:
+    return list(chain.from_iterable(read_lines(path, invalid_utf8)))
 
 
 def lines_of(spec: str) -> list[str]:
@@ -59,13 +63,13 @@ def test_lines_are_those_of_an_obvious_reader(tmp_path: Path, text: str, block: 
 def test_a_last_line_without_line_end_keeps_its_last_character(tmp_path: Path) -> None:
     path = tmp_path / "s.txt"
     path.write_bytes(b"one\ntwo")
-    assert read_all_lines(path) == ["one", "two"]
+    assert read_all(path) == ["one", "two"]
 
 
 def test_a_byte_order_mark_is_dropped_at_the_start_only(tmp_path: Path) -> None:
     path = tmp_path / "s.txt"
     path.write_bytes("\ufeffone\n\ufefftwo\n".encode())
-    assert read_all_lines(path) == ["one", "\ufefftwo"]
+    assert read_all(path) == ["one", "\ufefftwo"]
 
 
 @pytest.mark.parametrize("block", [3, 7, 1 << 20])
@@ -74,8 +78,8 @@ def test_bad_utf8_is_refused_by_file_and_line(tmp_path: Path, monkeypatch: pytes
     path = tmp_path / "bad.txt"
     path.write_bytes(b"fine\n\xc3\xa9\nbr\xffken\nfine\n")
     with pytest.raises(InputError, match=r"bad\.txt:3: not UTF-8 \(byte 0xff\).*--invalid-utf8 replace"):
-        read_all_lines(path)
-    assert read_all_lines(path, "replace") == ["fine", "é", "br\ufffdken", "fine"]
+        read_all(path)
+    assert read_all(path, "replace") == ["fine", "é", "br\ufffdken", "fine"]
 
 
 def test_damaged_compressed_files_are_named(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from data.errors import InputError
-from eval.jsd import JsdCommand, evaluate
+from eval.jsd import JsdCommand, compare
+from eval.samples import compare_characters
+from eval.score import Score
 from textgan import train as train_module
 from textgan.checkpoint import below, read_newest
 from textgan.config import PRESETS, RunConfig
@@ -44,6 +46,11 @@ def flags(config: RunConfig) -> list[str]:
         if (value := getattr(config, name)) != getattr(default, name) or name == "preset"
         for word in (f"--{name.replace('_', '-')}", str(value))
     ]
+
+
+def score_of(samples: Path) -> Score:
+    (score,) = compare_characters(JsdCommand(samples), compare)
+    return score
 
 
 def without_clocks(folder: Path) -> list[dict[str, Any]]:
@@ -121,13 +128,13 @@ def test_the_text_is_the_record(tiny: RunConfig, padding: Any) -> None:
     inner_padding = 0
     for row in read_metrics(config.folder):
         path = config.folder / "samples" / f"{row['iteration']}.txt"
-        score = evaluate(JsdCommand(path))
-        assert {f"jsd_{n}": value for n, value in score.scores.items()} == {
+        score = score_of(path)
+        assert {name.replace("-", "_"): value.value for name, value in score.values.items()} == {
             name: value for name, value in row.items() if name.startswith("jsd_")
         }
         assert str(score.signature) == read_options(config.folder)["signature"]
         floor = read_options(config.folder)["floor"]
-        assert {f"jsd_{n}": value for n, value in (score.floor or {}).items()} == floor
+        assert {name.replace("-", "_"): value.floor for name, value in score.values.items()} == floor
         inner_padding += path.read_text("utf-8").count("\u2400")
     assert inner_padding > 0  # padding inside lines did occur, and survived
 
@@ -135,7 +142,7 @@ def test_the_text_is_the_record(tiny: RunConfig, padding: Any) -> None:
 def test_reference_lines_are_training_lines_and_the_floor_comes_from_held_out_ones(tiny: RunConfig) -> None:
     train(tiny)
     options = read_options(tiny.folder)
-    score = evaluate(JsdCommand(tiny.folder / "samples" / "20.txt"))
+    score = score_of(tiny.folder / "samples" / "20.txt")
     assert score.reference == f"text.txt ({options['lines']['train']:,} lines)"
     assert options["lines"]["held_out"] > 150
 
@@ -256,7 +263,7 @@ def test_changed_data_is_refused(tiny: RunConfig, text_file: Path) -> None:
     with pytest.raises(InputError, match=r"--data: not what the run in .* began with"):
         train(tiny)
     with pytest.raises(InputError, match="not as it was when the samples were made"):
-        evaluate(JsdCommand(tiny.folder / "samples" / "20.txt"))
+        score_of(tiny.folder / "samples" / "20.txt")
 
 
 def test_a_larger_budget_continues_a_finished_run(tiny: RunConfig, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import torch
 
 from data.command import run_command
 from data.corpus import open_corpus
-from eval.jsd import open_reference
+from eval.jsd import score_ids
+from eval.reference import open_reference
 from textgan.sample import choose_device
 from textgan.train import build_trainer, evaluation_samples, parse_train, real_batches
 
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
         timed("training step", lambda: trainer.step(real))  # noqa: B023 (called at once)
     for _ in range(_EVALUATIONS):
         samples = timed("drawing samples", lambda: evaluation_samples(config, trainer, trainer.iteration))
-        timed("scoring samples", lambda: reference.score(samples))  # noqa: B023 (called at once)
+        timed("scoring samples", lambda: score_ids(samples, reference.text))  # noqa: B023 (called at once)
     draw, step_seconds = seconds["drawing batches"], seconds["training step"]
     print(f"{config.preset}: dim {config.dim}, batch {config.batch_size}, {device}, {torch.get_num_threads()} threads")
     print(f"drawing batches  {1e3 * draw / _STEPS:9.2f} ms a step, {draw / (draw + step_seconds):.2%} of it")

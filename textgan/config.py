@@ -7,7 +7,7 @@ from typing import Any, Literal
 from data.corpus import CorpusOptions
 from data.errors import InputError
 from data.sources import InvalidUtf8, absolute
-from eval.jsd import ReferenceOptions
+from eval.reference import ReferenceOptions
 from textgan.schedules import parse_schedule
 
 Preset = Literal["quickstart", "ttur", "orig", "ttur-small", "orig-small"]

@@ -23,7 +23,7 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_write, write_json
 from data.vocabulary import Ids, Vocabulary
-from eval.jsd import record_path
+from eval.reference import record_path
 from textgan.checkpoint import below, read_newest
 from textgan.config import Device
 from textgan.nets import Generator

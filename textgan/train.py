@@ -25,7 +25,8 @@ from data.corpus import Corpus, open_corpus
 from data.errors import InputError
 from data.files import write_json
 from data.vocabulary import Ids, Vocabulary
-from eval.jsd import FOLDER_RECORD, open_reference, reference_record
+from eval.jsd import floor_ids, score_ids, signature
+from eval.reference import FOLDER_RECORD, open_reference, reference_record
 from textgan.checkpoint import load_checkpoint
 from textgan.closing import closing_words
 from textgan.config import PRESETS, RunConfig
@@ -73,7 +74,7 @@ def train(config: RunConfig) -> Outcome:
             "lower it or give more lines"
         )
     reference = open_reference(config.reference, corpus)
-    scores_of_real_lines = reference.floor(config.eval_samples)
+    scores_of_real_lines = floor_ids(reference, config.eval_samples)
     floor = None if scores_of_real_lines is None else named(scores_of_real_lines)
     trainer = build_trainer(config, corpus.vocabulary, device)
     facts = {
@@ -81,13 +82,13 @@ def train(config: RunConfig) -> Outcome:
         "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out)},
         "characters": corpus.vocabulary.characters,
         "reference": reference_record(config.reference, corpus),
-        "signature": str(reference.signature(config.eval_samples)),
+        "signature": str(signature(reference.text, config.eval_samples)),
         "floor": floor,
     }
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], Samples]:
         ids = evaluation_samples(config, trainer, iteration)
-        return named(reference.score(ids)), as_text(corpus.vocabulary.decode(ids))
+        return named(score_ids(ids, reference.text)), as_text(corpus.vocabulary.decode(ids))
 
     with locked(config.folder):
         begin_or_continue(config.folder, config.as_json(), config.may_change, device, facts)

@@ -1,0 +1,78 @@
+"""Variety of samples: distinct-n by words, and lines that repeat another.
+
+    python -m eval.diversity samples.txt
+
+distinct-n is the number of different n-grams divided by the number of n-grams (Li et al. 2016, arXiv 1510.03055). Both
+depend on the sample count by nature, so only equal counts compare.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.command import parse_command, run_command
+from eval.jackknife import GROUPS, estimate, group_of_line
+from eval.lines import LineNgrams
+from eval.samples import ScoreFlags
+from eval.score import Estimate, Score, Signature, show
+from eval.words import WordReference, Words, compare_words
+
+_LONGEST = 4
+
+
+def distinct(ngrams: LineNgrams) -> Estimate:
+    """Return the share of different n-grams among all; 1 where there are none."""
+    total = ngrams.total()
+    if not total.total:
+        return Estimate(1.0)
+    groups = group_of_line(ngrams.lines)[ngrams.line]
+    left_out = []
+    for group in range(min(GROUPS, ngrams.lines)):
+        here = groups == group
+        left = total.counts - np.bincount(ngrams.index[here], ngrams.count[here], total.counts.size)
+        if not left.any():
+            return Estimate(total.counts.size / total.total)  # one group holds everything
+        left_out.append(np.count_nonzero(left) / left.sum())
+    return _uncorrected(total.counts.size / total.total, left_out)
+
+
+def duplicates(samples: Words) -> Estimate:
+    """Return the share of lines that equal an earlier line."""
+
+    def repeated(hashes: NDArray[np.uint64]) -> float:
+        return 1 - np.unique(hashes).size / hashes.size
+
+    hashes = samples.hashes
+    groups = group_of_line(hashes.size)
+    left_out = [repeated(hashes[groups != group]) for group in range(groups.max() + 1)] if hashes.size > 1 else []
+    return _uncorrected(repeated(hashes), left_out)
+
+
+def _uncorrected(value: float, left_out: Sequence[float]) -> Estimate:
+    found = estimate(value, np.array(left_out))
+    return Estimate(found.value, found.low, found.high)
+
+
+def score(samples: Words, _reference: WordReference) -> list[Score]:
+    """Return distinct-1 .. distinct-4 and the share of duplicates."""
+    lines = samples.lengths.size
+    values = {f"distinct-{n}": distinct(samples.ngrams(n)) for n in range(1, _LONGEST + 1)}
+    signature = Signature("distinct", {"n": _LONGEST, "sym": "word", "samples": lines})
+    repeats = Signature("duplicates", {"sym": "word", "samples": lines})
+    themselves = "the samples themselves"
+    return [
+        Score("distinct", values, "share", "higher", lines, themselves, signature),
+        Score("duplicates", {"duplicates": duplicates(samples)}, "share", "lower", lines, themselves, repeats),
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Print the scores of a samples file."""
+    flags = parse_command(ScoreFlags, arguments, "eval.diversity", __doc__)
+    show(compare_words(flags, score), flags.json)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

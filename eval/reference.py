@@ -1,0 +1,97 @@
+"""The real text that samples are scored against, how it is named on a command line, and how it is recorded.
+
+Samples drawn by a run have a record of their reference beside them, so that `python -m eval.jsd FILE` needs no flag.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.corpus import Corpus, CorpusOptions, open_corpus
+from data.errors import InputError
+from data.sources import absolute
+from data.vocabulary import Ids
+from eval.ngrams import CountedText, count_corpus
+
+FOLDER_RECORD = "reference.json"
+
+
+@dataclass(frozen=True)
+class ReferenceOptions:
+    """How a reference is made; recorded beside samples, so that they can be scored again the same way."""
+
+    corpus: CorpusOptions
+    ngram: int = 6
+    padding: bool = True
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real text to score against: its n-gram counts, and ids of lines for the floor.
+
+    `held_out` are lines that are not in the counts. Where there are none, `train`, the lines that are, serve instead,
+    taken out of the counts; neither is known of a text that was only counted.
+    """
+
+    text: CountedText
+    train: Ids | None
+    held_out: Ids | None
+
+    def real_lines(self, count: int) -> Ids | None:
+        """Return ids of `count` held-out lines, always the same ones, or None where there are not so many."""
+        return None if self.held_out is None else _choose(self.held_out, count)
+
+    def reference_lines(self, count: int) -> Ids | None:
+        """Return ids of `count` of the lines that are in the counts, or None where fewer are known."""
+        return None if self.train is None else _choose(self.train, count)
+
+
+def _choose(lines: Ids, count: int) -> Ids | None:
+    if len(lines) < count:
+        return None
+    return lines[np.sort(np.random.default_rng(0).choice(len(lines), count, replace=False))]
+
+
+def open_reference(options: ReferenceOptions, corpus: Corpus | None = None) -> Reference:
+    """Return the reference, its n-gram counts from the cache where it has them.
+
+    Raises:
+        InputError: the corpus cannot be read, or has no n-grams of this length.
+    """
+    corpus = corpus or open_corpus(options.corpus)
+    text = count_corpus(corpus, options.ngram, options.padding, options.corpus.vocabulary_size)
+    return Reference(text, corpus.train, corpus.held_out if len(corpus.held_out) else None)
+
+
+def reference_record(options: ReferenceOptions, corpus: Corpus) -> dict[str, Any]:
+    """Return what is written beside samples to say what they are to be scored against."""
+    data = absolute(options.corpus.data)
+    return {**asdict(replace(options, corpus=replace(options.corpus, data=data))), "corpus_sha256": corpus.sha256}
+
+
+def record_path(samples: Path) -> Path:
+    """Return where the reference of one samples file is recorded; `reference.json` serves a whole folder of them."""
+    return samples.with_name(f"{samples.name}.reference.json")
+
+
+def recorded_reference(samples: Path) -> tuple[ReferenceOptions, str] | None:
+    """Return the reference recorded beside a samples file and its corpus's sha256, or None.
+
+    Raises:
+        InputError: the record cannot be read.
+    """
+    for path in (record_path(samples), samples.with_name(FOLDER_RECORD)):
+        if not path.exists():
+            continue
+        try:
+            recorded = json.loads(path.read_text("utf-8"))
+            corpus = CorpusOptions(**recorded["corpus"])
+            return ReferenceOptions(corpus, recorded["ngram"], recorded["padding"]), recorded["corpus_sha256"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path}: not a reference record ({error}); name the reference with --reference"
+            ) from error
+    return None

@@ -1,0 +1,268 @@
+"""All text metrics of one or more files of samples, side by side.
+
+    python -m eval.report samples.txt --reference corpus.txt.gz
+    python -m eval.report samples.txt other.txt --reference corpus.txt.gz --count 20 --format markdown
+    python -m eval.report samples.txt --reference corpus.txt.gz --plot report.png
+
+A column a file, the best value of a row marked with *, 95 % intervals in brackets; the last column is what as many
+held-out lines of the reference score. Files are compared at equal sample counts only.
+"""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+from data.command import parse_command, run_command
+from data.errors import InputError
+from data.files import atomic_write
+from data.sources import InvalidUtf8
+from eval import bleu, diversity, jsd, likelihood, memorisation, overlap, word_jsd
+from eval.reference import Reference
+from eval.samples import CharacterFlags, Samples, chosen_corpus, chosen_reference, encode_samples, open_samples, remarks
+from eval.score import Estimate, Score
+from eval.words import WordReference, open_word_reference, real_lines, score_with_floor
+
+Format = Literal["text", "markdown", "json", "csv"]
+
+_OF_CHARACTERS = (jsd.compare, overlap.compare, likelihood.compare)
+_OF_WORDS = (word_jsd.score, bleu.score, diversity.score, memorisation.score)
+_ARROWS = {"lower": "v", "higher": "^"}
+
+
+@dataclass(frozen=True)
+class ReportCommand:
+    """Flags of `python -m eval.report`."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Text files (plain, .gz, .zst), one sample a line."""
+    reference: str | None = None
+    """Real text to compare with: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a path, or a folder of saved counts (characters only). Default: the one recorded beside the first file, else grammar."""
+    held_out: str | None = None
+    """Real text for the last column. Default: the reference's own held-out lines, where it has some."""
+    count: int | None = None
+    """Samples to score of each file, drawn at random. Default: all; needed where files differ in length."""
+    lines: int | None = None
+    """Reference lines at most. Default: as recorded, else 200,000 of grammar, 10,000,000 of lm1b, all of another source."""
+    ngram: int | None = None
+    """Longest n-gram of characters. Default: as recorded, else 6."""
+    seq_len: int | None = None
+    """Characters a line for metrics of characters: longer lines are cut, shorter ones padded. Default: as recorded, else 32."""
+    padding: Literal["in", "out"] | None = None
+    """Whether n-grams that hold padding count. Default: as recorded, else in (as in the TTUR paper)."""
+    invalid_utf8: InvalidUtf8 = "refuse"
+    """What to do with bytes that are not UTF-8."""
+    format: Format = "text"
+    """How to print the table; json and csv hold intervals and signatures."""
+    plot: Path | None = None
+    """Image file (.png, .svg, .pdf) for the same as a figure."""
+
+
+def report(command: ReportCommand) -> dict[str, list[Score]]:
+    """Return every metric's score for each file.
+
+    Raises:
+        InputError: a file or the reference cannot be read, or the files differ in length.
+    """
+    if not command.files:
+        raise InputError("no samples: name at least one text file")
+    flags = CharacterFlags(
+        command.files[0], command.reference, command.lines, command.held_out, command.invalid_utf8,
+        ngram=command.ngram, seq_len=command.seq_len, padding=command.padding,
+    )  # fmt: skip
+    samples = _equal_counts([open_samples(path, command.invalid_utf8) for path in command.files], command.count)
+    reference = chosen_reference(flags)
+    words = None
+    if reference.train is not None:  # saved counts know no words
+        words = open_word_reference(replace(chosen_corpus(flags), seq_len=reference.text.seq_len))
+    real = [] if words is None else real_lines(flags, words)
+    return {each.name: _all_scores(each, reference, words, real) for each in samples}
+
+
+def _equal_counts(samples: Sequence[Samples], count: int | None) -> list[Samples]:
+    """Return samples of equally many lines: all of them, or a random choice."""
+    lines = {each.name: list(chain.from_iterable(each.read())) for each in samples}
+    sizes = {name: len(found) for name, found in lines.items()}
+    if count is None:
+        if len(set(sizes.values())) > 1:
+            told = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+            raise InputError(f"different sample counts do not compare ({told}); pass --count {min(sizes.values())}")
+        return list(samples)
+    if not 2 <= count <= min(sizes.values()):
+        raise InputError(f"--count {count}: must be from 2 to {min(sizes.values())}, the lines of the shortest file")
+
+    def chosen(name: str) -> Samples:
+        order = np.sort(np.random.default_rng(0).permutation(sizes[name])[:count])
+        return Samples(name, lambda: iter([[lines[name][i] for i in order]]))
+
+    return [chosen(each.name) for each in samples]
+
+
+def _all_scores(
+    samples: Samples, reference: Reference, words: WordReference | None, real: Sequence[str]
+) -> list[Score]:
+    encoded = encode_samples(samples, reference.text)
+    for remark in remarks(samples.name, encoded, reference.text):
+        print(f"note: {remark}", file=sys.stderr)
+    parts: list[Callable[[], Sequence[Score]]] = [
+        lambda compare=compare: compare(encoded.ids, reference)  # type: ignore[misc]
+        for compare in _OF_CHARACTERS
+        if compare is not likelihood.compare or likelihood.applies_to(reference.text)
+    ]
+    if words is not None:
+        numbered = words.number(samples)
+        parts += [
+            lambda score=score: score_with_floor(numbered, words, real, score)  # type: ignore[misc]
+            for score in _OF_WORDS
+        ]
+    return [score for part in tqdm(parts, samples.name, disable=None, delay=1, leave=False) for score in part()]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One value of all files: its name and direction, the files' estimates, which are best, and the floor."""
+
+    name: str
+    better: str
+    estimates: list[Estimate]
+    best: list[bool]
+    floor: float | None
+
+
+def rows(scores: dict[str, list[Score]]) -> list[Row]:
+    """Turn files' scores into a table."""
+    found = []
+    for of_metric in zip(*scores.values(), strict=True):
+        for name in of_metric[0].values:
+            estimates = [score.values[name] for score in of_metric]
+            choose = min if of_metric[0].better == "lower" else max
+            value = choose(estimate.value for estimate in estimates)
+            best = [len(estimates) > 1 and estimate.value == value for estimate in estimates]
+            found.append(Row(name, of_metric[0].better, estimates, best, estimates[0].floor))
+    return found
+
+
+def as_text(scores: dict[str, list[Score]]) -> str:
+    """Return aligned columns."""
+    table = _cells(scores, mark="*")
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in table
+    ]
+    return "\n".join([*lines, "", "v lower is better, ^ higher; * best", "", *_signatures(scores)])
+
+
+def as_markdown(scores: dict[str, list[Score]]) -> str:
+    """Return a Markdown table."""
+    head, *body = _cells(scores, mark="**")
+    table = [head, ["---"] * len(head), *body]
+    signatures = [f"`{signature}`" for signature in _signatures(scores)]
+    return "\n".join([*(f"| {' | '.join(row)} |" for row in table), "", *signatures])
+
+
+def _cells(scores: dict[str, list[Score]], mark: str) -> list[list[str]]:
+    def cell(estimate: Estimate, best: bool) -> str:
+        value = f"{estimate.value:.4f}"
+        shown = f"**{value}**" if best and mark == "**" else f"{value}{mark}" if best else value
+        if estimate.low is None or estimate.high is None:
+            return shown
+        return f"{shown} ({estimate.low:.4f} .. {estimate.high:.4f})"
+
+    table = [["", "", *(Path(name).name for name in scores), "real text"]]
+    for row in rows(scores):
+        cells = [cell(estimate, best) for estimate, best in zip(row.estimates, row.best, strict=True)]
+        table.append([row.name, _ARROWS[row.better], *cells, "-" if row.floor is None else f"{row.floor:.4f}"])
+    return table
+
+
+def _signatures(scores: dict[str, list[Score]]) -> list[str]:
+    return [str(score.signature) for score in next(iter(scores.values()))]
+
+
+def as_csv(scores: dict[str, list[Score]]) -> str:
+    """Return a line for each file and value, with interval, floor and signature."""
+    text = io.StringIO()
+    columns = ["file", "metric", "name", *Estimate.__dataclass_fields__, "unit", "better", "samples", "signature"]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for file, of_file in scores.items():
+        for score in of_file:
+            facts = {"unit": score.unit, "better": score.better, "samples": score.samples, "signature": score.signature}
+            for name, estimate in score.values.items():
+                writer.writerow({"file": file, "metric": score.metric, "name": name, **asdict(estimate), **facts})
+    return text.getvalue().rstrip("\n")
+
+
+def as_json(scores: dict[str, list[Score]]) -> str:
+    """Return a JSON object of each file's scores."""
+    return json.dumps({file: [score.as_json() for score in of_file] for file, of_file in scores.items()})
+
+
+def plot(scores: dict[str, list[Score]], path: Path) -> None:
+    """Draw a panel for each metric: the files' values with intervals, and real text.
+
+    Raises:
+        InputError: the file's ending is no known image format.
+    """
+    from matplotlib.figure import Figure
+
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"--plot {path}: must end in .png, .svg or .pdf")
+    metrics = list(zip(*scores.values(), strict=True))
+    columns = 4
+    figure = Figure((3.2 * columns, 2.6 * -(-len(metrics) // columns)), layout="constrained")
+    panels = figure.subplots(-(-len(metrics) // columns), columns, squeeze=False).ravel()
+    for panel, of_metric in zip(panels, metrics, strict=False):
+        first = of_metric[0]
+        where = np.arange(len(first.values))
+        for number, (file, score) in enumerate(zip(scores, of_metric, strict=True)):
+            values = list(score.values.values())
+            low = [0.0 if v.low is None else v.value - v.low for v in values]
+            high = [0.0 if v.high is None else v.high - v.value for v in values]
+            shift = 0.12 * (number - (len(scores) - 1) / 2)
+            centre = [v.value for v in values]
+            panel.errorbar(where + shift, centre, (low, high), fmt="o", ms=4, label=Path(file).name)
+        floors = [np.nan if v.floor is None else v.floor for v in first.values.values()]
+        if not np.isnan(floors).all():
+            panel.plot(where, floors, "k_", ms=14, label="real text")
+        panel.set_xticks(where, [name.removeprefix(f"{first.metric}-") for name in first.values])
+        panel.set_xlim(-0.6, len(where) - 0.4)
+        panel.set_title(f"{first.metric} ({first.better} is better)", fontsize=9)
+        panel.set_ylabel(first.unit, fontsize=8)
+        panel.tick_params(labelsize=8)
+        panel.grid(axis="y", alpha=0.3)
+    for panel in panels[len(metrics) :]:
+        panel.set_axis_off()
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
+    with atomic_write(path) as image:
+        figure.savefig(image, format=path.suffix[1:], dpi=150, metadata=_UNDATED.get(path.suffix))
+
+
+# The same scores give the same file.
+_UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+
+
+def main(arguments: list[str]) -> int:
+    """Print the report, and draw it where asked."""
+    command = parse_command(ReportCommand, arguments, "eval.report", __doc__)
+    scores = report(command)
+    if command.plot is not None:
+        plot(scores, command.plot)
+    forms = {"text": as_text, "markdown": as_markdown, "json": as_json, "csv": as_csv}
+    print(forms[command.format](scores))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

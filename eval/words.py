@@ -1,0 +1,253 @@
+"""Words of lines, between white space, and what is known of a reference's words: n-grams, largest counts, lines."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from data.corpus import CorpusOptions, split_lines
+from data.errors import InputError
+from data.files import (
+    cache_folder,
+    on_disk,
+    open_cached,
+    read_described,
+    sha256_of_json,
+    write_array,
+    write_described,
+)  # fmt: skip
+from data.sources import open_source
+from eval.counts import NgramCounts, merge, pack
+from eval.lines import LineNgrams, line_ngrams
+from eval.samples import Samples, ScoreFlags, chosen_corpus, open_samples
+from eval.score import Score, Signature, with_floor
+
+LONGEST = 5
+"""Longest word n-gram of the scores."""
+WORD_BASE = 1 << 21
+"""Base of the keys of word n-grams: so many different words can be told apart, less one."""
+
+_FORMAT = 1
+_DESCRIPTION = "description.json"
+_PART_LINES = 1 << 17
+
+
+@dataclass(frozen=True)
+class Words:
+    """Lines as word numbers in one row, and each line's number of words and hash [lines].
+
+    A line's words are numbered from 1 and followed by a 0. Equal lines have equal hashes, 64 bits of BLAKE2.
+    """
+
+    row: NDArray[np.uint32]
+    lengths: NDArray[np.int64]
+    hashes: NDArray[np.uint64]
+
+    def parts(self) -> Iterator["Words"]:
+        """Yield the same lines in parts that fit in memory."""
+        ends = np.concatenate([[0], np.cumsum(self.lengths + 1)])
+        for start in range(0, self.lengths.size, _PART_LINES):
+            stop = min(start + _PART_LINES, self.lengths.size)
+            lines = slice(start, stop)
+            yield Words(self.row[ends[start] : ends[stop]], self.lengths[lines], self.hashes[lines])
+
+    def ngrams(self, ngram: int) -> LineNgrams:
+        """Return the n-grams inside each line."""
+        lines = self.lengths.size
+        line = np.repeat(np.arange(lines), self.lengths + 1)
+        ends = np.cumsum(self.lengths + 1) - 1
+        starts = np.flatnonzero(np.repeat(ends, self.lengths + 1) - np.arange(self.row.size) >= ngram)
+        row = np.pad(self.row, (0, max(ngram - self.row.size, 0)))
+        return line_ngrams(pack(row[None], ngram, WORD_BASE)[0][starts], line[starts], lines)
+
+
+def number_words(lines: Sequence[str], numbers: dict[str, int]) -> Words:
+    """Split lines into words; a word without a number gets the next one, from 1.
+
+    Raises:
+        InputError: more different words than keys can tell apart.
+    """
+    row: list[int] = []
+    lengths = []
+    for line in lines:
+        words = line.split()
+        row.extend([numbers.setdefault(word, len(numbers) + 1) for word in words])
+        row.append(0)
+        lengths.append(len(words))
+    if len(numbers) >= WORD_BASE:
+        raise InputError(f"more than {WORD_BASE - 1:,} different words; lower --lines")
+    return Words(np.array(row, np.uint32), np.array(lengths, np.int64), line_hashes(lines))
+
+
+def number_all(blocks: Iterable[Sequence[str]], numbers: dict[str, int]) -> Words:
+    """Split blocks of lines into words as `number_words` does; the row waits in a temporary file, not in memory."""
+    lengths, hashes = [], []
+
+    def rows() -> Iterator[NDArray[np.uint32]]:
+        for lines in blocks:
+            words = number_words(lines, numbers)
+            lengths.append(words.lengths)
+            hashes.append(words.hashes)
+            yield words.row
+
+    row = on_disk(rows())
+    return Words(row, np.concatenate(lengths), np.concatenate(hashes))
+
+
+def line_hashes(lines: Sequence[str]) -> NDArray[np.uint64]:
+    """Return 64 bits of each line's BLAKE2 hash [lines]."""
+    digests = b"".join([hashlib.blake2b(line.encode(), digest_size=8).digest() for line in lines])
+    return np.frombuffer(digests, np.uint64)
+
+
+@dataclass(frozen=True)
+class WordReference:
+    """A reference's words: n-gram counts in all and the largest in a line, for n = 1 .. 5; its lines and their lengths.
+
+    `lengths` are the different numbers of words that lines have; `whole` the sorted hashes of the different lines, and
+    `cut` those of the first `seq_len` characters of longer ones; `held_out` are lines that are not among all these.
+    """
+
+    name: str
+    sha256: str
+    lines: int
+    seq_len: int
+    words: Sequence[str]
+    counts: Mapping[int, NgramCounts]
+    largest: Mapping[int, NgramCounts]
+    lengths: NDArray[np.int64]
+    whole: NDArray[np.uint64]
+    cut: NDArray[np.uint64]
+    held_out: Sequence[str]
+
+    def number(self, samples: Samples) -> Words:
+        """Return samples as word numbers; words that the reference does not have get the numbers behind its own."""
+        numbers = {word: number for number, word in enumerate(self.words, start=1)}
+        return number_all(samples.read(), numbers)
+
+    def signature(self, metric: str, samples: int, settings: Mapping[str, str | int]) -> Signature:
+        """Return what a score of so many samples against this reference depends on."""
+        return Signature(
+            metric, {"sym": "word", **settings, "ref": f"{self.name}@{self.sha256[:12]}", "samples": samples}
+        )
+
+    @property
+    def title(self) -> str:
+        """Name and size."""
+        return f"{self.name} ({self.lines:,} lines)"
+
+
+def open_word_reference(options: CorpusOptions) -> WordReference:
+    """Return what is known of a corpus's training lines' words, from the cache where it has it.
+
+    Raises:
+        InputError: the corpus cannot be read, or has no words.
+    """
+    source = open_source(options.data, options.invalid_utf8)
+    identity = [source.identity, asdict(replace(options, data=source.name, vocabulary_size=0))]
+    folder = cache_folder() / "words" / sha256_of_json(identity)[:20]
+    return open_cached(folder, _read, lambda temporary: _build(options, temporary))
+
+
+def _build(options: CorpusOptions, folder: Path) -> None:
+    source = open_source(options.data, options.invalid_utf8)
+    numbers: dict[str, int] = {}
+    held_out: list[str] = []
+    cut: list[NDArray[np.uint64]] = []
+
+    def blocks() -> Iterator[Sequence[str]]:
+        for lines, others in tqdm(split_lines(source, options), f"words of {source.name}", disable=None, delay=1):
+            held_out.extend(others)
+            long = [line[: options.seq_len] for line in lines if len(line) > options.seq_len]
+            cut.append(np.unique(line_hashes(long)))
+            yield lines
+        if not cut:
+            raise InputError(f"{source.name}: no lines; give a source with at least one line of text")
+
+    text = number_all(blocks(), numbers)
+    if not numbers:
+        raise InputError(f"{source.name}: no words; give a source with at least one line of text")
+    for n in tqdm(range(1, LONGEST + 1), "counting word n-grams", disable=None, delay=1):
+        counts = merge(part.ngrams(n).total() for part in text.parts())
+        largest = merge((part.ngrams(n).largest() for part in text.parts()), np.maximum)
+        _save(folder, f"{n}.keys", counts.keys)
+        _save(folder, f"{n}.counts", counts.counts)
+        _save(folder, f"{n}.largest", largest.counts)
+    _save(folder, "whole", np.unique(text.hashes))
+    _save(folder, "cut", np.unique(np.concatenate(cut)))
+    _save(folder, "lengths", np.unique(text.lengths))
+    for name, strings in (("words", list(numbers)), ("held_out", held_out)):
+        (folder / f"{name}.json").write_text(json.dumps(strings), "utf-8")
+    description = {"format": _FORMAT, "name": source.name, "lines": text.lengths.size, "seq_len": options.seq_len}
+    write_described(folder, _DESCRIPTION, description)
+
+
+def _save(folder: Path, name: str, array: NDArray[Any]) -> None:
+    write_array(folder / f"{name}.npy", array.dtype, array.shape, [array])
+
+
+def _read(folder: Path) -> WordReference:
+    description = read_described(folder, _DESCRIPTION)
+    if description.get("format") != _FORMAT:
+        raise ValueError("written by another version")
+    names = [path.stem for path in folder.glob("*.npy")]
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
+    lengths = range(1, LONGEST + 1)
+    return WordReference(
+        name=description["name"],
+        sha256=sha256_of_json(description["sha256"]),
+        lines=description["lines"],
+        seq_len=description["seq_len"],
+        words=json.loads((folder / "words.json").read_text("utf-8")),
+        counts={n: NgramCounts(arrays[f"{n}.keys"], arrays[f"{n}.counts"]) for n in lengths},
+        largest={n: NgramCounts(arrays[f"{n}.keys"], arrays[f"{n}.largest"]) for n in lengths},
+        lengths=arrays["lengths"],
+        whole=arrays["whole"],
+        cut=arrays["cut"],
+        held_out=json.loads((folder / "held_out.json").read_text("utf-8")),
+    )
+
+
+def compare_words(flags: ScoreFlags, score: Callable[[Words, WordReference], Sequence[Score]]) -> list[Score]:
+    """Return the scores of a command's samples, with the floor: what as many held-out lines score.
+
+    Raises:
+        InputError: samples or reference cannot be read.
+    """
+    samples = open_samples(flags.samples, flags.invalid_utf8)
+    reference = open_word_reference(chosen_corpus(flags))
+    return score_with_floor(reference.number(samples), reference, real_lines(flags, reference), score)
+
+
+def real_lines(flags: ScoreFlags, reference: WordReference) -> Sequence[str]:
+    """Return lines of real text that are not in the reference: those of --held-out, else its own; maybe none."""
+    if flags.held_out is None:
+        return reference.held_out
+    source = open_source(flags.held_out, flags.invalid_utf8)
+    lines = list(chain.from_iterable((source.held_out or source.train)()))
+    if not lines:
+        raise InputError(f"{source.name}: no lines; give a source with at least one line of text")
+    return lines
+
+
+def score_with_floor(
+    samples: Words,
+    reference: WordReference,
+    real: Sequence[str],
+    score: Callable[[Words, WordReference], Sequence[Score]],
+) -> list[Score]:
+    """Return scores of samples, with those of as many lines of real text as the floor, where there are so many."""
+    found = list(score(samples, reference))
+    lines = samples.lengths.size
+    if len(real) < lines:
+        return found
+    chosen = np.sort(np.random.default_rng(0).choice(len(real), lines, replace=False))
+    floor = score(reference.number(Samples("real lines", lambda: iter([[real[i] for i in chosen]]))), reference)
+    return [with_floor(ours, theirs) for ours, theirs in zip(found, floor, strict=True)]

@@ -1,0 +1,76 @@
+import json
+import math
+
+import pytest
+
+from data import __version__
+from eval.score import Estimate, Score, Signature, as_table, show, with_floor
+
+SIGNATURE = Signature("toy", {"n": 2, "ref": "text@0123"})
+
+
+def a_score(**values: Estimate) -> Score:
+    return Score("toy", values, "bits", "lower", 1234, "text (5,678 lines)", SIGNATURE)
+
+
+def test_a_signature_is_metric_settings_and_version_in_order() -> None:
+    assert str(SIGNATURE) == f"toy|n:2|ref:text@0123|v:{__version__}"
+    assert str(Signature("toy", {"ref": "text@0123", "n": 2})) != str(SIGNATURE)
+
+
+def test_json_holds_all_and_null_for_what_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    score = a_score(a=Estimate(0.1, 0.0, 0.2, 0.05, 0.01), b=Estimate(0.3))
+    show([score, score], as_json=True)
+    expected = {
+        "metric": "toy",
+        "scores": {
+            "a": {"value": 0.1, "low": 0.0, "high": 0.2, "corrected": 0.05, "floor": 0.01},
+            "b": {"value": 0.3, "low": None, "high": None, "corrected": None, "floor": None},
+        },
+        "unit": "bits",
+        "better": "lower",
+        "samples": 1234,
+        "reference": "text (5,678 lines)",
+        "signature": f"toy|n:2|ref:text@0123|v:{__version__}",
+    }
+    assert json.loads(capsys.readouterr().out) == [expected, expected]
+
+
+def test_no_number_is_ever_nan() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        show([a_score(a=Estimate(math.nan))], as_json=True)
+
+
+def test_a_table_shows_what_is_known() -> None:
+    score = a_score(**{"toy-1": Estimate(0.0, 0.0, 0.0125, floor=0.0), "toy-12": Estimate(12.34567)})
+    assert as_table(score).splitlines() == [
+        "          value     95 % interval      floor",
+        "toy-1    0.0000  0.0000 .. 0.0125     0.0000",
+        "toy-12  12.3457                 -          -",
+        "",
+        str(SIGNATURE),
+    ]
+
+
+def test_a_table_has_columns_for_corrected_value_and_floor_in_this_order() -> None:
+    score = a_score(toy=Estimate(0.5, 0.25, 0.75, corrected=0.375, floor=0.125))
+    assert as_table(score).splitlines()[:2] == [
+        "       value     95 % interval  corrected      floor",
+        "toy   0.5000  0.2500 .. 0.7500     0.3750     0.1250",
+    ]
+
+
+def test_tables_name_metric_samples_reference_and_direction(capsys: pytest.CaptureFixture[str]) -> None:
+    score = a_score(toy=Estimate(0.5))
+    show([score], as_json=False)
+    title = "toy of 1,234 samples against text (5,678 lines), lower is better"
+    assert capsys.readouterr().out == f"{title}\n\n{as_table(score)}\n\n"
+
+
+def test_a_floor_is_the_value_of_real_text_and_nothing_else_of_it() -> None:
+    ours = a_score(a=Estimate(0.5, 0.4, 0.6, 0.45), b=Estimate(0.7))
+    real = a_score(b=Estimate(0.2, 0.1, 0.3), a=Estimate(0.1, 0.05, 0.15, 0.08))
+    found = with_floor(ours, real)
+    assert found.values == {"a": Estimate(0.5, 0.4, 0.6, 0.45, 0.1), "b": Estimate(0.7, floor=0.2)}
+    assert ours.values["a"].floor is None  # the score itself is as it was
+    assert (found.metric, found.samples, found.signature) == (ours.metric, ours.samples, ours.signature)
