@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,16 +47,20 @@ class Vocabulary:
         """The smallest unsigned type that holds every id."""
         return np.uint8 if self.size <= 256 else np.uint16
 
+    @cached_property
+    def _ids_of_code_points(self) -> Ids:
+        table: Ids = np.full(CODE_POINTS, UNKNOWN_ID, self.dtype)
+        table[ord(PADDING)] = PADDING_ID
+        table[[ord(character) for character in self.characters]] = np.arange(2, self.size)
+        return table
+
     def encode(self, lines: Sequence[str], seq_len: int) -> Ids:
         """Return ids [lines, seq_len] of lines cut or padded to `seq_len`. A written padding mark is padding."""
         return self.encode_code_points(code_points(lines, seq_len))
 
     def encode_code_points(self, codes: NDArray[np.uint32]) -> Ids:
         """Return the ids of Unicode code points, in the same shape."""
-        table: Ids = np.full(CODE_POINTS, UNKNOWN_ID, self.dtype)
-        table[ord(PADDING)] = PADDING_ID
-        table[[ord(character) for character in self.characters]] = np.arange(2, self.size)
-        return table[codes]
+        return self._ids_of_code_points[codes]
 
     def decode(self, ids: Ids) -> list[str]:
         """Return the lines of ids [lines, seq_len], padding at their ends left off. Inverse of `encode`."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from data.vocabulary import PADDING_ID
 
-_CHUNK_LINES = 1 << 18
+_CHUNK_LINES = 1 << 17
 _RENUMBERED_KEYS = 1 << 22
 
 Keys = NDArray[np.uint64] | NDArray[np.bytes_]
@@ -48,7 +48,7 @@ class NgramCounts:
         if not self.keys.size:
             return np.zeros(keys.size, np.int64)
         where = np.searchsorted(self.keys, keys)
-        where[where == self.keys.size] = 0
+        np.minimum(where, self.keys.size - 1, out=where)
         return np.where(self.keys[where] == keys, self.counts[where], 0)
 
     def minus(self, part: "NgramCounts") -> "NgramCounts":
@@ -66,7 +66,12 @@ def count_ngrams(ids: Symbols, ngram: int, vocabulary_size: int, padding: bool =
         vocabulary_size: V, the base of the keys.
         padding: whether n-grams that hold padding count (the TTUR paper counts them).
     """
-    counted = merge(_in_threads(lambda chunk: distinct(pack(chunk, ngram, vocabulary_size).ravel()), _chunks(ids)))
+
+    def count(chunk: Symbols) -> NgramCounts:
+        return distinct(pack(chunk, ngram, vocabulary_size).ravel())
+
+    # Threads take longer to start than a few lines take to count.
+    counted = count(ids) if len(ids) <= _CHUNK_LINES else merge(_in_threads(count, _chunks(ids)))
     return counted if padding else _without_padding(counted, ngram, vocabulary_size)
 
 
@@ -167,7 +172,7 @@ def _words(ids: Symbols, ngram: int, vocabulary_size: int) -> NDArray[np.uint64]
 
 
 def _chunks(ids: Symbols) -> Iterator[Symbols]:
-    return (ids[start : start + _CHUNK_LINES] for start in range(0, max(len(ids), 1), _CHUNK_LINES))
+    return (ids[start : start + _CHUNK_LINES] for start in range(0, len(ids), _CHUNK_LINES))
 
 
 def _in_threads(count: Callable[[Symbols], NgramCounts], chunks: Iterable[Symbols]) -> Iterator[NgramCounts]:
@@ -189,9 +194,15 @@ def _without_padding(counted: NgramCounts, ngram: int, vocabulary_size: int) -> 
 
 
 def _merge_two(a: NgramCounts, b: NgramCounts, total: np.ufunc) -> NgramCounts:
-    keys = np.concatenate([a.keys, b.keys])
-    order = np.argsort(keys, kind="stable")
-    return _grouped(keys[order], np.concatenate([a.counts, b.counts])[order], total)
+    few, many = sorted((a, b), key=lambda part: part.keys.size)
+    at = np.searchsorted(many.keys, few.keys)
+    there = at < many.keys.size
+    there[there] = many.keys[at[there]] == few.keys[there]
+    counts = many.counts.copy()
+    counts[at[there]] = total(counts[at[there]], few.counts[there])
+    new = ~there
+    keys = cast(Keys, np.insert(many.keys, at[new], few.keys[new]))
+    return NgramCounts(keys, np.insert(counts, at[new], few.counts[new]))
 
 
 def _grouped(keys: Keys, counts: NDArray[np.int64], total: np.ufunc = np.add) -> NgramCounts:

@@ -45,13 +45,17 @@ def divergence_bits(
 
 
 def _terms(counts: NDArray[np.int64], q: NDArray[np.float64], total: int | NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return what each n-gram of P's support adds to 2 JSD - 1; its share of Q no longer counts as outside."""
+    """Return what each n-gram of P's support adds to 2 JSD - 1; its share of Q no longer counts as outside.
+
+    That is p log2(p / m) + q log2(q / m) - q with m = (p + q) / 2: just p where q = 0, and 0 where the count came to 0.
+    """
     p = counts / total
-    both = p + q
-    with np.errstate(divide="ignore", invalid="ignore"):
-        from_p = np.where(p > 0, p * np.log2(2 * p / both), 0.0)
-        from_q = np.where((p > 0) & (q > 0), q * np.log2(2 * q / both) - q, 0.0)
-    return from_p + from_q
+    terms = p.copy()
+    both = np.flatnonzero((q > 0) & (counts > 0))
+    p, q = p[both], q[both]
+    middle = (p + q) / 2
+    terms[both] = p * np.log2(p / middle) + q * np.log2(q / middle) - q
+    return terms
 
 
 def jsd(samples: NgramCounts, reference: NgramCounts) -> float:

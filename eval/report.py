@@ -205,7 +205,8 @@ def as_csv(scores: dict[str, list[Score]]) -> str:
 
 def as_json(scores: dict[str, list[Score]]) -> str:
     """Return a JSON object of each file's scores."""
-    return json.dumps({file: [score.as_json() for score in of_file] for file, of_file in scores.items()})
+    found = {file: [score.as_json() for score in of_file] for file, of_file in scores.items()}
+    return json.dumps(found, allow_nan=False)
 
 
 def plot(scores: dict[str, list[Score]], path: Path) -> None:
@@ -214,6 +215,7 @@ def plot(scores: dict[str, list[Score]], path: Path) -> None:
     Raises:
         InputError: the file's ending is no known image format.
     """
+    import matplotlib
     from matplotlib.figure import Figure
 
     if path.suffix not in (".png", ".svg", ".pdf"):
@@ -245,11 +247,11 @@ def plot(scores: dict[str, list[Score]], path: Path) -> None:
         panel.set_axis_off()
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
-    with atomic_write(path) as image:
+    # The same scores give the same file: neither a date nor random names in it.
+    with matplotlib.rc_context({"svg.hashsalt": "textgan"}), atomic_write(path) as image:
         figure.savefig(image, format=path.suffix[1:], dpi=150, metadata=_UNDATED.get(path.suffix))
 
 
-# The same scores give the same file.
 _UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 

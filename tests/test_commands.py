@@ -10,16 +10,20 @@ import subprocess
 import sys
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from data.command import run_command
 from data.grammar import train_lines
+from eval.samples import CharacterFlags, ScoreFlags
 from textgan.config import RunConfig
 from textgan.train import train
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("textgan.train", "textgan.sample", "eval.jsd")
+METRICS = ("jsd", "overlap", "likelihood", "word_jsd", "bleu", "diversity", "memorisation")
+COMMANDS = ("textgan.train", "textgan.sample", "eval.ngrams", "eval.report", *(f"eval.{metric}" for metric in METRICS))
+BENCHES = ("textgan.bench", "data.bench", "eval.bench")
 
 
 def run(capfd: pytest.CaptureFixture[str], module: str, *arguments: str) -> tuple[int, str, str]:
@@ -49,11 +53,17 @@ def workplace(tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch) 
     samples = Path("runs/quickstart-grammar-seed0/samples")
     (samples / "2000.txt").write_bytes((samples / "4.txt").read_bytes())
     Path("samples.txt").write_bytes(b"the cat sat on a mat\n" * 20)
+    Path("corpus.txt").write_bytes(text_file.read_bytes())
+    Path("other.txt").write_bytes(b"a dog sat on the mat\n" * 30)
+    for part in ("part-1", "part-2"):
+        with gzip.open(f"{part}.txt.gz", "wb") as file:
+            file.write(f"a line of {part}\n".encode())
+    importlib.import_module("eval.ngrams").main(["build", "part-2.txt.gz", "--output", "part-2.ngrams"])
     return tmp_path
 
 
 def documented() -> list[str]:
-    sources = [importlib.import_module(module).__doc__ or "" for module in (*COMMANDS, "textgan.bench", "data.bench")]
+    sources = [importlib.import_module(module).__doc__ or "" for module in (*COMMANDS, *BENCHES)]
     sources.append((ROOT / "README.md").read_text("utf-8"))
     found = re.findall(r"^ *(?:[$] )?python -m ([\w.]+ [^#\n]*|[\w.]+$)", "\n".join(sources), re.MULTILINE)
     return sorted({command.strip() for command in found})
@@ -86,22 +96,31 @@ def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture
     )
     assert len(parts) == 4
     assert all(float(milliseconds) > 0 for _, milliseconds in parts)
+    sizes = "--lines 2000 --dictionary-lines 700 --self-bleu-lines 30 --nltk-lines 3"
+    status, out, err = run(capfd, "eval.bench", *sizes.split(), "--json")
+    assert (status, err) == (0, "")
+    results = {result["name"].split(",")[0]: result for result in json.loads(out)}
+    assert results["score 640 samples from text against them"]["ratio"] > 0  # it asserts that all ways agree
+    assert results["its peak memory"]["figure"] > 0.01
     status, out, _ = run(capfd, "data.bench", "--lines", "1000")
     assert status == 0
     assert out.startswith("1,000 training and ")
 
 
-@pytest.mark.parametrize("module", COMMANDS)
+@pytest.mark.parametrize("module", [module for module in COMMANDS if module != "eval.ngrams"])
 def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capfd, module, "--help")
     assert status == 0
-    options = {
+    options: Any = {
         "textgan.train": RunConfig,
         "textgan.sample": importlib.import_module("textgan.sample").SampleCommand,
         "eval.jsd": importlib.import_module("eval.jsd").JsdCommand,
-    }[module]
+        "eval.overlap": CharacterFlags,
+        "eval.likelihood": CharacterFlags,
+        "eval.report": importlib.import_module("eval.report").ReportCommand,
+    }.get(module, ScoreFlags)
     for name in options.__dataclass_fields__:
-        assert f"--{name.replace('_', '-')} " in out or name in ("samples", "source")
+        assert f"--{name.replace('_', '-')} " in out or name in ("samples", "source", "files")
 
 
 def test_samples_of_a_run_and_of_its_export_are_the_same_and_are_scored_the_same(
@@ -168,6 +187,12 @@ def test_the_last_lines_tell_a_newcomer_what_happened(workplace: Path, capfd: py
         ("eval.jsd bad.txt --reference corpus.txt.gz", "bad.txt:3: not UTF-8"),
         ("eval.jsd runs", "runs: a folder where a file is needed"),
         ("eval.jsd samples.txt --reference corpus.txt.gz --ngram 40", "--ngram 40"),
+        ("eval.bleu bad.txt --reference corpus.txt.gz", "bad.txt:3: not UTF-8"),
+        ("eval.report samples.txt bad.txt --reference corpus.txt.gz", "bad.txt:3: not UTF-8"),
+        ("eval.report samples.txt other.txt --reference corpus.txt.gz", "pass --count 20"),
+        ("eval.ngrams", "Expected one of {build, merge}"),
+        ("eval.ngrams build nowhere.txt", "nowhere.txt: no such file"),
+        ("eval.ngrams merge part-2.ngrams nowhere --output whole", "nowhere: not usable n-gram counts"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(

@@ -1,0 +1,268 @@
+"""Time the evaluators, each beside what it is to be compared with, in the same run.
+
+    python -m eval.bench
+    python -m eval.bench --self-bleu-text corpus.txt.gz --json
+
+The whole takes some minutes and some gigabytes; nothing else should run meanwhile. NLTK comes with the development
+extra.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import chain, islice
+from math import log2
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from data.command import parse_command, run_command
+from data.corpus import CorpusOptions, open_corpus
+from data.errors import InputError
+from data.sources import open_source
+from eval.bleu import SelfBleu
+from eval.counts import count_up_to, pack
+from eval.jsd import estimate_ids, score_ids
+from eval.ngrams import count_corpus
+from eval.reference import Reference, ReferenceOptions, open_reference
+from eval.words import number_words
+
+T = TypeVar("T")
+
+_NGRAM = 6
+_SAMPLES = 640
+
+
+@dataclass(frozen=True)
+class BenchCommand:
+    """Flags of `python -m eval.bench`."""
+
+    lines: int = 10_000_000
+    """Grammar lines of the large reference."""
+    dictionary_text: str = "grammar"
+    """Text that is also counted with dictionaries."""
+    dictionary_lines: int = 250_000
+    """Lines of it."""
+    self_bleu_text: str = "grammar"
+    """Text for Self-BLEU."""
+    self_bleu_lines: int = 10_000
+    """Lines of it."""
+    nltk_lines: int = 50
+    """Lines of Self-BLEU that NLTK scores too; its time is scaled up."""
+    json: bool = False
+    """Print a JSON list instead of a table."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured: a figure with its unit and, where there is a rival, the rival's figure in the same unit.
+
+    `ratio` says how many times better the figure is.
+    """
+
+    name: str
+    figure: float
+    unit: str
+    rival: str | None = None
+    rival_figure: float | None = None
+    ratio: float | None = None
+
+
+def timed(call: Callable[[], T]) -> tuple[float, T]:
+    """Return seconds and result of a call."""
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
+def best_of(times: int, call: Callable[[], Any]) -> float:
+    """Return the seconds of the fastest of some calls."""
+    return min(timed(call)[0] for _ in range(times))
+
+
+def bench_build(lines: int) -> list[Result]:
+    """Build a reference from nothing in a process of its own, then count it alone, beside numpy.sort."""
+    command = [sys.executable, "-m", "eval.ngrams", "build", "grammar", "--lines", str(lines)]
+    seconds, _ = timed(lambda: subprocess.run(command, check=True, capture_output=True))
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    corpus = open_corpus(CorpusOptions("grammar", lines=lines, split=False))
+    counting, counted = timed(lambda: count_up_to(corpus.train, _NGRAM, corpus.vocabulary.size))
+    rate = sum(counts.total for counts in counted.values()) / counting / 1e6
+    keys = pack(corpus.train, _NGRAM, corpus.vocabulary.size).ravel()
+    sort_rate = keys.size / timed(keys.sort)[0] / 1e6
+    return [
+        Result(f"build, {lines:,} lines, n = 1..{_NGRAM}: generate, encode, count, save", seconds, "s"),
+        Result("its peak memory", memory, "GiB"),
+        Result("of this, counting", counting, "s"),
+        Result(
+            "counting rate",
+            rate,
+            "million n-grams/s",
+            f"numpy.sort of its {keys.size:,} 6-grams",
+            sort_rate,
+            rate / sort_rate,
+        ),
+    ]
+
+
+def bench_score(lines: int) -> list[Result]:
+    """Score samples against the large reference, loaded and warm; then as a process that has it in the cache."""
+    corpus = open_corpus(CorpusOptions("grammar", lines=lines, split=False))
+    reference = Reference(count_corpus(corpus, _NGRAM, True, 2048), corpus.train, None)
+    ids = corpus.held_out[:_SAMPLES]
+    plain = best_of(5, lambda: score_ids(ids, reference.text))
+    whole = best_of(5, lambda: estimate_ids(ids, reference))
+    with tempfile.TemporaryDirectory() as folder:
+        samples = Path(folder, "samples.txt")
+        samples.write_text("\n".join(corpus.vocabulary.decode(ids)), "utf-8")
+
+        def command(*flags: str) -> float:
+            words = [sys.executable, "-m", "eval.jsd", str(samples), "--reference", "grammar", *flags]
+            return best_of(3, lambda: subprocess.run(words, check=True, capture_output=True))
+
+        subprocess.run(
+            [sys.executable, "-m", "eval.jsd", str(samples)], check=True, capture_output=True
+        )  # fill the cache
+        process, large = command(), command("--lines", str(lines))
+    return [
+        Result(f"score {_SAMPLES} samples, n = 1..{_NGRAM}", 1e3 * plain, "ms"),
+        Result("with interval, corrected value and floor", 1e3 * whole, "ms"),
+        Result("python -m eval.jsd, reference of 200,000 lines cached", process, "s"),
+        Result(f"python -m eval.jsd, reference of {lines:,} lines cached", large, "s"),
+    ]
+
+
+Dictionary = dict[tuple[str, ...], int]
+
+
+def dictionary_counts(lines: list[str], ngram: int, seq_len: int) -> Dictionary:
+    """Count n-grams the obvious way, as the published evaluator does."""
+    counts: Dictionary = {}
+    for line in lines:
+        symbols = tuple(line[:seq_len].ljust(seq_len, "\0"))
+        for start in range(seq_len - ngram + 1):
+            window = symbols[start : start + ngram]
+            counts[window] = counts.get(window, 0) + 1
+    return counts
+
+
+def dictionary_jsd(p_counts: Dictionary, q_counts: Dictionary) -> float:
+    """Return the JSD in bits the obvious way, term by term over the union of the supports."""
+    p_total, q_total = sum(p_counts.values()), sum(q_counts.values())
+    total = 0.0
+    for window in p_counts.keys() | q_counts.keys():
+        p, q = p_counts.get(window, 0) / p_total, q_counts.get(window, 0) / q_total
+        middle = (p + q) / 2
+        if p > 0:
+            total += p * log2(p / middle) / 2
+        if q > 0:
+            total += q * log2(q / middle) / 2
+    return total
+
+
+def likelihood_jsd(p_counts: Dictionary, q_counts: Dictionary) -> float:
+    """Return the JSD in bits as the published evaluator goes about it: arrays of single n-grams' log likelihoods."""
+
+    def log_likelihood(window: tuple[str, ...], counts: Dictionary, total: int) -> float:
+        return float(np.log(counts[window]) - np.log(total)) if window in counts else -np.inf
+
+    p_total, q_total = sum(p_counts.values()), sum(q_counts.values())
+    divergence = 0.0
+    for own, own_total, other, other_total in (
+        (p_counts, p_total, q_counts, q_total),
+        (q_counts, q_total, p_counts, p_total),
+    ):
+        log_own = np.array([log_likelihood(window, own, own_total) for window in own])
+        log_other = np.array([log_likelihood(window, other, other_total) for window in own])
+        log_middle = np.logaddexp(log_own, log_other) - np.log(2)
+        divergence += float(np.sum(np.exp(log_own) * (log_own - log_middle))) / 2
+    return divergence / float(np.log(2))
+
+
+def bench_dictionaries(source: str, lines: int) -> list[Result]:
+    """Count and score from text, beside dictionaries of tuples."""
+    text = list(islice(chain.from_iterable(open_source(source).train()), lines))
+    reference = open_reference(ReferenceOptions(CorpusOptions(source, lines=lines, split=False)))
+    vocabulary, seq_len = reference.text.vocabulary, reference.text.seq_len
+    samples = text[:: len(text) // _SAMPLES][:_SAMPLES]
+    lengths = range(1, _NGRAM + 1)
+    building = best_of(5, lambda: count_up_to(vocabulary.encode(text, seq_len), _NGRAM, vocabulary.size))
+    scoring = best_of(20, lambda: score_ids(vocabulary.encode(samples, seq_len), reference.text))
+    slow_building, real = timed(lambda: {n: dictionary_counts(text, n, seq_len) for n in lengths})
+    rival = "dictionaries"
+    results = [
+        Result(
+            f"count {len(text):,} lines of {Path(source).name}, from text, n = 1..{_NGRAM}", building, "s", rival,
+            slow_building, slow_building / building,
+        )
+    ]  # fmt: skip
+    expected = score_ids(vocabulary.encode(samples, seq_len), reference.text)
+    for rival, way in (("dictionaries", dictionary_jsd), ("as published, n-gram by n-gram", likelihood_jsd)):
+        slow_scoring, scores = timed(
+            lambda: {n: way(dictionary_counts(samples, n, seq_len), real[n]) for n in lengths}  # noqa: B023 (called at once)
+        )
+        assert all(abs(scores[n] - expected[n]) < 1e-9 for n in lengths), "all ways must agree"
+        name = f"score {_SAMPLES} samples from text against them"
+        results.append(Result(name, 1e3 * scoring, "ms", rival, 1e3 * slow_scoring, slow_scoring / scoring))
+    return results
+
+
+def bench_self_bleu(source: str, lines: int, nltk_lines: int) -> list[Result]:
+    """Score Self-BLEU beside NLTK, whose time on a few lines against all others is scaled up."""
+    try:
+        from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+    except ImportError as error:
+        raise InputError("NLTK is not installed; pip install nltk, or textgan's development extra") from error
+    text = list(islice(chain.from_iterable(open_source(source).train()), lines))
+
+    def ours() -> Any:
+        return SelfBleu.of(number_words(text, {})).scores(np.ones(len(text), bool))
+
+    words = [line.split() for line in text]
+    method1 = SmoothingFunction().method1
+
+    def theirs(index: int) -> list[float]:
+        others = words[:index] + words[index + 1 :]
+        weights = [tuple(1 / n for _ in range(n)) for n in range(2, 6)]
+        return list(sentence_bleu(others, words[index], weights, smoothing_function=method1))
+
+    seconds, scores = timed(ours)
+    slow, expected = timed(lambda: [theirs(index) for index in range(nltk_lines)])
+    assert np.abs(scores[:nltk_lines] - np.array(expected)).max() < 1e-12, "both ways must agree"
+    scaled = slow * len(text) / nltk_lines
+    name = f"Self-BLEU-2..5, {len(text):,} lines of {Path(source).name}"
+    return [Result(name, seconds, "s", f"NLTK, scaled from {nltk_lines} lines", scaled, scaled / seconds)]
+
+
+def main(arguments: list[str]) -> int:
+    """Measure everything in a cache folder of its own, and print a table."""
+    command = parse_command(BenchCommand, arguments, "eval.bench", __doc__)
+    results: list[Result] = []
+    before = os.environ.get("TEXTGAN_CACHE")
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["TEXTGAN_CACHE"] = cache
+        try:
+            results += bench_build(command.lines)
+            results += bench_score(command.lines)
+            results += bench_dictionaries(command.dictionary_text, command.dictionary_lines)
+            results += bench_self_bleu(command.self_bleu_text, command.self_bleu_lines, command.nltk_lines)
+        finally:
+            os.environ.pop("TEXTGAN_CACHE") if before is None else os.environ.update(TEXTGAN_CACHE=before)
+    if command.json:
+        print(json.dumps([asdict(result) for result in results]))
+        return 0
+    for result in results:
+        rival = "" if result.rival is None else f"   {result.rival}: {result.rival_figure:.4g}, {result.ratio:.4g} x"
+        print(f"{result.name:75}{result.figure:9.4g} {result.unit}{rival}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
