@@ -14,7 +14,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
+from itertools import compress
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +25,7 @@ from tqdm import tqdm
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_write
-from data.sources import InvalidUtf8
+from data.sources import InvalidUtf8, Lines
 from eval import bleu, diversity, jsd, likelihood, memorisation, overlap, word_jsd
 from eval.reference import Reference
 from eval.samples import CharacterFlags, Samples, chosen_corpus, chosen_reference, encode_samples, open_samples, remarks
@@ -90,8 +90,7 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
 
 def _equal_counts(samples: Sequence[Samples], count: int | None) -> list[Samples]:
     """Return samples of equally many lines: all of them, or a random choice."""
-    lines = {each.name: list(chain.from_iterable(each.read())) for each in samples}
-    sizes = {name: len(found) for name, found in lines.items()}
+    sizes = {each.name: sum(map(len, each.read())) for each in samples}
     if count is None:
         if len(set(sizes.values())) > 1:
             told = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
@@ -100,11 +99,19 @@ def _equal_counts(samples: Sequence[Samples], count: int | None) -> list[Samples
     if not 2 <= count <= min(sizes.values()):
         raise InputError(f"--count {count}: must be from 2 to {min(sizes.values())}, the lines of the shortest file")
 
-    def chosen(name: str) -> Samples:
-        order = np.sort(np.random.default_rng(0).permutation(sizes[name])[:count])
-        return Samples(name, lambda: iter([[lines[name][i] for i in order]]))
+    def chosen(each: Samples) -> Samples:
+        kept = np.zeros(sizes[each.name], bool)
+        kept[np.random.default_rng(0).permutation(kept.size)[:count]] = True
 
-    return [chosen(each.name) for each in samples]
+        def read() -> Lines:
+            start = 0
+            for lines in each.read():
+                yield list(compress(lines, kept[start : start + len(lines)]))
+                start += len(lines)
+
+        return Samples(each.name, read)
+
+    return [chosen(each) for each in samples]
 
 
 def _all_scores(
