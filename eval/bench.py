@@ -167,25 +167,6 @@ def dictionary_jsd(p_counts: Dictionary, q_counts: Dictionary) -> float:
     return total
 
 
-def likelihood_jsd(p_counts: Dictionary, q_counts: Dictionary) -> float:
-    """Return the JSD in bits as the published evaluator goes about it: arrays of single n-grams' log likelihoods."""
-
-    def log_likelihood(window: tuple[str, ...], counts: Dictionary, total: int) -> float:
-        return float(np.log(counts[window]) - np.log(total)) if window in counts else -np.inf
-
-    p_total, q_total = sum(p_counts.values()), sum(q_counts.values())
-    divergence = 0.0
-    for own, own_total, other, other_total in (
-        (p_counts, p_total, q_counts, q_total),
-        (q_counts, q_total, p_counts, p_total),
-    ):
-        log_own = np.array([log_likelihood(window, own, own_total) for window in own])
-        log_other = np.array([log_likelihood(window, other, other_total) for window in own])
-        log_middle = np.logaddexp(log_own, log_other) - np.log(2)
-        divergence += float(np.sum(np.exp(log_own) * (log_own - log_middle))) / 2
-    return divergence / float(np.log(2))
-
-
 def bench_dictionaries(source: str, lines: int) -> list[Result]:
     """Count and score from text, beside dictionaries of tuples."""
     text = list(islice(chain.from_iterable(open_source(source).train()), lines))
@@ -196,22 +177,18 @@ def bench_dictionaries(source: str, lines: int) -> list[Result]:
     building = best_of(5, lambda: count_up_to(vocabulary.encode(text, seq_len), _NGRAM, vocabulary.size))
     scoring = best_of(20, lambda: score_ids(vocabulary.encode(samples, seq_len), reference.text))
     slow_building, real = timed(lambda: {n: dictionary_counts(text, n, seq_len) for n in lengths})
-    rival = "dictionaries"
-    results = [
-        Result(
-            f"count {len(text):,} lines of {Path(source).name}, from text, n = 1..{_NGRAM}", building, "s", rival,
-            slow_building, slow_building / building,
-        )
-    ]  # fmt: skip
+    slow_scoring, scores = timed(
+        lambda: {n: dictionary_jsd(dictionary_counts(samples, n, seq_len), real[n]) for n in lengths}
+    )
     expected = score_ids(vocabulary.encode(samples, seq_len), reference.text)
-    for rival, way in (("dictionaries", dictionary_jsd), ("as published, n-gram by n-gram", likelihood_jsd)):
-        slow_scoring, scores = timed(
-            lambda: {n: way(dictionary_counts(samples, n, seq_len), real[n]) for n in lengths}  # noqa: B023 (called at once)
-        )
-        assert all(abs(scores[n] - expected[n]) < 1e-9 for n in lengths), "all ways must agree"
-        name = f"score {_SAMPLES} samples from text against them"
-        results.append(Result(name, 1e3 * scoring, "ms", rival, 1e3 * slow_scoring, slow_scoring / scoring))
-    return results
+    assert all(abs(scores[n] - expected[n]) < 1e-9 for n in lengths), "both ways must agree"
+    title = f"{len(text):,} lines of {Path(source).name}, from text, n = 1..{_NGRAM}"
+    rival = "dictionaries"
+    return [
+        Result(f"count {title}", building, "s", rival, slow_building, slow_building / building),
+        Result(f"score {_SAMPLES} samples against {title}", 1e3 * scoring, "ms", rival, 1e3 * slow_scoring,
+               slow_scoring / scoring),
+    ]  # fmt: skip
 
 
 def bench_self_bleu(source: str, lines: int, nltk_lines: int) -> list[Result]:

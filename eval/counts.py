@@ -194,15 +194,9 @@ def _without_padding(counted: NgramCounts, ngram: int, vocabulary_size: int) -> 
 
 
 def _merge_two(a: NgramCounts, b: NgramCounts, total: np.ufunc) -> NgramCounts:
-    few, many = sorted((a, b), key=lambda part: part.keys.size)
-    at = np.searchsorted(many.keys, few.keys)
-    there = at < many.keys.size
-    there[there] = many.keys[at[there]] == few.keys[there]
-    counts = many.counts.copy()
-    counts[at[there]] = total(counts[at[there]], few.counts[there])
-    new = ~there
-    keys = cast(Keys, np.insert(many.keys, at[new], few.keys[new]))
-    return NgramCounts(keys, np.insert(counts, at[new], few.counts[new]))
+    keys = np.concatenate([a.keys, b.keys])
+    order = np.argsort(keys, kind="stable")  # of two sorted runs: a merge
+    return _grouped(keys[order], np.concatenate([a.counts, b.counts])[order], total)
 
 
 def _grouped(keys: Keys, counts: NDArray[np.int64], total: np.ufunc = np.add) -> NgramCounts:
