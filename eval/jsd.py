@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from data.command import parse_command, run_command
 from data.corpus import HELD_OUT_SHARE
@@ -133,7 +134,8 @@ def estimate_ids(ids: Ids, reference: Reference) -> dict[int, Estimate]:
     floor = floor_ids(reference, len(ids))
 
     def chunks(n: int) -> Iterator[LineNgrams]:
-        for start in range(0, len(ids), _CHUNK_LINES):
+        starts = range(0, len(ids), _CHUNK_LINES)
+        for start in tqdm(starts, f"leaving out lines, n = {n}", disable=None, delay=1, leave=False):
             yield character_ngrams(ids[start : start + _CHUNK_LINES], n, text.vocabulary.size, text.padding)
 
     estimates = {}

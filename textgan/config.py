@@ -123,6 +123,16 @@ class RunConfig:
         return {**asdict(self), "data": absolute(self.data), "run_dir": str(self.folder)}
 
 
+def as_flags(config: RunConfig) -> list[str]:
+    """Return the flags of `python -m textgan.train` that give these settings."""
+    default = PRESETS[config.preset]
+    flags = ["--preset", config.preset]
+    for name, value in vars(config).items():
+        if value != getattr(default, name):
+            flags += [_flag(name), str(value)]
+    return flags
+
+
 # Ids take two bytes at most, and two of them are padding and unknown.
 _LARGEST_VOCABULARY = (1 << 16) - 2
 

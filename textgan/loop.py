@@ -1,6 +1,7 @@
 """The training loop: step, evaluate, log, save, until the budget is used or a signal asks to stop. Knows no text."""
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -65,8 +66,14 @@ def run_training(
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], int | None]]:
-    """Turn SIGINT and SIGTERM into a wish to stop, which the yielded function tells; a second one is not held back."""
+    """Turn SIGINT and SIGTERM into a wish to stop, which the yielded function tells; a second one is not held back.
+
+    Only a process's main thread hears signals; in another one there is nothing to tell.
+    """
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
 
     def remember(number: int, _frame: FrameType | None) -> None:
         received.append(number)

@@ -9,7 +9,7 @@ The same command continues a run that was stopped. Compare runs with: tensorboar
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -59,8 +59,12 @@ class Outcome:
     stopped_by: int | None
 
 
-def train(config: RunConfig) -> Outcome:
+def train(config: RunConfig, report: Callable[[int, Mapping[str, float]], None] | None = None) -> Outcome:
     """Run, or continue, a training run until its budget is used or a signal asks it to stop.
+
+    Args:
+        config: the run's settings.
+        report: is told every evaluation's iteration and scores.
 
     Raises:
         InputError: the data cannot be used, or the folder holds a run with other settings.
@@ -88,7 +92,10 @@ def train(config: RunConfig) -> Outcome:
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], Samples]:
         ids = evaluation_samples(config, trainer, iteration)
-        return named(score_ids(ids, reference.text)), as_text(corpus.vocabulary.decode(ids))
+        scores = named(score_ids(ids, reference.text))
+        if report is not None:
+            report(iteration, scores)
+        return scores, as_text(corpus.vocabulary.decode(ids))
 
     with locked(config.folder):
         begin_or_continue(config.folder, config.as_json(), config.may_change, device, facts)

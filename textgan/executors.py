@@ -1,0 +1,183 @@
+"""Many runs: one after the other in this process, several in processes of their own, or on Ray; each resumes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from data.errors import InputError
+from textgan.config import RunConfig, as_flags
+from textgan.progress import Budget, Clock
+from textgan.runlog import SUMMARY, read_metrics, read_options
+from textgan.train import train
+from textgan.trainer import NonFiniteError
+
+_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how runs are executed."""
+
+    executor: Literal["inline", "processes", "ray"] = "processes"
+    """inline: one after the other in this process; processes: on this machine; ray: on a cluster (extra textgan[ray])."""
+    workers: int = 2
+    """Runs at a time; each gets its share of this machine's cores."""
+    retries: int = 2
+    """How often a run that was killed is continued from its checkpoint before it counts as failed."""
+    address: str | None = None
+    """Address of a Ray cluster, for --executor ray. Default: a cluster of this machine's own."""
+    gpus: float = 0.0
+    """GPUs a run asks Ray for; a fraction lets runs share one."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: `message` says why where it did not finish."""
+
+    folder: Path
+    state: Literal["finished", "skipped", "stopped", "failed"]
+    message: str = ""
+
+
+def is_finished(config: RunConfig) -> bool:
+    """Whether the run's folder holds the summary of a run with just these settings."""
+    if not (config.folder / SUMMARY).exists():
+        return False
+    recorded = read_options(config.folder)["config"]
+    return bool(recorded == json.loads(json.dumps(config.as_json())))
+
+
+def run_all(configs: Sequence[RunConfig], execution: Execution) -> list[Ended]:
+    """Execute runs, those that are finished skipped and those that were broken off continued.
+
+    Raises:
+        InputError: the executor cannot be used.
+    """
+    ended = {config.folder: Ended(config.folder, "skipped") for config in configs if is_finished(config)}
+    left = [config for config in configs if config.folder not in ended]
+    execute = {"inline": _inline, "processes": _in_processes, "ray": _on_ray}[execution.executor]
+    ended |= {result.folder: result for result in execute(left, execution)} if left else {}
+    return [ended[config.folder] for config in configs]
+
+
+def _inline(configs: Sequence[RunConfig], _execution: Execution) -> list[Ended]:
+    results = []
+    for number, config in enumerate(configs, start=1):
+        print(f"{config.folder} ({number} of {len(configs)})", file=sys.stderr)
+        results.append(_attempt(config, train))
+        if results[-1].state == "stopped":
+            break
+    stopped = [Ended(config.folder, "stopped", "not begun") for config in configs[len(results) :]]
+    return results + stopped
+
+
+def _attempt(config: RunConfig, run: Callable[[RunConfig], Any]) -> Ended:
+    try:
+        outcome = run(config)
+    except (InputError, NonFiniteError) as error:
+        return Ended(config.folder, "failed", str(error))
+    if outcome.summary is None:
+        return Ended(config.folder, "stopped", "by a signal")
+    return Ended(config.folder, "finished")
+
+
+def _in_processes(configs: Sequence[RunConfig], execution: Execution) -> list[Ended]:
+    running: dict[Path, subprocess.Popen[bytes]] = {}
+    threads = max(1, (os.cpu_count() or 1) // execution.workers)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+
+    def run(config: RunConfig) -> Ended:
+        log = config.folder.with_name(f"{config.folder.name}.log")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "textgan.train", *as_flags(config)]
+        for _ in range(execution.retries + 1):
+            with log.open("ab") as output:
+                process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+            running[config.folder] = process
+            status = process.wait()
+            if status == 0:
+                return Ended(config.folder, "finished")
+            if status in (130, 143):
+                return Ended(config.folder, "stopped", "by a signal")
+            if status in (1, 2):  # it ended by itself, and would again
+                break
+        last = log.read_text("utf-8", "replace").strip().rpartition("\n")[2]
+        return Ended(config.folder, "failed", last if status in (1, 2) else f"killed by signal {-status}")
+
+    pool = ThreadPoolExecutor(execution.workers)
+    try:
+        futures = [pool.submit(run, config) for config in configs]
+        _show_until_done(configs, futures)
+        return [future.result() for future in futures]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in running.values():
+            process.terminate()  # no more than a wish to stop: it saves first
+        for process in running.values():
+            process.wait()
+
+
+def _show_until_done(configs: Sequence[RunConfig], futures: Sequence[Future[Ended]]) -> None:
+    with tqdm(total=len(configs), unit="run", disable=None, bar_format="{l_bar}{bar}|{n:.2f}/{total}{postfix}") as bar:
+        left = set(futures)
+        while left:
+            _, left = wait(left, _POLL_SECONDS, FIRST_COMPLETED)
+            if not bar.disable:
+                shares = [_share_done(config) for config in configs]
+                bar.n = sum(shares)
+                bar.set_postfix_str(f"{sum(share >= 1 for share in shares)} finished, {len(left)} to go")
+
+
+def _share_done(config: RunConfig) -> float:
+    if not (rows := read_metrics(config.folder)):
+        return 0.0
+    clock = Clock(rows[-1]["wall_seconds"], rows[-1]["train_seconds"])
+    return min(1.0, Budget(config.iterations, config.minutes).used(rows[-1]["iteration"], clock))
+
+
+def _on_ray(configs: Sequence[RunConfig], execution: Execution) -> list[Ended]:
+    """Give the runs to Ray Tune, which places them, streams their scores, and restarts those whose worker is lost.
+
+    The runs' folders must be on a file system that all workers share.
+    """
+    try:
+        import ray
+        from ray import tune
+    except ImportError as error:
+        raise InputError("--executor ray: Ray is not installed; pip install 'textgan[ray]'") from error
+    by_folder = {str(config.folder.resolve()): config for config in configs}
+
+    def run(trial: Mapping[str, str]) -> None:
+        ended = _attempt(
+            by_folder[trial["run"]],
+            lambda config: train(config, lambda iteration, scores: tune.report({"iteration": iteration, **scores})),
+        )
+        tune.report({"state": ended.state, "message": ended.message})
+
+    ray.init(address=execution.address, num_cpus=None if execution.address else execution.workers)
+    try:
+        results = tune.Tuner(
+            tune.with_resources(run, {"cpu": 1, "gpu": execution.gpus}),
+            param_space={"run": tune.grid_search(list(by_folder))},
+            tune_config=tune.TuneConfig(max_concurrent_trials=execution.workers),
+            run_config=tune.RunConfig(failure_config=tune.FailureConfig(max_failures=execution.retries)),
+        ).fit()
+    finally:
+        ray.shutdown()
+    ended = []
+    for result in results:
+        config = by_folder[result.config["run"]]
+        metrics = result.metrics or {}
+        if result.error is not None:
+            ended.append(Ended(config.folder, "failed", str(result.error).strip().rpartition("\n")[2]))
+        else:
+            ended.append(Ended(config.folder, metrics["state"], metrics["message"]))
+    return ended

@@ -1,0 +1,183 @@
+"""Many runs under one budget: methods x seeds.
+
+    python -m textgan.suite --presets ttur-small orig-small --seeds 0 1 2 --set data=corpus.txt.gz minutes=20
+    python -m textgan.suite --presets ttur-small --seeds 0 1 --set critic_lr=1e-3,3e-3 iterations=2000
+    python -m textgan.suite --file suite.toml --executor ray --workers 8 --gpus 0.25
+
+The same command continues: finished runs are skipped, broken ones go on from their checkpoints. A file holds the same:
+
+    seeds = [0, 1, 2]
+    [common]                    # settings of every run
+    data = "corpus.txt.gz"
+    minutes = 20
+    [[method]]                  # a list of values makes a method of each
+    preset = "ttur-small"
+    [[method]]
+    name = "slow orig"          # default: the preset and what is listed
+    preset = "orig-small"
+    critic_lr = 3e-4
+"""
+
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import tyro
+
+from data.command import parse_command, run_command
+from data.errors import InputError
+from textgan.config import PRESETS, Preset, RunConfig
+from textgan.executors import Ended, Execution, run_all
+
+
+@dataclass(frozen=True)
+class SuiteCommand:
+    """Flags of `python -m textgan.suite`."""
+
+    execution: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
+    """How runs are executed."""
+    file: Path | None = None
+    """TOML file with the suite, in place of the flags below."""
+    presets: tuple[Preset, ...] = ("ttur-small", "orig-small")
+    """Presets to compare."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of each method."""
+    set: tuple[str, ...] = ()
+    """Settings of all runs, NAME=VALUE; NAME=VALUE,VALUE makes a method of each value."""
+    suite_dir: Path = Path("suites/suite")
+    """Folder of the suite's runs."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """Runs that differ in their seed alone: a name, and settings by name, `preset` among them."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+
+def configs_of(methods: Sequence[Method], seeds: Sequence[int], folder: Path) -> list[RunConfig]:
+    """Return the runs of a suite, seed by seed, so that what is compared runs side by side.
+
+    Raises:
+        InputError: a setting is unknown or impossible, or two methods have the same name.
+    """
+    names = [method.name for method in methods]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"methods {', '.join(sorted(twice))}: given twice; name them apart")
+    if not methods or not seeds:
+        raise InputError("no runs: give at least one preset and one seed")
+    return [_config(method, seed, folder) for seed in seeds for method in methods]
+
+
+def _config(method: Method, seed: int, folder: Path) -> RunConfig:
+    settings = dict(method.settings)
+    preset = settings.pop("preset", None)
+    if preset not in PRESETS:
+        raise InputError(f"preset {preset!r} of {method.name}: choose from {', '.join(PRESETS)}")
+    known = {each.name for each in fields(RunConfig)} - {"preset", "seed", "run_dir"}
+    if unknown := settings.keys() - known:
+        raise InputError(
+            f"{', '.join(sorted(unknown))} of {method.name}: no such setting; see python -m textgan.train --help"
+        )
+    run_dir = folder / f"{method.name.replace(' ', '-').replace('/', '-')}-seed{seed}"
+    # A budget that a method is given is its only one.
+    budget = {name: None for name in ("iterations", "minutes") if {"iterations", "minutes"} & settings.keys()}
+    typed = {name: _typed(name, value) for name, value in settings.items()}
+    return replace(PRESETS[preset], **{**budget, **typed}, seed=seed, run_dir=run_dir)
+
+
+def _typed(name: str, value: Any) -> Any:
+    """Return a setting's value as the type of its field.
+
+    Raises:
+        InputError: it is not of that type.
+    """
+    allowed = get_type_hints(RunConfig)[name]
+    choices = get_args(allowed)
+    if isinstance(value, str):
+        try:
+            return tyro.cli(allowed, args=[value], console_outputs=False)
+        except SystemExit:
+            raise InputError(
+                f"{name}={value}: not a value of this setting; see python -m textgan.train --help"
+            ) from None
+    if allowed is float and isinstance(value, int):
+        return float(value)
+    if float in choices and isinstance(value, int):
+        return float(value)
+    return value
+
+
+def methods_of(common: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> Iterator[Method]:
+    """Yield the methods of a suite; a setting with a list of values makes one of each."""
+    for settings in listed:
+        merged = {**common, **settings}
+        name = merged.pop("name", None)
+        varied = {key: value for key, value in merged.items() if isinstance(value, list)}
+        for values in product(*varied.values()):
+            chosen = dict(zip(varied, values, strict=True))
+            told = "".join(f",{key}={value}" for key, value in chosen.items())
+            yield Method(f"{name or merged.get('preset')}{told}", {**merged, **chosen})
+
+
+def read_suite(path: Path) -> tuple[list[Method], list[int]]:
+    """Return methods and seeds of a TOML file.
+
+    Raises:
+        InputError: it cannot be read, or is no suite.
+    """
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a TOML file ({error})") from error
+    if unknown := content.keys() - {"seeds", "common", "method"}:
+        raise InputError(f"{path}: unknown {', '.join(sorted(unknown))}; a suite has seeds, [common] and [[method]]")
+    seeds = content.get("seeds", [0, 1, 2])
+    if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+        raise InputError(f"{path}: seeds must be a list of whole numbers")
+    return list(methods_of(content.get("common", {}), content.get("method", []))), seeds
+
+
+def _of_flags(command: SuiteCommand) -> list[Method]:
+    common: dict[str, Any] = {}
+    for setting in command.set:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise InputError(f"--set {setting}: must be NAME=VALUE")
+        common[name.replace("-", "_")] = value.split(",") if "," in value else value
+    return list(methods_of(common, [{"preset": preset} for preset in command.presets]))
+
+
+def main(arguments: list[str]) -> int:
+    """Run a suite, and say how each run ended."""
+    command = parse_command(SuiteCommand, arguments, "textgan.suite", __doc__)
+    if command.file is None:
+        methods, seeds = _of_flags(command), list(command.seeds)
+    else:
+        methods, seeds = read_suite(command.file)
+    if command.execution.workers < 1:
+        raise InputError(f"--workers {command.execution.workers}: must be at least 1")
+    ended = run_all(configs_of(methods, seeds, command.suite_dir), command.execution)
+    for result in ended:
+        print(f"{result.state:9} {result.folder}" + (f": {result.message}" if result.message else ""))
+    print(f"\ncompare them: python -m textgan.compare {command.suite_dir}")
+    return _status(ended)
+
+
+def _status(ended: Sequence[Ended]) -> int:
+    if any(result.state == "failed" for result in ended):
+        print("some runs failed; the same command tries them again", file=sys.stderr)
+        return 1
+    if any(result.state == "stopped" for result in ended):
+        print("stopped; the same command continues", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
