@@ -12,7 +12,7 @@ ALLOWED = {
     "eval": {"eval", "data"},
     "textgan": {"textgan", "eval", "data"},
 }
-ENGINE = {"trainer", "losses", "schedules", "loop", "runlog", "checkpoint", "progress"}
+ENGINE = {"trainer", "losses", "schedules", "loop", "runlog", "rundir", "checkpoint", "progress"}
 
 
 def imported(path: Path) -> set[str]:

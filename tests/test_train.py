@@ -20,7 +20,8 @@ from eval.score import Score
 from textgan import train as train_module
 from textgan.checkpoint import below, read_newest
 from textgan.config import PRESETS, RunConfig
-from textgan.runlog import locked, read_metrics, read_options
+from textgan.rundir import read_metrics, read_options
+from textgan.runlog import locked
 from textgan.sample import draw_samples, load_generator
 from textgan.train import main, train
 from textgan.trainer import NonFiniteError, Trainer, stream_seed

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from data.errors import InputError
 from textgan.config import RunConfig, as_flags
 from textgan.progress import Budget, Clock
-from textgan.runlog import SUMMARY, read_metrics, read_options
+from textgan.rundir import SUMMARY, read_metrics, read_options
 from textgan.train import train
 from textgan.trainer import NonFiniteError
 
@@ -27,7 +27,7 @@ class Execution:
     """Where and how runs are executed."""
 
     executor: Literal["inline", "processes", "ray"] = "processes"
-    """inline: one after the other in this process; processes: on this machine; ray: on a cluster (extra textgan[ray])."""
+    """inline: one after the other in this process; processes: on this machine; ray: on Ray (extra textgan[ray])."""
     workers: int = 2
     """Runs at a time; each gets its share of this machine's cores."""
     retries: int = 2

@@ -25,11 +25,8 @@ from data import __version__
 from data.errors import InputError
 from data.files import atomic_write, remove_partial, write_json
 from textgan.progress import Clock
+from textgan.rundir import METRICS, OPTIONS, SUMMARY, Row, read_metrics, read_options
 from textgan.trainer import StepStats, Trainer
-
-Row = Mapping[str, Any]
-
-OPTIONS, METRICS, SUMMARY = "options.json", "metrics.jsonl", "summary.json"
 
 
 @dataclass(frozen=True)
@@ -205,39 +202,6 @@ def _write_options(folder: Path, config: Mapping[str, Any], device: torch.device
         **facts,
     }
     write_json(folder / OPTIONS, options)
-
-
-def read_options(folder: Path) -> dict[str, Any]:
-    """Return a run's options.
-
-    Raises:
-        InputError: there is no run in the folder, or its options cannot be read.
-    """
-    path = folder / OPTIONS
-    if not path.exists():
-        raise InputError(f"{folder}: not a run (no {OPTIONS}); give the folder of a run")
-    try:
-        options: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}); start again with another --run-dir") from error
-    return options
-
-
-def read_metrics(folder: Path) -> list[Row]:
-    """Return the rows of a run's metrics; a last line cut off by a crash is left out.
-
-    Raises:
-        InputError: another line is damaged.
-    """
-    path = folder / METRICS
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise InputError(f"{path}:{number}: damaged row ({error}); remove the line") from error
-    return rows
 
 
 def _json_line(row: Row) -> bytes:

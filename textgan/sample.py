@@ -27,7 +27,7 @@ from eval.reference import record_path
 from textgan.checkpoint import below, read_newest
 from textgan.config import Device
 from textgan.nets import Generator
-from textgan.runlog import read_options
+from textgan.rundir import read_options
 from textgan.trainer import stream_seed
 
 _CONFIG, _MODEL = "config.json", "model.safetensors"

@@ -1,0 +1,89 @@
+"""The figure of a comparison: a mean line in a min-max band for each method, as in the TTUR paper."""
+
+import csv
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import InputError
+from data.files import atomic_write
+from textgan.curves import Axis, Standing
+
+_LABELS = {
+    "minutes": "minutes of training",
+    "wall-minutes": "minutes",
+    "iterations": "generator iterations",
+    "critic-updates": "critic updates",
+    "samples": "real samples seen",
+}
+# Of Okabe & Ito: apart for colour-blind eyes too.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_ENDINGS = (".png", ".svg", ".pdf")
+
+
+def draw(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[Standing]]], paper: bool = False) -> None:
+    """Draw a panel for each score, side by side.
+
+    Args:
+        path: image file; its ending decides the format.
+        panels: score, x-axis, what real text scores, and the methods' standings.
+        paper: whether to draw the TTUR paper's curves too, on minutes.
+
+    Raises:
+        InputError: another ending, or the paper's curves on another axis.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    if path.suffix not in _ENDINGS:
+        raise InputError(f"--output {path}: must end in {', '.join(_ENDINGS)}")
+    if paper and any(axis not in ("minutes", "wall-minutes") for _, axis, _, _ in panels):
+        raise InputError("--paper: the paper's curves are against minutes; say --axis wall-minutes")
+    figure = Figure((4.6 * len(panels), 3.4), layout="constrained")
+    for panel, (score, axis, floor, standings) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
+        for standing, colour in zip(standings, _COLOURS * len(standings), strict=False):
+            low, high = standing.windows.min(axis=0), standing.windows.max(axis=0)
+            runs = len(standing.group.runs)
+            label = f"{standing.group.name} ({runs} {'run' if runs == 1 else 'runs'})"
+            panel.fill_between(standing.x, low, high, color=colour, alpha=0.2, lw=0)
+            panel.plot(standing.x, standing.windows.mean(axis=0), color=colour, lw=1.5, label=label)
+        if paper:
+            for number, (method, rows) in enumerate(_published(score).items()):
+                colour = "#555555" if number else "#999999"
+                panel.fill_between(rows[:, 0], rows[:, 2], rows[:, 3], color=colour, alpha=0.15, lw=0)
+                panel.plot(rows[:, 0], rows[:, 1], color=colour, lw=1, ls=":", label=f"{method}, published (10 runs)")
+        if floor is not None:
+            panel.axhline(floor, color="black", lw=1, ls="--", label="real text")
+        panel.set_xlabel(_LABELS[axis])
+        panel.set_ylabel(score.upper().replace("_", "-"))
+        panel.grid(alpha=0.3)
+        panel.spines[["top", "right"]].set_visible(False)
+    handles, labels = panel.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), fontsize=9, frameon=False)
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+    with matplotlib.rc_context({"svg.hashsalt": "textgan"}), atomic_write(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=200, metadata=undated)
+
+
+def _published(score: str) -> dict[str, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
+    """Return minutes, mean, lowest and highest of the paper's 10 runs [points, 4] for its two methods, 4 and 6-grams.
+
+    Read off the vector plots of figure 5 (right) of arXiv 1706.08500.
+    """
+    text = (files("textgan") / "published" / "ttur_language_curves.csv").read_text("utf-8")
+    rows = [row for row in csv.DictReader(text.splitlines()) if score == f"jsd_{row['ngram']}"]
+    return {
+        method: np.array(
+            [
+                [float(row[column]) for column in ("minutes", "mean", "low", "high")]
+                for row in rows
+                if row["method"] == method
+            ]
+        )
+        for method in ("ttur", "orig")
+        if rows
+    }

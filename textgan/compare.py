@@ -1,0 +1,233 @@
+"""Compare runs: seeds as bands, best runs and best means, time to a level, significance.
+
+    python -m textgan.compare suites/suite
+    python -m textgan.compare runs/ttur-small-* runs/orig-small-* --axis iterations --format markdown
+    python -m textgan.compare suites/suite --output figure.svg --paper
+
+Runs that differ in nothing but their seed are one method. Scores are compared as means in equal windows of the x-axis,
+so that a method gains nothing from being scored more often.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from data.command import parse_command, run_command
+from data.errors import InputError
+from textgan.band_figure import draw
+from textgan.curves import Axis, Standing, group_runs, load_run, reach_ratio, significance, standings
+from textgan.rundir import find_runs
+
+Format = Literal["text", "markdown", "csv", "json"]
+
+
+@dataclass(frozen=True)
+class CompareCommand:
+    """Flags of `python -m textgan.compare`."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Folders of runs, folders that hold runs, or globs."""
+    scores: tuple[str, ...] = ("jsd_4", "jsd_6")
+    """Scores to compare, by their names in the metrics; lower is better."""
+    axis: Axis = "minutes"
+    """X-axis: minutes of training, minutes by the clock on the wall, generator iterations, critic updates, or real samples seen."""
+    points: int = 60
+    """Windows that the x-axis is cut into."""
+    level: float | None = None
+    """Level whose reaching is timed. Default: the worst method's mean at the end."""
+    format: Format = "text"
+    """How to print the table."""
+    output: Path | None = None
+    """Image file (.png, .svg, .pdf) for a figure: mean line and min-max band of each method, and what real text scores."""
+    paper: bool = False
+    """Draw the TTUR paper's curves too (minutes of another machine)."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One score's comparison: where the methods stand, and what real text scores."""
+
+    score: str
+    axis: Axis
+    level: float
+    floor: float | None
+    standings: list[Standing]
+
+
+def compare(command: CompareCommand) -> list[Compared]:
+    """Return the comparison by each score.
+
+    Raises:
+        InputError: runs cannot be read or do not compare, or lack a score.
+    """
+    if not command.runs:
+        raise InputError("no runs: name at least one folder")
+    if command.points < 2:
+        raise InputError(f"--points {command.points}: must be at least 2")
+    groups = group_runs([load_run(folder) for folder in find_runs(command.runs)])
+    runs = [run for group in groups for run in group.runs]
+    found = []
+    for score in command.scores:
+        if lacking := [str(run.folder) for run in runs if score not in run.columns]:
+            raise InputError(
+                f"--scores {score}: not in the metrics of {lacking[0]}, which has {', '.join(runs[0].columns)}"
+            )
+        stand = standings(groups, score, command.axis, command.points, command.level)
+        level = max(each.end for each in stand) if command.level is None else command.level
+        floor = None if runs[0].floor is None else runs[0].floor.get(score)
+        found.append(Compared(score, command.axis, level, floor, stand))
+    return found
+
+
+_HEAD = (
+    "method",
+    "runs",
+    "best run",
+    "at",
+    "best mean",
+    "at",
+    "mean at the end",
+    "sd",
+    "95 % interval",
+    "reached after",
+)
+
+
+def _row(standing: Standing) -> list[str]:
+    low_high = standing.interval
+    reached = standing.reached[~(standing.reached == math.inf)]
+    told = "never" if not reached.size else f"{reached.mean():,.4g}"
+    if reached.size < standing.reached.size and reached.size:
+        told += f" ({reached.size} of {standing.reached.size} runs)"
+    return [
+        standing.group.name,
+        str(len(standing.group.runs)),
+        f"{standing.best_run[0]:.3f}",
+        f"{standing.best_run[1]:,.4g}",
+        f"{standing.best_mean[0]:.3f}",
+        f"{standing.best_mean[1]:,.4g}",
+        f"{standing.end:.3f}",
+        "-" if standing.deviation is None else f"{standing.deviation:.3f}",
+        "-" if low_high is None else f"{low_high[0]:.3f} .. {low_high[1]:.3f}",
+        told,
+    ]
+
+
+def statements(compared: Compared) -> list[str]:
+    """Return what can be said of each pair of methods: whether they differ, how much later one reached the level."""
+    said = []
+    for a, b in combinations(compared.standings, 2):
+        better, worse = sorted((a, b), key=lambda each: each.end)
+        told = significance(a.ends, b.ends).statement
+        said.append(f"{better.group.name} against {worse.group.name} at the end: {better.end - worse.end:+.3f}; {told}")
+        first, last = sorted((a, b), key=lambda each: float(each.reached.mean()))
+        if (ratio := reach_ratio(last, first)) is not None:
+            said.append(
+                f"{last.group.name} took {ratio[0]:.2f} times as long as {first.group.name} to {compared.level:.3f} "
+                f"(95 % interval {ratio[1]:.2f} .. {ratio[2]:.2f})"
+            )
+    return said
+
+
+def _title(compared: Compared) -> str:
+    end = compared.standings[0].x[-1]
+    windows = compared.standings[0].x.size
+    floor = "" if compared.floor is None else f", real text {compared.floor:.3f}"
+    return (
+        f"{compared.score} against {compared.axis}, means in {windows} windows up to {end:,.4g}, "
+        f"level {compared.level:.3f}{floor}"
+    )
+
+
+def as_text(found: Sequence[Compared]) -> str:
+    """Return aligned columns and statements."""
+    parts = []
+    for compared in found:
+        table = [list(_HEAD), *(_row(each) for each in compared.standings)]
+        widths = [max(len(row[column]) for row in table) for column in range(len(_HEAD))]
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+            for row in table
+        ]
+        parts.append("\n".join([_title(compared), "", *lines, "", *statements(compared)]))
+    return "\n\n".join([*parts, found[0].standings[0].group.runs[0].signature])
+
+
+def as_markdown(found: Sequence[Compared]) -> str:
+    """Return Markdown tables and statements."""
+    parts = []
+    for compared in found:
+        table = [list(_HEAD), ["---"] * len(_HEAD), *(_row(each) for each in compared.standings)]
+        rows = [f"| {' | '.join(row)} |" for row in table]
+        parts.append("\n".join([_title(compared), "", *rows, "", *(f"- {said}" for said in statements(compared))]))
+    return "\n\n".join([*parts, f"`{found[0].standings[0].group.runs[0].signature}`"])
+
+
+def as_json(found: Sequence[Compared]) -> str:
+    """Return everything as a JSON list, a score an object; what is unknown or never was is null."""
+
+    def known(values: Any) -> list[float | None]:
+        return [float(value) if math.isfinite(value) else None for value in values]
+
+    def standing(each: Standing) -> dict[str, Any]:
+        return {
+            "method": each.group.name,
+            "runs": [str(run.folder) for run in each.group.runs],
+            "best_run": {"value": each.best_run[0], "at": each.best_run[1]},
+            "best_mean": {"value": each.best_mean[0], "at": each.best_mean[1]},
+            "end": {"mean": each.end, "sd": each.deviation, "interval": each.interval, "runs": known(each.ends)},
+            "reached": known(each.reached),
+            "x": known(each.x),
+            "windows": [known(run) for run in each.windows],
+        }
+
+    return json.dumps(
+        [
+            {
+                "score": compared.score,
+                "axis": compared.axis,
+                "level": compared.level,
+                "floor": compared.floor,
+                "signature": compared.standings[0].group.runs[0].signature,
+                "methods": [standing(each) for each in compared.standings],
+                "statements": statements(compared),
+            }
+            for compared in found
+        ],
+        allow_nan=False,
+    )
+
+
+def as_csv(found: Sequence[Compared]) -> str:
+    """Return the table as CSV, a line for each score and method."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("score", "axis", "level", "floor", *_HEAD))
+    for compared in found:
+        floor = "" if compared.floor is None else compared.floor
+        for each in compared.standings:
+            writer.writerow((compared.score, compared.axis, compared.level, floor, *_row(each)))
+    return text.getvalue().rstrip("\n")
+
+
+def main(arguments: list[str]) -> int:
+    """Print the comparison, and draw it where asked."""
+    command = parse_command(CompareCommand, arguments, "textgan.compare", __doc__)
+    found = compare(command)
+    if command.output is not None:
+        draw(command.output, [(each.score, each.axis, each.floor, each.standings) for each in found], command.paper)
+    forms = {"text": as_text, "markdown": as_markdown, "json": as_json, "csv": as_csv}
+    print(forms[command.format](found))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

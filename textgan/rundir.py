@@ -1,0 +1,62 @@
+"""A run's folder as others read it: its options, its metrics, where runs are. Starts without torch."""
+
+import glob
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.errors import InputError
+
+OPTIONS, METRICS, SUMMARY = "options.json", "metrics.jsonl", "summary.json"
+
+Row = Mapping[str, Any]
+
+
+def read_options(folder: Path) -> dict[str, Any]:
+    """Return a run's options.
+
+    Raises:
+        InputError: there is no run in the folder, or its options cannot be read.
+    """
+    path = folder / OPTIONS
+    if not path.exists():
+        raise InputError(f"{folder}: not a run (no {OPTIONS}); give the folder of a run")
+    try:
+        options: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); start again with another --run-dir") from error
+    return options
+
+
+def read_metrics(folder: Path) -> list[Row]:
+    """Return the rows of a run's metrics; a last line cut off by a crash is left out.
+
+    Raises:
+        InputError: another line is damaged.
+    """
+    path = folder / METRICS
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: damaged row ({error}); remove the line") from error
+    return rows
+
+
+def find_runs(places: Sequence[str]) -> list[Path]:
+    """Return the folders of runs: those named, those below folders named, and those a glob finds; each once, sorted.
+
+    Raises:
+        InputError: a place has no run.
+    """
+    found: set[Path] = set()
+    for place in places:
+        matches = [Path(match) for match in glob.glob(place, recursive=True)]  # noqa: PTH207 (absolute patterns too)
+        runs = {options.parent for match in matches for options in match.rglob(OPTIONS)}
+        if not runs:
+            raise InputError(f"{place}: no run there (no {OPTIONS}); give the folder of a run or of several")
+        found |= runs
+    return sorted(found)
