@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams.backend_context import Context
+from tensorboard.plugins.hparams.list_session_groups import Handler as SessionGroups
 
 from data.errors import InputError
 from eval.jsd import JsdCommand, compare
@@ -333,6 +340,46 @@ def test_tensorboard_reads_the_training_clock(tiny: RunConfig) -> None:
     assert first in text.decode()
     floor = read_options(outcome.folder)["floor"]
     assert events.Scalars("floor/jsd_4")[0].value == pytest.approx(floor["jsd_4"])
+
+
+def test_tensorboard_groups_runs_that_differ_in_their_seed(tiny: RunConfig, tmp_path: Path) -> None:
+    suite = tmp_path / "suite"
+    for name, change in (("a0", {}), ("a1", {"seed": 1}), ("b0", {"critic_lr": 1e-3})):
+        train(replace(tiny, run_dir=suite / name, iterations=6, **change))
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(suite))
+    multiplexer.Reload()
+    provider = MultiplexerDataProvider(multiplexer, str(suite))
+    context = Context(TBContext(data_provider=provider, logdir=str(suite)))
+    request = api_pb2.ListSessionGroupsRequest(
+        start_index=0,
+        slice_size=10,
+        allowed_statuses=[api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_RUNNING, api_pb2.STATUS_SUCCESS],
+    )
+    response = SessionGroups(RequestContext(), context, "", request).run()
+    groups = {
+        tuple(sorted(session.name for session in group.sessions)): group.hparams for group in response.session_groups
+    }
+    assert groups.keys() == {("a0", "a1"), ("b0",)}
+    for names, hparams in groups.items():
+        assert hparams["critic_lr"].number_value == (3e-3 if "a0" in names else 1e-3)
+        assert hparams["preset"].string_value == "ttur"
+        assert "seed" not in hparams
+
+
+def test_the_summary_says_how_the_two_rates_relate(tiny: RunConfig, tmp_path: Path) -> None:
+    first = train(tiny).summary
+    assert first is not None
+    assert first["rates"]["generator_to_critic_start"] == pytest.approx(1 / 3)
+    assert first["rates"]["generator_to_critic_end"] == pytest.approx(1 / 3)
+    assert first["rates"]["assumption_a2"] is False
+    powers = replace(
+        tiny, generator_schedule="power:0.9", critic_schedule="power:0.6", run_dir=tmp_path / "powers", iterations=9
+    )
+    second = train(powers).summary
+    assert second is not None
+    # The ninth update of the generator, n = 8, beside the critic's n = 16.
+    assert second["rates"]["generator_to_critic_end"] == pytest.approx(9**-0.9 / 17**-0.6 / 3)
+    assert second["rates"]["assumption_a2"] is True
 
 
 def test_tensorboard_forgets_what_is_made_again(tiny: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,11 +173,12 @@ def _on_ray(configs: Sequence[RunConfig], execution: Execution) -> list[Ended]:
     finally:
         ray.shutdown()
     ended = []
-    for result in results:
-        config = by_folder[result.config["run"]]
-        metrics = result.metrics or {}
+    for number in range(len(results)):
+        result = results[number]
+        config = by_folder[(result.config or {})["run"]]
         if result.error is not None:
             ended.append(Ended(config.folder, "failed", str(result.error).strip().rpartition("\n")[2]))
         else:
-            ended.append(Ended(config.folder, metrics["state"], metrics["message"]))
+            told = result.metrics or {}
+            ended.append(Ended(config.folder, told["state"], told["message"]))
     return ended

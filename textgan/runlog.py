@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from torch.utils.tensorboard import SummaryWriter
 
 from data import __version__
@@ -61,11 +62,18 @@ class RunLog:
         for samples in (folder / "samples").iterdir():
             if samples.stem.isdecimal() and samples.stem not in logged:
                 samples.unlink()
-        self._started = float(read_options(folder)["started"])
+        options = read_options(folder)
+        self._started = float(options["started"])
         # TensorBoard forgets what an earlier process wrote from here on.
         self._events = SummaryWriter(str(folder), purge_step=self.rows[-1]["iteration"] + 1 if self.rows else 0)
-        for name, value in (floor or {}).items() if not self.rows else ():
-            self._events.add_scalar(f"floor/{name}", value, 0, walltime=self._started)
+        if not self.rows:
+            for name, value in (floor or {}).items():
+                self._events.add_scalar(f"floor/{name}", value, 0, walltime=self._started)
+            # TensorBoard's hparams tab groups runs with equal settings, so the seed must not be among them.
+            settings = {name: value for name, value in options["config"].items() if name not in ("seed", "run_dir")}
+            shown = {name: value for name, value in settings.items() if value is not None}
+            assert self._events.file_writer is not None
+            self._events.file_writer.add_summary(hparams_pb(shown, start_time_secs=self._started))
 
     def has(self, iteration: int) -> bool:
         """Whether this iteration's evaluation is logged already."""
@@ -86,8 +94,8 @@ class RunLog:
         self._events.flush()
         self.rows.append(row)
 
-    def summarise(self) -> dict[str, Any]:
-        """Write and return the summary: each score's best value and where it was reached, the floor, the totals."""
+    def summarise(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Write and return the summary: each score's best value and where, the floor, the totals, and other facts."""
         first, last = self.rows[0], self.rows[-1]
         names = [name for name in last if name not in {"iteration", *_PROGRESS, *_STATS}]
         best = {name: min(self.rows, key=lambda row: row[name]) for name in names}
@@ -100,6 +108,7 @@ class RunLog:
             "last": {name: last[name] for name in names},
             "floor": self._floor,
             "totals": {name: last[name] for name in ("iteration", *_PROGRESS)},
+            **facts,
         }
         write_json(self.folder / SUMMARY, summary)
         return summary

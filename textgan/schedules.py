@@ -32,3 +32,25 @@ def parse_schedule(spec: str, updates: int | None) -> Schedule:
         if 0 <= tau <= 1:
             return lambda n: (n + 1.0) ** -tau
     raise InputError(f"schedule {spec!r}: choose constant, linear, or power:TAU with TAU from 0 to 1")
+
+
+def assumption_a2(generator: str, critic: str) -> tuple[bool, str]:
+    """Return whether two schedules satisfy assumption A2 of the TTUR paper, and a line that says why.
+
+    With rates a(n) of the generator and b(n) of the critic: the sums of a and b are infinite, those of a^2 and b^2
+    finite, and a = o(b). For powers n^-TAU that is 1/2 < TAU(critic) < TAU(generator) <= 1; a constant has TAU 0.
+    """
+    exponents = {}
+    reasons = []
+    for player, spec in (("generator", generator), ("critic", critic)):
+        if spec == "linear":
+            reasons.append(f"the {player}'s rates have a finite sum")
+            continue
+        exponents[player] = tau = float(spec.partition(":")[2]) if spec.startswith("power:") else 0.0
+        if tau <= 0.5:
+            reasons.append(f"the squares of the {player}'s rates have an infinite sum")
+    if len(exponents) == 2 and not exponents["generator"] > exponents["critic"]:
+        reasons.append("a(n) is not o(b(n))")
+    if reasons:
+        return False, f"assumption A2 does not hold: {', '.join(reasons)}"
+    return True, "assumption A2 holds: a(n) = o(b(n)), infinite sums, finite sums of squares"

@@ -36,7 +36,7 @@ from textgan.nets import Critic, Generator, initialise
 from textgan.progress import Budget, Clock
 from textgan.runlog import RunLog, Samples, begin_or_continue, locked
 from textgan.sample import choose_device, draw_samples
-from textgan.schedules import parse_schedule
+from textgan.schedules import assumption_a2, parse_schedule
 from textgan.trainer import NonFiniteError, Player, Trainer, stream_seed, weight_average
 
 
@@ -112,7 +112,24 @@ def train(config: RunConfig, report: Callable[[int, Mapping[str, float]], None] 
             draw=lambda iteration: real_batches(config, corpus, iteration, device),
             evaluate=evaluate,
         )
-        return Outcome(config.folder, log.summarise() if stopped_by is None else None, stopped_by)
+        return Outcome(
+            config.folder, log.summarise(_about_rates(config, trainer)) if stopped_by is None else None, stopped_by
+        )
+
+
+def _about_rates(config: RunConfig, trainer: Trainer) -> dict[str, Any]:
+    """Return what a run's summary says of its two time scales: a(n) / b(n) in its first and last update, and A2."""
+
+    def ratio(iteration: int) -> float | None:
+        a, b = (
+            player.learning_rate * player.schedule(iteration * steps)
+            for player, steps in ((trainer.generator, 1), (trainer.critic, config.critic_steps))
+        )
+        return a / b if b else None
+
+    holds, why = assumption_a2(config.generator_schedule, config.critic_schedule)
+    rates = {"generator_to_critic_start": ratio(0), "generator_to_critic_end": ratio(max(trainer.iteration - 1, 0))}
+    return {"rates": {**rates, "assumption_a2": holds, "why": why}}
 
 
 def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.device) -> Trainer:

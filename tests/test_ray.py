@@ -1,0 +1,64 @@
+"""Runs on Ray: a cluster of this machine's own, two workers, one of them killed."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from tests.test_train import assert_same_run, tiny  # noqa: F401 (a fixture)
+from textgan.config import RunConfig
+from textgan.executors import Execution, run_all
+from textgan.train import train
+
+pytest.importorskip("ray")
+
+
+def workers_in(folder: Path) -> list[int]:
+    """The processes that have a run's folder open: the one that trains there."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(fd.resolve() == folder.resolve() for fd in (process / "fd").iterdir()):
+                found.append(int(process.name))
+        except OSError:  # gone meanwhile, or somebody else's
+            continue
+    return found
+
+
+@pytest.mark.filterwarnings("ignore")  # of Ray's own making
+def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_run(
+    tiny: RunConfig,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    runs = [
+        replace(tiny, seed=seed, iterations=400, eval_every=20, checkpoint_every=50, run_dir=tmp_path / f"ray{seed}")
+        for seed in (0, 1)
+    ]
+    victim = runs[0].folder
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        while not (victim / "checkpoints" / "000000100").exists():
+            os.sched_yield()
+        for process in workers_in(victim):
+            if process != os.getpid():
+                os.kill(process, signal.SIGKILL)
+                killed.append(process)
+
+    killer = Thread(target=kill_one, daemon=True)
+    killer.start()
+    ended = run_all(runs, Execution("ray", workers=2, retries=3))
+    killer.join()
+    assert len(killed) == 1
+    assert [(each.state, each.message) for each in ended] == [("finished", ""), ("finished", "")]
+    for config in runs:
+        undisturbed = replace(config, run_dir=tmp_path / f"alone{config.seed}")
+        train(undisturbed)
+        assert_same_run(config.folder, undisturbed.folder)
+    assert [each.state for each in run_all(runs, Execution("ray"))] == ["skipped", "skipped"]
