@@ -1,14 +1,48 @@
-"""Lines from an n-gram model of real text: what counting alone achieves."""
+"""Draw lines from an n-gram model of real text: what counting alone achieves.
 
+    python -m eval.ngram_sampler corpus.txt.gz --order 3 --output three-grams.txt
+    python -m eval.ngram_sampler grammar --order 0 --output uniform.txt
+
+Lines begin as real ones do and go on as the text's n-grams do; order 1 draws every symbol by its frequency, order 0 all
+alike. What they are to be scored against, the text as a training run would see it, is recorded beside them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import numpy as np
+import tyro
 from numpy.typing import NDArray
 
+from data.command import parse_command, run_command
+from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
+from data.files import atomic_write, write_json
 from data.vocabulary import Ids
 from eval.counts import narrow, pack
 from eval.ngrams import CountedText
+from eval.reference import ReferenceOptions, open_reference, record_path, reference_record
+
+
+@dataclass(frozen=True)
+class SamplerCommand:
+    """Flags of `python -m eval.ngram_sampler`."""
+
+    source: tyro.conf.Positional[str]
+    """Text to count: as --data of textgan.train."""
+    output: Path
+    """Text file for the lines."""
+    order: int = 3
+    """n of the model's n-grams; 1 for symbols by frequency, 0 for all symbols alike."""
+    count: int = 640
+    """Lines to draw."""
+    seq_len: int = 32
+    """Characters a line."""
+    lines: int | None = None
+    """Lines of the text at most. Default: as in training."""
+    seed: int = 0
+    """Seed of the drawing."""
 
 
 def sample_ngram_model(text: CountedText, order: int, starts: Ids, random: np.random.Generator) -> Ids:
@@ -51,3 +85,29 @@ def _next_symbols(text: CountedText, history: Ids, random: np.random.Generator) 
     if not seen.all():
         symbols[~seen] = _next_symbols(text, history[~seen, 1:], random)
     return symbols
+
+
+def main(arguments: list[str]) -> int:
+    """Draw lines."""
+    command = parse_command(SamplerCommand, arguments, "eval.ngram_sampler", __doc__)
+    if command.count < 1:
+        raise InputError(f"--count {command.count}: must be at least 1")
+    options = ReferenceOptions(CorpusOptions(command.source, command.seq_len, lines=command.lines))
+    corpus = open_corpus(options.corpus)
+    text = open_reference(options, corpus).text
+    random = np.random.default_rng(command.seed)
+    if command.order == 0:
+        shape = (command.count, command.seq_len)
+        ids: Ids = random.integers(text.vocabulary.size, size=shape).astype(text.vocabulary.dtype)
+    else:
+        starts = corpus.train[random.integers(len(corpus.train), size=command.count)]
+        ids = sample_ngram_model(text, command.order, starts, random)
+    with atomic_write(command.output) as file:
+        file.write("".join(f"{line}\n" for line in text.vocabulary.decode(ids)).encode())
+    write_json(record_path(command.output), reference_record(options, corpus))
+    print(f"wrote {command.count:,} lines to {command.output}; score them: python -m eval.jsd {command.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -8,6 +8,8 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, settings
 
+from textgan.config import RunConfig
+
 # Networks of a few channels are faster on one thread; commands that tests start inherit it. The hub is out of reach.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -44,3 +46,12 @@ def text_file(tmp_path: Path) -> Path:
     lines = [" ".join(random.choices(words, k=3 + i % 4)) + f" {i}" for i in range(2000)]
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path
+
+
+@pytest.fixture
+def tiny(text_file: Path, tmp_path: Path) -> RunConfig:
+    return RunConfig(
+        data=str(text_file), seq_len=12, dim=4, latent_dim=4, batch_size=4, critic_steps=2, critic_lr=3e-3,
+        generator_lr=1e-3, iterations=20, ngram=4, eval_samples=30, eval_every=5, checkpoint_every=10, device="cpu",
+        generator_average=0.5, run_dir=tmp_path / "run",
+    )  # fmt: skip

@@ -11,6 +11,7 @@ ALLOWED = {
     "data": {"data"},
     "eval": {"eval", "data"},
     "textgan": {"textgan", "eval", "data"},
+    "leaderboards": {"leaderboards", "textgan", "eval", "data"},
 }
 ENGINE = {"trainer", "losses", "schedules", "loop", "runlog", "rundir", "checkpoint", "progress"}
 

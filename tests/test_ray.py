@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from tests.test_train import assert_same_run, tiny  # noqa: F401 (a fixture)
+from tests.test_train import assert_same_run
 from textgan.config import RunConfig
 from textgan.executors import Execution, run_all
 from textgan.train import train
@@ -30,7 +30,7 @@ def workers_in(folder: Path) -> list[int]:
 
 @pytest.mark.filterwarnings("ignore")  # of Ray's own making
 def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_run(
-    tiny: RunConfig,  # noqa: F811
+    tiny: RunConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

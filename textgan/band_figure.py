@@ -62,7 +62,10 @@ def draw(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[St
         panel.set_ylabel(score.upper().replace("_", "-"))
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
-    handles, labels = panel.get_legend_handles_labels()
+    named = {
+        label: handle for each in figure.axes for handle, label in zip(*each.get_legend_handles_labels(), strict=True)
+    }
+    labels, handles = list(named), list(named.values())
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), fontsize=9, frameon=False)
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
     with matplotlib.rc_context({"svg.hashsalt": "textgan"}), atomic_write(path) as file:

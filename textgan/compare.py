@@ -70,16 +70,19 @@ def compare(command: CompareCommand) -> list[Compared]:
     """
     if not command.runs:
         raise InputError("no runs: name at least one folder")
+    if not command.scores:
+        raise InputError("--scores: name at least one score")
+    if command.level is not None and not math.isfinite(command.level):
+        raise InputError(f"--level {command.level}: must be finite")
     if command.points < 2:
         raise InputError(f"--points {command.points}: must be at least 2")
     groups = group_runs([load_run(folder) for folder in find_runs(command.runs)])
     runs = [run for group in groups for run in group.runs]
     found = []
     for score in command.scores:
-        if lacking := [str(run.folder) for run in runs if score not in run.columns]:
-            raise InputError(
-                f"--scores {score}: not in the metrics of {lacking[0]}, which has {', '.join(runs[0].columns)}"
-            )
+        if lacking := [run for run in runs if score not in run.columns]:
+            has = ", ".join(lacking[0].columns)
+            raise InputError(f"--scores {score}: not in the metrics of {lacking[0].folder}, which has {has}")
         stand = standings(groups, score, command.axis, command.points, command.level)
         level = max(each.end for each in stand) if command.level is None else command.level
         floor = None if runs[0].floor is None else runs[0].floor.get(score)
@@ -207,14 +210,29 @@ def as_json(found: Sequence[Compared]) -> str:
 
 
 def as_csv(found: Sequence[Compared]) -> str:
-    """Return the table as CSV, a line for each score and method."""
+    """Return the numbers as CSV, a line for each score and method; what is unknown is empty.
+
+    `reached` is the mean over the `reached_runs` runs that came to the level.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("score", "axis", "level", "floor", *_HEAD))
+    writer.writerow(
+        (
+            *("score", "axis", "level", "floor", "method", "runs", "best_run", "best_run_at", "best_mean"),
+            *("best_mean_at", "end", "sd", "low", "high", "reached", "reached_runs"),
+        )
+    )
     for compared in found:
-        floor = "" if compared.floor is None else compared.floor
         for each in compared.standings:
-            writer.writerow((compared.score, compared.axis, compared.level, floor, *_row(each)))
+            reached = each.reached[each.reached < math.inf]
+            writer.writerow(
+                (
+                    *(compared.score, compared.axis, compared.level, compared.floor, each.group.name),
+                    *(len(each.group.runs), *each.best_run, *each.best_mean, each.end, each.deviation),
+                    *(each.interval or (None, None)),
+                    *(float(reached.mean()) if reached.size else None, reached.size),
+                )
+            )
     return text.getvalue().rstrip("\n")
 
 

@@ -95,11 +95,8 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
             told = ", ".join(str(run.folder) for run in same if run.config["seed"] in twice)
             raise InputError(f"the same run twice, with seed {min(twice)}: {told}; leave one out")
     groups = list(grouped.values())
-    differing = [
-        name
-        for name in groups[0][0].config
-        if name not in _NO_DIFFERENCE and len({repr(same[0].config.get(name)) for same in groups}) > 1
-    ]
+    settings = dict.fromkeys(name for same in groups for name in same[0].config if name not in _NO_DIFFERENCE)
+    differing = [name for name in settings if len({repr(same[0].config.get(name)) for same in groups}) > 1]
     return [Group(_name(same[0].config, differing, [other[0].config for other in groups]), same) for same in groups]
 
 
@@ -163,13 +160,23 @@ def standings(groups: Sequence[Group], score: str, axis: Axis, points: int, leve
         axis: the x-axis.
         points: how many windows the axis is cut into.
         level: to be reached; by default the highest of the groups' means at the end.
+
+    Raises:
+        InputError: a run has no score yet where the shortest one ends.
     """
-    end = min(float(run.x(axis)[-1]) for group in groups for run in group.runs)
+    end, first_to_end = min((float(run.x(axis)[-1]), str(run.folder)) for group in groups for run in group.runs)
+    if end <= 0:
+        raise InputError(f"{first_to_end}: no {score} after the start; let the run train longer, or leave it out")
     edges = np.linspace(0.0, end, points + 1)
     found = []
     for group in groups:
         windows = np.stack([window_means(run, score, axis, edges) for run in group.runs])
         last = windows[:, -max(1, points // 10) :].mean(axis=1)
+        for run, value in zip(group.runs, last, strict=True):
+            if math.isnan(value):
+                raise InputError(
+                    f"{run.folder}: no {score} up to {end:,.4g} {axis}; let the runs train longer, or leave it out"
+                )
         found.append((group, windows, last))
     level = max(float(last.mean()) for _, _, last in found) if level is None else level
     return [_standing(group, edges[1:], windows, last, level) for group, windows, last in found]
@@ -240,5 +247,8 @@ def significance(a: Values, b: Values) -> Significance:
         chosen = np.argsort(random.random((_EXACT // 2, pooled.size)), axis=1)[:, : a.size]
     sums = pooled[chosen].sum(axis=1)
     differences = np.abs(sums / a.size - (pooled.sum() - sums) / b.size)
-    p = float(np.mean(differences >= difference - 1e-12))
-    return Significance(p, (2 if a.size == b.size else 1) / splits)
+    as_large = int(np.count_nonzero(differences >= difference - 1e-12))
+    if splits <= _EXACT:
+        return Significance(as_large / splits, (2 if a.size == b.size else 1) / splits)
+    # The runs as they are count as one of the exchanges, so that p is never 0.
+    return Significance((as_large + 1) / (len(chosen) + 1), 1 / (len(chosen) + 1))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -84,6 +85,8 @@ def _attempt(config: RunConfig, run: Callable[[RunConfig], Any]) -> Ended:
         outcome = run(config)
     except (InputError, NonFiniteError) as error:
         return Ended(config.folder, "failed", str(error))
+    except Exception as error:  # whatever befalls one run, the others go on and it is reported
+        return Ended(config.folder, "failed", f"{type(error).__name__}: {error}")
     if outcome.summary is None:
         return Ended(config.folder, "stopped", "by a signal")
     return Ended(config.folder, "finished")
@@ -105,12 +108,12 @@ def _in_processes(configs: Sequence[RunConfig], execution: Execution) -> list[En
             status = process.wait()
             if status == 0:
                 return Ended(config.folder, "finished")
-            if status in (130, 143):
+            if status in (130, 143, -signal.SIGINT, -signal.SIGTERM):
                 return Ended(config.folder, "stopped", "by a signal")
-            if status in (1, 2):  # it ended by itself, and would again
+            if status > 0:  # it ended by itself, and would again
                 break
         last = log.read_text("utf-8", "replace").strip().rpartition("\n")[2]
-        return Ended(config.folder, "failed", last if status in (1, 2) else f"killed by signal {-status}")
+        return Ended(config.folder, "failed", last if status > 0 else f"killed by signal {-status}")
 
     pool = ThreadPoolExecutor(execution.workers)
     try:

@@ -52,11 +52,11 @@ def find_runs(places: Sequence[str]) -> list[Path]:
     Raises:
         InputError: a place has no run.
     """
-    found: set[Path] = set()
+    found: dict[Path, Path] = {}
     for place in places:
         matches = [Path(match) for match in glob.glob(place, recursive=True)]  # noqa: PTH207 (absolute patterns too)
         runs = {options.parent for match in matches for options in match.rglob(OPTIONS)}
         if not runs:
             raise InputError(f"{place}: no run there (no {OPTIONS}); give the folder of a run or of several")
-        found |= runs
-    return sorted(found)
+        found |= {run.resolve(): run for run in sorted(runs)}
+    return sorted(found.values())

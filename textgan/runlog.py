@@ -188,6 +188,8 @@ def begin_or_continue(
         raise InputError(f"--device {device.type}: the run in {folder} is on {before}; choose another --run-dir")
     if options["data_sha256"] != facts["data_sha256"]:
         raise InputError(f"--data: not what the run in {folder} began with; choose another --run-dir")
+    if options["config"] != config:  # a larger budget, say
+        write_json(folder / OPTIONS, {**options, "config": config})
 
 
 def _write_options(folder: Path, config: Mapping[str, Any], device: torch.device, facts: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import tyro
 
@@ -71,7 +71,11 @@ def configs_of(methods: Sequence[Method], seeds: Sequence[int], folder: Path) ->
         raise InputError(f"methods {', '.join(sorted(twice))}: given twice; name them apart")
     if not methods or not seeds:
         raise InputError("no runs: give at least one preset and one seed")
-    return [_config(method, seed, folder) for seed in seeds for method in methods]
+    configs = [_config(method, seed, folder) for seed in seeds for method in methods]
+    folders = [config.folder for config in configs]
+    if twice_used := [str(each) for each in folders if folders.count(each) > 1]:
+        raise InputError(f"{twice_used[0]}: two runs would lie there; name methods apart, and give each seed once")
+    return configs
 
 
 def _config(method: Method, seed: int, folder: Path) -> RunConfig:
@@ -92,25 +96,19 @@ def _config(method: Method, seed: int, folder: Path) -> RunConfig:
 
 
 def _typed(name: str, value: Any) -> Any:
-    """Return a setting's value as the type of its field.
+    """Return a setting's value, of a flag or of a file, as the type of its field.
 
     Raises:
         InputError: it is not of that type.
     """
-    allowed = get_type_hints(RunConfig)[name]
-    choices = get_args(allowed)
-    if isinstance(value, str):
+    wanted = get_type_hints(RunConfig)[name]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, str) or (is_number and wanted is not str):
         try:
-            return tyro.cli(allowed, args=[value], console_outputs=False)
+            return tyro.cli(wanted, args=[str(value)], console_outputs=False)
         except SystemExit:
-            raise InputError(
-                f"{name}={value}: not a value of this setting; see python -m textgan.train --help"
-            ) from None
-    if allowed is float and isinstance(value, int):
-        return float(value)
-    if float in choices and isinstance(value, int):
-        return float(value)
-    return value
+            pass
+    raise InputError(f"{name}={value}: not a value of this setting; see python -m textgan.train --help")
 
 
 def methods_of(common: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> Iterator[Method]:
@@ -120,9 +118,9 @@ def methods_of(common: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -
         name = merged.pop("name", None)
         varied = {key: value for key, value in merged.items() if isinstance(value, list)}
         for values in product(*varied.values()):
-            chosen = dict(zip(varied, values, strict=True))
-            told = "".join(f",{key}={value}" for key, value in chosen.items())
-            yield Method(f"{name or merged.get('preset')}{told}", {**merged, **chosen})
+            settings_of_one = {**merged, **dict(zip(varied, values, strict=True))}
+            told = "".join(f",{key}={settings_of_one[key]}" for key in varied if key != "preset" or name)
+            yield Method(f"{name or settings_of_one.get('preset')}{told}", settings_of_one)
 
 
 def read_suite(path: Path) -> tuple[list[Method], list[int]]:
@@ -137,10 +135,14 @@ def read_suite(path: Path) -> tuple[list[Method], list[int]]:
         raise InputError(f"{path}: not a TOML file ({error})") from error
     if unknown := content.keys() - {"seeds", "common", "method"}:
         raise InputError(f"{path}: unknown {', '.join(sorted(unknown))}; a suite has seeds, [common] and [[method]]")
-    seeds = content.get("seeds", [0, 1, 2])
-    if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+    seeds, common, listed = content.get("seeds", [0, 1, 2]), content.get("common", {}), content.get("method", [])
+    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
         raise InputError(f"{path}: seeds must be a list of whole numbers")
-    return list(methods_of(content.get("common", {}), content.get("method", []))), seeds
+    if not isinstance(common, dict):
+        raise InputError(f"{path}: common must be a table, [common]")
+    if not isinstance(listed, list) or not all(isinstance(method, dict) for method in listed):
+        raise InputError(f"{path}: methods must be tables in a list, [[method]]")
+    return list(methods_of(common, listed)), seeds
 
 
 def _of_flags(command: SuiteCommand) -> list[Method]:
@@ -162,7 +164,11 @@ def main(arguments: list[str]) -> int:
         methods, seeds = read_suite(command.file)
     if command.execution.workers < 1:
         raise InputError(f"--workers {command.execution.workers}: must be at least 1")
-    ended = run_all(configs_of(methods, seeds, command.suite_dir), command.execution)
+    try:
+        configs = configs_of(methods, seeds, command.suite_dir)
+    except InputError as error:
+        raise InputError(f"{command.file}: {error}" if command.file else str(error)) from error
+    ended = run_all(configs, command.execution)
     for result in ended:
         print(f"{result.state:9} {result.folder}" + (f": {result.message}" if result.message else ""))
     print(f"\ncompare them: python -m textgan.compare {command.suite_dir}")

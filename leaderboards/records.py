@@ -1,0 +1,95 @@
+"""Records: what was achieved at a task, by which settings, with the samples that prove it.
+
+`records/TASK/task.json` says what all records of a task share: title, signature, and what real text scores.
+`records/TASK/NAME/` is a record: `record.json`, the options of its runs, and their last samples.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from data.errors import InputError
+
+RECORDS = Path(__file__).parent / "records"
+TASK, RECORD = "task.json", "record.json"
+
+Kind = Literal["runs", "samples", "published"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the records of a task share. `signature` is empty where only published numbers are known."""
+
+    name: str
+    title: str
+    signature: str
+    floor: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record. `scores` holds by name ("jsd_4") what its kind knows, see `leaderboards.submit`."""
+
+    folder: Path
+    name: str
+    kind: Kind
+    signature: str
+    facts: Mapping[str, Any]
+    scores: Mapping[str, Mapping[str, Any]]
+    samples: Sequence[Mapping[str, Any]]
+    curve: Mapping[str, Any] | None
+
+
+def read_json(path: Path) -> Any:
+    """Return a JSON file's content.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; submit again") from error
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); submit again") from error
+
+
+def read_task(folder: Path) -> Task:
+    """Return a task by its folder."""
+    content = read_json(folder / TASK)
+    return Task(folder.name, content["title"], content["signature"], content["floor"])
+
+
+def read_record(folder: Path) -> Record:
+    """Return a record by its folder.
+
+    Raises:
+        InputError: it is no record.
+    """
+    content = read_json(folder / RECORD)
+    try:
+        return Record(
+            folder, content["name"], content["kind"], content["signature"], content["facts"], content["scores"],
+            content["samples"], content["curve"],
+        )  # fmt: skip
+    except KeyError as error:
+        raise InputError(f"{folder / RECORD}: no {error}; submit again") from error
+
+
+def all_tasks(records: Path) -> list[tuple[Task, list[Record]]]:
+    """Return every task with its records, by name.
+
+    Raises:
+        InputError: a record's signature is not its task's.
+    """
+    found = []
+    for path in sorted(records.glob(f"*/{TASK}")):
+        task = read_task(path.parent)
+        of_task = [read_record(record.parent) for record in sorted(path.parent.glob(f"*/{RECORD}"))]
+        for record in of_task:
+            if record.kind != "published" and record.signature != task.signature:
+                raise InputError(f"{record.folder}: {record.signature} is not the task's {task.signature}")
+        found.append((task, of_task))
+    return found

@@ -1,0 +1,223 @@
+"""Make records: of runs, a record for each method, or of a file of samples.
+
+    python -m leaderboards.submit suites/suite --task grammar-char32
+    python -m leaderboards.submit samples.txt --task grammar-char32 --name "3-gram model"
+
+A task takes scores of one signature: its first record decides which, others are refused.
+"""
+
+import gzip
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from data.command import parse_command, run_command
+from data.errors import InputError
+from data.files import atomic_folder, write_json
+from eval.jsd import JsdCommand, compare
+from eval.reference import ReferenceOptions, recorded_reference
+from eval.samples import chosen_corpus, compare_characters
+from leaderboards.records import RECORD, RECORDS, TASK, Kind, read_task
+from textgan.config import RunConfig, as_flags
+from textgan.curves import Group, group_runs, load_run, standings
+from textgan.rundir import find_runs, read_metrics, read_options
+
+_POINTS = 60
+
+
+@dataclass(frozen=True)
+class SubmitCommand:
+    """Flags of `python -m leaderboards.submit`."""
+
+    sources: tyro.conf.Positional[tuple[str, ...]]
+    """Folders of runs (or folders of such, or globs), or one text file of samples."""
+    task: str
+    """Task that the records belong to, as lm1b-char32."""
+    name: str | None = None
+    """Name of the record. Default: of runs, their preset; needed for samples."""
+    note: str = ""
+    """What a reader should know of it."""
+    title: str | None = None
+    """Title of a task that is new."""
+    reference: str | None = None
+    """Real text to score samples against. Default: the one recorded beside them, else grammar."""
+    records: Path = RECORDS
+    """Folder of all records."""
+
+
+def submit(command: SubmitCommand) -> list[Path]:
+    """Write the records and return their folders.
+
+    Raises:
+        InputError: a source cannot be read, its signature is not the task's, or a record of this name exists.
+    """
+    if not command.sources:
+        raise InputError("nothing to submit: name runs, or a file of samples")
+    first = Path(command.sources[0])
+    if first.is_file():
+        return [_submit_samples(command, first)]
+    groups = group_runs([load_run(folder) for folder in find_runs(command.sources)])
+    if command.name is not None and len(groups) > 1:
+        raise InputError(f"--name {command.name}: these runs are {len(groups)} methods; submit them one by one")
+    return [_submit_runs(command, group) for group in groups]
+
+
+def _submit_runs(command: SubmitCommand, group: Group) -> Path:
+    signature, floor = group.runs[0].signature, group.runs[0].floor
+    names = [name for name in group.runs[0].columns if name.startswith("jsd_")]
+    found = {name: standings([group], name, "minutes", _POINTS, None)[0] for name in names}
+    scores = {
+        name: {
+            "best_run": each.best_run[0],
+            "best_mean": each.best_mean[0],
+            "end": each.end,
+            "sd": each.deviation,
+            "interval": each.interval,
+            "runs": each.ends.tolist(),
+        }
+        for name, each in found.items()
+    }
+    curve = {"minutes": _rounded(next(iter(found.values())).x)} | {
+        name: {
+            "mean": _rounded(each.windows.mean(axis=0)),
+            "low": _rounded(each.windows.min(axis=0)),
+            "high": _rounded(each.windows.max(axis=0)),
+        }
+        for name, each in found.items()
+    }
+    options = [read_options(run.folder) for run in group.runs]
+    config = _without_place(options[0]["config"])
+    rows = [read_metrics(run.folder)[-1] for run in group.runs]
+    facts = {
+        "command": " ".join(["python -m textgan.train", *as_flags(RunConfig(**{**config, "seed": 0}))]),
+        "seeds": [run.config["seed"] for run in group.runs],
+        "commits": sorted({str(each["commit"]) for each in options}),
+        "date": max(each["started_utc"] for each in options)[:10],
+        "device": options[0]["device"],
+        "critic_lr": config["critic_lr"],
+        "generator_lr": config["generator_lr"],
+        "critic_steps": config["critic_steps"],
+        "minutes": [row["train_seconds"] / 60 for row in rows],
+        "iterations": [row["iteration"] for row in rows],
+        "note": command.note,
+        "reference": _portable(options[0]["reference"]),
+    }
+    files: dict[str, bytes] = {}
+    samples = []
+    for run, row, of_run in zip(group.runs, rows, options, strict=True):
+        seed = run.config["seed"]
+        text = (run.folder / "samples" / f"{row['iteration']}.txt").read_bytes()
+        files[f"samples-seed{seed}.txt.gz"] = gzip.compress(text, mtime=0)
+        samples.append(
+            _sample_entry(f"samples-seed{seed}.txt.gz", text, {name: row[name] for name in names})
+            | {"seed": seed, "iteration": row["iteration"]}
+        )
+        cleaned = {**of_run, "config": _without_place(of_run["config"]), "reference": _portable(of_run["reference"])}
+        files[f"options-seed{seed}.json"] = json.dumps(cleaned, indent=1, ensure_ascii=False).encode() + b"\n"
+    name = command.name or group.name
+    return _write(command, name, "runs", signature, floor, facts, scores, samples, curve, files)
+
+
+def _submit_samples(command: SubmitCommand, path: Path) -> Path:
+    if command.name is None:
+        raise InputError("--name: say what made these samples")
+    flags = JsdCommand(path, reference=command.reference)
+    (score,) = compare_characters(flags, compare)
+    recorded = recorded_reference(path) if command.reference is None else None
+    options = ReferenceOptions(chosen_corpus(flags)) if recorded is None else recorded[0]
+    values = score.values
+    scores = {
+        name.replace("-", "_"): {
+            "end": value.value,
+            "interval": None if value.low is None else (value.low, value.high),
+            "corrected": value.corrected,
+        }
+        for name, value in values.items()
+    }
+    floors = {name.replace("-", "_"): value.floor for name, value in values.items() if value.floor is not None}
+    text = _read(path)
+    samples = [
+        _sample_entry("samples.txt.gz", text, {name.replace("-", "_"): each.value for name, each in values.items()})
+    ]
+    files = {"samples.txt.gz": gzip.compress(text, mtime=0)}
+    facts = {"note": command.note, "reference": _portable(asdict(options))}
+    return _write(
+        command, command.name, "samples", str(score.signature), floors or None, facts, scores, samples, None, files
+    )
+
+
+def _read(path: Path) -> bytes:
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
+def _sample_entry(file: str, text: bytes, scores: Mapping[str, float]) -> dict[str, Any]:
+    return {"file": file, "sha256": hashlib.sha256(text).hexdigest(), "scores": dict(scores)}
+
+
+def _rounded(values: Any) -> list[float | None]:
+    return [round(float(value), 4) if math.isfinite(value) else None for value in values]
+
+
+def _without_place(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings without where on a machine it lay; of newer settings, the defaults."""
+    known = {field.name for field in fields(RunConfig)}
+    data = config["data"] if ":" in config["data"] else Path(config["data"]).name
+    return {**{name: value for name, value in config.items() if name in known}, "data": data, "run_dir": None}
+
+
+def _portable(reference: Mapping[str, Any]) -> dict[str, Any]:
+    corpus = {**reference["corpus"], "data": Path(reference["corpus"]["data"]).name}
+    return {**reference, "corpus": corpus}
+
+
+def _write(
+    command: SubmitCommand,
+    name: str,
+    kind: Kind,
+    signature: str,
+    floor: Mapping[str, float] | None,
+    facts: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    samples: Sequence[Mapping[str, Any]],
+    curve: Mapping[str, Any] | None,
+    files: Mapping[str, bytes],
+) -> Path:
+    task_folder = command.records / command.task
+    if (task_folder / TASK).exists():
+        task = read_task(task_folder)
+        if signature != task.signature:
+            raise InputError(f"{name}: scored as {signature}, but {command.task} takes {task.signature}")
+    folder = task_folder / re.sub(r"[^A-Za-z0-9_.=-]+", "-", name).strip("-")
+    if folder.exists():
+        raise InputError(f"{folder}: there is a record of this name; give another --name, or remove it first")
+    with atomic_folder(folder) as temporary:
+        for file, content in files.items():
+            (temporary / file).write_bytes(content)
+        record = {
+            "name": name, "kind": kind, "signature": signature, "facts": facts, "scores": scores, "samples": samples,
+            "curve": curve,
+        }  # fmt: skip
+        write_json(temporary / RECORD, record)
+    if not (task_folder / TASK).exists():
+        write_json(task_folder / TASK, {"title": command.title or command.task, "signature": signature, "floor": floor})
+    return folder
+
+
+def main(arguments: list[str]) -> int:
+    """Submit, and say what was written."""
+    command = parse_command(SubmitCommand, arguments, "leaderboards.submit", __doc__)
+    for folder in submit(command):
+        print(f"wrote {folder}")
+    print("now: python -m leaderboards.build")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,198 @@
+import gzip
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from eval.ngram_sampler import main as sample_ngrams
+from leaderboards import build, submit, verify
+from leaderboards.records import RECORDS, all_tasks, read_record
+from textgan.config import RunConfig
+from textgan.rundir import read_metrics, read_options
+from textgan.train import parse_train, train
+
+
+class Tags(HTMLParser):
+    """Where a page's tags point to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.places += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+@pytest.fixture
+def records(tiny: RunConfig, tmp_path: Path) -> Path:
+    """A task with two records of runs, one of them of two seeds, and one of samples."""
+    for name, change in (("a0", {}), ("a1", {"seed": 1}), ("b0", {"critic_lr": 1e-3})):
+        train(replace(tiny, run_dir=tmp_path / "suite" / name, ngram=6, **change))
+    folder = tmp_path / "records"
+    assert submit.main([str(tmp_path / "suite"), "--task", "toy", "--records", str(folder)]) == 0
+    flags = ["--order", "2", "--count", "30", "--seq-len", "12"]
+    assert sample_ngrams([tiny.data, *flags, "--output", str(tmp_path / "two.txt")]) == 0
+    more = ["--task", "toy", "--name", "2-gram model", "--note", "counts alone", "--records", str(folder)]
+    assert submit.main([str(tmp_path / "two.txt"), *more]) == 0
+    return folder
+
+
+def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> None:
+    record = read_record(records / "toy" / "ttur-critic_lr-0.003")
+    runs = [tmp_path / "suite" / name for name in ("a0", "a1")]
+    last = [read_metrics(run)[-1] for run in runs]
+    assert record.signature == read_options(runs[0])["signature"]
+    assert record.facts["seeds"] == [0, 1]
+    assert record.facts["iterations"] == [20, 20]
+    # Where the scores stand is a matter of seconds; that they are the runs' is not.
+    for run, end in zip(runs, record.scores["jsd_4"]["runs"], strict=True):
+        values = [row["jsd_4"] for row in read_metrics(run)]
+        assert min(values) <= end <= max(values)
+    assert record.scores["jsd_4"]["end"] == pytest.approx(fmean(record.scores["jsd_4"]["runs"]))
+    assert record.scores["jsd_4"]["best_run"] in [row["jsd_4"] for run in runs for row in read_metrics(run)]
+    for entry, run, row in zip(record.samples, runs, last, strict=True):
+        text = gzip.decompress((record.folder / entry["file"]).read_bytes())
+        assert text == (run / "samples" / "20.txt").read_bytes()
+        assert entry["sha256"] == hashlib.sha256(text).hexdigest()
+        assert entry["scores"] == {name: value for name, value in row.items() if name.startswith("jsd_")}
+    assert str(tmp_path) not in (record.folder / "record.json").read_text("utf-8")  # no place on a machine
+    # The command, with the seed and the place added, is the run.
+    config = parse_train(record.facts["command"].split()[3:], "train", None).config
+    made = read_options(runs[0])["config"]
+    assert {**config.as_json(), "run_dir": made["run_dir"], "data": made["data"]} == made
+
+
+def test_tables_are_the_records(records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- leaderboard toy -->\nold\n<!-- end -->\nafter\n", "utf-8")
+    flags = ["--records", str(records), "--output", str(tmp_path / "out"), "--readme", str(readme)]
+    assert build.main([*flags, "--check"]) == 1
+    assert "stale: toy.md, index.md, README.md, index.html" in capsys.readouterr().err
+    assert build.main(flags) == 0
+    assert build.main([*flags, "--check"]) == 0
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (tmp_path / "out" / "toy.md").read_text("utf-8").splitlines()
+        if line.startswith("| ")
+    ]
+    head, body = rows[0], {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[2:]}
+    assert head[6:12] == [f"JSD-{n} {column}" for n in (4, 6) for column in ("best run", "best mean", "at the end")]
+    record = read_record(records / "toy" / "ttur-critic_lr-0.003")
+    shown = body[record.name]
+    assert (shown["runs"], shown["critic rate"], shown["kind"]) == ("2", "0.003", "runs")
+    end = record.scores["jsd_4"]
+    assert shown["JSD-4 at the end"] == f"{end['end']:.3f} +- {np.std(end['runs'], ddof=1):.3f}"
+    samples = read_record(records / "toy" / "2-gram-model")
+    assert body["2-gram model"]["JSD-6 at the end"] == f"{samples.scores['jsd_6']['end']:.3f}"
+    assert body["2-gram model"]["note"] == "counts alone"
+    floor = read_options(tmp_path / "suite" / "a0")["floor"]
+    assert body["real text"]["JSD-4 at the end"] == f"{floor['jsd_4']:.3f}"
+    first, *middle, last = readme.read_text("utf-8").splitlines()
+    assert (first, last) == ("before", "after")
+    assert [line for line in middle if line.startswith("|")] == [
+        line for line in (tmp_path / "out" / "toy.md").read_text("utf-8").splitlines() if line.startswith("|")
+    ]
+    # A changed record makes all stale that show it.
+    path = records / "toy" / "2-gram-model" / "record.json"
+    path.write_text(path.read_text("utf-8").replace("counts alone", "changed"), "utf-8")
+    capsys.readouterr()
+    assert build.main([*flags, "--check"]) == 1
+    assert "stale: toy.md, README.md, index.html" in capsys.readouterr().err
+
+
+def test_every_record_verifies_and_an_altered_one_does_not(
+    records: Path,
+    tiny: RunConfig,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = [str(records), "--reference", tiny.data]
+    assert verify.main(flags) == 0
+    assert capsys.readouterr().out.count(": ok\n") == 3
+    folder = records / "toy" / "2-gram-model"
+    path = folder / "samples.txt.gz"
+    lines = gzip.decompress(path.read_bytes()).decode().split("\n")
+    altered = "\n".join(["the mat" + lines[0][7:], *lines[1:]]).encode()
+    path.write_bytes(gzip.compress(altered))
+    assert verify.main(flags) == 1
+    assert "FAILED" in (out := capsys.readouterr().out)
+    assert "samples.txt.gz is not as it was submitted" in out
+    # With the hash set right too, the scores betray it.
+    record = json.loads((folder / "record.json").read_text("utf-8"))
+    record["samples"][0]["sha256"] = hashlib.sha256(altered).hexdigest()
+    (folder / "record.json").write_text(json.dumps(record), "utf-8")
+    assert verify.main(flags) == 1
+    assert "samples.txt.gz scores jsd_1" in capsys.readouterr().out
+    path.unlink()
+    assert verify.main(flags) == 1
+    assert "samples.txt.gz is missing" in capsys.readouterr().out
+
+
+def test_other_references_and_sample_counts_are_refused(
+    records: Path,
+    tiny: RunConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = ["--order", "1", "--count", "31", "--seq-len", "12", "--output", str(tmp_path / "more.txt")]
+    assert sample_ngrams([tiny.data, *flags]) == 0
+    arguments = [str(tmp_path / "more.txt"), "--task", "toy", "--name", "more", "--records", str(records)]
+    with pytest.raises(InputError, match=r"samples:31.*but toy takes .*samples:30"):
+        submit.main(arguments)
+    assert not (records / "toy" / "more").exists()
+    with pytest.raises(InputError, match="there is a record of this name"):
+        submit.main([str(tmp_path / "two.txt"), "--task", "toy", "--name", "2-gram model", "--records", str(records)])
+    with pytest.raises(InputError, match="--name: say what made these samples"):
+        submit.main([str(tmp_path / "two.txt"), "--task", "toy", "--records", str(records)])
+    # Another text than the one recorded does not verify.
+    other = tmp_path / "other.txt"
+    other.write_text("something else\n" * 100, "utf-8")
+    assert verify.main([str(records / "toy" / "2-gram-model"), "--reference", str(other)]) == 1
+    assert "the record says" in capsys.readouterr().out
+
+
+def test_without_the_reference_hashes_are_checked_and_that_is_said(
+    records: Path,
+    tiny: RunConfig,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert verify.main([str(records)]) == 0
+    assert capsys.readouterr().out.count("hashes ok, not scored again (text.txt: no such file") == 3
+
+
+def test_the_projects_own_records_are_sound(capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(["--check"]) == 0
+    assert verify.main([]) == 0
+    tasks = {task.name: (task, records) for task, records in all_tasks(RECORDS)}
+    _, published = tasks["lm1b-char32"]
+    # Table 1 of the paper and what its figure shows: the headline is the best single run.
+    for name, n, best_run, best_mean in (
+        ("ttur", 4, 0.351, 0.377), ("ttur", 6, 0.737, 0.760), ("orig", 4, 0.375, 0.394), ("orig", 6, 0.767, 0.787),
+    ):  # fmt: skip
+        (record,) = [record for record in published if record.name == f"WGAN-GP {name} (published)"]
+        assert record.scores[f"jsd_{n}"]["best_run"] == best_run
+        assert record.scores[f"jsd_{n}"]["best_mean"] == best_mean
+
+
+def test_a_page_with_a_hundred_records_is_small(records: Path, tmp_path: Path) -> None:
+    template = records / "toy" / "ttur-critic_lr-0.003"
+    for number in range(100):
+        copy = records / "toy" / f"copy-{number}"
+        shutil.copytree(template, copy)
+        record = json.loads((copy / "record.json").read_text("utf-8"))
+        (copy / "record.json").write_text(json.dumps({**record, "name": f"copy {number}"}), "utf-8")
+    nothing = str(tmp_path / "none.md")
+    assert build.main(["--records", str(records), "--output", str(tmp_path / "out"), "--readme", nothing]) == 0
+    page = tmp_path / "out" / "index.html"
+    assert page.stat().st_size < 5_000_000
+    text = page.read_text("utf-8")
+    assert all(f"<td>copy {number}</td>" in text for number in range(100))
+    tags = Tags()
+    tags.feed(text)
+    assert not [place for place in tags.places if not place.startswith("#")]  # it needs no network

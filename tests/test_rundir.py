@@ -1,0 +1,116 @@
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.errors import InputError
+from textgan.rundir import find_runs, read_metrics, read_options
+
+SIGNATURE = "jsd|n:6|sym:char|len:32|pad:in|ref:text.txt@0123456789ab|samples:640|seed:0|v:0.1"
+
+
+def write_run(
+    folder: Path,
+    rows: Sequence[Mapping[str, Any]],
+    signature: str = SIGNATURE,
+    floor: Mapping[str, float] | None = None,
+    **config: Any,
+) -> Path:
+    """A run's folder as training leaves it, as far as others read it."""
+    folder.mkdir(parents=True)
+    settings = {
+        "preset": "ttur-small", "data": "/text.txt", "critic_lr": 0.003, "eval_every": 100, "iterations": None,
+        "minutes": 20.0, "seed": 0, "device": "auto", "run_dir": str(folder), **config,
+    }  # fmt: skip
+    options = {"config": settings, "seed": settings["seed"], "signature": signature, "floor": floor}
+    (folder / "options.json").write_text(json.dumps(options), "utf-8")
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return folder
+
+
+def test_options_are_read_as_they_were_written(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [], floor={"jsd_4": 0.25}, critic_lr=1e-5, seed=7, name="é")
+    assert read_options(folder) == json.loads((folder / "options.json").read_text("utf-8"))
+    assert read_options(folder)["config"]["critic_lr"] == 1e-5
+    assert read_options(folder)["config"]["name"] == "é"
+    assert read_options(folder)["floor"] == {"jsd_4": 0.25}
+
+
+def test_a_folder_without_options_and_damaged_options_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing: not a run \(no options\.json\); give the folder of a run"):
+        read_options(tmp_path / "nothing")
+    folder = write_run(tmp_path / "run", [])
+    whole = (folder / "options.json").read_text("utf-8")
+    (folder / "options.json").write_text(whole[:-1], "utf-8")
+    with pytest.raises(InputError, match=r"run/options\.json: damaged \(.*\); start again with another --run-dir"):
+        read_options(folder)
+
+
+def test_metrics_cut_off_anywhere_hold_the_rows_that_were_written_whole(tmp_path: Path) -> None:
+    rows = [{"iteration": i, "jsd_4": 1 / (i + 1), "critic_loss": None} for i in range(4)]
+    path = write_run(tmp_path / "run", rows) / "metrics.jsonl"
+    content = path.read_bytes()
+    for cut in range(len(content) + 1):
+        path.write_bytes(content[:cut])
+        assert read_metrics(path.parent) == rows[: content[:cut].count(b"\n")]
+    path.unlink()
+    assert read_metrics(path.parent) == []
+
+
+def test_a_damaged_row_is_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [{"iteration": i} for i in range(3)])
+    lines = (folder / "metrics.jsonl").read_bytes().split(b"\n")
+    for damaged in range(3):
+        (folder / "metrics.jsonl").write_bytes(b"\n".join([*lines[:damaged], b'{"iter', *lines[damaged + 1 :]]))
+        with pytest.raises(InputError, match=rf"run/metrics\.jsonl:{damaged + 1}: damaged row \(.*\); remove the line"):
+            read_metrics(folder)
+
+
+def test_runs_are_found_by_folder_by_parent_and_by_glob_each_once(tmp_path: Path) -> None:
+    a, b = write_run(tmp_path / "suite" / "a-seed1", []), write_run(tmp_path / "suite" / "a-seed0", [])
+    c, d = write_run(tmp_path / "suite" / "deep" / "c", []), write_run(tmp_path / "other", [])
+    (tmp_path / "suite" / "a-seed0.log").write_text("what it said", "utf-8")  # a glob finds it too
+    (a / "samples").mkdir()
+    suite = str(tmp_path / "suite")
+    assert find_runs([str(a)]) == [a]
+    assert find_runs([suite]) == [b, a, c]
+    assert find_runs([f"{suite}/a-*"]) == [b, a]
+    assert find_runs([f"{suite}/a-seed[1-9]"]) == [a]
+    assert find_runs([f"{tmp_path}/**"]) == [d, b, a, c]
+    assert find_runs([str(d), f"{suite}/*", str(a), suite, f"{suite}/"]) == [d, b, a, c]
+
+
+def test_relative_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path / "runs" / "a", [])
+    monkeypatch.chdir(tmp_path)
+    assert find_runs(["."]) == find_runs(["runs", "./runs/a", "runs/*"]) == [Path("runs/a")]
+
+
+def test_a_run_named_by_its_relative_and_its_absolute_path_is_found_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_run(tmp_path / "runs" / "a", [])
+    monkeypatch.chdir(tmp_path)
+    assert len(find_runs(["runs/a", str(folder)])) == 1
+
+
+def test_every_place_must_have_a_run(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", [])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("", "utf-8")
+    for place in ("absent", "empty", "file", "b*"):
+        with pytest.raises(InputError) as refused:
+            find_runs([str(tmp_path / "a"), str(tmp_path / place)])
+        assert str(refused.value) == (
+            f"{tmp_path / place}: no run there (no options.json); give the folder of a run or of several"
+        )
+
+
+@pytest.mark.parametrize("module", ["rundir", "curves", "compare"])
+def test_reading_runs_starts_without_torch(module: str) -> None:
+    code = f"import sys, textgan.{module}; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
