@@ -1,0 +1,254 @@
+"""Search the two learning rates by successive halving, on seeds of its own.
+
+    python -m textgan.search --data corpus.txt.gz --search-dir searches/rates
+    python -m textgan.search --method random --trials 20 --critic-lr 1e-4 1e-1 --iterations 4000 --rungs 4
+
+All candidates train for a short while; the best third goes on to three times as many iterations, and so on (Jamieson &
+Talwalkar 2016, arXiv 1502.07943). The same command continues. Seeds of the search must not be those of a later report.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+
+from data.command import parse_command, run_command
+from data.errors import InputError
+from data.files import atomic_write, write_json
+from textgan.config import PRESETS, Preset, RunConfig
+from textgan.curves import group_runs, load_run, standings
+from textgan.executors import Execution, run_all
+from textgan.rundir import read_metrics
+
+_POINTS = 10
+
+
+@dataclass(frozen=True)
+class SearchCommand:
+    """Flags of `python -m textgan.search`."""
+
+    execution: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
+    """How runs are executed."""
+    preset: Preset = "ttur-small"
+    """Settings that the rates are searched for."""
+    data: str = "grammar"
+    """Training text: as --data of textgan.train."""
+    method: Literal["grid", "random"] = "grid"
+    """Candidates: a grid of both rates, or random pairs; both evenly spread over logarithms."""
+    critic_lr: tuple[float, float] = (3e-4, 3e-2)
+    """Smallest and largest rate of the critic."""
+    generator_lr: tuple[float, float] = (1e-4, 1e-2)
+    """Smallest and largest rate of the generator."""
+    points: int = 4
+    """Rates of each player, for a grid."""
+    trials: int = 16
+    """Pairs of rates, for random ones."""
+    iterations: int = 1800
+    """Generator iterations of those that come to the last rung."""
+    rungs: int = 3
+    """Rungs; each gives its survivors more iterations than the one before."""
+    keep: int = 3
+    """One candidate in so many survives a rung, for as many times the iterations."""
+    seeds: tuple[int, ...] = (100, 101)
+    """Seeds of each candidate; not to be used again for a report."""
+    score: str = "jsd_4"
+    """Score to make small."""
+    search_dir: Path = Path("searches/search")
+    """Folder of the search's runs and of what came out."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate on a rung: its rates, how long it trained, each seed's score at the end (None: the run failed)."""
+
+    critic_lr: float
+    generator_lr: float
+    rung: int
+    iterations: int
+    scores: Sequence[float | None]
+
+    @property
+    def mean(self) -> float:
+        """Mean score over seeds; infinity where one failed, which is worse than any score."""
+        known = [score for score in self.scores if score is not None]
+        return sum(known) / len(known) if len(known) == len(self.scores) else math.inf
+
+
+def candidates(command: SearchCommand) -> list[tuple[float, float]]:
+    """Return pairs of critic's and generator's rate, to three digits.
+
+    Raises:
+        InputError: a range is empty, or a number of candidates not positive.
+    """
+    for name, (low, high) in (("--critic-lr", command.critic_lr), ("--generator-lr", command.generator_lr)):
+        if not 0 < low <= high < math.inf:
+            raise InputError(f"{name} {low:g} {high:g}: must be a range of positive rates")
+    for name in ("points", "trials", "iterations", "rungs"):
+        if getattr(command, name) < 1:
+            raise InputError(f"--{name} {getattr(command, name)}: must be at least 1")
+    if command.keep < 2 or not command.seeds:
+        raise InputError("--keep must be at least 2, and --seeds at least one")
+    ranges = (command.critic_lr, command.generator_lr)
+    if command.method == "grid":
+        critic, generator = (np.geomspace(*each, command.points) for each in ranges)
+        pairs = [(b, a) for b in critic for a in generator]
+    else:
+        random = np.random.default_rng(0).random((command.trials, 2))
+        lowest, highest = (np.log([each[end] for each in ranges]) for end in (0, 1))
+        pairs = [(b, a) for b, a in np.exp(lowest + random * (highest - lowest))]
+    return list(dict.fromkeys((float(f"{b:.3g}"), float(f"{a:.3g}")) for b, a in pairs))
+
+
+def search(command: SearchCommand) -> list[Trial]:
+    """Run the search and return every trial, rung by rung, the best of a rung first.
+
+    Raises:
+        InputError: a flag is impossible, or runs were stopped.
+    """
+    left = candidates(command)
+    done: list[Trial] = []
+    for rung in range(command.rungs):
+        iterations = max(1, command.iterations // command.keep ** (command.rungs - 1 - rung))
+        configs = [_config(command, pair, seed, iterations) for pair in left for seed in command.seeds]
+        ended = run_all([config for config in configs if not _has_come(config)], command.execution)
+        if any(result.state == "stopped" for result in ended):
+            raise InputError("stopped; the same command continues")
+        failed = {result.folder for result in ended if result.state == "failed"}
+        scores = {
+            pair: [
+                None if config.folder in failed else _score(config, command.score)
+                for config in configs
+                if (config.critic_lr, config.generator_lr) == pair
+            ]
+            for pair in left
+        }
+        trials = [Trial(*pair, rung, iterations, scores[pair]) for pair in left]
+        trials.sort(key=lambda trial: trial.mean)
+        done += trials
+        survivors = max(1, -(-len(trials) // command.keep))
+        left = [(trial.critic_lr, trial.generator_lr) for trial in trials[:survivors]]
+    return done
+
+
+def _config(command: SearchCommand, pair: tuple[float, float], seed: int, iterations: int) -> RunConfig:
+    critic_lr, generator_lr = pair
+    return replace(
+        PRESETS[command.preset],
+        data=command.data,
+        critic_lr=critic_lr,
+        generator_lr=generator_lr,
+        seed=seed,
+        iterations=iterations,
+        minutes=None,
+        eval_every=max(1, command.iterations // command.keep ** (command.rungs - 1) // _POINTS),
+        run_dir=command.search_dir / f"critic{critic_lr:g}-generator{generator_lr:g}-seed{seed}",
+    )
+
+
+def _has_come(config: RunConfig) -> bool:
+    """Whether the run is so far already, on a later rung of a search that is continued."""
+    rows = read_metrics(config.folder)
+    return bool(rows) and config.iterations is not None and rows[-1]["iteration"] >= config.iterations
+
+
+def _score(config: RunConfig, score: str) -> float:
+    """Return a run's mean score over the last tenth of these iterations, whatever came later."""
+    run = load_run(config.folder)
+    assert config.iterations is not None
+    until = run.columns["iteration"] <= config.iterations
+    run = replace(run, columns={name: values[until] for name, values in run.columns.items()})
+    if score not in run.columns:
+        raise InputError(f"--score {score}: not in the metrics, which have {', '.join(run.columns)}")
+    return standings(group_runs([run]), score, "iterations", _POINTS, None)[0].end
+
+
+def recommendation(command: SearchCommand, trials: Sequence[Trial]) -> str:
+    """Return the best pair of rates, what speaks for it, and what to run next."""
+    last = [trial for trial in trials if trial.rung == command.rungs - 1]
+    best = last[0]
+    if math.isinf(best.mean):
+        return "every candidate failed; search smaller rates"
+    rows = [
+        f"  {trial.critic_lr:8.3g}  {trial.generator_lr:9.3g}  {trial.iterations:10,}  "
+        + ("  failed" if math.isinf(trial.mean) else f"{trial.mean:8.4f}")
+        + "  "
+        + " ".join("failed" if score is None else f"{score:.4f}" for score in trial.scores)
+        for trial in trials
+    ]
+    edge = [
+        name
+        for name, value, ends in (
+            ("critic's", best.critic_lr, command.critic_lr),
+            ("generator's", best.generator_lr, command.generator_lr),
+        )
+        if ends[0] < ends[1] and not ends[0] * 1.001 < value < ends[1] * 0.999
+    ]
+    seeds = " ".join(map(str, command.seeds))
+    pairs = len({(trial.critic_lr, trial.generator_lr) for trial in trials})
+    rates = f"critic_lr={best.critic_lr:g} generator_lr={best.generator_lr:g}"
+    settings = f"data={command.data} {rates} iterations={command.iterations}"
+    lines = [
+        f"    critic  generator  iterations  {command.score:>8}  of each seed",
+        *rows,
+        f"\nbest of {pairs} pairs: critic {best.critic_lr:g}, generator {best.generator_lr:g}",
+        f"({command.score} {best.mean:.4f} after {best.iterations:,} iterations, mean of {len(best.scores)} seeds)",
+        *(f"the {name} rate is at the edge of what was searched: widen it" for name in edge),
+        f"report it on other seeds than {seeds}:",
+        f"    python -m textgan.suite --presets {command.preset} --seeds 0 1 2 --set {settings}",
+    ]
+    return "\n".join(lines)
+
+
+def draw(path: Path, trials: Sequence[Trial], score: str) -> None:
+    """Draw candidates over both rates, coloured by their last score; the best is ringed, failed ones are crosses."""
+    from matplotlib.figure import Figure
+
+    latest = {(trial.critic_lr, trial.generator_lr): trial for trial in trials}
+    known = [trial for trial in latest.values() if not math.isinf(trial.mean)]
+    failed = [trial for trial in latest.values() if math.isinf(trial.mean)]
+    figure = Figure((5.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    sizes = [120 * (1 + trial.rung) for trial in known]
+    points = axes.scatter(
+        [trial.generator_lr for trial in known], [trial.critic_lr for trial in known], sizes,
+        [trial.mean for trial in known], cmap="viridis_r",
+    )  # fmt: skip
+    axes.scatter(
+        [trial.generator_lr for trial in failed], [trial.critic_lr for trial in failed], 80, "grey", marker="x"
+    )
+    if known:
+        best = max(known, key=lambda trial: (trial.rung, -trial.mean))
+        axes.scatter(best.generator_lr, best.critic_lr, 700, "none", edgecolors="#D55E00", linewidths=2)
+    figure.colorbar(points, label=f"{score.upper().replace('_', '-')} where it ended (larger dots trained longer)")
+    axes.set_xlabel("learning rate of the generator")
+    axes.set_ylabel("learning rate of the critic")
+    axes.margins(0.2)
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=150)
+
+
+def main(arguments: list[str]) -> int:
+    """Search, write what came out, and recommend."""
+    command = parse_command(SearchCommand, arguments, "textgan.search", __doc__)
+    trials = search(command)
+    told = [{**asdict(trial), "mean": None if math.isinf(trial.mean) else trial.mean} for trial in trials]
+    write_json(command.search_dir / "search.json", {"command": json.loads(_as_json(command)), "trials": told})
+    draw(command.search_dir / "search.png", trials, command.score)
+    print(recommendation(command, trials))
+    print(f"\nwrote {command.search_dir / 'search.json'} and {command.search_dir / 'search.png'}")
+    return 0
+
+
+def _as_json(command: SearchCommand) -> str:
+    return json.dumps(asdict(command), default=str)
+
+
+if __name__ == "__main__":
+    run_command(main)
