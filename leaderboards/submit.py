@@ -1,6 +1,6 @@
 """Make records: of runs, a record for each method, or of a file of samples.
 
-    python -m leaderboards.submit suites/suite --task grammar-char32
+    python -m leaderboards.submit suites/suite --task lm1b-small
     python -m leaderboards.submit samples.txt --task grammar-char32 --name "3-gram model"
 
 A task takes scores of one signature: its first record decides which, others are refused.

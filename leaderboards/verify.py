@@ -1,7 +1,7 @@
 """Check records: the samples are those that were submitted, and they score what the record says.
 
     python -m leaderboards.verify
-    python -m leaderboards.verify leaderboards/records/grammar-char32 --reference corpus.txt.gz
+    python -m leaderboards.verify leaderboards/records/my-task --reference corpus.txt.gz
 
 Scoring again needs the reference text; where it cannot be had, only hashes are checked, and that is said.
 """

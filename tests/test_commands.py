@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +19,18 @@ from data.command import run_command
 from data.grammar import train_lines
 from eval.samples import CharacterFlags, ScoreFlags
 from textgan.config import RunConfig
+from textgan.executors import Ended
+from textgan.search import Trial
 from textgan.train import train
 
 ROOT = Path(__file__).parents[1]
 METRICS = ("jsd", "overlap", "likelihood", "word_jsd", "bleu", "diversity", "memorisation")
-COMMANDS = ("textgan.train", "textgan.sample", "eval.ngrams", "eval.report", *(f"eval.{metric}" for metric in METRICS))
+COMMANDS = (
+    *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search", "textgan.controls"),
+    *("eval.ngrams", "eval.ngram_sampler", "eval.report", *(f"eval.{metric}" for metric in METRICS)),
+    *("leaderboards.submit", "leaderboards.build", "leaderboards.verify"),
+)
+POSITIONAL = {"samples", "source", "sources", "files", "runs", "places"}
 BENCHES = ("textgan.bench", "data.bench", "eval.bench")
 
 
@@ -50,6 +58,16 @@ def workplace(tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch) 
             eval_samples=50, device="cpu", run_dir=Path("runs/quickstart-grammar-seed0"),
         )
     )  # fmt: skip
+    for preset in ("ttur-small", "orig-small"):
+        for place in ("runs", "suites/suite"):
+            copy = Path(shutil.copytree("runs/quickstart-grammar-seed0", f"{place}/{preset}-seed0"))
+            options = json.loads((copy / "options.json").read_text("utf-8"))
+            (copy / "options.json").write_text(
+                json.dumps({**options, "config": {**options["config"], "preset": preset}})
+            )
+    submit = importlib.import_module("leaderboards.submit").main
+    submit(["suites/suite", "--task", "first", "--records", "leaderboards/records"])
+    Path("suite.toml").write_text('[[method]]\npreset = "ttur-small"\n', "utf-8")
     samples = Path("runs/quickstart-grammar-seed0/samples")
     (samples / "2000.txt").write_bytes((samples / "4.txt").read_bytes())
     Path("samples.txt").write_bytes(b"the cat sat on a mat\n" * 20)
@@ -81,7 +99,18 @@ def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[
                 found = resolved[flag.removeprefix("--").replace("-", "_")]
                 assert found.endswith(value) if isinstance(found, str) else found == float(value)
         elif module in COMMANDS:
-            status, out, err = run(capfd, module, *arguments)
+            # The project's own records and pages are not the examples'.
+            places = {
+                "leaderboards.submit": ("--records", "leaderboards/records"),
+                "leaderboards.build": ("--records", "leaderboards/records", "--output", "out", "--readme", "none.md"),
+            }.get(module, ())
+            with pytest.MonkeyPatch.context() as patch:
+                # Hours of training; that suites and searches do what they say is tested on small ones.
+                patch.setattr(
+                    "textgan.suite.run_all", lambda configs, _: [Ended(each.folder, "finished") for each in configs]
+                )
+                patch.setattr("textgan.search.search", lambda _: [Trial(3e-3, 1e-3, 2, 1800, [0.6, 0.7])])
+                status, out, err = run(capfd, module, *arguments, *places)
             assert (status, err) == (0, ""), arguments
     assert Path("samples.txt").read_text("utf-8").count("\n") == 1000
     assert Path("my-generator/model.safetensors").exists()
@@ -118,9 +147,17 @@ def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -
         "eval.overlap": CharacterFlags,
         "eval.likelihood": CharacterFlags,
         "eval.report": importlib.import_module("eval.report").ReportCommand,
+        "eval.ngram_sampler": importlib.import_module("eval.ngram_sampler").SamplerCommand,
+        "textgan.compare": importlib.import_module("textgan.compare").CompareCommand,
+        "textgan.controls": importlib.import_module("textgan.controls").ControlsCommand,
+        "textgan.suite": importlib.import_module("textgan.executors").Execution,
+        "textgan.search": importlib.import_module("textgan.executors").Execution,
+        "leaderboards.submit": importlib.import_module("leaderboards.submit").SubmitCommand,
+        "leaderboards.build": importlib.import_module("leaderboards.build").BuildCommand,
+        "leaderboards.verify": importlib.import_module("leaderboards.verify").VerifyCommand,
     }.get(module, ScoreFlags)
     for name in options.__dataclass_fields__:
-        assert f"--{name.replace('_', '-')} " in out or name in ("samples", "source", "files")
+        assert f"--{name.replace('_', '-')} " in out or name in POSITIONAL
 
 
 def test_samples_of_a_run_and_of_its_export_are_the_same_and_are_scored_the_same(
@@ -190,6 +227,15 @@ def test_the_last_lines_tell_a_newcomer_what_happened(workplace: Path, capfd: py
         ("eval.bleu bad.txt --reference corpus.txt.gz", "bad.txt:3: not UTF-8"),
         ("eval.report samples.txt bad.txt --reference corpus.txt.gz", "bad.txt:3: not UTF-8"),
         ("eval.report samples.txt other.txt --reference corpus.txt.gz", "pass --count 20"),
+        ("textgan.compare nowhere", "nowhere: no run there"),
+        ("textgan.compare", "no runs: name at least one folder"),
+        ("textgan.suite --file nowhere.toml", "nowhere.toml: No such file"),
+        ("textgan.suite --set dim", "--set dim: must be NAME=VALUE"),
+        ("textgan.suite --set dim=x", "dim=x: not a value of this setting"),
+        ("textgan.search --points 0", "--points 0: must be at least 1"),
+        ("leaderboards.verify runs", "runs: no record there"),
+        ("leaderboards.submit samples.txt --task x", "--name: say what made these samples"),
+        ("eval.ngram_sampler corpus.txt.gz --order 9 --output x.txt", "--order 9: corpus.txt.gz allows 1 to"),
         ("eval.ngrams", "Expected one of {build, merge}"),
         ("eval.ngrams build nowhere.txt", "nowhere.txt: no such file"),
         ("eval.ngrams merge part-2.ngrams nowhere --output whole", "nowhere: not usable n-gram counts"),

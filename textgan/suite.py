@@ -18,9 +18,11 @@ The same command continues: finished runs are skipped, broken ones go on from th
     critic_lr = 3e-4
 """
 
+import io
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
@@ -104,10 +106,8 @@ def _typed(name: str, value: Any) -> Any:
     wanted = get_type_hints(RunConfig)[name]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(value, str) or (is_number and wanted is not str):
-        try:
-            return tyro.cli(wanted, args=[str(value)], console_outputs=False)
-        except SystemExit:
-            pass
+        with suppress(SystemExit), redirect_stderr(io.StringIO()):
+            return tyro.cli(wanted, args=[str(value)])
     raise InputError(f"{name}={value}: not a value of this setting; see python -m textgan.train --help")
 
 
