@@ -169,8 +169,7 @@ def _score(config: RunConfig, score: str) -> float:
 
 def recommendation(command: SearchCommand, trials: Sequence[Trial]) -> str:
     """Return the best pair of rates, what speaks for it, and what to run next."""
-    last = [trial for trial in trials if trial.rung == command.rungs - 1]
-    best = last[0]
+    best = min(trials, key=lambda trial: (-trial.rung, trial.mean))
     if math.isinf(best.mean):
         return "every candidate failed; search smaller rates"
     rows = [
