@@ -138,13 +138,15 @@ def page(tasks: Sequence[tuple[Task, Sequence[Record]]], digest: str) -> str:
     for task, records in tasks:
         drawn = [record for record in records if record.curve is not None]
         script, divs = components([_curves(task, drawn, score) for score in _SHOWN]) if drawn else ("", ())
+        lines = lines_of(task, records)
+        texts = {record.name: _some_samples(record) for record in records}
         sections.append(
             {
                 "task": asdict(task),
-                "lines": [asdict(line) for line in lines_of(task, records)],
+                "lines": [asdict(line) for line in lines],
                 "script": script,
                 "divs": divs,
-                "samples": {record.name: text for record in records if (text := _some_samples(record))},
+                "samples": {line.name: texts[line.name] for line in lines if texts.get(line.name)},
             }
         )
     template = environment.from_string(_TEMPLATE.read_text("utf-8"))
