@@ -3,7 +3,8 @@
     python -m leaderboards.build
     python -m leaderboards.build --check
 
-`--check` writes nothing and fails where the files are not those of the records.
+`--check` writes nothing and fails where the files are not those of the records. The page holds the plotting library and
+is not kept with the records; where it has not been built, there is nothing to check.
 """
 
 import gzip
@@ -213,7 +214,14 @@ def index(tasks: Sequence[tuple[Task, Sequence[Record]]]) -> str:
     """Return the list of tasks in Markdown."""
     rows = [f"- [{task.title}]({task.name}.md): {len(records)} records" for task, records in tasks]
     return "\n".join(
-        ["# Leaderboards", "", *rows, "", "To sort, filter and read samples: [index.html](index.html).", ""]
+        [
+            "# Leaderboards",
+            "",
+            *rows,
+            "",
+            "To sort, filter and read samples: `python -m leaderboards.build`, then open index.html.",
+            "",
+        ]
     )
 
 
@@ -231,7 +239,7 @@ def main(arguments: list[str]) -> int:
     path = command.output / "index.html"
     if command.check:
         stale = [file.name for file, text in texts.items() if not file.exists() or file.read_text("utf-8") != text]
-        if not path.exists() or f'content="{digest}"' not in path.read_text("utf-8"):
+        if path.exists() and f'content="{digest}"' not in path.read_text("utf-8"):
             stale.append("index.html")
         if stale:
             print(f"stale: {', '.join(stale)}; run python -m leaderboards.build", file=sys.stderr)

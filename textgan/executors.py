@@ -171,7 +171,10 @@ def _on_ray(configs: Sequence[RunConfig], execution: Execution) -> list[Ended]:
             tune.with_resources(run, {"cpu": 1, "gpu": execution.gpus}),
             param_space={"run": tune.grid_search(list(by_folder))},
             tune_config=tune.TuneConfig(max_concurrent_trials=execution.workers),
-            run_config=tune.RunConfig(failure_config=tune.FailureConfig(max_failures=execution.retries)),
+            run_config=tune.RunConfig(
+                storage_path=str(configs[0].folder.resolve().parent / "ray"),
+                failure_config=tune.FailureConfig(max_failures=execution.retries),
+            ),
         ).fit()
     finally:
         ray.shutdown()
