@@ -7,6 +7,7 @@ of many lies lower than the lowest of few, so the method that is scored more oft
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
@@ -232,6 +233,11 @@ class Significance:
         return f"{verdict} at 5 %: p = {self.p:.2g} (permutation test)"
 
 
+@lru_cache(maxsize=4)  # every pair of methods with so many runs needs the same
+def _splits(runs: int, chosen: int) -> NDArray[np.int64]:
+    return np.array(list(combinations(range(runs), chosen)))
+
+
 def significance(a: Values, b: Values) -> Significance:
     """Test whether two groups of runs differ in their mean, by exchanging runs between them.
 
@@ -241,7 +247,7 @@ def significance(a: Values, b: Values) -> Significance:
     splits = math.comb(pooled.size, a.size)
     difference = abs(float(a.mean() - b.mean()))
     if splits <= _EXACT:
-        chosen = np.array(list(combinations(range(pooled.size), a.size)))
+        chosen = _splits(pooled.size, a.size)
     else:
         random = np.random.default_rng(0)
         chosen = np.argsort(random.random((_EXACT // 2, pooled.size)), axis=1)[:, : a.size]
