@@ -168,7 +168,11 @@ def main(arguments: list[str]) -> int:
         configs = configs_of(methods, seeds, command.suite_dir)
     except InputError as error:
         raise InputError(f"{command.file}: {error}" if command.file else str(error)) from error
-    ended = run_all(configs, command.execution)
+    try:
+        ended = run_all(configs, command.execution)
+    except KeyboardInterrupt:
+        print("stopped; the same command continues", file=sys.stderr)
+        return 130
     for result in ended:
         print(f"{result.state:9} {result.folder}" + (f": {result.message}" if result.message else ""))
     print(f"\ncompare them: python -m textgan.compare {command.suite_dir}")
