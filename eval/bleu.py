@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from data.command import parse_command, run_command
 from data.errors import InputError
 from eval.counts import NgramCounts
-from eval.jackknife import estimate, estimate_ratio, group_of_line
+from eval.jackknife import estimate_ratio, group_of_line, interval
 from eval.lines import LineNgrams
 from eval.samples import ScoreFlags
-from eval.score import Estimate, Score, Signature, show
+from eval.score import Score, Signature, show
 from eval.words import LONGEST, WordReference, Words, compare_words
 
 _EPSILON = 0.1  # of smoothing method1
@@ -142,10 +142,10 @@ def score_self_bleu(samples: Words) -> Score:
     groups = group_of_line(lines)
     left_out = [prepared.scores(groups != group).mean(axis=0) for group in range(groups.max() + 1)] if lines > 2 else []
     columns = np.array(left_out).reshape(-1, means.size).T
-    found = [estimate(float(mean), column) for mean, column in zip(means, columns, strict=True)]
+    found = [interval(float(mean), column) for mean, column in zip(means, columns, strict=True)]
     return Score(
         metric="self-bleu",
-        values={f"self-bleu-{n}": Estimate(each.value, each.low, each.high) for n, each in enumerate(found, start=2)},
+        values={f"self-bleu-{n}": each for n, each in enumerate(found, start=2)},
         unit="share",
         better="lower",
         samples=lines,

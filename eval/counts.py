@@ -43,6 +43,21 @@ class NgramCounts:
         """Euclidean norm of the counts."""
         return float(np.linalg.norm(self.counts.astype(np.float64)))
 
+    @cached_property
+    def up_to(self) -> NDArray[np.int64]:
+        """The counts before each key, and at the end all of them [K + 1]."""
+        return np.concatenate([[0], np.cumsum(self.counts)])
+
+    def continuations(
+        self, first: NDArray[np.uint64], vocabulary_size: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where the n-grams start and stop that differ from given ones, whose last symbol is 0, in that alone.
+
+        They are neighbours among the keys, which must be numbers.
+        """
+        start = np.searchsorted(self.keys, first)
+        return start, np.searchsorted(self.keys, first + np.uint64(vocabulary_size - 1), side="right")
+
     def lookup(self, keys: Keys) -> NDArray[np.int64]:
         """Return the counts [Q] of keys [Q], 0 for those that do not occur."""
         if not self.keys.size:

@@ -6,13 +6,11 @@ distinct-n is the number of different n-grams divided by the number of n-grams (
 depend on the sample count by nature, so only equal counts compare.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from data.command import parse_command, run_command
-from eval.jackknife import GROUPS, estimate, group_of_line
+from eval.jackknife import GROUPS, group_of_line, interval
 from eval.lines import LineNgrams
 from eval.samples import ScoreFlags
 from eval.score import Estimate, Score, Signature, show
@@ -34,7 +32,7 @@ def distinct(ngrams: LineNgrams) -> Estimate:
         if not left.any():
             return Estimate(total.counts.size / total.total)  # one group holds everything
         left_out.append(np.count_nonzero(left) / left.sum())
-    return _uncorrected(total.counts.size / total.total, left_out)
+    return interval(total.counts.size / total.total, left_out)
 
 
 def duplicates(samples: Words) -> Estimate:
@@ -46,12 +44,7 @@ def duplicates(samples: Words) -> Estimate:
     hashes = samples.hashes
     groups = group_of_line(hashes.size)
     left_out = [repeated(hashes[groups != group]) for group in range(groups.max() + 1)] if hashes.size > 1 else []
-    return _uncorrected(repeated(hashes), left_out)
-
-
-def _uncorrected(value: float, left_out: Sequence[float]) -> Estimate:
-    found = estimate(value, np.array(left_out))
-    return Estimate(found.value, found.low, found.high)
+    return interval(repeated(hashes), left_out)
 
 
 def score(samples: Words, _reference: WordReference) -> list[Score]:

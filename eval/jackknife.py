@@ -7,6 +7,7 @@ Leaving out adds no repetition. Quenouille (1956) corrected the bias this way, T
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,12 @@ def estimate(value: float, left_out: NDArray[np.float64]) -> Estimate:
     return Estimate(value, value - reach, value + reach, corrected=groups * value - (groups - 1) * mean)
 
 
+def interval(value: float, left_out: NDArray[np.float64] | Sequence[float]) -> Estimate:
+    """Return a score with its interval as `estimate` does, for scores that have no use of a corrected value."""
+    found = estimate(value, np.asarray(left_out, np.float64))
+    return Estimate(found.value, found.low, found.high)
+
+
 def estimate_ratio(parts: NDArray[np.float64], sizes: NDArray[np.float64]) -> Estimate:
     """Return sum(parts) / sum(sizes) over lines [S] with its interval, each line left out in turn.
 
@@ -50,8 +57,7 @@ def estimate_ratio(parts: NDArray[np.float64], sizes: NDArray[np.float64]) -> Es
     others = size - sizes
     if not others.all():  # one line holds everything
         return Estimate(whole)
-    found = estimate(whole, (total - parts) / others)
-    return Estimate(found.value, found.low, found.high)
+    return interval(whole, (total - parts) / others)
 
 
 def estimate_share(part: int, whole: int) -> Estimate:

@@ -22,10 +22,10 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.vocabulary import PADDING_ID, Ids
 from eval.counts import NgramCounts, merge, narrow, pack
-from eval.jackknife import estimate, estimate_ratio
+from eval.jackknife import estimate_ratio, interval
 from eval.ngrams import CountedText
 from eval.overlap import count_groups
-from eval.reference import Reference
+from eval.reference import Reference, some_of
 from eval.samples import CharacterFlags, compare_characters
 from eval.score import Estimate, Score, Signature, show
 
@@ -46,11 +46,9 @@ def line_bits(
     for n, counted in _with_line_ends(counts, vocabulary_size).items():
         keys = cast(NDArray[np.uint64], pack(ids, n, vocabulary_size))
         first = keys // np.uint64(vocabulary_size) * np.uint64(vocabulary_size)
-        start = np.searchsorted(counted.keys, first)
-        stop = np.searchsorted(counted.keys, first + np.uint64(vocabulary_size - 1), side="right")
+        start, stop = counted.continuations(first, vocabulary_size)
         kinds = stop - start
-        up_to = np.concatenate([[0], np.cumsum(counted.counts)])
-        weight = up_to[stop] - up_to[start] + kinds
+        weight = counted.up_to[stop] - counted.up_to[start] + kinds
         count = counted.lookup(keys.ravel()).reshape(keys.shape)
         shorter = probability[:, n - 1 :]
         probability[:, n - 1 :] = np.where(kinds > 0, (count + kinds * shorter) / np.maximum(weight, 1), shorter)
@@ -96,8 +94,7 @@ def coverage(ids: Ids, text: CountedText, real: Ids) -> Estimate:
         bits_per_character({n: counts.minus(group[n]) for n, counts in counted.items()})
         for group in tqdm(groups, "coverage without a twentieth", disable=None, delay=1, leave=False)
     ]
-    found = estimate(value, np.array(left_out))
-    return Estimate(found.value, found.low, found.high)
+    return interval(value, left_out)
 
 
 def applies_to(text: CountedText) -> bool:
@@ -140,7 +137,7 @@ def _score(name: str, found: Estimate, text: CountedText, samples: int, settings
 def _some(lines: Ids | None) -> Ids | None:
     if lines is None or len(lines) <= _REAL_LINES:
         return lines
-    return lines[np.sort(np.random.default_rng(1).choice(len(lines), _REAL_LINES, replace=False))]
+    return lines[some_of(len(lines), _REAL_LINES, seed=1)]
 
 
 def _narrow_counts(text: CountedText) -> dict[int, NgramCounts]:

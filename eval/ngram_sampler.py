@@ -73,14 +73,11 @@ def _next_symbols(text: CountedText, history: Ids, random: np.random.Generator) 
     """Draw what follows histories [lines, n - 1]; one that only ever ends a line is shortened by its first symbol."""
     order, size = history.shape[1] + 1, text.vocabulary.size
     counted = text.counts[order]
-    up_to = np.concatenate([[0], np.cumsum(counted.counts)])
-    # N-grams with the same beginning are neighbours; with symbol 0 behind a history this is the first of them.
     first = cast(NDArray[np.uint64], pack(np.pad(history, ((0, 0), (0, 1))), order, size)[:, 0])
-    start = up_to[np.searchsorted(counted.keys, first)]
-    stop = up_to[np.searchsorted(counted.keys, first + np.uint64(size - 1), side="right")]
+    start, stop = (counted.up_to[place] for place in counted.continuations(first, size))
     seen = stop > start
     drawn = random.integers(start, np.maximum(stop, start + 1))
-    at = np.searchsorted(up_to[:-1], drawn, side="right") - 1
+    at = np.searchsorted(counted.up_to[:-1], drawn, side="right") - 1
     symbols = (cast(NDArray[np.uint64], counted.keys[at]) - first).astype(history.dtype)
     if not seen.all():
         symbols[~seen] = _next_symbols(text, history[~seen, 1:], random)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.corpus import Corpus, CorpusOptions, open_corpus
 from data.errors import InputError
@@ -50,9 +51,12 @@ class Reference:
 
 
 def _choose(lines: Ids, count: int) -> Ids | None:
-    if len(lines) < count:
-        return None
-    return lines[np.sort(np.random.default_rng(0).choice(len(lines), count, replace=False))]
+    return None if len(lines) < count else lines[some_of(len(lines), count)]
+
+
+def some_of(lines: int, count: int, seed: int = 0) -> NDArray[np.int64]:
+    """Return the numbers [count] of some of so many lines, in order and always the same."""
+    return np.sort(np.random.default_rng(seed).choice(lines, count, replace=False))
 
 
 def open_reference(options: ReferenceOptions, corpus: Corpus | None = None) -> Reference:

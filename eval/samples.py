@@ -8,7 +8,7 @@ from typing import Literal
 
 import tyro
 
-from data.corpus import CorpusOptions, encode_source, open_corpus
+from data.corpus import Corpus, CorpusOptions, encode_source, open_corpus
 from data.errors import InputError
 from data.files import on_disk
 from data.sources import InvalidUtf8, Lines, read_lines, require_file
@@ -121,16 +121,25 @@ def chosen_corpus(flags: ScoreFlags) -> CorpusOptions:
     Raises:
         InputError: a flag's value is impossible, or the recorded lines are not what they were.
     """
+    return _chosen_options(flags)[0].corpus
+
+
+def _chosen_options(flags: ScoreFlags) -> tuple[ReferenceOptions, Corpus | None]:
+    """Return the reference's options, recorded or given, with --lines; and the recorded corpus, where it is that."""
     if flags.lines is not None and flags.lines < 1:
         raise InputError(f"--lines {flags.lines}: must be at least 1")
     recorded = recorded_reference(flags.samples) if flags.reference is None else None
     if recorded is None:
         corpus = CorpusOptions(flags.reference or "grammar", split=False, invalid_utf8=flags.invalid_utf8)
+        options, opened = ReferenceOptions(corpus), None
     else:
-        corpus, sha256 = recorded[0].corpus, recorded[1]
-        if open_corpus(corpus).sha256 != sha256:
-            raise InputError(f"{corpus.data}: not as it was when the samples were made; name it with --reference")
-    return corpus if flags.lines is None else replace(corpus, lines=flags.lines)
+        options, opened = recorded[0], open_corpus(recorded[0].corpus)
+        if opened.sha256 != recorded[1]:
+            data = options.corpus.data
+            raise InputError(f"{data}: not as it was when the samples were made; name it with --reference")
+    if flags.lines is None:
+        return options, opened
+    return replace(options, corpus=replace(options.corpus, lines=flags.lines)), None
 
 
 def chosen_reference(flags: CharacterFlags) -> Reference:
@@ -152,15 +161,14 @@ def chosen_reference(flags: CharacterFlags) -> Reference:
 
 
 def _corpus_reference(flags: CharacterFlags) -> Reference:
-    corpus = chosen_corpus(flags)
-    recorded = recorded_reference(flags.samples) if flags.reference is None else None
-    options = ReferenceOptions(corpus) if recorded is None else recorded[0]
+    options, opened = _chosen_options(flags)
+    seq_len = options.corpus.seq_len if flags.seq_len is None else flags.seq_len
     chosen = ReferenceOptions(
-        corpus if flags.seq_len is None else replace(corpus, seq_len=flags.seq_len),
+        replace(options.corpus, seq_len=seq_len),
         ngram=options.ngram if flags.ngram is None else flags.ngram,
         padding=options.padding if flags.padding is None else flags.padding == "in",
     )
-    return open_reference(chosen)
+    return open_reference(chosen, opened if seq_len == options.corpus.seq_len else None)
 
 
 def _saved_counts(folder: Path, flags: CharacterFlags) -> CountedText:

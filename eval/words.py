@@ -22,10 +22,11 @@ from data.files import (
     sha256_of_json,
     write_array,
     write_described,
-)  # fmt: skip
-from data.sources import open_source
+)
+from data.sources import Source, open_source
 from eval.counts import NgramCounts, merge, pack
 from eval.lines import LineNgrams, line_ngrams
+from eval.reference import some_of
 from eval.samples import Samples, ScoreFlags, chosen_corpus, open_samples
 from eval.score import Score, Signature, with_floor
 
@@ -153,11 +154,10 @@ def open_word_reference(options: CorpusOptions) -> WordReference:
     source = open_source(options.data, options.invalid_utf8)
     identity = [source.identity, asdict(replace(options, data=source.name, vocabulary_size=0))]
     folder = cache_folder() / "words" / sha256_of_json(identity)[:20]
-    return open_cached(folder, _read, lambda temporary: _build(options, temporary))
+    return open_cached(folder, _read, lambda temporary: _build(source, options, temporary))
 
 
-def _build(options: CorpusOptions, folder: Path) -> None:
-    source = open_source(options.data, options.invalid_utf8)
+def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
     numbers: dict[str, int] = {}
     held_out: list[str] = []
     cut: list[NDArray[np.uint64]] = []
@@ -248,6 +248,6 @@ def score_with_floor(
     lines = samples.lengths.size
     if len(real) < lines:
         return found
-    chosen = np.sort(np.random.default_rng(0).choice(len(real), lines, replace=False))
+    chosen = some_of(len(real), lines)
     floor = score(reference.number(Samples("real lines", lambda: iter([[real[i] for i in chosen]]))), reference)
     return [with_floor(ours, theirs) for ours, theirs in zip(found, floor, strict=True)]

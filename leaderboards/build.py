@@ -19,11 +19,11 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_write
 from leaderboards.records import RECORDS, Record, Task, all_tasks
+from textgan.band_figure import COLOURS
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _SHOWN = ("jsd_4", "jsd_6")
 _SAMPLE_LINES = 24
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _curves(task: Task, records: Sequence[Record], score: str) -> Any:
             [value for value, there in zip(values, known, strict=True) if there]
             for values in (minutes, curve["mean"], curve["low"], curve["high"])
         )
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         plot.varea(x, low, high, fill_color=colour, fill_alpha=0.2, legend_label=record.name)
         plot.line(x, mean, line_color=colour, line_width=2, legend_label=record.name)
     if task.floor is not None and score in task.floor:

@@ -18,8 +18,8 @@ _LABELS = {
     "critic-updates": "critic updates",
     "samples": "real samples seen",
 }
-# Of Okabe & Ito: apart for colour-blind eyes too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Of Okabe & Ito: apart for colour-blind eyes too."""
 _ENDINGS = (".png", ".svg", ".pdf")
 
 
@@ -45,7 +45,7 @@ def draw(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[St
     for panel, (score, axis, floor, standings) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):
-        for standing, colour in zip(standings, _COLOURS * len(standings), strict=False):
+        for standing, colour in zip(standings, COLOURS * len(standings), strict=False):
             low, high = standing.windows.min(axis=0), standing.windows.max(axis=0)
             runs = len(standing.group.runs)
             label = f"{standing.group.name} ({runs} {'run' if runs == 1 else 'runs'})"

@@ -7,7 +7,6 @@ All candidates train for a short while; the best third goes on to three times as
 Talwalkar 2016, arXiv 1502.07943). The same command continues. Seeds of the search must not be those of a later report.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -237,16 +236,13 @@ def main(arguments: list[str]) -> int:
     """Search, write what came out, and recommend."""
     command = parse_command(SearchCommand, arguments, "textgan.search", __doc__)
     trials = search(command)
+    settings = {**asdict(command), "search_dir": str(command.search_dir)}
     told = [{**asdict(trial), "mean": None if math.isinf(trial.mean) else trial.mean} for trial in trials]
-    write_json(command.search_dir / "search.json", {"command": json.loads(_as_json(command)), "trials": told})
+    write_json(command.search_dir / "search.json", {"command": settings, "trials": told})
     draw(command.search_dir / "search.png", trials, command.score)
     print(recommendation(command, trials))
     print(f"\nwrote {command.search_dir / 'search.json'} and {command.search_dir / 'search.png'}")
     return 0
-
-
-def _as_json(command: SearchCommand) -> str:
-    return json.dumps(asdict(command), default=str)
 
 
 if __name__ == "__main__":
