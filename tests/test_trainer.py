@@ -138,6 +138,7 @@ def test_statistics_are_what_they_say() -> None:
         moved = [(new.detach() - was).square().sum().item() for new, was in zip(network.parameters(), old, strict=True)]
         assert value == pytest.approx(math.sqrt(sum(moved)), rel=1e-9)
     assert stats.gradient_penalty is not None
+    assert stats.wasserstein is not None
     assert stats.critic_loss == pytest.approx(-stats.wasserstein + WEIGHT * stats.gradient_penalty, abs=1e-12)
 
 

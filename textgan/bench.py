@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
         real = timed("drawing batches", lambda: real_batches(config, corpus, trainer.iteration, device))
         timed("training step", lambda: trainer.step(real))  # noqa: B023 (called at once)
     for _ in range(_EVALUATIONS):
-        samples = timed("drawing samples", lambda: evaluation_samples(config, trainer, trainer.iteration))
+        samples = timed("drawing samples", lambda: evaluation_samples(config, trainer, trainer.iteration, device))
         timed("scoring samples", lambda: score_ids(samples, reference.text))  # noqa: B023 (called at once)
     draw, step_seconds = seconds["drawing batches"], seconds["training step"]
     print(f"{config.preset}: dim {config.dim}, batch {config.batch_size}, {device}, {torch.get_num_threads()} threads")

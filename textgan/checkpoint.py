@@ -1,6 +1,6 @@
 """Checkpoints: a trainer's whole state, in folders that are complete or absent.
 
-`checkpoints/ITERATION/` holds `tensors.safetensors` (both networks, both optimisers) and `state.json` (counters,
+`checkpoints/ITERATION/` holds `tensors.safetensors` (networks and optimisers) and `state.json` (counters,
 clocks, hashes). The random state is the iteration, see `Trainer`. Nothing is ever unpickled.
 """
 
@@ -17,13 +17,13 @@ from torch import Tensor
 from data.errors import InputError
 from data.files import atomic_folder, read_described, write_described
 from textgan.progress import Clock
-from textgan.trainer import Player, Trainer
+from textgan.trainer import Learner
 
 _KEPT = 2
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
 
 
-def save_checkpoint(run: Path, trainer: Trainer, clock: Clock) -> None:
+def save_checkpoint(run: Path, trainer: Learner, clock: Clock) -> None:
     """Write a checkpoint and remove all but the newest two."""
     with atomic_folder(run / "checkpoints" / f"{trainer.iteration:09d}") as temporary:
         (temporary / _TENSORS).write_bytes(save(_tensors(trainer)))
@@ -38,7 +38,7 @@ def save_checkpoint(run: Path, trainer: Trainer, clock: Clock) -> None:
         shutil.rmtree(old)
 
 
-def load_checkpoint(run: Path, trainer: Trainer) -> Clock | None:
+def load_checkpoint(run: Path, trainer: Learner) -> Clock | None:
     """Bring the trainer to the newest undamaged checkpoint and return its clock, or None where there is none.
 
     Newer ones, which are damaged, are removed, as the run will write them again.
@@ -49,7 +49,7 @@ def load_checkpoint(run: Path, trainer: Trainer) -> Clock | None:
     if (newest := read_newest(run)) is None:
         return None
     folder, tensors, state = newest
-    for name, player in _players(trainer).items():
+    for name, player in trainer.players.items():
         player.network.load_state_dict(below(tensors, f"{name}.network."))
         if player.average is not None:
             player.average.load_state_dict(below(tensors, f"{name}.average."))
@@ -90,13 +90,9 @@ def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _players(trainer: Trainer) -> dict[str, Player]:
-    return {"generator": trainer.generator, "critic": trainer.critic}
-
-
-def _tensors(trainer: Trainer) -> dict[str, Tensor]:
+def _tensors(trainer: Learner) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
-    for name, player in _players(trainer).items():
+    for name, player in trainer.players.items():
         tensors |= {f"{name}.network.{key}": tensor for key, tensor in player.network.state_dict().items()}
         if player.average is not None:
             tensors |= {f"{name}.average.{key}": tensor for key, tensor in player.average.state_dict().items()}

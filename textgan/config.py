@@ -10,7 +10,8 @@ from data.sources import InvalidUtf8, absolute
 from eval.reference import ReferenceOptions
 from textgan.schedules import parse_schedule
 
-Preset = Literal["quickstart", "ttur", "orig", "ttur-small", "orig-small"]
+Preset = Literal["quickstart", "ttur", "orig", "mle", "ttur-small", "orig-small", "mle-small"]
+Model = Literal["wgan-gp", "lstm"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -19,7 +20,9 @@ class RunConfig:
     """A training run. The defaults are those of the preset `ttur`: the paper's experiment with two time scales."""
 
     preset: Preset = "ttur"
-    """Named settings that the other flags start from: quickstart (two CPU cores, three minutes), ttur and orig (the paper's, for a GPU), ttur-small and orig-small (the same comparison on a CPU)."""
+    """Named settings that the other flags start from: quickstart (two CPU cores, three minutes), ttur and orig (the paper's, for a GPU), mle (a language model to compare them with), ttur-small, orig-small and mle-small (the same at a size for CPUs)."""
+    model: Model = "wgan-gp"
+    """What is trained: wgan-gp, or lstm: a language model by maximum likelihood, at the generator's rate, without critic, penalty and noise."""
     data: str = "lm1b"
     """Training text: grammar (embedded), lm1b[:PATH], hub:NAME[:COLUMN], a text file (.txt, .gz, .zst), a parquet file or a folder of these."""
     lines: int | None = None
@@ -172,6 +175,10 @@ _QUICKSTART = replace(
     checkpoint_every=400,
 )
 
+# Usual settings for an LSTM of this size.
+_MLE = replace(_TTUR, preset="mle", model="lstm", generator_lr=1e-3, beta1=0.9, beta2=0.999)
+_MLE_SMALL = replace(_MLE, preset="mle-small", data="grammar", dim=256, batch_size=32)
+
 PRESETS: dict[str, RunConfig] = {
-    config.preset: config for config in (_QUICKSTART, _TTUR, _ORIG, _TTUR_SMALL, _ORIG_SMALL)
+    config.preset: config for config in (_QUICKSTART, _TTUR, _ORIG, _MLE, _TTUR_SMALL, _ORIG_SMALL, _MLE_SMALL)
 }

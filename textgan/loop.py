@@ -12,11 +12,11 @@ from torch import Tensor
 from textgan.checkpoint import save_checkpoint
 from textgan.progress import Budget, Clock, Progress
 from textgan.runlog import RunLog, Samples, make_row
-from textgan.trainer import StepStats, Trainer
+from textgan.trainer import Learner, StepStats
 
 
 def run_training(
-    trainer: Trainer,
+    trainer: Learner,
     log: RunLog,
     clock: Clock,
     budget: Budget,

@@ -1,11 +1,13 @@
-"""Generator and critic of the language WGAN-GP (Gulrajani et al. 2017, arXiv 1704.00028; TTUR paper, appendix).
+"""Generator and critic of the language WGAN-GP (Gulrajani et al. 2017, arXiv 1704.00028; TTUR paper, appendix), and a
+language model to compare them with.
 
-A line is treated as an image of height 1 in channels-last layout: [B, dim, 1, L] with the channels next to each other
-in memory. Convolutions are then faster than one-dimensional ones (a fifth off a step on a CPU), and [B, L, V] needs no
+To convolutions a line is an image of height 1 in channels-last layout: [B, dim, 1, L] with the channels next to each
+other in memory. They are then faster than one-dimensional ones (a fifth off a step on a CPU), and [B, L, V] needs no
 copy.
 """
 
 import math
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +32,13 @@ class ResidualBlock(nn.Module):
         return x + _RESIDUAL_WEIGHT * y
 
 
+class Sampler(Protocol):
+    """A network that draws lines."""
+
+    def draw(self, count: int, random: torch.Generator) -> Tensor:
+        """Return ids [count, L] of lines, on the device of `random`."""
+
+
 class Generator(nn.Module):
     """Noise z [B, latent_dim] to symbol probabilities [B, L, V]."""
 
@@ -43,6 +52,12 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         x = _to_image(self.project(z).view(-1, self.seq_len, self.dim))
         return _from_image(self.to_symbols(self.blocks(x))).softmax(dim=-1)
+
+    def draw(self, count: int, random: torch.Generator) -> Tensor:
+        """Return ids [count, L] of lines: the likeliest symbol of each position."""
+        z = torch.randn(count, self.latent_dim, generator=random, device=random.device)
+        ids: Tensor = self(z).argmax(dim=-1)
+        return ids
 
 
 class Critic(nn.Module):
@@ -60,6 +75,32 @@ class Critic(nn.Module):
         return scores.squeeze(1)
 
 
+class LanguageModel(nn.Module):
+    """Lines [B, L, V], one-hot, to logits [B, L, V] of each symbol given those before it, by an LSTM."""
+
+    def __init__(self, vocabulary_size: int, seq_len: int, dim: int) -> None:
+        super().__init__()
+        self.seq_len, self.dim = seq_len, dim
+        self.recurrent = nn.LSTM(vocabulary_size, dim, batch_first=True)
+        self.to_symbols = nn.Linear(dim, vocabulary_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Before the first symbol stands none: zeros.
+        states, _ = self.recurrent(F.pad(x, (0, 0, 1, 0))[:, :-1])
+        logits: Tensor = self.to_symbols(states)
+        return logits
+
+    def draw(self, count: int, random: torch.Generator) -> Tensor:
+        """Return ids [count, L] of lines, symbol by symbol from the model's distribution."""
+        symbol = torch.zeros(count, 1, self.to_symbols.out_features, device=random.device)
+        state, ids = None, []
+        for _ in range(self.seq_len):
+            hidden, state = self.recurrent(symbol, state)
+            ids.append(torch.multinomial(self.to_symbols(hidden[:, 0]).softmax(dim=-1), 1, generator=random))
+            symbol = F.one_hot(ids[-1], symbol.shape[-1]).to(symbol.dtype)
+        return torch.cat(ids, dim=1)
+
+
 def _to_image(x: Tensor) -> Tensor:
     """[B, L, C] to [B, C, 1, L] without a copy."""
     return x.transpose(1, 2).unsqueeze(2)
@@ -74,7 +115,8 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
     """Draw the weights as the published code does; PyTorch's defaults differ a lot.
 
     Convolutions are uniform with standard deviation sqrt(4 / (fan_in + fan_out)), a fan being channels times kernel
-    size; linear layers Glorot uniform, which is standard deviation sqrt(2 / (fan_in + fan_out)); biases zero.
+    size; linear layers Glorot uniform, which is standard deviation sqrt(2 / (fan_in + fan_out)); biases zero. All
+    weights of an LSTM are uniform up to 1 / sqrt(dim).
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -85,3 +127,8 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
                 layer.weight.uniform_(-bound, bound, generator=random)
                 assert layer.bias is not None
                 layer.bias.zero_()
+        elif isinstance(layer, nn.LSTM):
+            bound = layer.hidden_size**-0.5
+            with torch.no_grad():
+                for weight in layer.parameters():
+                    weight.uniform_(-bound, bound, generator=random)

@@ -27,7 +27,7 @@ from data.errors import InputError
 from data.files import atomic_write, remove_partial, write_json
 from textgan.progress import Clock
 from textgan.rundir import METRICS, OPTIONS, SUMMARY, Row, read_metrics, read_options
-from textgan.trainer import StepStats, Trainer
+from textgan.trainer import Learner, StepStats
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ _PROGRESS = ("critic_updates", "samples_seen", "wall_seconds", "train_seconds")
 _STATS = tuple(field.name for field in fields(StepStats))
 
 
-def make_row(trainer: Trainer, clock: Clock, stats: StepStats | None, scores: Mapping[str, float]) -> Row:
+def make_row(trainer: Learner, clock: Clock, stats: StepStats | None, scores: Mapping[str, float]) -> Row:
     """Return a row of metrics; before the first step of a process there are no losses, and they are None."""
     return {
         "iteration": trainer.iteration,

@@ -25,13 +25,15 @@ from data.files import atomic_write, write_json
 from data.vocabulary import Ids, Vocabulary
 from eval.reference import record_path
 from textgan.checkpoint import below, read_newest
-from textgan.config import Device
-from textgan.nets import Generator
+from textgan.config import Device, Model
+from textgan.nets import Generator, LanguageModel, Sampler
 from textgan.rundir import read_options
 from textgan.trainer import stream_seed
 
 _CONFIG, _MODEL = "config.json", "model.safetensors"
 _BATCH = 64
+
+LineNetwork = Generator | LanguageModel
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,17 @@ class SampleCommand:
 
 
 @torch.no_grad()
-def draw_samples(network: Generator, count: int, random: torch.Generator) -> Ids:
-    """Return ids [count, seq_len] of samples, decoded by taking each position's likeliest symbol."""
-    batches = []
-    for start in range(0, count, _BATCH):
-        z = torch.randn(min(_BATCH, count - start), network.latent_dim, generator=random, device=random.device)
-        batches.append(network(z).argmax(dim=-1).to(torch.int32).cpu().numpy())
-    return np.concatenate(batches).astype(np.uint16)
+def draw_samples(network: Sampler, count: int, random: torch.Generator) -> Ids:
+    """Return ids [count, seq_len] of samples."""
+    batches = [network.draw(min(_BATCH, count - start), random) for start in range(0, count, _BATCH)]
+    return torch.cat(batches).to(torch.int32).cpu().numpy().astype(np.uint16)
+
+
+def make_sampler(model: Model, vocabulary_size: int, seq_len: int, dim: int, latent_dim: int) -> LineNetwork:
+    """Return the network of a model that draws lines, its weights not yet set."""
+    if model == "lstm":
+        return LanguageModel(vocabulary_size, seq_len, dim)
+    return Generator(vocabulary_size, seq_len, dim, latent_dim)
 
 
 def choose_device(device: Device) -> torch.device:
@@ -77,19 +83,19 @@ def choose_device(device: Device) -> torch.device:
 
 @dataclass(frozen=True)
 class ExportedGenerator:
-    """A generator without its run: the network, its vocabulary, and what its samples are scored against (JSON)."""
+    """A generator without its run: the network, its model and sizes, its vocabulary, and what its samples are scored
+    against (JSON).
+    """
 
-    network: Generator
+    network: LineNetwork
+    sizes: dict[str, Any]
     vocabulary: Vocabulary
     reference: dict[str, Any]
 
     def save(self, folder: Path) -> None:
         """Write `config.json` and `model.safetensors`, the convention of the Hugging Face hub."""
         config = {
-            "architecture": "textgan.nets.Generator",
-            "seq_len": self.network.seq_len,
-            "dim": self.network.dim,
-            "latent_dim": self.network.latent_dim,
+            **self.sizes,
             "characters": self.vocabulary.characters,
             "reference": self.reference,
         }
@@ -123,9 +129,10 @@ def _generator(
     sizes: dict[str, Any], characters: str, weights: dict[str, torch.Tensor], reference: dict[str, Any]
 ) -> ExportedGenerator:
     vocabulary = Vocabulary(characters)
-    network = Generator(vocabulary.size, sizes["seq_len"], sizes["dim"], sizes["latent_dim"])
+    kept = {name: sizes[name] for name in ("model", "seq_len", "dim", "latent_dim")}
+    network = make_sampler(vocabulary_size=vocabulary.size, **kept)
     network.load_state_dict(weights)
-    return ExportedGenerator(network, vocabulary, reference)
+    return ExportedGenerator(network, kept, vocabulary, reference)
 
 
 def main(arguments: list[str]) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -32,12 +32,13 @@ from textgan.closing import closing_words
 from textgan.config import PRESETS, RunConfig
 from textgan.loop import run_training
 from textgan.losses import WASSERSTEIN
-from textgan.nets import Critic, Generator, initialise
+from textgan.maximum_likelihood import LikelihoodTrainer
+from textgan.nets import Critic, Sampler, initialise
 from textgan.progress import Budget, Clock
 from textgan.runlog import RunLog, Samples, begin_or_continue, locked
-from textgan.sample import choose_device, draw_samples
+from textgan.sample import choose_device, draw_samples, make_sampler
 from textgan.schedules import assumption_a2, parse_schedule
-from textgan.trainer import NonFiniteError, Player, Trainer, stream_seed, weight_average
+from textgan.trainer import Learner, NonFiniteError, Player, Trainer, stream_seed, weight_average
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def train(config: RunConfig, report: Callable[[int, Mapping[str, float]], None] 
     }
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], Samples]:
-        ids = evaluation_samples(config, trainer, iteration)
+        ids = evaluation_samples(config, trainer, iteration, device)
         scores = named(score_ids(ids, reference.text))
         if report is not None:
             report(iteration, scores)
@@ -117,14 +118,16 @@ def train(config: RunConfig, report: Callable[[int, Mapping[str, float]], None] 
         )
 
 
-def _about_rates(config: RunConfig, trainer: Trainer) -> dict[str, Any]:
+def _about_rates(config: RunConfig, trainer: Learner) -> dict[str, Any]:
     """Return what a run's summary says of its two time scales: a(n) / b(n) in its first and last update, and A2."""
 
+    if not isinstance(trainer, Trainer):
+        return {}
+    generator, critic = trainer.generator, trainer.critic
+
     def ratio(iteration: int) -> float | None:
-        a, b = (
-            player.learning_rate * player.schedule(iteration * steps)
-            for player, steps in ((trainer.generator, 1), (trainer.critic, config.critic_steps))
-        )
+        a = generator.learning_rate * generator.schedule(iteration)
+        b = critic.learning_rate * critic.schedule(iteration * config.critic_steps)
         return a / b if b else None
 
     holds, why = assumption_a2(config.generator_schedule, config.critic_schedule)
@@ -132,8 +135,8 @@ def _about_rates(config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     return {"rates": {**rates, "assumption_a2": holds, "why": why}}
 
 
-def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.device) -> Trainer:
-    """Return the players with the weights of the run's seed, the same ones on every device."""
+def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.device) -> Learner:
+    """Return what is trained, with the weights of the run's seed, the same ones on every device."""
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
 
     def player(network: nn.Module, rate: float, schedule: str, steps: int, decay: float = 0.0) -> Player:
@@ -142,10 +145,13 @@ def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.devic
         updates = None if config.iterations is None else config.iterations * steps
         return Player(network, optimiser, rate, parse_schedule(schedule, updates), weight_average(network, decay))
 
-    generator = Generator(vocabulary.size, config.seq_len, config.dim, config.latent_dim)
+    network = make_sampler(config.model, vocabulary.size, config.seq_len, config.dim, config.latent_dim)
+    generator = player(network, config.generator_lr, config.generator_schedule, 1, config.generator_average)
+    if config.model == "lstm":
+        return LikelihoodTrainer(generator)
     critic = Critic(vocabulary.size, config.seq_len, config.dim)
     return Trainer(
-        generator=player(generator, config.generator_lr, config.generator_schedule, 1, config.generator_average),
+        generator=generator,
         critic=player(critic, config.critic_lr, config.critic_schedule, config.critic_steps),
         loss=WASSERSTEIN,
         penalty_weight=config.penalty_weight,
@@ -165,11 +171,10 @@ def real_batches(config: RunConfig, corpus: Corpus, iteration: int, device: torc
     return list(one_hot.scatter_(-1, ids, 1.0))
 
 
-def evaluation_samples(config: RunConfig, trainer: Trainer, iteration: int) -> Ids:
+def evaluation_samples(config: RunConfig, trainer: Learner, iteration: int, device: torch.device) -> Ids:
     """Draw the samples of an evaluation, a function of the weights, the seed and the iteration."""
-    random = torch.Generator(trainer.device).manual_seed(stream_seed(config.seed, "samples", iteration))
-    assert isinstance(trainer.sampler, Generator)
-    return draw_samples(trainer.sampler, config.eval_samples, random)
+    random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
+    return draw_samples(cast(Sampler, trainer.sampler), config.eval_samples, random)
 
 
 def as_text(lines: Sequence[str]) -> Samples:

@@ -1,8 +1,9 @@
 """Two-player training with two time scales (TTUR, Heusel et al. 2017, arXiv 1706.08500). Knows no text, no images."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,6 +30,11 @@ class Player:
     learning_rate: float
     schedule: Schedule
     average: AveragedModel | None = None
+
+    @property
+    def sampler(self) -> nn.Module:
+        """The network to draw samples from: the average of the weights where there is one."""
+        return self.network if self.average is None else self.average.module
 
     def update(self, loss: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """Take gradient step number n = 0, 1, ...; return the norms of the gradient and of the step taken."""
@@ -65,14 +71,49 @@ class StepStats:
     Norms are Euclidean, over all parameters of a player. A value that was not computed is None.
     """
 
-    critic_loss: float
+    critic_loss: float | None
     generator_loss: float | None
     gradient_penalty: float | None
-    wasserstein: float
-    critic_gradient_norm: float
+    wasserstein: float | None
+    critic_gradient_norm: float | None
     generator_gradient_norm: float | None
-    critic_update_norm: float
+    critic_update_norm: float | None
     generator_update_norm: float | None
+
+
+def read_stats(measured: Mapping[str, Tensor], iteration: int, also_finite: Sequence[Tensor] = ()) -> StepStats:
+    """Return what was measured, in one transfer from the device.
+
+    Raises:
+        NonFiniteError: a value is infinite or NaN, or one of `also_finite`.
+    """
+    # The sum is finite only if all of them are.
+    total = torch.stack([*measured.values(), *also_finite]).sum()
+    *values, summed = torch.stack([*measured.values(), total]).tolist()
+    stats = dict(zip(measured, values, strict=True))
+    if not math.isfinite(summed):
+        wrong = [name for name, value in stats.items() if not math.isfinite(value)] or ["critic_loss"]
+        raise NonFiniteError(f"iteration {iteration}: {', '.join(wrong)} not finite")
+    return StepStats(**{field.name: stats.get(field.name) for field in fields(StepStats)})
+
+
+class Learner(Protocol):
+    """What the loop trains, evaluates and saves: players by name, counters, a step, and a network to sample from."""
+
+    iteration: int
+    critic_updates: int
+    samples_seen: int
+
+    @property
+    def players(self) -> Mapping[str, Player]:
+        """The players, under the names they have in checkpoints."""
+
+    @property
+    def sampler(self) -> nn.Module:
+        """The network to draw samples from."""
+
+    def step(self, real_batches: Sequence[Tensor]) -> StepStats:
+        """Train on batches [B, ...] of real samples."""
 
 
 @dataclass
@@ -97,10 +138,14 @@ class Trainer:
     samples_seen: int = 0
 
     @property
+    def players(self) -> Mapping[str, Player]:
+        """Both players, by name."""
+        return {"generator": self.generator, "critic": self.critic}
+
+    @property
     def sampler(self) -> nn.Module:
         """The network to draw samples from: the generator, or the average of its weights where there is one."""
-        average = self.generator.average
-        return self.generator.network if average is None else average.module
+        return self.generator.sampler
 
     def step(self, real_batches: Sequence[Tensor]) -> StepStats:
         """Train on batches [B, ...] of real samples, in the published order: iteration 0 has no generator update.
@@ -118,15 +163,9 @@ class Trainer:
             finite += [measured["critic_loss"], measured["critic_gradient_norm"]]
             self.critic_updates += 1
             self.samples_seen += len(real)
-        # One transfer from the device a step; the sum is finite only if every critic update was.
-        names = list(measured)
-        *values, total = torch.stack([*measured.values(), torch.stack(finite).sum()]).tolist()
-        stats = dict(zip(names, values, strict=True))
-        if not all(map(math.isfinite, [*values, total])):
-            wrong = [name for name in names if not math.isfinite(stats[name])] or ["critic_loss"]
-            raise NonFiniteError(f"iteration {self.iteration}: {', '.join(wrong)} not finite")
+        stats = read_stats(measured, self.iteration, finite)
         self.iteration += 1
-        return StepStats(**{field.name: stats.get(field.name) for field in fields(StepStats)})  # type: ignore[arg-type]
+        return stats
 
     def _generator_update(self, batch_size: int, random: torch.Generator) -> dict[str, Tensor]:
         fake = self.generator.network(self.draw_latent(batch_size, random))
