@@ -24,12 +24,21 @@ from tqdm import tqdm
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from data.files import atomic_write
 from data.sources import InvalidUtf8, Lines
 from eval import bleu, diversity, jsd, likelihood, memorisation, overlap, word_jsd
+from eval.figures import require_image_ending, save_figure
 from eval.reference import Reference
-from eval.samples import CharacterFlags, Samples, chosen_corpus, chosen_reference, encode_samples, open_samples, remarks
+from eval.samples import (
+    CharacterFlags,
+    Samples,
+    chosen_options,
+    chosen_reference,
+    encode_samples,
+    open_samples,
+    remarks,
+)
 from eval.score import Estimate, Score
+from eval.tables import aligned, markdown
 from eval.words import WordReference, open_word_reference, real_lines, score_with_floor
 
 Format = Literal["text", "markdown", "json", "csv"]
@@ -83,7 +92,7 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
     reference = chosen_reference(flags)
     words = None
     if reference.train is not None:  # saved counts know no words
-        words = open_word_reference(replace(chosen_corpus(flags), seq_len=reference.text.seq_len))
+        words = open_word_reference(replace(chosen_options(flags).corpus, seq_len=reference.text.seq_len))
     real = [] if words is None else real_lines(flags, words)
     return {each.name: _all_scores(each, reference, words, real) for each in samples}
 
@@ -160,21 +169,15 @@ def rows(scores: dict[str, list[Score]]) -> list[Row]:
 
 def as_text(scores: dict[str, list[Score]]) -> str:
     """Return aligned columns."""
-    table = _cells(scores, mark="*")
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in table
-    ]
-    return "\n".join([*lines, "", "v lower is better, ^ higher; * best", "", *_signatures(scores)])
+    return "\n".join(
+        [aligned(_cells(scores, mark="*")), "", "v lower is better, ^ higher; * best", "", *_signatures(scores)]
+    )
 
 
 def as_markdown(scores: dict[str, list[Score]]) -> str:
     """Return a Markdown table."""
-    head, *body = _cells(scores, mark="**")
-    table = [head, ["---"] * len(head), *body]
     signatures = [f"`{signature}`" for signature in _signatures(scores)]
-    return "\n".join([*(f"| {' | '.join(row)} |" for row in table), "", *signatures])
+    return "\n".join([markdown(_cells(scores, mark="**")), "", *signatures])
 
 
 def _cells(scores: dict[str, list[Score]], mark: str) -> list[list[str]]:
@@ -222,11 +225,9 @@ def plot(scores: dict[str, list[Score]], path: Path) -> None:
     Raises:
         InputError: the file's ending is no known image format.
     """
-    import matplotlib
     from matplotlib.figure import Figure
 
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"--plot {path}: must end in .png, .svg or .pdf")
+    require_image_ending(path, "--plot")
     metrics = list(zip(*scores.values(), strict=True))
     columns = 4
     figure = Figure((3.2 * columns, 2.6 * -(-len(metrics) // columns)), layout="constrained")
@@ -254,12 +255,7 @@ def plot(scores: dict[str, list[Score]], path: Path) -> None:
         panel.set_axis_off()
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
-    # The same scores give the same file: neither a date nor random names in it.
-    with matplotlib.rc_context({"svg.hashsalt": "textgan"}), atomic_write(path) as image:
-        figure.savefig(image, format=path.suffix[1:], dpi=150, metadata=_UNDATED.get(path.suffix))
-
-
-_UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    save_figure(figure, path)
 
 
 def main(arguments: list[str]) -> int:

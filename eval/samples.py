@@ -115,13 +115,13 @@ class CharacterFlags(ScoreFlags):
     """Whether n-grams that hold padding count. Default: as recorded, else in (as in the TTUR paper)."""
 
 
-def chosen_corpus(flags: ScoreFlags) -> CorpusOptions:
-    """Return which lines are the reference.
+def chosen_options(flags: ScoreFlags) -> ReferenceOptions:
+    """Return which lines are the reference, and how they are counted.
 
     Raises:
         InputError: a flag's value is impossible, or the recorded lines are not what they were.
     """
-    return _chosen_options(flags)[0].corpus
+    return _chosen_options(flags)[0]
 
 
 def _chosen_options(flags: ScoreFlags) -> tuple[ReferenceOptions, Corpus | None]:

@@ -27,7 +27,7 @@ from data.sources import Source, open_source
 from eval.counts import NgramCounts, merge, pack
 from eval.lines import LineNgrams, line_ngrams
 from eval.reference import some_of
-from eval.samples import Samples, ScoreFlags, chosen_corpus, open_samples
+from eval.samples import Samples, ScoreFlags, chosen_options, open_samples
 from eval.score import Score, Signature, with_floor
 
 LONGEST = 5
@@ -222,7 +222,7 @@ def compare_words(flags: ScoreFlags, score: Callable[[Words, WordReference], Seq
         InputError: samples or reference cannot be read.
     """
     samples = open_samples(flags.samples, flags.invalid_utf8)
-    reference = open_word_reference(chosen_corpus(flags))
+    reference = open_word_reference(chosen_options(flags).corpus)
     return score_with_floor(reference.number(samples), reference, real_lines(flags, reference), score)
 
 

@@ -7,22 +7,24 @@
 is not kept with the records; where it has not been built, there is nothing to check.
 """
 
-import gzip
 import hashlib
+import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_write
+from eval.tables import markdown
 from leaderboards.records import RECORDS, Record, Task, all_tasks
+from leaderboards.scoring import read_text
 from textgan.band_figure import COLOURS
+from textgan.rundir import score_title
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
-_SHOWN = ("jsd_4", "jsd_6")
 _SAMPLE_LINES = 24
 
 
@@ -41,91 +43,99 @@ class BuildCommand:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """What a cell shows, and the number that it is sorted by; None sorts by what it shows."""
+
+    text: str
+    value: float | None = None
+
+
+@dataclass(frozen=True)
 class Line:
-    """A line of a leaderboard: what is shown of a record, or of real text."""
+    """A line of a leaderboard: a record, or real text."""
 
     name: str
     kind: str
-    runs: int | None
-    cells: dict[str, dict[str, float | None]]
-    critic_lr: float | None
-    generator_lr: float | None
-    critic_steps: int | None
-    note: str
+    cells: Sequence[Cell]
 
 
-def lines_of(task: Task, records: Sequence[Record]) -> list[Line]:
-    """Return a task's lines, best mean of the last shown score first, real text at the end."""
-    lines = [
-        Line(
-            record.name,
-            record.kind,
-            len(record.facts["seeds"]) if "seeds" in record.facts else None,
-            {name: _cells(record.scores.get(name, {})) for name in _SHOWN},
-            record.facts.get("critic_lr"),
-            record.facts.get("generator_lr"),
-            record.facts.get("critic_steps"),
-            record.facts.get("note", ""),
-        )
-        for record in records
-    ]
-    lines.sort(key=lambda line: _best(line.cells[_SHOWN[-1]]))
+@dataclass(frozen=True)
+class Board:
+    """A task's table."""
+
+    head: Sequence[str]
+    lines: Sequence[Line]
+
+
+def board(task: Task, records: Sequence[Record]) -> Board:
+    """Return a task's table, the best of the last shown score first, real text at the end; no column is empty."""
+    last = list(task.shown)[-1]
+    sign = -1 if task.shown[last] == "higher" else 1
+    ranked = sorted(records, key=lambda record: _rank(record.scores.get(last, {}), sign))
+    lines = [_line(task, record) for record in ranked]
     if task.floor is not None:
-        floor = {
-            name: {"best_run": None, "best_mean": None, "end": task.floor.get(name), "sd": None} for name in _SHOWN
-        }
-        note = "the floor: as many held-out lines"
-        lines.append(Line("real text", "real text", None, floor, None, None, None, note))
-    return lines
+        lines.append(_floor_line(task, task.floor))
+    head = ["name", "kind", *_FACTS.values()]
+    for score, better in task.shown.items():
+        arrow = " (higher is better)" if better == "higher" else ""
+        head += [f"{score_title(score)} {column}{arrow}" for column in _COLUMNS.values()]
+    head.append("note")
+    kept = [column for column in range(len(head)) if any(line.cells[column].text for line in lines)]
+    cut = [Line(line.name, line.kind, [line.cells[column] for column in kept]) for line in lines]
+    return Board([head[column] for column in kept], cut)
 
 
-def _cells(score: Mapping[str, Any]) -> dict[str, float | None]:
-    return {name: score.get(name) for name in ("best_run", "best_mean", "end", "sd")}
+_FACTS = {
+    "runs": "runs",
+    "critic_lr": "critic rate",
+    "generator_lr": "generator rate",
+    "critic_steps": "critic steps",
+}
+_COLUMNS = {"best_run": "best run", "best_mean": "best mean", "end": "at the end"}
 
 
-def _best(cells: Mapping[str, float | None]) -> float:
-    return min((value for name in ("best_mean", "end") if (value := cells[name]) is not None), default=2.0)
+def _rank(score: Mapping[str, Any], sign: int) -> float:
+    known = [sign * score[name] for name in ("best_mean", "end") if score.get(name) is not None]
+    return min(known, default=math.inf)
 
 
-_COLUMNS = ("best run", "best mean", "at the end")
+def _line(task: Task, record: Record) -> Line:
+    facts = {**record.facts, "runs": len(record.facts["seeds"]) if "seeds" in record.facts else None}
+    numbers = [facts.get(name) for name in _FACTS]
+    cells = [Cell(record.name), Cell(record.kind)]
+    cells += [Cell("" if number is None else f"{number:g}", number) for number in numbers]
+    for score in task.shown:
+        of_record = record.scores.get(score, {})
+        for name in _COLUMNS:
+            value, deviation = of_record.get(name), of_record.get("sd")
+            spread = "" if name != "end" or deviation is None else f" ± {deviation:.3f}"
+            cells.append(Cell("" if value is None else f"{value:.3f}{spread}", value))
+    return Line(record.name, record.kind, [*cells, Cell(facts.get("note", ""))])
 
 
-def as_markdown(task: Task, lines: Sequence[Line]) -> str:
+def _floor_line(task: Task, floor: Mapping[str, float]) -> Line:
+    cells = [Cell("real text"), Cell("real text"), *(Cell("") for _ in _FACTS)]
+    for score in task.shown:
+        value = floor.get(score)
+        cells += [Cell(""), Cell(""), Cell("" if value is None else f"{value:.3f}", value)]
+    return Line("real text", "real text", [*cells, Cell("the floor: as many held-out lines")])
+
+
+def as_markdown(task: Task, records: Sequence[Record]) -> str:
     """Return a task's table in Markdown, with its title and signature."""
     about = f"`{task.signature}`" if task.signature else "As published; not scored by this project."
-    return f"# {task.title}\n\n{about}\n\n{_table(lines)}\n\n{_LEGEND}\n"
+    return f"# {task.title}\n\n{about}\n\n{_table(board(task, records))}\n\n{_LEGEND}\n"
 
 
-def _table(lines: Sequence[Line]) -> str:
-    head = ["name", "kind", "runs", "critic rate", "generator rate", "critic steps"]
-    head += [f"{_title(score)} {column}" for score in _SHOWN for column in _COLUMNS] + ["note"]
-    rows = [head, ["---"] * len(head)]
-    for line in lines:
-        rates = [_plain(line.critic_lr), _plain(line.generator_lr), _plain(line.critic_steps)]
-        scores = [cell for score in _SHOWN for cell in _shown(line.cells[score])]
-        rows.append([line.name, line.kind, _plain(line.runs), *rates, *scores, line.note])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def _table(made: Board) -> str:
+    return markdown([made.head, *([cell.text for cell in line.cells] for line in made.lines)])
 
 
 _LEGEND = (
     "Best run is the lowest window mean of a single run, best mean the lowest of the mean over runs, both over the "
-    "whole training; at the end is the mean over runs of its last tenth, with the standard deviation. Lower is better."
+    "whole training; at the end is the mean over runs of its last tenth, with the standard deviation; samples without "
+    "a run have only an end. Lower is better unless a heading says otherwise."
 )
-
-
-def _title(score: str) -> str:
-    return score.upper().replace("_", "-")
-
-
-def _plain(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
-
-
-def _shown(cells: Mapping[str, float | None]) -> list[str]:
-    end = "" if cells["end"] is None else f"{cells['end']:.3f}"
-    if cells["sd"] is not None:
-        end += f" +- {cells['sd']:.3f}"
-    return [*("" if cells[name] is None else f"{cells[name]:.3f}" for name in ("best_run", "best_mean")), end]
 
 
 def page(tasks: Sequence[tuple[Task, Sequence[Record]]], digest: str) -> str:
@@ -138,22 +148,21 @@ def page(tasks: Sequence[tuple[Task, Sequence[Record]]], digest: str) -> str:
     sections = []
     for task, records in tasks:
         drawn = [record for record in records if record.curve is not None]
-        script, divs = components([_curves(task, drawn, score) for score in _SHOWN]) if drawn else ("", ())
-        lines = lines_of(task, records)
+        script, divs = components([_curves(task, drawn, score) for score in task.shown]) if drawn else ("", ())
+        made = board(task, records)
         texts = {record.name: _some_samples(record) for record in records}
         sections.append(
             {
-                "task": asdict(task),
-                "lines": [asdict(line) for line in lines],
+                "task": task,
+                "board": made,
                 "script": script,
                 "divs": divs,
-                "samples": {line.name: texts[line.name] for line in lines if texts.get(line.name)},
+                "samples": {line.name: texts[line.name] for line in made.lines if texts.get(line.name)},
             }
         )
     template = environment.from_string(_TEMPLATE.read_text("utf-8"))
     return template.render(
         sections=sections,
-        shown=[(score, _title(score)) for score in _SHOWN],
         bokeh=Resources(mode="inline", components=["bokeh"]).render(),
         digest=digest,
         legend=_LEGEND,
@@ -164,7 +173,7 @@ def _curves(task: Task, records: Sequence[Record], score: str) -> Any:
     from bokeh.plotting import figure
 
     plot = figure(
-        height=340, sizing_mode="stretch_width", x_axis_label="minutes of training", y_axis_label=_title(score),
+        height=340, sizing_mode="stretch_width", x_axis_label="minutes of training", y_axis_label=score_title(score),
         tools="pan,box_zoom,wheel_zoom,reset,hover",
     )  # fmt: skip
     for number, record in enumerate(records):
@@ -186,9 +195,9 @@ def _curves(task: Task, records: Sequence[Record], score: str) -> Any:
 
 
 def _some_samples(record: Record) -> str:
-    if not record.samples:
+    if not record.samples or record.samples[0]["file"] is None:
         return ""
-    text = gzip.decompress((record.folder / record.samples[0]["file"]).read_bytes()).decode()
+    text = read_text(record.folder / record.samples[0]["file"]).decode()
     return "\n".join(text.split("\n")[:_SAMPLE_LINES])
 
 
@@ -206,7 +215,7 @@ def _with_tables(text: str, tasks: Sequence[tuple[Task, Sequence[Record]]]) -> s
         if begin in text:
             before, _, after = text.partition(begin)
             _, _, rest = after.partition(end)
-            text = f"{before}{begin}\n{_table(lines_of(task, records))}\n\n{end}{rest}"
+            text = f"{before}{begin}\n{_table(board(task, records))}\n\n{end}{rest}"
     return text
 
 
@@ -231,7 +240,7 @@ def main(arguments: list[str]) -> int:
     tasks = all_tasks(command.records)
     if not tasks:
         raise InputError(f"{command.records}: no task there; submit a record first")
-    texts = {command.output / f"{task.name}.md": as_markdown(task, lines_of(task, records)) for task, records in tasks}
+    texts = {command.output / f"{task.name}.md": as_markdown(task, records) for task, records in tasks}
     texts[command.output / "index.md"] = index(tasks)
     if command.readme.exists():
         texts[command.readme] = _with_tables(command.readme.read_text("utf-8"), tasks)

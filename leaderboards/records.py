@@ -11,26 +11,37 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data.errors import InputError
+from leaderboards.scoring import Metric
 
 RECORDS = Path(__file__).parent / "records"
 TASK, RECORD = "task.json", "record.json"
 
 Kind = Literal["runs", "samples", "published"]
+Direction = Literal["lower", "higher"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the records of a task share. `signature` is empty where only published numbers are known."""
+    """What the records of a task share.
+
+    `metrics` are what samples are scored by, `shown` the scores that tables show, with the direction of better ones.
+    Where only published numbers are known, `signature` and `metrics` are empty.
+    """
 
     name: str
     title: str
     signature: str
     floor: Mapping[str, float] | None
+    metrics: Sequence[Metric]
+    shown: Mapping[str, Direction]
 
 
 @dataclass(frozen=True)
 class Record:
-    """A record. `scores` holds by name ("jsd_4") what its kind knows, see `leaderboards.submit`."""
+    """A record. `scores` holds by name ("jsd_4") what its kind knows, see `leaderboards.submit`.
+
+    Each of `samples` has the hash of its text, its scores, and its file, which is None where they are not kept.
+    """
 
     folder: Path
     name: str
@@ -57,9 +68,18 @@ def read_json(path: Path) -> Any:
 
 
 def read_task(folder: Path) -> Task:
-    """Return a task by its folder."""
+    """Return a task by its folder.
+
+    Raises:
+        InputError: it is no task.
+    """
     content = read_json(folder / TASK)
-    return Task(folder.name, content["title"], content["signature"], content["floor"])
+    try:
+        return Task(
+            folder.name, content["title"], content["signature"], content["floor"], content["metrics"], content["shown"]
+        )
+    except KeyError as error:
+        raise InputError(f"{folder / TASK}: no {error}; submit again") from error
 
 
 def read_record(folder: Path) -> Record:

@@ -2,6 +2,8 @@
 
     python -m leaderboards.submit suites/suite --task lm1b-small
     python -m leaderboards.submit samples.txt --task grammar-char32 --name "3-gram model"
+    python -m leaderboards.submit samples.txt --task coco-words --metrics bleu word-jsd --name "my model" \\
+        --reference train.txt --held-out test.txt
 
 A task takes scores of one signature: its first record decides which, others are refused.
 """
@@ -21,10 +23,10 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_folder, write_json
-from eval.jsd import JsdCommand, compare
-from eval.reference import ReferenceOptions, recorded_reference
-from eval.samples import chosen_corpus, compare_characters
+from eval.samples import ScoreFlags, chosen_options
+from eval.words import open_word_reference, real_lines
 from leaderboards.records import RECORD, RECORDS, TASK, Kind, read_task
+from leaderboards.scoring import Metric, by_name, joint_signature, read_text, record_name, score_file
 from textgan.config import RunConfig, as_flags
 from textgan.curves import Group, group_runs, load_run, standings
 from textgan.rundir import find_runs, read_metrics, read_options
@@ -48,6 +50,14 @@ class SubmitCommand:
     """Title of a task that is new."""
     reference: str | None = None
     """Real text to score samples against. Default: the one recorded beside them, else grammar."""
+    held_out: str | None = None
+    """Real text for the floor of metrics of words. Default: the reference's own held-out lines."""
+    metrics: tuple[Metric, ...] | None = None
+    """Metrics of a task that is new. Default: jsd."""
+    shown: tuple[str, ...] | None = None
+    """Scores that tables of a new task show, as bleu_4. Default: jsd_4 and jsd_6, or all where it has none of them."""
+    keep_samples: bool = True
+    """Keep the samples with the record; without them, where they are not yours to give away, only their hash."""
     records: Path = RECORDS
     """Folder of all records."""
 
@@ -81,6 +91,7 @@ def _submit_runs(command: SubmitCommand, group: Group) -> Path:
             "sd": each.deviation,
             "interval": each.interval,
             "runs": each.ends.tolist(),
+            "better": "lower",
         }
         for name, each in found.items()
     }
@@ -128,36 +139,33 @@ def _submit_runs(command: SubmitCommand, group: Group) -> Path:
 def _submit_samples(command: SubmitCommand, path: Path) -> Path:
     if command.name is None:
         raise InputError("--name: say what made these samples")
-    flags = JsdCommand(path, reference=command.reference)
-    (score,) = compare_characters(flags, compare)
-    recorded = recorded_reference(path) if command.reference is None else None
-    options = ReferenceOptions(chosen_corpus(flags)) if recorded is None else recorded[0]
-    values = score.values
+    flags = ScoreFlags(path, command.reference, held_out=command.held_out)
+    options = chosen_options(flags)
+    task_folder = command.records / command.task
+    metrics = read_task(task_folder).metrics if (task_folder / TASK).exists() else command.metrics or ("jsd",)
+    real = None if command.held_out is None else real_lines(flags, open_word_reference(options.corpus))
+    found = score_file(path, metrics, options, real)
+    estimates = {record_name(name): (each, score.better) for score in found for name, each in score.values.items()}
     scores = {
-        name.replace("-", "_"): {
-            "end": value.value,
-            "interval": None if value.low is None else (value.low, value.high),
-            "corrected": value.corrected,
+        name: {
+            "end": each.value,
+            "interval": None if each.low is None else (each.low, each.high),
+            "corrected": each.corrected,
+            "better": better,
         }
-        for name, value in values.items()
+        for name, (each, better) in estimates.items()
     }
-    floors = {name.replace("-", "_"): value.floor for name, value in values.items() if value.floor is not None}
-    text = _read(path)
-    samples = [
-        _sample_entry("samples.txt.gz", text, {name.replace("-", "_"): each.value for name, each in values.items()})
-    ]
-    files = {"samples.txt.gz": gzip.compress(text, mtime=0)}
+    floors = {name: each.floor for name, (each, _) in estimates.items() if each.floor is not None}
+    text = read_text(path)
+    file = "samples.txt.gz" if command.keep_samples else None
+    samples = [_sample_entry(file, text, by_name(found))]
+    files = {} if file is None else {file: gzip.compress(text, mtime=0)}
     facts = {"note": command.note, "reference": _portable(asdict(options))}
-    return _write(
-        command, command.name, "samples", str(score.signature), floors or None, facts, scores, samples, None, files
-    )
+    signature = joint_signature(found)
+    return _write(command, command.name, "samples", signature, floors or None, facts, scores, samples, None, files)
 
 
-def _read(path: Path) -> bytes:
-    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-
-
-def _sample_entry(file: str, text: bytes, scores: Mapping[str, float]) -> dict[str, Any]:
+def _sample_entry(file: str | None, text: bytes, scores: Mapping[str, float]) -> dict[str, Any]:
     return {"file": file, "sha256": hashlib.sha256(text).hexdigest(), "scores": dict(scores)}
 
 
@@ -192,6 +200,9 @@ def _write(
     task_folder = command.records / command.task
     if (task_folder / TASK).exists():
         task = read_task(task_folder)
+        for flag, value in (("title", command.title), ("metrics", command.metrics), ("shown", command.shown)):
+            if value is not None:
+                raise InputError(f"--{flag}: {command.task} has its own; leave it out, or name a new --task")
         if signature != task.signature:
             raise InputError(f"{name}: scored as {signature}, but {command.task} takes {task.signature}")
     folder = task_folder / re.sub(r"[^A-Za-z0-9_.=-]+", "-", name).strip("-")
@@ -206,7 +217,12 @@ def _write(
         }  # fmt: skip
         write_json(temporary / RECORD, record)
     if not (task_folder / TASK).exists():
-        write_json(task_folder / TASK, {"title": command.title or command.task, "signature": signature, "floor": floor})
+        shown = command.shown or [name for name in ("jsd_4", "jsd_6") if name in scores] or list(scores)
+        made = {
+            "title": command.title or command.task, "signature": signature, "floor": floor,
+            "metrics": list(command.metrics or ("jsd",)), "shown": {name: scores[name]["better"] for name in shown},
+        }  # fmt: skip
+        write_json(task_folder / TASK, made)
     return folder
 
 

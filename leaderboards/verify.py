@@ -6,21 +6,20 @@
 Scoring again needs the reference text; where it cannot be had, only hashes are checked, and that is said.
 """
 
-import gzip
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from data.command import parse_command, run_command
 from data.corpus import CorpusOptions
 from data.errors import InputError
-from data.sources import read_lines
-from eval.jsd import score_ids, signature
-from eval.reference import Reference, ReferenceOptions, open_reference
-from eval.samples import Samples, encode_samples
-from leaderboards.records import RECORD, RECORDS, Record, read_record
+from eval.reference import ReferenceOptions
+from leaderboards.records import RECORD, RECORDS, Record, read_record, read_task
+from leaderboards.scoring import Metric, by_name, joint_signature, read_text, score_file
 
 _TOLERANCE = 1e-9
 
@@ -33,43 +32,57 @@ class VerifyCommand:
     """Records, or folders that hold some. Default: all."""
     reference: str | None = None
     """The reference text, where it does not lie where the record says."""
+    samples: Path | None = None
+    """The samples of a record that does not keep them."""
 
 
-def verify(record: Record, reference: str | None) -> list[str]:
+def verify(record: Record, metrics: Sequence[Metric], reference: str | None, samples: Path | None) -> list[str]:
     """Return what is wrong with a record; nothing is wrong with published numbers, which have no samples.
 
+    Args:
+        record: to be checked.
+        metrics: those of its task.
+        reference: the reference text, where it does not lie where the record says.
+        samples: the samples, where the record does not keep them.
+
     Raises:
-        InputError: the reference text cannot be read.
+        InputError: the samples are not kept and not given, or the reference text cannot be read.
     """
     wrong = []
-    for entry in record.samples:
-        path = record.folder / entry["file"]
-        text = gzip.decompress(path.read_bytes()) if path.exists() else None
-        if text is None:
-            wrong.append(f"{entry['file']} is missing")
-        elif hashlib.sha256(text).hexdigest() != entry["sha256"]:
-            wrong.append(f"{entry['file']} is not as it was submitted")
+    paths = [_path(record, entry, samples) for entry in record.samples]
+    for path, entry in zip(paths, record.samples, strict=True):
+        if not path.exists():
+            wrong.append(f"{path.name} is missing")
+        elif hashlib.sha256(read_text(path)).hexdigest() != entry["sha256"]:
+            wrong.append(f"{path.name} is not as it was submitted")
     if wrong or not record.samples:
         return wrong
-    real = _reference(record, reference)
-    for entry in record.samples:
-        path = record.folder / entry["file"]
-        ids = encode_samples(Samples(path.name, lambda path=path: read_lines(path)), real.text).ids  # type: ignore[misc]
-        if (found := str(signature(real.text, len(ids)))) != record.signature:
-            wrong.append(f"{entry['file']} is scored as {found}, the record says {record.signature}")
+    options = _reference(record, reference)
+    for path, entry in zip(paths, record.samples, strict=True):
+        scores = score_file(path, metrics, options)
+        if (found := joint_signature(scores)) != record.signature:
+            wrong.append(f"{path.name} is scored as {found}, the record says {record.signature}")
             continue
-        scores = {f"jsd_{n}": value for n, value in score_ids(ids, real.text).items()}
+        values = by_name(scores)
         for name, value in entry["scores"].items():
-            if abs(scores[name] - value) > _TOLERANCE:
-                wrong.append(f"{entry['file']} scores {name} {scores[name]:.6f}, the record says {value:.6f}")
+            if abs(values[name] - value) > _TOLERANCE:
+                wrong.append(f"{path.name} scores {name} {values[name]:.6f}, the record says {value:.6f}")
     return wrong
 
 
-def _reference(record: Record, data: str | None) -> Reference:
+def _path(record: Record, entry: Mapping[str, Any], samples: Path | None) -> Path:
+    if entry["file"] is not None:
+        return record.folder / str(entry["file"])
+    if samples is None:
+        raise InputError(f"samples not kept here, their sha256 is {entry['sha256']}; give them with --samples")
+    return samples
+
+
+def _reference(record: Record, data: str | None) -> ReferenceOptions:
     made = record.facts["reference"]
     corpus = CorpusOptions(**made["corpus"])
     corpus = corpus if data is None else replace(corpus, data=data)
-    return open_reference(ReferenceOptions(corpus, made["ngram"], made["padding"]))
+    return ReferenceOptions(corpus, made["ngram"], made["padding"])
 
 
 def main(arguments: list[str]) -> int:
@@ -81,10 +94,11 @@ def main(arguments: list[str]) -> int:
     failed = False
     for folder in folders:
         try:
-            wrong = verify(read_record(folder), command.reference)
+            metrics = read_task(folder.parent).metrics
+            wrong = verify(read_record(folder), metrics, command.reference, command.samples)
             said = "; ".join(wrong) or "ok"
         except InputError as error:
-            wrong, said = [], f"hashes ok, not scored again ({error})"
+            wrong, said = [], f"not scored again ({error})"
         failed |= bool(wrong)
         print(f"{'FAILED' if wrong else 'passed'}  {folder}: {said}")
     return 1 if failed else 0

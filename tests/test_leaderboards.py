@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
+from eval import bleu, word_jsd
 from eval.ngram_sampler import main as sample_ngrams
 from leaderboards import build, submit, verify
 from leaderboards.records import RECORDS, all_tasks, read_record
@@ -88,7 +89,7 @@ def test_tables_are_the_records(records: Path, tmp_path: Path, capsys: pytest.Ca
     shown = body[record.name]
     assert (shown["runs"], shown["critic rate"], shown["kind"]) == ("2", "0.003", "runs")
     end = record.scores["jsd_4"]
-    assert shown["JSD-4 at the end"] == f"{end['end']:.3f} +- {np.std(end['runs'], ddof=1):.3f}"
+    assert shown["JSD-4 at the end"] == f"{end['end']:.3f} ± {np.std(end['runs'], ddof=1):.3f}"
     samples = read_record(records / "toy" / "2-gram-model")
     assert body["2-gram model"]["JSD-6 at the end"] == f"{samples.scores['jsd_6']['end']:.3f}"
     assert body["2-gram model"]["note"] == "counts alone"
@@ -163,7 +164,56 @@ def test_without_the_reference_hashes_are_checked_and_that_is_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert verify.main([str(records)]) == 0
-    assert capsys.readouterr().out.count("hashes ok, not scored again (text.txt: no such file") == 3
+    assert capsys.readouterr().out.count("not scored again (text.txt: no such file") == 3
+
+
+def test_words_are_scored_too_and_samples_of_others_are_not_kept(
+    tiny: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = Path(tiny.data).read_text("utf-8").splitlines()
+    real, held_out = tmp_path / "real.txt", tmp_path / "held.txt"
+    real.write_text("\n".join(lines[:1900]) + "\n", "utf-8")
+    held_out.write_text("\n".join(lines[1900:]) + "\n", "utf-8")
+    for name, words in (("good", "the cat sat on a dog"), ("bad", "on on the a a sat")):
+        text = "".join(f"{words} {number}\n" for number in range(50))
+        (tmp_path / f"{name}.txt").write_text(text, "utf-8")
+    records = tmp_path / "records"
+    flags = ["--task", "words", "--reference", str(real), "--held-out", str(held_out), "--records", str(records)]
+    new = ["--metrics", "bleu", "word-jsd", "--shown", "word_jsd_1", "bleu_2", "--title", "By words"]
+    assert submit.main([str(tmp_path / "bad.txt"), *flags, *new, "--name", "bad", "--no-keep-samples"]) == 0
+    with pytest.raises(InputError, match="--metrics: words has its own"):
+        submit.main([str(tmp_path / "good.txt"), *flags, "--metrics", "jsd", "--name", "good"])
+    assert submit.main([str(tmp_path / "good.txt"), *flags, "--name", "good"]) == 0
+    # The scores are those of the metrics' own commands, floors included.
+    ((task, made),) = all_tasks(records)
+    by_name = {record.name: record for record in made}
+    command = [str(tmp_path / "good.txt"), "--reference", str(real), "--held-out", str(held_out), "--json"]
+    for main in (bleu.main, word_jsd.main):
+        capsys.readouterr()
+        assert main(command) == 0
+        for score in json.loads(capsys.readouterr().out):
+            for name, value in score["scores"].items():
+                ours = by_name["good"].scores[name.replace("-", "_")]
+                assert (ours["end"], ours["better"]) == (value["value"], score["better"])
+                assert task.floor is not None
+                if value["floor"] is not None:
+                    assert task.floor[name.replace("-", "_")] == value["floor"]
+    assert task.shown == {"word_jsd_1": "lower", "bleu_2": "higher"}
+    assert by_name["good"].scores["bleu_2"]["end"] > by_name["bad"].scores["bleu_2"]["end"]
+    # Higher BLEU comes first; columns that nobody fills are left out.
+    table = build.board(task, made)
+    assert [line.name for line in table.lines] == ["good", "bad", "real text"]
+    told = ["WORD-JSD-1 at the end", "BLEU-2 at the end (higher is better)"]
+    assert list(table.head) == ["name", "kind", *told, "note"]
+    # Samples that are not kept have to be given, and be the same.
+    assert not list((records / "words" / "bad").glob("*.gz"))
+    place = [str(records / "words" / "bad"), "--reference", str(real)]
+    assert verify.main(place) == 0
+    assert "not scored again (samples not kept here" in capsys.readouterr().out
+    assert verify.main([*place, "--samples", str(tmp_path / "bad.txt")]) == 0
+    assert "bad: ok" in capsys.readouterr().out
+    assert verify.main([*place, "--samples", str(tmp_path / "good.txt")]) == 1
+    assert "good.txt is not as it was submitted" in capsys.readouterr().out
 
 
 def test_the_projects_own_records_are_sound(capsys: pytest.CaptureFixture[str]) -> None:

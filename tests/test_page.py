@@ -20,7 +20,9 @@ def page_file(tmp_path: Path) -> Path:
     records = Path(shutil.copytree(RECORDS, tmp_path / "records"))
     task = records / "toy-task"
     task.mkdir()
-    (task / "task.json").write_text(json.dumps({"title": "Toy", "signature": "s", "floor": {"jsd_4": 0.1}}), "utf-8")
+    shown = {"jsd_4": "lower", "jsd_6": "lower"}
+    about = {"title": "Toy", "signature": "s", "floor": {"jsd_4": 0.1}, "metrics": ["jsd"], "shown": shown}
+    (task / "task.json").write_text(json.dumps(about), "utf-8")
     band = {"mean": [0.9, 0.5], "low": [0.8, 0.4], "high": [1.0, 0.6]}
     for name, end in NAMES.items():
         (task / name).mkdir()
@@ -60,7 +62,7 @@ def test_the_page_sorts_filters_and_shows_numbers(page_file: Path, tmp_path: Pat
         section.get_by_role("searchbox").fill("note of b")
         assert names() == ["beta"]
         row = section.locator("tbody tr:visible td").all_inner_texts()
-        assert row[6:9] == ["0.250", "0.250", "0.250 ± 0.010"]
+        assert row[4:7] == ["0.250", "0.250", "0.250 ± 0.010"]
         assert row[-1] == "note of beta <&>"
         section.get_by_role("searchbox").fill("")
         assert len(names()) == 5

@@ -11,6 +11,8 @@ import pytest
 from tests.test_train import assert_same_run
 from textgan.config import RunConfig
 from textgan.executors import Execution, run_all
+from textgan.rundir import read_metrics
+from textgan.search import SearchCommand, search
 from textgan.train import train
 
 pytest.importorskip("ray")
@@ -28,14 +30,19 @@ def workers_in(folder: Path) -> list[int]:
     return found
 
 
-@pytest.mark.filterwarnings("ignore")  # of Ray's own making
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray's own making
+
+
+@pytest.fixture(autouse=True)
+def quiet_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+
+
 def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_run(
     tiny: RunConfig,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     runs = [
         replace(tiny, seed=seed, iterations=400, eval_every=20, checkpoint_every=50, run_dir=tmp_path / f"ray{seed}")
         for seed in (0, 1)
@@ -62,3 +69,25 @@ def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_ru
         train(undisturbed)
         assert_same_run(config.folder, undisturbed.folder)
     assert [each.state for each in run_all(runs, Execution("ray"))] == ["skipped", "skipped"]
+
+
+def test_a_search_lets_rays_scheduler_choose(text_file: Path, tmp_path: Path) -> None:
+    command = SearchCommand(
+        Execution("ray", workers=2), data=str(text_file), critic_lr=(1e-3, 1e5), generator_lr=(1e-3, 1e-3), points=5,
+        iterations=40, rungs=3, keep=2, seeds=(5, 6), search_dir=tmp_path / "search",
+    )  # fmt: skip
+    trials = search(command)
+    assert [trial.iterations for trial in trials if trial.rung == 0] == [10] * 5
+    assert {trial.iterations for trial in trials if trial.rung == 2} == {40}
+    for trial in trials:
+        for seed, score in zip(command.seeds, trial.scores, strict=True):
+            folder = command.search_dir / f"critic{trial.critic_lr:g}-generator{trial.generator_lr:g}-seed{seed}"
+            rows = [row for row in read_metrics(folder) if row["iteration"] <= trial.iterations]
+            # Scored by the last tenth of the rung's iterations, whatever came later.
+            assert score == pytest.approx(rows[-1]["jsd_4"])
+    # Whoever is best of a rung goes on, whenever it came there.
+    for rung in (0, 1):
+        best = next(trial for trial in trials if trial.rung == rung)
+        assert any(trial.rung == rung + 1 and trial.critic_lr == best.critic_lr for trial in trials)
+    last = {trial.critic_lr: trial.rung for trial in trials}
+    assert min(last.values()) < 2  # somebody was stopped

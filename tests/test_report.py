@@ -107,7 +107,7 @@ def test_a_figure_is_drawn(files: list[Path], text_file: Path, capsys: pytest.Ca
     first = svg.read_bytes()
     run(capsys, *files, "--reference", text_file, "--plot", svg)
     assert svg.read_bytes() == first
-    with pytest.raises(InputError, match=r"--plot .*report\.jpg: must end in \.png, \.svg or \.pdf"):
+    with pytest.raises(InputError, match=r"--plot .*report\.jpg: must end in \.png, \.svg, \.pdf"):
         main([*map(str, files), "--reference", str(text_file), "--plot", str(text_file.with_name("report.jpg"))])
     assert not text_file.with_name("report.jpg").exists()
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import InputError
-from data.files import atomic_write
+from eval.figures import require_image_ending, save_figure
 from textgan.curves import Axis, Standing
+from textgan.rundir import score_title
 
 _LABELS = {
     "minutes": "minutes of training",
@@ -20,7 +21,6 @@ _LABELS = {
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Of Okabe & Ito: apart for colour-blind eyes too."""
-_ENDINGS = (".png", ".svg", ".pdf")
 
 
 def draw(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[Standing]]], paper: bool = False) -> None:
@@ -34,11 +34,9 @@ def draw(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[St
     Raises:
         InputError: another ending, or the paper's curves on another axis.
     """
-    import matplotlib
     from matplotlib.figure import Figure
 
-    if path.suffix not in _ENDINGS:
-        raise InputError(f"--output {path}: must end in {', '.join(_ENDINGS)}")
+    require_image_ending(path, "--output")
     if paper and any(axis not in ("minutes", "wall-minutes") for _, axis, _, _ in panels):
         raise InputError("--paper: the paper's curves are against minutes; say --axis wall-minutes")
     figure = Figure((4.6 * len(panels), 3.4), layout="constrained")
@@ -59,7 +57,7 @@ def draw(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[St
         if floor is not None:
             panel.axhline(floor, color="black", lw=1, ls="--", label="real text")
         panel.set_xlabel(_LABELS[axis])
-        panel.set_ylabel(score.upper().replace("_", "-"))
+        panel.set_ylabel(score_title(score))
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     named = {
@@ -67,9 +65,7 @@ def draw(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[St
     }
     labels, handles = list(named), list(named.values())
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), fontsize=9, frameon=False)
-    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
-    with matplotlib.rc_context({"svg.hashsalt": "textgan"}), atomic_write(path) as file:
-        figure.savefig(file, format=path.suffix[1:], dpi=200, metadata=undated)
+    save_figure(figure, path)
 
 
 def _published(score: str) -> dict[str, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:

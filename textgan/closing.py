@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from textgan.rundir import score_title
+
 
 def closing_words(folder: Path, summary: dict[str, Any]) -> str:
     """Return the last lines of a run for someone who sees one for the first time."""
@@ -19,9 +21,7 @@ def closing_words(folder: Path, summary: dict[str, Any]) -> str:
     for name, best in summary["best"].items():
         floor = "-" if summary["floor"] is None else f"{summary['floor'][name]:.3f}"
         first, last = summary["first"][name], summary["last"][name]
-        lines.append(
-            f"  {name.upper().replace('_', '-')}   {first:.3f}   {best['value']:.3f}   {last:.3f}   {floor:>9}"
-        )
+        lines.append(f"  {score_title(name)}   {first:.3f}   {best['value']:.3f}   {last:.3f}   {floor:>9}")
     lines.append("\nsome of the last samples")
     lines += [f"    {line}" for line in samples.read_text("utf-8").split("\n")[:5]]
     python, tensorboard = _commands()

@@ -22,6 +22,7 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError
+from eval.tables import aligned, markdown
 from textgan.band_figure import draw
 from textgan.curves import Axis, Standing, group_runs, load_run, reach_ratio, significance, standings
 from textgan.rundir import find_runs
@@ -140,6 +141,10 @@ def statements(compared: Compared) -> list[str]:
     return said
 
 
+def _table(compared: Compared) -> list[list[str]]:
+    return [list(_HEAD), *(_row(each) for each in compared.standings)]
+
+
 def _title(compared: Compared) -> str:
     end = compared.standings[0].x[-1]
     windows = compared.standings[0].x.size
@@ -152,15 +157,9 @@ def _title(compared: Compared) -> str:
 
 def as_text(found: Sequence[Compared]) -> str:
     """Return aligned columns and statements."""
-    parts = []
-    for compared in found:
-        table = [list(_HEAD), *(_row(each) for each in compared.standings)]
-        widths = [max(len(row[column]) for row in table) for column in range(len(_HEAD))]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-            for row in table
-        ]
-        parts.append("\n".join([_title(compared), "", *lines, "", *statements(compared)]))
+    parts = [
+        "\n".join([_title(compared), "", aligned(_table(compared)), "", *statements(compared)]) for compared in found
+    ]
     return "\n\n".join([*parts, found[0].standings[0].group.runs[0].signature])
 
 
@@ -168,9 +167,8 @@ def as_markdown(found: Sequence[Compared]) -> str:
     """Return Markdown tables and statements."""
     parts = []
     for compared in found:
-        table = [list(_HEAD), ["---"] * len(_HEAD), *(_row(each) for each in compared.standings)]
-        rows = [f"| {' | '.join(row)} |" for row in table]
-        parts.append("\n".join([_title(compared), "", *rows, "", *(f"- {said}" for said in statements(compared))]))
+        said = [f"- {each}" for each in statements(compared)]
+        parts.append("\n".join([_title(compared), "", markdown(_table(compared)), "", *said]))
     return "\n\n".join([*parts, f"`{found[0].standings[0].group.runs[0].signature}`"])
 
 

@@ -73,14 +73,15 @@ def _inline(configs: Sequence[RunConfig], _execution: Execution) -> list[Ended]:
     results = []
     for number, config in enumerate(configs, start=1):
         print(f"{config.folder} ({number} of {len(configs)})", file=sys.stderr)
-        results.append(_attempt(config, train))
+        results.append(attempt(config, train))
         if results[-1].state == "stopped":
             break
     stopped = [Ended(config.folder, "stopped", "not begun") for config in configs[len(results) :]]
     return results + stopped
 
 
-def _attempt(config: RunConfig, run: Callable[[RunConfig], Any]) -> Ended:
+def attempt(config: RunConfig, run: Callable[[RunConfig], Any]) -> Ended:
+    """Run, and say how it ended, whatever happens."""
     try:
         outcome = run(config)
     except (InputError, NonFiniteError) as error:
@@ -151,40 +152,66 @@ def _on_ray(configs: Sequence[RunConfig], execution: Execution) -> list[Ended]:
 
     The runs' folders must be on a file system that all workers share.
     """
+    by_folder = {str(config.folder.resolve()): config for config in configs}
+
+    def run(folder: str, report: Report) -> None:
+        ended = attempt(
+            by_folder[folder],
+            lambda config: train(config, lambda iteration, scores: report({"iteration": iteration, **scores})),
+        )
+        report({"state": ended.state, "message": ended.message})
+
+    told = tune_on_ray(list(by_folder), run, execution, configs[0].folder.resolve().parent / "ray")
+    return [Ended(by_folder[name].folder, last["state"], last["message"]) for name, last in told.items()]
+
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+def tune_on_ray(
+    names: Sequence[str],
+    run: Callable[[str, Report], None],
+    execution: Execution,
+    storage: Path,
+    halving: Mapping[str, Any] | None = None,
+) -> dict[str, Mapping[str, Any]]:
+    """Let Ray Tune call `run(name, report)` for every name, again where its worker was lost; return the last reports.
+
+    Args:
+        names: of what is to be run.
+        run: is given a name, and a function that takes what is to be told.
+        execution: how many at a time, and where.
+        storage: folder for Ray's own records.
+        halving: arguments of Ray's ASHA scheduler, which stops what falls behind; without it all run to their end.
+
+    Raises:
+        InputError: Ray is not installed.
+    """
     try:
         import ray
         from ray import tune
+        from ray.tune.schedulers import ASHAScheduler
     except ImportError as error:
         raise InputError("--executor ray: Ray is not installed; pip install 'textgan[ray]'") from error
-    by_folder = {str(config.folder.resolve()): config for config in configs}
-
-    def run(trial: Mapping[str, str]) -> None:
-        ended = _attempt(
-            by_folder[trial["run"]],
-            lambda config: train(config, lambda iteration, scores: tune.report({"iteration": iteration, **scores})),
-        )
-        tune.report({"state": ended.state, "message": ended.message})
-
     ray.init(address=execution.address, num_cpus=None if execution.address else execution.workers)
     try:
         results = tune.Tuner(
-            tune.with_resources(run, {"cpu": 1, "gpu": execution.gpus}),
-            param_space={"run": tune.grid_search(list(by_folder))},
-            tune_config=tune.TuneConfig(max_concurrent_trials=execution.workers),
+            tune.with_resources(lambda trial: run(trial["name"], tune.report), {"cpu": 1, "gpu": execution.gpus}),
+            param_space={"name": tune.grid_search(list(names))},
+            tune_config=tune.TuneConfig(
+                max_concurrent_trials=execution.workers, scheduler=None if halving is None else ASHAScheduler(**halving)
+            ),
             run_config=tune.RunConfig(
-                storage_path=str(configs[0].folder.resolve().parent / "ray"),
-                failure_config=tune.FailureConfig(max_failures=execution.retries),
+                storage_path=str(storage), failure_config=tune.FailureConfig(max_failures=execution.retries)
             ),
         ).fit()
     finally:
         ray.shutdown()
-    ended = []
+    told: dict[str, Mapping[str, Any]] = {}
     for number in range(len(results)):
         result = results[number]
-        config = by_folder[(result.config or {})["run"]]
-        if result.error is not None:
-            ended.append(Ended(config.folder, "failed", str(result.error).strip().rpartition("\n")[2]))
-        else:
-            told = result.metrics or {}
-            ended.append(Ended(config.folder, told["state"], told["message"]))
-    return ended
+        lost = None if result.error is None else str(result.error).strip().rpartition("\n")[2]
+        told[(result.config or {})["name"]] = (
+            (result.metrics or {}) if lost is None else {"state": "failed", "message": lost}
+        )
+    return told

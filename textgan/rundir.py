@@ -46,6 +46,11 @@ def read_metrics(folder: Path) -> list[Row]:
     return rows
 
 
+def score_title(name: str) -> str:
+    """Return how a score of the metrics is shown: "JSD-4" for "jsd_4"."""
+    return name.upper().replace("_", "-")
+
+
 def find_runs(places: Sequence[str]) -> list[Path]:
     """Return the folders of runs: those named, those below folders named, and those a glob finds; each once, sorted.
 

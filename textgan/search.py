@@ -4,11 +4,12 @@
     python -m textgan.search --method random --trials 20 --critic-lr 1e-4 1e-1 --iterations 4000 --rungs 4
 
 All candidates train for a short while; the best third goes on to three times as many iterations, and so on (Jamieson &
-Talwalkar 2016, arXiv 1502.07943). The same command continues. Seeds of the search must not be those of a later report.
+Talwalkar 2016, arXiv 1502.07943); on Ray its ASHA decides, without waiting for all of a rung. The same command
+continues. Seeds of the search must not be those of a later report.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -18,13 +19,18 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from data.files import atomic_write, write_json
+from data.files import write_json
+from eval.figures import save_figure
 from textgan.config import PRESETS, Preset, RunConfig
 from textgan.curves import group_runs, load_run, standings
-from textgan.executors import Execution, run_all
-from textgan.rundir import read_metrics
+from textgan.executors import Execution, Report, attempt, run_all, tune_on_ray
+from textgan.rundir import read_metrics, score_title
+from textgan.train import train
 
 _POINTS = 10
+
+Rates = tuple[float, float]
+"""Of critic and generator."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Trial:
         return sum(known) / len(known) if len(known) == len(self.scores) else math.inf
 
 
-def candidates(command: SearchCommand) -> list[tuple[float, float]]:
+def candidates(command: SearchCommand) -> list[Rates]:
     """Return pairs of critic's and generator's rate, to three digits.
 
     Raises:
@@ -109,24 +115,20 @@ def search(command: SearchCommand) -> list[Trial]:
     Raises:
         InputError: a flag is impossible, or runs were stopped.
     """
-    left = candidates(command)
+    trials = (_on_ray if command.execution.executor == "ray" else _rung_by_rung)(command, candidates(command))
+    return sorted(trials, key=lambda trial: (trial.rung, trial.mean))
+
+
+def _rung_by_rung(command: SearchCommand, left: Sequence[Rates]) -> list[Trial]:
+    """Let all candidates of a rung end, then choose among them."""
     done: list[Trial] = []
     for rung in range(command.rungs):
-        iterations = max(1, command.iterations // command.keep ** (command.rungs - 1 - rung))
-        configs = [_config(command, pair, seed, iterations) for pair in left for seed in command.seeds]
+        configs = [config for pair in left for config in _configs(command, pair, rung)]
         ended = run_all([config for config in configs if not _has_come(config)], command.execution)
         if any(result.state == "stopped" for result in ended):
             raise InputError("stopped; the same command continues")
         failed = {result.folder for result in ended if result.state == "failed"}
-        scores = {
-            pair: [
-                None if config.folder in failed else _score(config, command.score)
-                for config in configs
-                if (config.critic_lr, config.generator_lr) == pair
-            ]
-            for pair in left
-        }
-        trials = [Trial(*pair, rung, iterations, scores[pair]) for pair in left]
+        trials = [_trial(command, pair, rung, failed) for pair in left]
         trials.sort(key=lambda trial: trial.mean)
         done += trials
         survivors = max(1, -(-len(trials) // command.keep))
@@ -134,7 +136,61 @@ def search(command: SearchCommand) -> list[Trial]:
     return done
 
 
-def _config(command: SearchCommand, pair: tuple[float, float], seed: int, iterations: int) -> RunConfig:
+def _on_ray(command: SearchCommand, pairs: Sequence[Rates]) -> list[Trial]:
+    """Let Ray's ASHA choose (Li et al. 2020, arXiv 1810.05934): a candidate goes on as soon as it may, none waits.
+
+    A candidate's seeds train one after the other in its worker.
+    """
+    by_name = {f"{critic_lr:g} {generator_lr:g}": (critic_lr, generator_lr) for critic_lr, generator_lr in pairs}
+
+    def run(name: str, report: Report) -> None:
+        for rung in range(command.rungs):
+            configs = [config for config in _configs(command, by_name[name], rung) if not _has_come(config)]
+            ended = [attempt(config, train) for config in configs]
+            failed = {each.folder for each in ended if each.state == "failed"}
+            trial = _trial(command, by_name[name], rung, failed)
+            # Ray leaves NaN out of its comparisons.
+            report({**asdict(trial), "mean": math.nan if failed else trial.mean})
+            if failed:
+                return
+
+    told = tune_on_ray(
+        list(by_name),
+        run,
+        command.execution,
+        command.search_dir.resolve() / "ray",
+        {
+            "time_attr": "iterations", "metric": "mean", "mode": "min", "max_t": command.iterations,
+            "grace_period": _iterations(command, 0), "reduction_factor": command.keep,
+        },
+    )  # fmt: skip
+    trials = []
+    for name, last in told.items():
+        if "rung" not in last:  # its worker was lost too often
+            trials.append(Trial(*by_name[name], 0, _iterations(command, 0), [None] * len(command.seeds)))
+            continue
+        trials += [_trial(command, by_name[name], rung, set()) for rung in range(last["rung"])]
+        trials.append(Trial(*by_name[name], last["rung"], last["iterations"], last["scores"]))
+    return trials
+
+
+def _iterations(command: SearchCommand, rung: int) -> int:
+    divisor: int = command.keep ** (command.rungs - 1 - rung)
+    return max(1, command.iterations // divisor)
+
+
+def _configs(command: SearchCommand, pair: Rates, rung: int) -> list[RunConfig]:
+    """Return a candidate's runs on a rung, a seed each."""
+    return [_config(command, pair, seed, _iterations(command, rung)) for seed in command.seeds]
+
+
+def _trial(command: SearchCommand, pair: Rates, rung: int, failed: Container[Path]) -> Trial:
+    configs = _configs(command, pair, rung)
+    scores = [None if config.folder in failed else _score(config, command.score) for config in configs]
+    return Trial(*pair, rung, _iterations(command, rung), scores)
+
+
+def _config(command: SearchCommand, pair: Rates, seed: int, iterations: int) -> RunConfig:
     critic_lr, generator_lr = pair
     return replace(
         PRESETS[command.preset],
@@ -224,12 +280,11 @@ def draw(path: Path, trials: Sequence[Trial], score: str) -> None:
     if known:
         best = max(known, key=lambda trial: (trial.rung, -trial.mean))
         axes.scatter(best.generator_lr, best.critic_lr, 700, "none", edgecolors="#D55E00", linewidths=2)
-    figure.colorbar(points, label=f"{score.upper().replace('_', '-')} where it ended (larger dots trained longer)")
+    figure.colorbar(points, label=f"{score_title(score)} where it ended (larger dots trained longer)")
     axes.set_xlabel("learning rate of the generator")
     axes.set_ylabel("learning rate of the critic")
     axes.margins(0.2)
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png", dpi=150)
+    save_figure(figure, path)
 
 
 def main(arguments: list[str]) -> int:

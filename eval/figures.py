@@ -1,0 +1,31 @@
+"""Image files of figures: complete or absent, and the same bytes for the same figure."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.errors import InputError
+from data.files import atomic_write
+
+if TYPE_CHECKING:  # matplotlib takes half a second, and most commands draw nothing
+    from matplotlib.figure import Figure
+
+# Without a date.
+_METADATA: dict[str, dict[str, str | None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+
+
+def require_image_ending(path: Path, flag: str) -> None:
+    """Check the ending of a figure's file before the work begins.
+
+    Raises:
+        InputError: it is no known image format.
+    """
+    if path.suffix not in _METADATA:
+        raise InputError(f"{flag} {path}: must end in {', '.join(_METADATA)}")
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure in the format of the file's ending."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "textgan"}), atomic_write(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=200, metadata=_METADATA[path.suffix])

@@ -1,0 +1,70 @@
+"""Scoring a file of samples for a leaderboard, when it is submitted and when it is verified."""
+
+import gzip
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from data.sources import read_lines
+from eval import bleu, diversity, jsd, memorisation, word_jsd
+from eval.reference import ReferenceOptions, open_reference
+from eval.samples import Samples, encode_samples
+from eval.score import Score
+from eval.words import WordReference, Words, open_word_reference, score_with_floor
+
+Metric = Literal["jsd", "word-jsd", "bleu", "diversity", "memorisation"]
+
+_OF_WORDS: dict[str, Callable[[Words, WordReference], Sequence[Score]]] = {
+    "word-jsd": word_jsd.score,
+    "bleu": bleu.score,
+    "diversity": diversity.score,
+    "memorisation": memorisation.score,
+}
+
+
+def score_file(
+    path: Path, metrics: Sequence[Metric], options: ReferenceOptions, real: Sequence[str] | None = None
+) -> list[Score]:
+    """Return scores of a text file, one sample a line.
+
+    Args:
+        path: of the file.
+        metrics: what is scored.
+        options: the reference.
+        real: lines for the floor of metrics of words. Default: the reference's own held-out lines, where it has some.
+
+    Raises:
+        InputError: samples or reference cannot be read.
+    """
+    samples = Samples(path.name, lambda: read_lines(path))
+    found: list[Score] = []
+    if "jsd" in metrics:
+        reference = open_reference(options)
+        found += jsd.compare(encode_samples(samples, reference.text).ids, reference)
+    of_words = [_OF_WORDS[metric] for metric in metrics if metric in _OF_WORDS]
+    if of_words:
+        words = open_word_reference(options.corpus)
+        numbered = words.number(samples)
+        real = words.held_out if real is None else real
+        found += [each for score in of_words for each in score_with_floor(numbered, words, real, score)]
+    return found
+
+
+def read_text(path: Path) -> bytes:
+    """Return the content of a text file, unpacked."""
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
+def joint_signature(scores: Sequence[Score]) -> str:
+    """Return what all of several scores depend on."""
+    return "; ".join(str(score.signature) for score in scores)
+
+
+def by_name(scores: Sequence[Score]) -> dict[str, float]:
+    """Return the values of scores under the names they have in records: "jsd_4"."""
+    return {record_name(name): each.value for score in scores for name, each in score.values.items()}
+
+
+def record_name(name: str) -> str:
+    """Return a score's name as in a run's metrics."""
+    return name.replace("-", "_")
