@@ -103,26 +103,27 @@ def outline_distance(label: int, u: Array, v: Array, radius: Array) -> Array:
 
     No shape reaches farther than `radius` from its centre, the origin.
     """
-    r = radius
+    r, distance = radius, _length(u, v)
+    a, b = np.abs(u), np.abs(v)
+    outside: Array
     match CLASSES[label]:
         case "disc":
-            return _length(u, v) - _of(0.85, r)
+            outside = distance - _of(0.85, r)
         case "ring":
-            return np.abs(_length(u, v) - _of(0.72, r)) - _of(0.23, r)
+            outside = np.abs(distance - _of(0.72, r)) - _of(0.23, r)
         case "crescent":
-            return np.maximum(_length(u, v) - _of(0.95, r), _of(0.75, r) - _length(u - _of(0.5, r), v))
+            outside = np.maximum(distance - _of(0.95, r), _of(0.75, r) - _length(u - _of(0.5, r), v))
         case "square":
-            return np.maximum(np.abs(u), np.abs(v)) - _of(0.7, r)
+            outside = np.maximum(a, b) - _of(0.7, r)
         case "triangle":
-            slanted = np.abs(u) * np.float32(0.8660254) - v * np.float32(0.5)
-            return np.maximum(v, slanted) - _of(0.5, r)
+            outside = np.maximum(v, a * np.float32(0.8660254) - v * np.float32(0.5)) - _of(0.5, r)
         case _:
-            a, b = np.abs(u), np.abs(v)
-            return np.maximum(np.minimum(a, b) - _of(0.27, r), np.maximum(a, b) - _of(0.95, r))
+            outside = np.maximum(np.minimum(a, b) - _of(0.27, r), np.maximum(a, b) - _of(0.95, r))
+    return outside
 
 
 def _textures(numbers: list[Array], noise: Array, size: int) -> Array:
-    """Return a gradient, stripes, checks or smooth noise for each image: shares [n, size, size] of its second colour."""
+    """Return a gradient, stripes, checks or smooth noise: each image's shares [n, size, size] of its second colour."""
     kind, turn, half, period, phase_u, phase_v = numbers
     cosine, sine = _direction(turn, half)
     pixel = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size) - np.float32(0.5)
@@ -160,9 +161,10 @@ def _noise(lattice: Array, size: int) -> Array:
     cell = np.floor(place).astype(np.intp)
     share = place - cell.astype(np.float32)
     share = share * share * (np.float32(3) - share * 2)
-    rows = lattice[:, cell] + share[:, None] * (lattice[:, cell + 1] - lattice[:, cell])
+    rows: Array = lattice[:, cell] + share[:, None] * (lattice[:, cell + 1] - lattice[:, cell])
     left, right = rows[:, :, cell], rows[:, :, cell + 1]
-    return left + share * (right - left)
+    values: Array = left + share * (right - left)
+    return values
 
 
 def _colour(hue: Array, saturation: Array, value: Array) -> list[Array]:
