@@ -20,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from data.errors import InputError
 
 # What Pillow's decoders raise on damaged files. The bytes are in memory, so an OSError is no fault of the disk.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error)
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, EOFError, RuntimeError, struct.error, zlib.error)
 
 
 def decode(encoded: bytes, where: str) -> Image.Image:

@@ -118,8 +118,7 @@ def _check_pixels(images: _Stored) -> None:
     remedy = "store 0 to 255 as .astype(np.uint8)"
     kind = f"{images.dtype} pixels"
     if images.dtype.kind == "f" and 0 not in images.shape:
-        low = min(float(block.min()) for block in images.blocks())
-        high = max(float(block.max()) for block in images.blocks())
+        low, high = np.min([(block.min(), -block.max()) for block in images.blocks()], axis=0) * [1, -1]
         kind += f" from {low:g} to {high:g}"
         if not np.isfinite([low, high]).all():
             remedy = "mend what is not finite, then store 0 to 255 as np.uint8"
