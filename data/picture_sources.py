@@ -47,24 +47,27 @@ class PictureSource:
 
 
 @dataclass(frozen=True)
-class Published:
-    """A data set as the Hugging Face hub has it, and the crop and size, in pixels, of the published experiments."""
+class HubDataSet:
+    """A data set as the Hugging Face hub has it, and the crop and size, in pixels, that experiments use.
+
+    `image_column` None: the one with a usual name. Without a `crop` it is the largest centre square.
+    """
 
     hub_name: str
     configuration: str | None
     split: str
-    image_column: str
+    image_column: str | None
     label_column: str | None
     crop: int | None
-    size: int
+    size: int | None
 
 
 # The hub's copy of LSUN is a sample: 287,968 training images of the 3,033,042 bedrooms; give a folder of all of them.
 PUBLISHED = {
-    "celeba": Published("nielsr/CelebA-faces", None, "train", "image", None, 108, 64),
-    "cifar10": Published("uoft-cs/cifar10", "plain_text", "train", "img", "label", None, 32),
-    "svhn": Published("ufldl-stanford/svhn", "cropped_digits", "train", "image", "label", None, 32),
-    "lsun-bedrooms": Published("pcuenq/lsun-bedrooms", None, "train", "image", None, None, 64),
+    "celeba": HubDataSet("nielsr/CelebA-faces", None, "train", "image", None, 108, 64),
+    "cifar10": HubDataSet("uoft-cs/cifar10", "plain_text", "train", "img", "label", None, 32),
+    "svhn": HubDataSet("ufldl-stanford/svhn", "cropped_digits", "train", "image", "label", None, 32),
+    "lsun-bedrooms": HubDataSet("pcuenq/lsun-bedrooms", None, "train", "image", None, None, 64),
 }
 
 
@@ -87,19 +90,9 @@ def open_picture_source(spec: str, size: int | None = None) -> PictureSource:
         data_set = PUBLISHED[kind]
         if rest:
             return _local(Path(rest), kind, data_set)
-        return PictureSource(
-            kind,
-            ["hub", data_set.hub_name, data_set.configuration, data_set.split],
-            lambda: _hub(
-                data_set.hub_name,
-                data_set.configuration,
-                data_set.split,
-                data_set.image_column,
-                f"its folder as {kind}:FOLDER",
-            ),
-            data_set.crop,
-            data_set.size,
-        )
+        identity = ["hub", data_set.hub_name, data_set.configuration, data_set.split]
+        remedy = f"its folder as {kind}:FOLDER"
+        return PictureSource(kind, identity, lambda: _hub(data_set, remedy), data_set.crop, data_set.size)
     if kind == "hub":
         return _any_hub(rest)
     path = Path(spec)
@@ -113,7 +106,7 @@ def _shapes(size: int) -> Iterator[Picture]:
             yield Picture(f"shapes image {index}", Image.fromarray(image), label)
 
 
-def _local(path: Path, name: str, data_set: Published | None) -> PictureSource:
+def _local(path: Path, name: str, data_set: HubDataSet | None) -> PictureSource:
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if not file.name.startswith(".") and file.is_file())
         if paths := [file for file in files if file.suffix == ".parquet"]:
@@ -183,22 +176,20 @@ def _any_hub(rest: str) -> PictureSource:
     identity: list[Any] = ["hub", rest]
     if (folder := Path(name)).exists():
         identity = ["hub", column, file_identity(sorted(filter(Path.is_file, folder.rglob("*"))))]
-    return PictureSource(
-        f"hub:{folder.name}:{column}".rstrip(":"), identity, lambda: _hub(name, None, "train", column or None)
-    )
+    data_set = HubDataSet(name, None, "train", column or None, _LABEL_COLUMN, None, None)
+    return PictureSource(f"hub:{folder.name}:{column}".rstrip(":"), identity, lambda: _hub(data_set))
 
 
-def _hub(
-    name: str, configuration: str | None, split: str, image_column: str | None, folder: str = "its folder"
-) -> Iterator[Picture]:
+def _hub(data_set: HubDataSet, folder: str = "its folder") -> Iterator[Picture]:
     """Yield a hub data set's images (a hub name, or a local folder in the hub's layout), streaming."""
     import datasets
 
+    name = data_set.hub_name
     with hub_access(name, folder):
-        rows = datasets.load_dataset(name, configuration, split=split, streaming=True).decode(False)
-        for number, row in enumerate(rows):
-            column = _image_column(list(row), image_column, f"hub:{name}", f"as hub:{name}:COLUMN")
-            label = row.get(_LABEL_COLUMN)
+        rows = datasets.load_dataset(name, data_set.configuration, split=data_set.split, streaming=True)
+        for number, row in enumerate(rows.decode(False)):
+            column = _image_column(list(row), data_set.image_column, f"hub:{name}", f"as hub:{name}:COLUMN")
+            label = row.get(data_set.label_column)
             yield _picture(f"hub:{name} row {number}", row[column], label if isinstance(label, int) else None)
 
 

@@ -153,19 +153,19 @@ def test_a_file_that_is_cut_off_is_damaged(kind: str) -> None:
     whole = encoded(Image.fromarray(NOISE), kind)
     assert decode(whole, "it").size == (20, 24)
     for length in (len(whole) // 2, len(whole) * 3 // 4):
-        with pytest.raises(InputError, match="^there/it: (damaged image .*; fetch it again|not an image)"):
+        with pytest.raises(InputError, match=r"^there/it: (damaged image .*; fetch it again|not an image)"):
             decode(whole[:length], "there/it")
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF", b"plain text, no image\n" * 50])
 def test_what_is_no_image_is_named(content: bytes) -> None:
-    with pytest.raises(InputError, match="^it: not an image"):
+    with pytest.raises(InputError, match=r"^it: not an image"):
         decode(content, "it")
 
 
 def test_pixels_without_a_range_are_refused() -> None:
     for array in (np.ones((4, 4), np.float32), np.full((4, 4), 1 << 20, np.int32)):
-        with pytest.raises(InputError, match="^it: 32-bit pixels"):
+        with pytest.raises(InputError, match=r"^it: 32-bit pixels"):
             decode(encoded(Image.fromarray(array), "TIFF"), "it")
 
 
