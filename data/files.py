@@ -110,6 +110,25 @@ def write_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], parts:
             file.write(np.ascontiguousarray(part).view(np.uint8).data)
 
 
+def write_rows(path: Path, rows: Iterable[NDArray[Any]]) -> int:
+    """Write an .npy file from its rows, all of one shape and type, and return how many there were.
+
+    The header is written first and again, now with the number, at the end: NumPy leaves the room for it.
+    """
+    count = 0
+    with path.open("wb") as file:
+        for row in rows:
+            header = {"descr": row.dtype.str, "fortran_order": False, "shape": (count, *row.shape)}
+            if not count:
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(np.ascontiguousarray(row).view(np.uint8).data)
+            count += 1
+        if count:
+            file.seek(0)
+            np.lib.format.write_array_header_1_0(file, {**header, "shape": (count, *row.shape)})
+    return count
+
+
 def on_disk(parts: Iterable[NDArray[N]]) -> NDArray[N]:
     """Return the concatenation of one or more arrays [n, ...] as a memory map of a file without a name."""
     cache_folder().mkdir(parents=True, exist_ok=True)

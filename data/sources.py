@@ -5,6 +5,7 @@ import logging
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -161,9 +162,7 @@ def hub_lines(name: str, split: str, column: str) -> Lines:
     """
     import datasets
 
-    # Its warnings report every retry; the error below says it once.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    try:
+    with hub_access(name):
         rows = datasets.load_dataset(name, split=split, streaming=True)
         for batch in rows.iter(batch_size=_ROWS):
             if column not in batch:
@@ -171,10 +170,23 @@ def hub_lines(name: str, split: str, column: str) -> Lines:
             if not all(isinstance(row, str | None) for row in batch[column]):
                 raise InputError(f"hub:{name}: column {column!r} is not text; say hub:{name}:COLUMN")
             yield rows_as_lines(cast(list[str | None], batch[column]))
+
+
+@contextmanager
+def hub_access(name: str, folder: str = "its folder") -> Iterator[None]:
+    """Turn what goes wrong while a hub's data set is read into one line; `folder` is what to give instead of its name.
+
+    Raises:
+        InputError: the data set or split does not exist, or the hub cannot be reached.
+    """
+    # Its warnings report every retry; the error below says it once.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    try:
+        yield
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
             f"hub:{name}: cannot be loaded ({type(error).__name__}: {_first_line(error)}); "
-            "check the name and the connection, or download it and give its folder"
+            f"check the name and the connection, or download it and give {folder}"
         ) from error
 
 

@@ -39,6 +39,15 @@ def lm1b_sample() -> Path:
 
 
 @pytest.fixture
+def cifar10_sample() -> Path:
+    """The first 1,000 training images of each class, sorted by class, as JPEG."""
+    path = REAL_DATA / "cifar10" / "train-10k.parquet"
+    if not path.exists():
+        pytest.skip(f"needs {path}")
+    return path
+
+
+@pytest.fixture
 def text_file(tmp_path: Path) -> Path:
     """2,000 different short lines."""
     path = tmp_path / "text.txt"

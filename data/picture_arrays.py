@@ -1,0 +1,147 @@
+"""Images in NumPy's files (.npy, .npz): read block by block, never unpickled, their axes told apart by the channels."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import InputError
+
+_BLOCK_BYTES = 1 << 23
+_LABELS = ("labels", "label")
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """An array as it lies in a file: the member of an archive, or (None) the file itself."""
+
+    path: Path
+    member: str | None
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran_order: bool
+
+    def blocks(self) -> Iterator[NDArray[Any]]:
+        """Yield consecutive rows [n, ...]."""
+        row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
+        rows = max(1, _BLOCK_BYTES // max(1, row_bytes))
+        with _open(self.path, self.member) as file:
+            _read_header(file)
+            for start in range(0, self.shape[0], rows):
+                wanted = min(rows, self.shape[0] - start)
+                block = file.read(wanted * row_bytes)
+                if len(block) < wanted * row_bytes:
+                    raise InputError(f"{self.path}: cut off; fetch or write it again")
+                yield np.frombuffer(block, self.dtype).reshape(wanted, *self.shape[1:])
+
+
+def read_arrays(path: Path) -> Iterator[tuple[NDArray[np.uint8], int | None]]:
+    """Yield images uint8 [H, W, 3] with their labels, from an .npy file or the only image array of an .npz file.
+
+    The array is uint8 [N, H, W, C] or [N, C, H, W] with 1 or 3 channels; one channel becomes three equal ones. An .npz
+    file may also have integer `labels` [N].
+
+    Raises:
+        InputError: damaged, no such array or several, another type of pixels, or axes that cannot be told apart.
+    """
+    arrays = _stored_arrays(path)
+    candidates = {name: array for name, array in arrays.items() if len(array.shape) == 4}
+    if len(candidates) != 1:
+        found = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
+        raise InputError(
+            f"{path}: {len(candidates) or 'no'} arrays of images [N, H, W, C] or [N, C, H, W] where one is needed, "
+            f"among {found or 'nothing'}; store the images alone, grey ones as x[..., None]"
+        )
+    (images,) = candidates.values()
+    _check_pixels(images)
+    channels_first = _channels_first(images)
+    label_array = next((arrays[name] for name in _LABELS if name in arrays), None)
+    labels = _read_labels(label_array, images.shape[0]) if label_array else None
+    index = 0
+    for block in images.blocks():
+        pictures = block.transpose(0, 2, 3, 1) if channels_first else block
+        for picture in np.broadcast_to(pictures, (*pictures.shape[:3], 3)):
+            yield picture, None if labels is None else int(labels[index])
+            index += 1
+
+
+def _stored_arrays(path: Path) -> dict[str, _Stored]:
+    arrays = {}
+    members: list[str | None] = [None]
+    try:
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                members = [name for name in archive.namelist() if name.endswith(".npy")]
+        for member in members:
+            with _open(path, member) as file:
+                shape, fortran_order, dtype = _read_header(file)
+            name = "the array" if member is None else member.removesuffix(".npy")
+            arrays[name] = _Stored(path, member, shape, dtype, fortran_order)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: not a readable {path.suffix} file ({error}); write it with np.savez") from error
+    return arrays
+
+
+@contextmanager
+def _open(path: Path, member: str | None) -> Iterator[IO[bytes]]:
+    if member is None:
+        with path.open("rb") as file:
+            yield file
+        return
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+            yield file
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise InputError(f"{path}: damaged ({error}); fetch or write it again") from error
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(file)
+    raise ValueError(f"format {version}")
+
+
+def _check_pixels(images: _Stored) -> None:
+    if images.dtype == np.uint8:
+        if images.fortran_order:
+            raise InputError(f"{images.path}: stored column by column; store np.ascontiguousarray(x)")
+        return
+    remedy = "store 0 to 255 as .astype(np.uint8)"
+    kind = f"{images.dtype} pixels"
+    if images.dtype.kind == "f" and 0 not in images.shape:
+        low, high = np.min([(block.min(), -block.max()) for block in images.blocks()], axis=0) * [1, -1]
+        kind += f" from {low:g} to {high:g}"
+        if not np.isfinite([low, high]).all():
+            remedy = "mend what is not finite, then store 0 to 255 as np.uint8"
+        elif low >= 0 and high <= 1:
+            remedy = "store np.rint(x * 255).astype(np.uint8), if 1 is meant to be white"
+        elif low >= -1 and high <= 1:
+            remedy = "store np.rint((x + 1) * 127.5).astype(np.uint8), if 1 is meant to be white"
+    raise InputError(f"{images.path}: {kind} where uint8 is needed; {remedy}")
+
+
+def _channels_first(images: _Stored) -> bool:
+    _, first, _, last = images.shape
+    if (first in (1, 3)) == (last in (1, 3)):
+        problem = "either axis may be the channels" if first in (1, 3) else "no axis of 1 or 3 channels"
+        raise InputError(
+            f"{images.path}: shape {list(images.shape)}, {problem}; store [N, H, W, 3], H and W not 1 or 3"
+        )
+    return first in (1, 3)
+
+
+def _read_labels(labels: _Stored, count: int) -> NDArray[np.integer[Any]]:
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"{labels.path}: labels are {labels.dtype} {list(labels.shape)} where integers [{count}] are needed"
+        )
+    return np.concatenate([*labels.blocks(), np.empty(0, labels.dtype)])

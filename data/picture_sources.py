@@ -1,0 +1,213 @@
+"""Where pictures come from: the embedded shapes, published data sets, the hub, folders, parquet files and arrays."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from data import shapes
+from data.decoding import decode
+from data.errors import InputError
+from data.picture_arrays import read_arrays
+from data.sources import file_identity, hub_access, require_file
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+_IMAGE_COLUMNS = ("image", "img")
+_LABEL_COLUMN = "label"
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An RGB image, its class where the source has classes, and where it lies (what an error begins with)."""
+
+    where: str
+    image: Image.Image
+    label: int | None
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """Pictures as a stream, and what is done with them where the user does not say.
+
+    `identity` changes whenever the pictures may have changed. `crop` is the side in pixels of the centre that is kept,
+    `size` that of the result (None: as they are), `count` how many are used (None: all).
+    """
+
+    name: str
+    identity: Any
+    pictures: Callable[[], Iterator[Picture]]
+    crop: int | None = None
+    size: int | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class HubDataSet:
+    """A data set as the Hugging Face hub has it, and the crop and size, in pixels, that experiments use.
+
+    `image_column` None: the one with a usual name. Without a `crop` it is the largest centre square.
+    """
+
+    hub_name: str
+    configuration: str | None
+    split: str
+    image_column: str | None
+    label_column: str | None
+    crop: int | None
+    size: int | None
+
+
+# The hub's copy of LSUN is a sample: 287,968 training images of the 3,033,042 bedrooms; give a folder of all of them.
+PUBLISHED = {
+    "celeba": HubDataSet("nielsr/CelebA-faces", None, "train", "image", None, 108, 64),
+    "cifar10": HubDataSet("uoft-cs/cifar10", "plain_text", "train", "img", "label", None, 32),
+    "svhn": HubDataSet("ufldl-stanford/svhn", "cropped_digits", "train", "image", "label", None, 32),
+    "lsun-bedrooms": HubDataSet("pcuenq/lsun-bedrooms", None, "train", "image", None, None, 64),
+}
+
+
+def open_picture_source(spec: str, size: int | None = None) -> PictureSource:
+    """Return the source that a `--data` value names.
+
+    `shapes`; `celeba`, `cifar10`, `svhn` or `lsun-bedrooms`, from the hub or as NAME:PATH; `hub:NAME` or
+    `hub:NAME:COLUMN`; else a folder of images or parquet files, or the path of one image, parquet file, .npy or .npz.
+
+    Raises:
+        InputError: there is no such thing, or no picture in it.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "shapes":
+        if rest:
+            raise InputError(f"{spec!r}: shapes takes no argument; give pixels with --size, images with --count")
+        side = size or shapes.SIZE
+        return PictureSource("shapes", shapes.VERSION, lambda: _shapes(side), size=side, count=shapes.COUNT)
+    if kind in PUBLISHED:
+        data_set = PUBLISHED[kind]
+        if rest:
+            return _local(Path(rest), kind, data_set)
+        identity = ["hub", data_set.hub_name, data_set.configuration, data_set.split]
+        remedy = f"its folder as {kind}:FOLDER"
+        return PictureSource(kind, identity, lambda: _hub(data_set, remedy), data_set.crop, data_set.size)
+    if kind == "hub":
+        return _any_hub(rest)
+    path = Path(spec)
+    return _local(path, path.resolve().name, None)
+
+
+def _shapes(size: int) -> Iterator[Picture]:
+    for first in count(0, _ROWS):
+        images, labels = shapes.draw_shapes(first, _ROWS, size)
+        for index, (image, label) in enumerate(zip(images.transpose(0, 2, 3, 1), labels.tolist(), strict=True), first):
+            yield Picture(f"shapes image {index}", Image.fromarray(image), label)
+
+
+def _local(path: Path, name: str, data_set: HubDataSet | None) -> PictureSource:
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if not file.name.startswith(".") and file.is_file())
+        if paths := [file for file in files if file.suffix == ".parquet"]:
+            # In the hub's own layout a folder holds all configurations and splits.
+            if data_set and data_set.configuration:
+                paths = [file for file in paths if data_set.configuration in file.relative_to(path).parts] or paths
+            split = data_set.split if data_set else "train"
+            paths = [file for file in paths if split in (file.parent.name, file.name.split("-")[0])] or paths
+        else:
+            paths = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+        if not paths:
+            raise InputError(f"{path}: no image ({', '.join(IMAGE_SUFFIXES)}) and no .parquet file in this folder")
+    else:
+        require_file(path)
+        paths = [path]
+
+    def pictures() -> Iterator[Picture]:
+        for file in paths:
+            yield from _file_pictures(file)
+
+    crop, size = (data_set.crop, data_set.size) if data_set else (None, None)
+    return PictureSource(name, ["files", file_identity(paths)], pictures, crop, size)
+
+
+def _file_pictures(path: Path) -> Iterator[Picture]:
+    if path.suffix == ".parquet":
+        yield from _parquet(path)
+    elif path.suffix in (".npy", ".npz"):
+        for index, (image, label) in enumerate(read_arrays(path)):
+            yield Picture(f"{path} image {index}", Image.fromarray(image), label)
+    elif path.suffix.lower() in IMAGE_SUFFIXES:
+        yield Picture(str(path), decode(path.read_bytes(), str(path)), None)
+    else:
+        raise InputError(
+            f"{path}: not a file of images ({', '.join((*IMAGE_SUFFIXES, '.parquet', '.npz', '.npy'))}); "
+            "give one of these, or a folder of images"
+        )
+
+
+def _parquet(path: Path) -> Iterator[Picture]:
+    """Yield the images of a parquet file as the hub writes it: a column of {bytes, path}, and classes as integers.
+
+    Rows are counted from 0.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        schema = file.schema_arrow
+        column = _image_column(schema.names, None, str(path), "with hub:FOLDER:COLUMN")
+        columns = [column]
+        if _LABEL_COLUMN in schema.names and pa.types.is_integer(schema.field(_LABEL_COLUMN).type):
+            columns.append(_LABEL_COLUMN)
+        rows = (row for batch in file.iter_batches(_ROWS, columns=columns) for row in batch.to_pylist())
+        for number, row in enumerate(rows):
+            yield _picture(f"{path} row {number}", row[column], row.get(_LABEL_COLUMN))
+    except pa.ArrowException as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: not a readable parquet file ({reason}); fetch it again") from error
+
+
+def _any_hub(rest: str) -> PictureSource:
+    name, _, column = rest.partition(":")
+    if not name:
+        raise InputError("hub: names no data set; say hub:NAME or hub:NAME:COLUMN")
+    identity: list[Any] = ["hub", rest]
+    if (folder := Path(name)).exists():
+        identity = ["hub", column, file_identity(sorted(filter(Path.is_file, folder.rglob("*"))))]
+    data_set = HubDataSet(name, None, "train", column or None, _LABEL_COLUMN, None, None)
+    return PictureSource(f"hub:{folder.name}:{column}".rstrip(":"), identity, lambda: _hub(data_set))
+
+
+def _hub(data_set: HubDataSet, folder: str = "its folder") -> Iterator[Picture]:
+    """Yield a hub data set's images (a hub name, or a local folder in the hub's layout), streaming."""
+    import datasets
+
+    name = data_set.hub_name
+    with hub_access(name, folder):
+        rows = datasets.load_dataset(name, data_set.configuration, split=data_set.split, streaming=True)
+        for number, row in enumerate(rows.decode(False)):
+            column = _image_column(list(row), data_set.image_column, f"hub:{name}", f"as hub:{name}:COLUMN")
+            label = row.get(data_set.label_column)
+            yield _picture(f"hub:{name} row {number}", row[column], label if isinstance(label, int) else None)
+
+
+def _image_column(columns: list[str], wanted: str | None, where: str, how: str) -> str:
+    for column in (wanted,) if wanted else _IMAGE_COLUMNS:
+        if column in columns:
+            return column
+    missing = repr(wanted) if wanted else " or ".join(map(repr, _IMAGE_COLUMNS))
+    raise InputError(f"{where}: no column {missing}; it has {sorted(columns)}: name one {how}")
+
+
+def _picture(where: str, value: Any, label: int | None) -> Picture:
+    if isinstance(value, dict) and value.get("bytes") is None and value.get("path"):
+        import fsspec
+
+        with fsspec.open(value["path"], "rb") as file:  # of a hub's folder of image files
+            value = file.read()
+    encoded = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(encoded, bytes):
+        raise InputError(f"{where}: no image (it is {type(encoded).__name__}); drop the row, or name another column")
+    return Picture(where, decode(encoded, where), label)
