@@ -174,9 +174,8 @@ def test_words_are_scored_too_and_samples_of_others_are_not_kept(
     real, held_out = tmp_path / "real.txt", tmp_path / "held.txt"
     real.write_text("\n".join(lines[:1900]) + "\n", "utf-8")
     held_out.write_text("\n".join(lines[1900:]) + "\n", "utf-8")
-    for name, words in (("good", "the cat sat on a dog"), ("bad", "on on the a a sat")):
-        text = "".join(f"{words} {number}\n" for number in range(50))
-        (tmp_path / f"{name}.txt").write_text(text, "utf-8")
+    (tmp_path / "good.txt").write_text("".join(f"{line}\n" for line in lines[:50]), "utf-8")
+    (tmp_path / "bad.txt").write_text("".join(f"on on the a a sat {number}\n" for number in range(50)), "utf-8")
     records = tmp_path / "records"
     flags = ["--task", "words", "--reference", str(real), "--held-out", str(held_out), "--records", str(records)]
     new = ["--metrics", "bleu", "word-jsd", "--shown", "word_jsd_1", "bleu_2", "--title", "By words"]
