@@ -76,9 +76,11 @@ def board(task: Task, records: Sequence[Record]) -> Board:
     if task.floor is not None:
         lines.append(_floor_line(task, task.floor))
     head = ["name", "kind", *_FACTS.values()]
+    without_runs = all(record.kind == "samples" for record in records)
     for score, better in task.shown.items():
-        arrow = " (higher is better)" if better == "higher" else ""
-        head += [f"{score_title(score)} {column}{arrow}" for column in _COLUMNS.values()]
+        direction = " (higher is better)" if better == "higher" else ""
+        columns = [f" {column}" for column in _COLUMNS.values()] if not without_runs else [""] * len(_COLUMNS)
+        head += [f"{score_title(score)}{column}{direction}" for column in columns]
     head.append("note")
     kept = [column for column in range(len(head)) if any(line.cells[column].text for line in lines)]
     cut = [Line(line.name, line.kind, [line.cells[column] for column in kept]) for line in lines]

@@ -202,7 +202,7 @@ def test_words_are_scored_too_and_samples_of_others_are_not_kept(
     # Higher BLEU comes first; columns that nobody fills are left out.
     table = build.board(task, made)
     assert [line.name for line in table.lines] == ["good", "bad", "real text"]
-    told = ["WORD-JSD-1 at the end", "BLEU-2 at the end (higher is better)"]
+    told = ["WORD-JSD-1", "BLEU-2 (higher is better)"]
     assert list(table.head) == ["name", "kind", *told, "note"]
     # Samples that are not kept have to be given, and be the same.
     assert not list((records / "words" / "bad").glob("*.gz"))
