@@ -86,7 +86,7 @@ def _config(program: Program[Any], method: Method, seed: int, folder: Path) -> S
     settings = dict(method.settings)
     preset = settings.pop("preset", None)
     if preset not in program.presets:
-        raise InputError(f"preset {preset!r} of {method.name} (--presets): choose from {', '.join(program.presets)}")
+        raise InputError(f"preset {preset!r} of {method.name}: choose from {', '.join(program.presets)}")
     known = {each.name for each in fields(program.settings)} - {"preset", "seed", "run_dir"}
     if unknown := settings.keys() - known:
         raise InputError(
@@ -148,7 +148,10 @@ def read_suite(path: Path) -> tuple[list[Method], list[int]]:
     return list(methods_of(common, listed)), seeds
 
 
-def _of_flags(command: SuiteCommand) -> list[Method]:
+def _of_flags(program: Program[Any], command: SuiteCommand) -> list[Method]:
+    for preset in command.presets:
+        if preset not in program.presets:
+            raise InputError(f"--presets {preset}: choose from {', '.join(program.presets)}")
     common: dict[str, Any] = {}
     for setting in command.set:
         name, equals, value = setting.partition("=")
@@ -165,7 +168,7 @@ def run_suite(program: Program[Any], command: SuiteCommand) -> int:
         InputError: a flag or a file is wrong.
     """
     if command.file is None:
-        methods, seeds = _of_flags(command), list(command.seeds)
+        methods, seeds = _of_flags(program, command), list(command.seeds)
     else:
         methods, seeds = read_suite(command.file)
     if command.execution.workers < 1:
