@@ -11,7 +11,8 @@ ALLOWED = {
     "data": {"data"},
     "eval": {"eval", "data"},
     "textgan": {"textgan", "eval", "data"},
-    "leaderboards": {"leaderboards", "textgan", "eval", "data"},
+    "images": {"images", "textgan", "eval", "data"},
+    "leaderboards": {"leaderboards", "images", "textgan", "eval", "data"},
 }
 ENGINE = {
     "trainer",
