@@ -170,7 +170,7 @@ def test_wrong_files_say_what_to_do(tmp_path: Path) -> None:
         ({"mu": np.array([1.0, np.nan]), "sigma": np.eye(2)}, "NaN or infinity"),
         ({"mu": np.array([object()]), "sigma": np.eye(1)}, "not a statistics file"),  # would be unpickled
     ):
-        np.savez(path, **arrays)  # type: ignore[arg-type]
+        np.savez(path, **arrays)
         with pytest.raises(InputError, match=message):
             read_statistics(path)
 
