@@ -125,12 +125,13 @@ def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture
     )
     assert len(parts) == 4
     assert all(float(milliseconds) > 0 for _, milliseconds in parts)
-    sizes = "--lines 2000 --dictionary-lines 700 --self-bleu-lines 30 --nltk-lines 3"
+    sizes = "--lines 2000 --dictionary-lines 700 --self-bleu-lines 30 --nltk-lines 3 --frechet-dims 40"
     status, out, err = run(capfd, "eval.bench", *sizes.split(), "--json")
     assert (status, err) == (0, "")
     results = {result["name"].split(",")[0]: result for result in json.loads(out)}
     assert results["score 640 samples against 700 lines of grammar"]["rival_figure"] > 0  # it asserts that they agree
     assert results["its peak memory"]["figure"] > 0.01
+    assert results["Fréchet distance"]["rival_figure"] > 0  # here too
     status, out, _ = run(capfd, "data.bench", "--lines", "1000")
     assert status == 0
     assert out.startswith("1,000 training and ")

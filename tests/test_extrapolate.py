@@ -21,7 +21,7 @@ def test_it_is_a_line_in_one_over_n() -> None:
     whole = distance(FeatureStatistics.of(features, "x"), ENDLESS)
     kept = [np.delete(features, np.arange(group, 400, 20), axis=0) for group in range(20)]
     fewer = np.mean([distance(FeatureStatistics.of(part, "x"), ENDLESS) for part in kept])
-    _, intercept = np.polyfit([1 / 400, 1 / 380], [whole, fewer], 1)
+    _, intercept = np.polyfit([1 / 400, 1 / 380], [whole, float(fewer)], 1)
     assert found.value == pytest.approx(whole, abs=1e-12)
     assert found.corrected == pytest.approx(intercept, abs=1e-9)
 
