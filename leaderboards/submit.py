@@ -2,8 +2,7 @@
 
     python -m leaderboards.submit suites/suite --task lm1b-small
     python -m leaderboards.submit samples.txt --task grammar-char32 --name "3-gram model"
-    python -m leaderboards.submit samples.txt --task coco-words --metrics bleu word-jsd --name "my model" \\
-        --reference train.txt --held-out test.txt
+    python -m leaderboards.submit samples.txt --task by-words --name mine --metrics bleu --reference corpus.txt
 
 A task takes scores of one signature: its first record decides which, others are refused.
 """
@@ -60,8 +59,8 @@ class SubmitCommand:
     """Metrics of a task that is new. Default: jsd."""
     shown: tuple[str, ...] | None = None
     """Scores that tables of a new task show, as bleu_4. Default: jsd_4 and jsd_6, or all where it has none of them."""
-    keep_samples: bool = True
-    """Keep the samples with the record; without them, where they are not yours to give away, only their hash."""
+    hash_only: bool = False
+    """Keep the hash of the samples alone, where they are not yours to give away."""
     records: Path = RECORDS
     """Folder of all records."""
 
@@ -165,7 +164,7 @@ def _submit_samples(command: SubmitCommand, path: Path) -> Path:
     }
     floors = {name: each.floor for name, (each, _) in estimates.items() if each.floor is not None}
     text = read_text(path)
-    file = "samples.txt.gz" if command.keep_samples else None
+    file = "samples.txt.gz" if not command.hash_only else None
     samples = [_sample_entry(file, text, by_name(found))]
     files = {} if file is None else {file: gzip.compress(text, mtime=0)}
     facts = {"note": command.note, **_portable({"reference": asdict(options)})}

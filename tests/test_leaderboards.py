@@ -180,7 +180,7 @@ def test_words_are_scored_too_and_samples_of_others_are_not_kept(
     records = tmp_path / "records"
     flags = ["--task", "words", "--reference", str(real), "--held-out", str(held_out), "--records", str(records)]
     new = ["--metrics", "bleu", "word-jsd", "--shown", "word_jsd_1", "bleu_2", "--title", "By words"]
-    assert submit.main([str(tmp_path / "bad.txt"), *flags, *new, "--name", "bad", "--no-keep-samples"]) == 0
+    assert submit.main([str(tmp_path / "bad.txt"), *flags, *new, "--name", "bad", "--hash-only"]) == 0
     with pytest.raises(InputError, match="--metrics: words has its own"):
         submit.main([str(tmp_path / "good.txt"), *flags, "--metrics", "jsd", "--name", "good"])
     assert submit.main([str(tmp_path / "good.txt"), *flags, "--name", "good"]) == 0
