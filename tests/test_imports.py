@@ -16,13 +16,14 @@ ALLOWED = {
 ENGINE = {"trainer", "losses", "schedules", "loop", "runlog", "rundir", "checkpoint", "progress"}
 
 
-def imported(path: Path) -> set[str]:
+def imported(module: Path | ast.Module) -> set[str]:
     modules: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    tree = module if isinstance(module, ast.Module) else ast.parse(module.read_text("utf-8"))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
+            assert node.level == 0, f"{module}: relative import"
             modules.add(node.module or "")
     return modules
 
@@ -44,7 +45,11 @@ def test_the_engine_knows_no_text_and_no_networks() -> None:
 def test_nothing_is_ever_unpickled() -> None:
     for package in ALLOWED:
         for path in (ROOT / package).rglob("*.py"):
-            assert not imported(path) & {"pickle", "dill", "joblib", "shelve", "marshal"}, path
             source = path.read_text("utf-8")
-            assert "torch.load" not in source, path
+            loads = 0
+            if path == ROOT / "eval" / "inception_weights.py":  # published as .pth, which only PyTorch reads
+                loads = sum("torch.load(" in line and "weights_only=True" in line for line in source.splitlines())
+                source = source.replace("from pickle import UnpicklingError\n", "")  # what it raises
+            assert source.count("torch.load") == loads, path
+            assert not imported(ast.parse(source)) & {"pickle", "dill", "joblib", "shelve", "marshal"}, path
             assert source.count("np.load(") == source.count("allow_pickle=False"), path

@@ -1,0 +1,39 @@
+"""The Fréchet distance of endless images, from the images at hand.
+
+A Fréchet distance is biased upward by about c / N at N images, and c differs between generators, so that not even the
+order of two is safe at equal N. Chong & Forsyth (2020, arXiv 1911.07023) fit a line in 1/N through distances of subsets
+and read it off at 0. The line here is through N and N (1 - 1/20), averaged over the twenty ways to leave a twentieth
+out: the jackknife's correction (Quenouille 1956), with its interval for nothing. Wide subsets are what counts. On
+Gaussians of 16 and 64 dimensions the error of a line through six subsets of N/4 to N was 1.2 to 2 times this one's
+where their spread rules and up to 4 times where their bias does: 1/N^2 is not small for the small ones.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from data.errors import InputError
+from eval.frechet import FeatureStatistics, distance
+from eval.jackknife import GROUPS, estimate
+from eval.score import Estimate
+
+
+def extrapolated(features: NDArray[np.floating], reference: FeatureStatistics) -> Estimate:
+    """Return the Fréchet distance of features [N, D] with its 95 % interval, and as `corrected` that of endless images.
+
+    The interval is for both, moved by their difference. The order of features does not matter where they are
+    independent; where it does (classes one after the other), every group holds a share of each. The corrected distance
+    is unbiased where it is linear in 1/N, for which N should be some times D, and can come out below 0.
+
+    Raises:
+        InputError: fewer than 40 features, two a group; NaN or infinity.
+    """
+    if len(features) < 2 * GROUPS:
+        raise InputError(f"{len(features)} images are too few to extrapolate from; give at least {2 * GROUPS}")
+    whole = FeatureStatistics.of(features, reference.extractor)
+    groups = tqdm(range(GROUPS), "leaving out images", disable=None, delay=1, leave=False)
+    left_out = [
+        distance(whole.without(FeatureStatistics.of(features[group::GROUPS], reference.extractor)), reference)
+        for group in groups
+    ]
+    return estimate(distance(whole, reference), np.array(left_out))

@@ -1,0 +1,153 @@
+"""Features of images: what makes them, and how a data set's are extracted batch by batch.
+
+Images are uint8 [N, 3, H, W], best memory-mapped. FID is the Fréchet distance of Inception features. That of random
+convolutions' features is "FD-random", never FID: it needs no download and follows noise, blur and the like, but knows
+no objects, and its values compare with no published ones.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from data.errors import InputError
+from eval.frechet import FeatureStatistics
+from eval.inception import FEATURES, Resize, resized
+from eval.inception_weights import load_inception
+
+BATCH_SIZE = 64
+
+_CPU = torch.device("cpu")
+_RANDOM_CHANNELS = (16, 24, 32, 40)
+_RANDOM_SMALLEST = 16
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """What turns images uint8 [B, 3, H, W] on `device` into features [B, dims].
+
+    `signature` names all that the features depend on: statistics with different ones do not compare. `logits` turns
+    features into class logits [B, 1008] for the Inception Score, where there are classes.
+    """
+
+    signature: str
+    dims: int
+    device: torch.device
+    features: Callable[[Tensor], Tensor]
+    logits: Callable[[Tensor], Tensor] | None = None
+
+
+def inception_extractor(
+    weights: Path | None = None, resize: Resize = "tensorflow1", device: torch.device = _CPU
+) -> Extractor:
+    """Return the extractor of FID: pool_3 of the Inception network of 2015-12-05, 2,048 features.
+
+    Raises:
+        InputError: see `load_inception`.
+    """
+    network, digest = load_inception(weights)
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Extractor(
+        f"inception-2015-12-05@{digest}/{resize}",
+        FEATURES,
+        device,
+        lambda images: network(resized(images, resize)),
+        network.logits,
+    )
+
+
+def random_conv_extractor(seed: int = 0, device: torch.device = _CPU) -> Extractor:
+    """Return the extractor of FD-random: mean and standard deviation over the image of random 3x3 convolutions.
+
+    Four layers with leaky ReLU, each but the first at half the size of the one before, give 224 features. Weights are
+    normal with variance 2 / fan-in, biases with standard deviation 0.1, drawn on the CPU from the seed.
+    """
+    random = torch.Generator().manual_seed(seed)
+    layers, channels = [], 3
+    for out in _RANDOM_CHANNELS:
+        weight = torch.randn(out, channels, 3, 3, generator=random) * (2 / (9 * channels)) ** 0.5
+        bias = 0.1 * torch.randn(out, generator=random)
+        layers.append((weight.to(device, memory_format=torch.channels_last), bias.to(device)))
+        channels = out
+
+    def features(images: Tensor) -> Tensor:
+        if min(images.shape[2:]) < _RANDOM_SMALLEST:
+            raise InputError(f"images of {list(images.shape[2:])} pixels; need at least {_RANDOM_SMALLEST} a side")
+        x, found = images.float() / 127.5 - 1, []
+        for number, (weight, bias) in enumerate(layers):
+            # Repeated borders: zeros would be an edge around every image.
+            x = F.pad(F.avg_pool2d(x, 2) if number else x, (1, 1, 1, 1), mode="replicate")
+            x = F.leaky_relu(F.conv2d(x, weight, bias), 0.2)
+            found += [x.mean((2, 3)), x.std((2, 3), correction=0)]
+        return torch.cat(found, 1)
+
+    return Extractor(f"random-conv-1@seed{seed}", 2 * sum(_RANDOM_CHANNELS), device, features)
+
+
+def extract(images: NDArray[np.uint8], extractor: Extractor, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
+    """Return the features [N, D] of images uint8 [N, 3, H, W], in order.
+
+    Raises:
+        InputError: these are not such images, or NaN or infinity came out.
+    """
+    features = torch.empty(len(images), extractor.dims, device=extractor.device)
+    filled = 0
+    for batch in _batches(images, extractor, batch_size):
+        features[filled : filled + len(batch)] = batch
+        filled += len(batch)
+    if not features.isfinite().all():
+        raise InputError(f"NaN or infinity in features of {extractor.signature}; check the weights")
+    found: NDArray[np.float32] = features.cpu().numpy()
+    return found
+
+
+def statistics_of(images: NDArray[np.uint8], extractor: Extractor, batch_size: int = BATCH_SIZE) -> FeatureStatistics:
+    """Return the statistics of images' features without ever holding them all; summed in float64 on the device.
+
+    Sums are of differences to the first batch's mean, which lies close enough to the mean to lose no digits; so a batch
+    adds to them in place.
+
+    Raises:
+        InputError: these are not such images, or NaN or infinity came out.
+    """
+    shift: Tensor | None = None
+    total = torch.zeros(extractor.dims, dtype=torch.float64, device=extractor.device)
+    scatter = torch.zeros(extractor.dims, extractor.dims, dtype=torch.float64, device=extractor.device)
+    for batch in _batches(images, extractor, batch_size):
+        features = batch.double()
+        shift = features.mean(0) if shift is None else shift
+        features = features - shift
+        total += features.sum(0)
+        scatter.addmm_(features.T, features)
+    if shift is None:
+        raise InputError("no images; give at least one")
+    mean = total / len(images)
+    scatter = (scatter - torch.outer(total, mean)) / max(len(images) - 1, 1)
+    return FeatureStatistics(len(images), (shift + mean).cpu().numpy(), scatter.cpu().numpy(), extractor.signature)
+
+
+def _batches(images: NDArray[np.uint8], extractor: Extractor, batch_size: int) -> Iterator[Tensor]:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
+        raise InputError(f"images of {images.dtype} {list(images.shape)}; need uint8 [N, 3, H, W]")
+    if batch_size < 1:
+        raise InputError(f"--batch-size {batch_size}: must be at least 1")
+    with tqdm(total=len(images), desc="features", unit="image", disable=None, delay=1, leave=False) as bar:
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            yield _features(batch, extractor)
+            bar.update(len(batch))
+
+
+@torch.inference_mode()
+def _features(images: NDArray[np.uint8], extractor: Extractor) -> Tensor:
+    batch = torch.from_numpy(np.array(images))  # a copy: a memory map may be read-only
+    if extractor.device.type == "cuda":
+        # From page-locked memory the upload does not wait for the batch before.
+        batch = batch.pin_memory().to(extractor.device, non_blocking=True)
+    return extractor.features(batch.contiguous(memory_format=torch.channels_last))

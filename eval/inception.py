@@ -1,0 +1,211 @@
+"""The Inception network of 2015-12-05 whose features make a Fréchet distance a FID.
+
+It is Inception v3 (Szegedy et al. 2015, arXiv 1512.00567) as TensorFlow published it, with 1,008 classes. The names of
+the weights are those of its PyTorch port. Images come in as bytes, and how they are enlarged to 299 x 299 changes every
+distance:
+
+- `tensorflow1`: as the original graph does (and torch-fidelity): bilinear without half-pixel centres, (x - 128) / 128;
+- `pytorch-fid`: as the program of that name does: bilinear with half-pixel centres, 2 x / 255 - 1.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Resize = Literal["tensorflow1", "pytorch-fid"]
+
+FEATURES = 2048
+CLASSES = 1008
+SIZE = 299
+
+
+def resized(images: Tensor, resize: Resize, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return the network's input [B, 3, 299, 299], about -1 to 1, of images uint8 [B, 3, H, W] of any size."""
+    x = images.to(dtype)
+    if resize == "pytorch-fid":
+        return 2 * F.interpolate(x / 255, (SIZE, SIZE), mode="bilinear", align_corners=False) - 1
+    return (_resize_tensorflow1(_resize_tensorflow1(x, 2), 3) - 128) / 128
+
+
+def _resize_tensorflow1(x: Tensor, axis: int) -> Tensor:
+    """Interpolate along an axis: output i lies at i * size / 299 of the input, whose last value goes on beyond it."""
+    size = x.shape[axis]
+    at = torch.arange(SIZE, device=x.device, dtype=torch.float64) * (size / SIZE)
+    low = at.long()
+    weight = (at - low).to(x.dtype).view(-1, *[1] * (x.ndim - 1 - axis))
+    high = (low + 1).clamp(max=size - 1)
+    return torch.lerp(x.index_select(axis, low), x.index_select(axis, high), weight)
+
+
+class Unit(nn.Module):
+    """Convolution without bias, batch normalisation, ReLU. `same` keeps the size of the image."""
+
+    def __init__(
+        self, channels: int, out: int, kernel: int | tuple[int, int] = 1, stride: int = 1, same: bool = True
+    ) -> None:
+        super().__init__()
+        sides = (kernel, kernel) if isinstance(kernel, int) else kernel
+        padding = (sides[0] // 2, sides[1] // 2) if same else (0, 0)
+        self.conv = nn.Conv2d(channels, out, sides, stride, padding, bias=False)
+        self.bn = nn.BatchNorm2d(out, eps=0.001)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn(self.conv(x)), inplace=True)
+
+
+class BlockA(nn.Module):
+    """Branches of 1x1, 5x5 and two 3x3 convolutions, and an average pool: 224 + `pooled` channels."""
+
+    def __init__(self, channels: int, pooled: int) -> None:
+        super().__init__()
+        self.branch1x1 = Unit(channels, 64)
+        self.branch5x5_1 = Unit(channels, 48)
+        self.branch5x5_2 = Unit(48, 64, 5)
+        self.branch3x3dbl_1 = Unit(channels, 64)
+        self.branch3x3dbl_2 = Unit(64, 96, 3)
+        self.branch3x3dbl_3 = Unit(96, 96, 3)
+        self.branch_pool = Unit(channels, pooled)
+
+    def forward(self, x: Tensor) -> Tensor:
+        double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
+        pool = self.branch_pool(_average_pool(x))
+        return torch.cat([self.branch1x1(x), self.branch5x5_2(self.branch5x5_1(x)), double, pool], 1)
+
+
+class BlockB(nn.Module):
+    """Half the size: 288 channels to 768."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch3x3 = Unit(288, 384, 3, 2, same=False)
+        self.branch3x3dbl_1 = Unit(288, 64)
+        self.branch3x3dbl_2 = Unit(64, 96, 3)
+        self.branch3x3dbl_3 = Unit(96, 96, 3, 2, same=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
+        return torch.cat([self.branch3x3(x), double, F.max_pool2d(x, 3, 2)], 1)
+
+
+class BlockC(nn.Module):
+    """Branches of 7x7 convolutions in two parts, `width` channels inside: 768 channels to 768."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.branch1x1 = Unit(768, 192)
+        self.branch7x7_1 = Unit(768, width)
+        self.branch7x7_2 = Unit(width, width, (1, 7))
+        self.branch7x7_3 = Unit(width, 192, (7, 1))
+        self.branch7x7dbl_1 = Unit(768, width)
+        self.branch7x7dbl_2 = Unit(width, width, (7, 1))
+        self.branch7x7dbl_3 = Unit(width, width, (1, 7))
+        self.branch7x7dbl_4 = Unit(width, width, (7, 1))
+        self.branch7x7dbl_5 = Unit(width, 192, (1, 7))
+        self.branch_pool = Unit(768, 192)
+
+    def forward(self, x: Tensor) -> Tensor:
+        single = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
+        double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
+        double = self.branch7x7dbl_5(self.branch7x7dbl_4(double))
+        return torch.cat([self.branch1x1(x), single, double, self.branch_pool(_average_pool(x))], 1)
+
+
+class BlockD(nn.Module):
+    """Half the size: 768 channels to 1,280."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch3x3_1 = Unit(768, 192)
+        self.branch3x3_2 = Unit(192, 320, 3, 2, same=False)
+        self.branch7x7x3_1 = Unit(768, 192)
+        self.branch7x7x3_2 = Unit(192, 192, (1, 7))
+        self.branch7x7x3_3 = Unit(192, 192, (7, 1))
+        self.branch7x7x3_4 = Unit(192, 192, 3, 2, same=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seven = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x))))
+        return torch.cat([self.branch3x3_2(self.branch3x3_1(x)), seven, F.max_pool2d(x, 3, 2)], 1)
+
+
+class BlockE(nn.Module):
+    """Branches whose last 3x3 convolution is a 1x3 beside a 3x1: to 2,048 channels.
+
+    The last of the two blocks of this kind takes the largest value where the others average, an oddity of the graph of
+    2015-12-05 that its features depend on.
+    """
+
+    def __init__(self, channels: int, last: bool) -> None:
+        super().__init__()
+        self.last = last
+        self.branch1x1 = Unit(channels, 320)
+        self.branch3x3_1 = Unit(channels, 384)
+        self.branch3x3_2a = Unit(384, 384, (1, 3))
+        self.branch3x3_2b = Unit(384, 384, (3, 1))
+        self.branch3x3dbl_1 = Unit(channels, 448)
+        self.branch3x3dbl_2 = Unit(448, 384, 3)
+        self.branch3x3dbl_3a = Unit(384, 384, (1, 3))
+        self.branch3x3dbl_3b = Unit(384, 384, (3, 1))
+        self.branch_pool = Unit(channels, 192)
+
+    def forward(self, x: Tensor) -> Tensor:
+        single = self.branch3x3_1(x)
+        double = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
+        parts = [self.branch1x1(x), self.branch3x3_2a(single), self.branch3x3_2b(single)]
+        parts += [self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double)]
+        return torch.cat([*parts, self.branch_pool(_max_pool(x) if self.last else _average_pool(x))], 1)
+
+
+def _average_pool(x: Tensor) -> Tensor:
+    """Average over 3x3, at the border over what there is: TensorFlow does not count the padding."""
+    return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+
+
+def _max_pool(x: Tensor) -> Tensor:
+    return F.max_pool2d(x, 3, 1, 1)
+
+
+class Inception(nn.Module):
+    """Input [B, 3, 299, 299] as `resized` gives it, to the features of layer pool_3 [B, 2048], in inference mode.
+
+    The names of its parts are those of the published weights.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.Conv2d_1a_3x3 = Unit(3, 32, 3, 2, same=False)
+        self.Conv2d_2a_3x3 = Unit(32, 32, 3, same=False)
+        self.Conv2d_2b_3x3 = Unit(32, 64, 3)
+        self.Conv2d_3b_1x1 = Unit(64, 80)
+        self.Conv2d_4a_3x3 = Unit(80, 192, 3, same=False)
+        self.Mixed_5b = BlockA(192, 32)
+        self.Mixed_5c = BlockA(256, 64)
+        self.Mixed_5d = BlockA(288, 64)
+        self.Mixed_6a = BlockB()
+        self.Mixed_6b = BlockC(128)
+        self.Mixed_6c = BlockC(160)
+        self.Mixed_6d = BlockC(160)
+        self.Mixed_6e = BlockC(192)
+        self.Mixed_7a = BlockD()
+        self.Mixed_7b = BlockE(1280, last=False)
+        self.Mixed_7c = BlockE(2048, last=True)
+        self.fc = nn.Linear(FEATURES, CLASSES)
+        self.eval().requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
+        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(F.max_pool2d(x, 3, 2)))
+        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(F.max_pool2d(x, 3, 2))))
+        x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))))
+        x = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))
+        return x.mean((2, 3))
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the logits [B, 1008] of features [B, 2048] that the Inception Score is made of: without the bias.
+
+        Salimans et al. (2016) multiply by the last layer's matrix only, which may have been an oversight; all published
+        scores are of these. With `fc.bias` added the logits are the classifier's own, and scores come out higher (real
+        CIFAR-10 images 11.2 instead of 11.0, https://github.com/openai/improved-gan/issues/39).
+        """
+        return F.linear(features, self.fc.weight)
