@@ -45,8 +45,8 @@ class FeatureStatistics:
         size = self.mean.size
         if self.mean.shape != (size,) or self.covariance.shape != (size, size) or not size:
             raise InputError(f"statistics of shapes {self.mean.shape}, {self.covariance.shape}; need [D] and [D, D]")
-        if not (np.isfinite(self.mean).all() and np.isfinite(self.covariance).all()):
-            raise InputError(f"NaN or infinity in features of {self.extractor}; check the images and the weights")
+        _require_finite(self.mean, self.extractor)
+        _require_finite(self.covariance, self.extractor)
 
     @classmethod
     def of(cls, features: NDArray[np.floating], extractor: str) -> "FeatureStatistics":
@@ -59,6 +59,7 @@ class FeatureStatistics:
         if not count:
             raise InputError("no features; give at least one image")
         mean = features.mean(0, dtype=np.float64)
+        _require_finite(mean, extractor)
         scatter = np.zeros((mean.size, mean.size))
         for start in range(0, count, _ROWS):
             centred = features[start : start + _ROWS] - mean
@@ -120,7 +121,7 @@ def read_statistics(path: Path, published_extractor: str = UNKNOWN_EXTRACTOR) ->
     require_file(path)
     remedy = "make it again, or fetch it again"
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found: dict[str, NDArray[Any]] = dict(arrays)
         mean, covariance = (np.asarray(found[name], np.float64) for name in ("mu", "sigma"))
         count = int(found["count"]) if "count" in found else None
@@ -175,12 +176,20 @@ def frechet_distance(mean1: Array, covariance1: Array, mean2: Array, covariance2
     Raises:
         InputError: NaN, infinity or overflow, or a matrix that is no covariance.
     """
-    difference = mean1 - mean2
+    for numbers in (mean1, covariance1, mean2, covariance2):
+        _require_finite(numbers, "an unknown extractor")
     shared = float(svdvals(_factor(covariance1).T @ _factor(covariance2), overwrite_a=True).sum())
-    squared = float(difference @ difference + np.trace(covariance1) + np.trace(covariance2)) - 2 * shared
+    with np.errstate(over="ignore"):
+        between = float(np.square(mean1 - mean2).sum())
+    squared = between + float(np.trace(covariance1) + np.trace(covariance2)) - 2 * shared
     if not np.isfinite(squared):
         raise InputError("the Fréchet distance overflows; check the features")
     return max(squared, 0.0)
+
+
+def _require_finite(numbers: Array, extractor: str) -> None:
+    if not np.isfinite(numbers).all():
+        raise InputError(f"NaN or infinity in features of {extractor}; check the images and the weights")
 
 
 def _factor(covariance: Array) -> Array:
@@ -189,8 +198,6 @@ def _factor(covariance: Array) -> Array:
     The latter takes ten times as long. Eigenvalues that are 0 but for rounding are left out: a covariance of N images
     has rank N - 1 at most.
     """
-    if not np.isfinite(covariance).all():
-        raise InputError("NaN or infinity in a covariance; check the images and the weights")
     largest = np.abs(covariance).max()
     if np.abs(covariance - covariance.T).max() > _SYMMETRIC * largest:
         raise InputError("not a covariance: the matrix is not symmetric")

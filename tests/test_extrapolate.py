@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from eval.extrapolate import extrapolated
+from eval.frechet import FeatureStatistics, distance
+
+SIZE = 16
+ENDLESS = FeatureStatistics(None, np.zeros(SIZE), np.diag(np.exp(-np.arange(SIZE) / 3)), "x")
+
+
+def draw(
+    count: int, random: np.random.Generator, scale: float = 1.0
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    return scale * random.normal(size=(count, SIZE)) * np.sqrt(np.diag(ENDLESS.covariance))
+
+
+def test_it_is_a_line_in_one_over_n() -> None:
+    features = draw(400, np.random.default_rng(0), 1.2)
+    found = extrapolated(features, ENDLESS)
+    whole = distance(FeatureStatistics.of(features, "x"), ENDLESS)
+    kept = [np.delete(features, np.arange(group, 400, 20), axis=0) for group in range(20)]
+    fewer = np.mean([distance(FeatureStatistics.of(part, "x"), ENDLESS) for part in kept])
+    _, intercept = np.polyfit([1 / 400, 1 / 380], [whole, float(fewer)], 1)
+    assert found.value == pytest.approx(whole, abs=1e-12)
+    assert found.corrected == pytest.approx(intercept, abs=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.3])
+def test_it_takes_the_bias_away_and_its_interval_covers(scale: float) -> None:
+    random, repeats, count = np.random.default_rng(1), 60, 300
+    expected = (scale - 1) ** 2 * float(np.trace(ENDLESS.covariance))
+    found = [extrapolated(draw(count, random, scale), ENDLESS) for _ in range(repeats)]
+    corrected = np.array([estimate.corrected for estimate in found], np.float64)
+    plain = np.array([estimate.value for estimate in found])
+    error = corrected.std(ddof=1) / np.sqrt(repeats)
+    assert abs(corrected.mean() - expected) < 3 * error
+    assert plain.mean() - expected > 3 * error  # without it the distance is too large
+    reach = np.array([0.0 if estimate.high is None else estimate.high - estimate.value for estimate in found])
+    assert np.mean(np.abs(corrected - expected) < reach) >= 0.85
+
+
+def test_few_images_are_refused() -> None:
+    with pytest.raises(InputError, match="39 images are too few"):
+        extrapolated(draw(39, np.random.default_rng(0)), ENDLESS)
