@@ -160,7 +160,7 @@ def salt_and_pepper(images: Images, level: float, seed: int) -> Images:
 
 
 def contamination(images: Images, level: float, seed: int, others: Images) -> Images:
-    """Return images of which the nearest number to `level` N, at random places, are random ones of `others`, none twice.
+    """Return images of which round(level N), at random places, are random ones of `others`, none twice.
 
     Raises:
         InputError: a level outside 0 to 1, too few others, or others of another size.
