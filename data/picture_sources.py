@@ -99,6 +99,17 @@ def open_picture_source(spec: str, size: int | None = None) -> PictureSource:
     return _local(path, path.resolve().name, None)
 
 
+def absolute(spec: str) -> str:
+    """Return a `--data` value that names the same source from any working folder."""
+    kind, colon, rest = spec.partition(":")
+    if kind == "hub":
+        name, colon, column = rest.partition(":")
+        return f"hub:{Path(name).resolve()}{colon}{column}" if Path(name).exists() else spec
+    if kind == "shapes" or kind in PUBLISHED:
+        return f"{kind}:{Path(rest).resolve()}" if rest else spec
+    return str(Path(spec).resolve())
+
+
 def _shapes(size: int) -> Iterator[Picture]:
     for first in count(0, _ROWS):
         images, labels = shapes.draw_shapes(first, _ROWS, size)

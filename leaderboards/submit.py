@@ -27,9 +27,10 @@ from eval.samples import ScoreFlags, chosen_options
 from eval.words import open_word_reference, real_lines
 from leaderboards.records import RECORD, RECORDS, TASK, Kind, read_task
 from leaderboards.scoring import Metric, by_name, joint_signature, read_text, record_name, score_file
-from textgan.config import RunConfig, as_flags
+from textgan.config import PRESETS, RunConfig
 from textgan.curves import Group, group_runs, load_run, standings
 from textgan.rundir import find_runs, read_metrics, read_options
+from textgan.settings import as_flags
 
 _POINTS = 60
 
@@ -81,7 +82,8 @@ def submit(command: SubmitCommand) -> list[Path]:
 
 def _submit_runs(command: SubmitCommand, group: Group) -> Path:
     signature, floor = group.runs[0].signature, group.runs[0].floor
-    names = [name for name in group.runs[0].columns if name.startswith("jsd_")]
+    options = [read_options(run.folder) for run in group.runs]
+    names = options[0]["scores"]
     found = {name: standings([group], name, "minutes", _POINTS, None)[0] for name in names}
     scores = {
         name: {
@@ -103,11 +105,10 @@ def _submit_runs(command: SubmitCommand, group: Group) -> Path:
         }
         for name, each in found.items()
     }
-    options = [read_options(run.folder) for run in group.runs]
     config = _without_place(options[0]["config"])
     rows = [read_metrics(run.folder)[-1] for run in group.runs]
     facts = {
-        "command": " ".join(["python -m textgan.train", *as_flags(RunConfig(**{**config, "seed": 0}))]),
+        "command": " ".join(["python -m textgan.train", *as_flags(RunConfig(**{**config, "seed": 0}), PRESETS)]),
         "seeds": [run.config["seed"] for run in group.runs],
         "commits": sorted({str(each["commit"]) for each in options}),
         "date": max(each["started_utc"] for each in options)[:10],

@@ -6,11 +6,11 @@ import pytest
 
 from data.errors import InputError
 from textgan.config import PRESETS, RunConfig
-from textgan.train import parse_train
+from textgan.experiment import parse_train
 
 
 def parsed(*arguments: str) -> RunConfig:
-    return parse_train(list(arguments), "textgan.train", None).config
+    return parse_train(arguments, RunConfig, PRESETS, "textgan.train", None).config
 
 
 def test_the_papers_presets() -> None:

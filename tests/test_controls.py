@@ -7,13 +7,14 @@ from data.errors import InputError
 from textgan.config import PRESETS
 from textgan.controls import main
 from textgan.suite import configs_of, read_suite
+from textgan.train import TEXT
 
 
 def test_the_suite_holds_every_control(tmp_path: Path) -> None:
     output = tmp_path / "controls.toml"
     flags = ["--data", 'a "b".txt', "--minutes", "5", "--seeds", "3", "4", "--ratios", "12"]
     assert main(["--output", str(output), *flags]) == 0
-    runs = configs_of(*read_suite(output), tmp_path)
+    runs = configs_of(TEXT, *read_suite(output), tmp_path)
     preset = PRESETS["ttur-small"]
     b, a = preset.critic_lr, preset.generator_lr
     assert (b, a) == (3e-3, 1e-3)

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from data.errors import InputError
 from tests.test_rundir import write_run
 from tests.test_train import assert_same_run, stop_at
-from textgan import executors
-from textgan.config import PRESETS, RunConfig, as_flags
-from textgan.executors import Ended, Execution, is_finished, run_all
+from textgan import executors, settings
+from textgan.config import PRESETS, RunConfig
+from textgan.executors import Ended, Execution, is_finished
+from textgan.experiment import Outcome, Program, parse_train
 from textgan.rundir import read_metrics, read_options
-from textgan.train import Outcome, parse_train, train
+from textgan.train import TEXT, train
 from textgan.trainer import NonFiniteError
 
 
@@ -47,7 +48,15 @@ def seeds(config: RunConfig, count: int) -> list[RunConfig]:
 
 
 def parsed(flags: Sequence[str]) -> RunConfig:
-    return parse_train(list(flags), "textgan.train", None).config
+    return parse_train(flags, RunConfig, PRESETS, "textgan.train", None).config
+
+
+def as_flags(config: RunConfig) -> list[str]:
+    return settings.as_flags(config, PRESETS)
+
+
+def run_all(configs: Sequence[RunConfig], execution: Execution, program: Program[RunConfig] = TEXT) -> list[Ended]:
+    return executors.run_all(program, configs, execution)
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -57,7 +66,7 @@ CHANGES: list[dict[str, Any]] = [
     {"minutes": None, "iterations": 12, "seed": 12345, "critic_schedule": "power:0.6", "generator_schedule": "linear"},
     {"critic_lr": 1 / 3, "generator_lr": 5e-324, "penalty_weight": 0.0, "beta1": 0.0, "beta2": 1 - 2**-53},
     {"dim": 1, "latent_dim": 3, "batch_size": 5, "critic_steps": 2, "ngram": 9, "seq_len": 20, "vocabulary_size": 30,
-     "eval_samples": 11, "eval_every": 13, "checkpoint_every": 17, "generator_average": 0.999},
+     "model": "lstm", "eval_samples": 11, "eval_every": 13, "checkpoint_every": 17, "generator_average": 0.999},
 ]  # fmt: skip
 
 
@@ -108,7 +117,7 @@ def test_a_run_is_finished_when_it_has_a_summary_and_just_these_settings(small: 
     assert not is_finished(small)
 
 
-def refuse_to_start(*_arguments: Any, **_named: Any) -> None:
+def refuse_to_start(*_arguments: Any, **_named: Any) -> Any:
     raise AssertionError("nothing is to be started")
 
 
@@ -118,9 +127,9 @@ def test_finished_runs_are_skipped(small: RunConfig, monkeypatch: pytest.MonkeyP
     for config in configs:
         finished_folder(config)
     monkeypatch.setattr(subprocess, "Popen", refuse_to_start)
-    monkeypatch.setattr(executors, "train", refuse_to_start)
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert run_all(configs, Execution(executor)) == [Ended(config.folder, "skipped") for config in configs]
+    idle = replace(TEXT, train=refuse_to_start)
+    assert run_all(configs, Execution(executor), idle) == [Ended(config.folder, "skipped") for config in configs]
 
 
 def test_both_executors_run_as_train_does_and_others_go_on_when_one_fails(
@@ -164,15 +173,14 @@ def test_a_run_with_a_larger_budget_is_continued(small: RunConfig, tmp_path: Pat
     assert read_metrics(small.folder)[:4] == rows  # clocks and all: it was not begun anew
 
 
-def test_a_run_that_was_continued_to_a_larger_budget_is_finished(
-    small: RunConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_was_continued_to_a_larger_budget_is_finished(small: RunConfig) -> None:
     train(small)
     larger = replace(small, iterations=8)
     train(larger)
-    monkeypatch.setattr(executors, "train", refuse_to_start)
     assert is_finished(larger)
-    assert run_all([larger], Execution("inline")) == [Ended(larger.folder, "skipped")]
+    assert run_all([larger], Execution("inline"), replace(TEXT, train=refuse_to_start)) == [
+        Ended(larger.folder, "skipped")
+    ]
 
 
 def test_a_process_that_is_killed_is_continued(
@@ -375,21 +383,18 @@ def test_a_signal_stops_a_suite_in_this_process(
         RuntimeError("out of memory"),
     ],
 )
-def test_an_error_in_this_process_is_that_runs_own(
-    small: RunConfig, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
+def test_an_error_in_this_process_is_that_runs_own(small: RunConfig, error: Exception) -> None:
     trained: list[int] = []
     message = f"RuntimeError: {error}" if isinstance(error, RuntimeError) else str(error)
 
-    def run(config: RunConfig) -> Outcome:
+    def run(config: RunConfig, _report: object) -> Outcome:
         trained.append(config.seed)
         if config.seed == 1:
             raise error
         return Outcome(config.folder, {}, None)
 
-    monkeypatch.setattr(executors, "train", run)
     configs = seeds(small, 3)
-    assert run_all(configs, Execution("inline")) == [
+    assert run_all(configs, Execution("inline"), replace(TEXT, train=run)) == [
         Ended(configs[0].folder, "finished"),
         Ended(configs[1].folder, "failed", message),
         Ended(configs[2].folder, "finished"),

@@ -15,9 +15,10 @@ from eval import bleu, word_jsd
 from eval.ngram_sampler import main as sample_ngrams
 from leaderboards import build, submit, verify
 from leaderboards.records import RECORDS, all_tasks, read_record
-from textgan.config import RunConfig
+from textgan.config import PRESETS, RunConfig
+from textgan.experiment import parse_train
 from textgan.rundir import read_metrics, read_options
-from textgan.train import parse_train, train
+from textgan.train import train
 
 
 class Tags(HTMLParser):
@@ -65,7 +66,7 @@ def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> N
         assert entry["scores"] == {name: value for name, value in row.items() if name.startswith("jsd_")}
     assert str(tmp_path) not in (record.folder / "record.json").read_text("utf-8")  # no place on a machine
     # The command, with the seed and the place added, is the run.
-    config = parse_train(record.facts["command"].split()[3:], "train", None).config
+    config = parse_train(record.facts["command"].split()[3:], RunConfig, PRESETS, "train", None).config
     made = read_options(runs[0])["config"]
     assert {**config.as_json(), "run_dir": made["run_dir"], "data": made["data"]} == made
 

@@ -13,7 +13,7 @@ from textgan.config import RunConfig
 from textgan.executors import Execution, run_all
 from textgan.rundir import read_metrics
 from textgan.search import SearchCommand, search
-from textgan.train import train
+from textgan.train import TEXT, train
 
 pytest.importorskip("ray")
 
@@ -60,7 +60,7 @@ def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_ru
 
     killer = Thread(target=kill_one, daemon=True)
     killer.start()
-    ended = run_all(runs, Execution("ray", workers=2, retries=3))
+    ended = run_all(TEXT, runs, Execution("ray", workers=2, retries=3))
     killer.join()
     assert len(killed) == 1
     assert [(each.state, each.message) for each in ended] == [("finished", ""), ("finished", "")]
@@ -68,7 +68,7 @@ def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_ru
         undisturbed = replace(config, run_dir=tmp_path / f"alone{config.seed}")
         train(undisturbed)
         assert_same_run(config.folder, undisturbed.folder)
-    assert [each.state for each in run_all(runs, Execution("ray"))] == ["skipped", "skipped"]
+    assert [each.state for each in run_all(TEXT, runs, Execution("ray"))] == ["skipped", "skipped"]
 
 
 def test_a_search_lets_rays_scheduler_choose(text_file: Path, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def valley(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """In place of training: runs that score how far their rates are from the best; yields calls' runs, iterations."""
     calls: list[tuple[int, int]] = []
 
-    def run_all(configs: list[RunConfig], _execution: Execution) -> list[Ended]:
+    def run_all(_program: object, configs: list[RunConfig], _execution: Execution) -> list[Ended]:
         calls.append((len(configs), configs[0].iterations or 0))
         ended = []
         for config in configs:
@@ -115,7 +115,9 @@ def test_a_search_that_is_run_again_trains_nothing_and_says_the_same(
     first = search(command(tmp_path))
     valley.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search_module, "run_all", lambda configs, _: [Ended(each.folder, "failed") for each in configs])
+        patch.setattr(
+            search_module, "run_all", lambda _program, configs, _: [Ended(each.folder, "failed") for each in configs]
+        )
         again = search(replace(command(tmp_path), critic_lr=(1e-4, 1e-1)))
     assert again == first
 

@@ -27,7 +27,7 @@ class Planned:
     configs: list[RunConfig]
     execution: Execution
 
-    def __call__(self, configs: Sequence[RunConfig], execution: Execution) -> list[Ended]:
+    def __call__(self, _program: object, configs: Sequence[RunConfig], execution: Execution) -> list[Ended]:
         self.configs, self.execution = list(configs), execution
         return [Ended(config.folder, *STATES.get(config.seed, ("finished", ""))) for config in configs]
 

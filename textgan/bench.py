@@ -14,15 +14,16 @@ from data.command import run_command
 from data.corpus import open_corpus
 from eval.jsd import score_ids
 from eval.reference import open_reference
-from textgan.sample import choose_device
-from textgan.train import build_trainer, evaluation_samples, parse_train, real_batches
+from textgan.config import PRESETS, RunConfig
+from textgan.experiment import choose_device, parse_train
+from textgan.train import build_trainer, evaluation_samples, real_batches
 
 _WARM_UP, _STEPS, _EVALUATIONS = 5, 40, 5
 
 
 def main(arguments: list[str]) -> int:
     """Print milliseconds a part; flags are those of `textgan.train`."""
-    config = parse_train(arguments, "textgan.bench", __doc__).config
+    config = parse_train(arguments, RunConfig, PRESETS, "textgan.bench", __doc__).config
     device = choose_device(config.device)
     corpus = open_corpus(config.reference.corpus)
     reference = open_reference(config.reference, corpus)

@@ -24,7 +24,7 @@ def closing_words(folder: Path, summary: dict[str, Any]) -> str:
         lines.append(f"  {score_title(name)}   {first:.3f}   {best['value']:.3f}   {last:.3f}   {floor:>9}")
     lines.append("\nsome of the last samples")
     lines += [f"    {line}" for line in samples.read_text("utf-8").split("\n")[:5]]
-    python, tensorboard = _commands()
+    python, tensorboard = commands()
     lines += [
         "\ntry next",
         f"    {tensorboard} --logdir {folder.parent}    # curves and samples, by training time",
@@ -36,7 +36,7 @@ def closing_words(folder: Path, summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _commands() -> tuple[str, str]:
+def commands() -> tuple[str, str]:
     """Return how to call Python and TensorBoard: by path where they are in a virtual environment below this folder."""
     if Path(sys.executable).is_relative_to(Path.cwd()):
         python = os.path.relpath(sys.executable)

@@ -1,23 +1,21 @@
-"""RunConfig: every knob of a training run, and the presets."""
+"""RunConfig: every knob of a training run on text, and the presets."""
 
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 from data.corpus import CorpusOptions
 from data.errors import InputError
 from data.sources import InvalidUtf8, absolute
 from eval.reference import ReferenceOptions
-from textgan.schedules import parse_schedule
+from textgan.settings import Settings
 
 Preset = Literal["quickstart", "ttur", "orig", "mle", "ttur-small", "orig-small", "mle-small"]
 Model = Literal["wgan-gp", "lstm"]
-Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
-class RunConfig:
-    """A training run. The defaults are those of the preset `ttur`: the paper's experiment with two time scales."""
+class RunConfig(Settings):
+    """A training run on text. The defaults are those of the preset `ttur`: the paper's experiment, two time scales."""
 
     preset: Preset = "ttur"
     """Named settings that the other flags start from: quickstart (two CPU cores, three minutes), ttur and orig (the paper's, for a GPU), mle (a language model to compare them with), ttur-small, orig-small and mle-small (the same at a size for CPUs)."""
@@ -34,49 +32,17 @@ class RunConfig:
     invalid_utf8: InvalidUtf8 = "refuse"
     """What to do with bytes that are not UTF-8."""
     dim: int = 512
-    """Width of generator and critic, in channels."""
+    """Width of the networks, in channels."""
     latent_dim: int = 128
     """Length of the generator's noise vector."""
-    batch_size: int = 64
-    """Lines a batch."""
-    critic_lr: float = 3e-4
-    """Learning rate of the critic (Adam)."""
-    generator_lr: float = 1e-4
-    """Learning rate of the generator (Adam)."""
-    critic_schedule: str = "constant"
-    """Factor on the critic's rate over its updates n: constant, linear (to 0), or power:TAU for n^-TAU."""
-    generator_schedule: str = "constant"
-    """Factor on the generator's rate over its updates n: constant, linear (to 0), or power:TAU for n^-TAU."""
-    generator_average: float = 0.0
-    """Decay, an update, of an exponential moving average of the generator's weights, which samples are then drawn from; 0 draws them from the weights themselves, as the paper does."""
-    critic_steps: int = 1
-    """Critic updates a generator update."""
-    penalty_weight: float = 10.0
-    """Weight of the gradient penalty; 0 leaves it out."""
-    beta1: float = 0.5
-    """Adam's decay of the first moment, an update."""
-    beta2: float = 0.9
-    """Adam's decay of the second moment, an update."""
-    iterations: int | None = 200_000
-    """Generator iterations after which the run ends (None: only --minutes ends it)."""
-    minutes: float | None = None
-    """Minutes of training, evaluation not counted, after which the run ends (None: only --iterations ends it)."""
-    seed: int = 0
-    """Seed of everything random in the run."""
     ngram: int = 6
     """Longest n-gram of the JSD, in characters; n = 1 up to it are scored."""
     padding: Literal["in", "out"] = "in"
     """Whether n-grams that hold padding count in the JSD (in: as in the paper)."""
-    eval_samples: int = 640
-    """Samples an evaluation scores."""
-    eval_every: int = 100
-    """Generator iterations between evaluations."""
-    checkpoint_every: int = 1000
-    """Generator iterations between checkpoints."""
-    device: Device = "auto"
-    """Where to train; auto takes CUDA where there is one."""
-    run_dir: Path | None = None
-    """Folder of the run; a run that was stopped there is continued. Default: runs/PRESET-DATA-seedSEED."""
+
+    smallest: ClassVar[dict[str, int]] = {
+        **Settings.smallest, "lines": 1, "seq_len": 1, "vocabulary_size": 1, "dim": 1, "latent_dim": 1, "ngram": 1,
+    }  # fmt: skip
 
     def __post_init__(self) -> None:
         """Refuse values no run can have.
@@ -84,28 +50,9 @@ class RunConfig:
         Raises:
             InputError: naming the flag.
         """
-        for name, value in asdict(self).items():
-            smallest = _SMALLEST.get(name)
-            if smallest is not None and value is not None and not value >= smallest:
-                raise InputError(f"{_flag(name)} {value}: must be at least {smallest:g}")
-        for name in ("critic_lr", "generator_lr", "minutes"):
-            if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
-                raise InputError(f"{_flag(name)} {value}: must be positive and finite")
-        for name in ("beta1", "beta2", "generator_average"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{_flag(name)} {getattr(self, name)}: must be at least 0 and below 1")
+        super().__post_init__()
         if self.vocabulary_size > _LARGEST_VOCABULARY:
             raise InputError(f"--vocabulary-size {self.vocabulary_size}: must be at most {_LARGEST_VOCABULARY}")
-        for schedule in (self.critic_schedule, self.generator_schedule):
-            parse_schedule(schedule, self.iterations)
-        if self.iterations is None and self.minutes is None:
-            raise InputError("--iterations and --minutes are both None: give one, or the run never ends")
-
-    @property
-    def folder(self) -> Path:
-        """The run's folder."""
-        name = self.data.rstrip("/").replace(":", "-").rpartition("/")[2].partition(".")[0]
-        return self.run_dir or Path("runs") / f"{self.preset}-{name}-seed{self.seed}"
 
     @property
     def reference(self) -> ReferenceOptions:
@@ -115,40 +62,13 @@ class RunConfig:
         )
         return ReferenceOptions(corpus, self.ngram, self.padding == "in")
 
-    @property
-    def may_change(self) -> set[str]:
-        """Settings that may differ when the run is continued: its budget may grow, and its folder may be moved."""
-        linear = "linear" in (self.critic_schedule, self.generator_schedule)
-        return {"minutes", "run_dir"} if linear else {"iterations", "minutes", "run_dir"}
-
     def as_json(self) -> dict[str, Any]:
         """Return the resolved settings as a JSON-serialisable object."""
-        return {**asdict(self), "data": absolute(self.data), "run_dir": str(self.folder)}
-
-
-def as_flags(config: RunConfig) -> list[str]:
-    """Return the flags of `python -m textgan.train` that give these settings."""
-    default = PRESETS[config.preset]
-    flags = ["--preset", config.preset]
-    for name, value in vars(config).items():
-        if value != getattr(default, name):
-            flags += [_flag(name), str(value)]
-    return flags
+        return {**super().as_json(), "data": absolute(self.data)}
 
 
 # Ids take two bytes at most, and two of them are padding and unknown.
 _LARGEST_VOCABULARY = (1 << 16) - 2
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-_SMALLEST = {
-    "lines": 1, "seq_len": 1, "vocabulary_size": 1, "dim": 1, "latent_dim": 1, "batch_size": 1, "critic_steps": 1,
-    "penalty_weight": 0, "iterations": 1, "seed": 0, "ngram": 1, "eval_samples": 1, "eval_every": 1,
-    "checkpoint_every": 1,
-}  # fmt: skip
 
 # "orig" is the paper's baseline: one rate for both players, ten critic updates a generator update.
 _TTUR = RunConfig()

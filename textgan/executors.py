@@ -14,10 +14,10 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from data.errors import InputError
-from textgan.config import RunConfig, as_flags
+from textgan.experiment import Program
 from textgan.progress import Budget, Clock
 from textgan.rundir import SUMMARY, read_metrics, read_options
-from textgan.train import train
+from textgan.settings import Settings, as_flags
 from textgan.trainer import NonFiniteError
 
 _POLL_SECONDS = 2.0
@@ -48,7 +48,7 @@ class Ended:
     message: str = ""
 
 
-def is_finished(config: RunConfig) -> bool:
+def is_finished(config: Settings) -> bool:
     """Whether the run's folder holds the summary of a run with just these settings."""
     if not (config.folder / SUMMARY).exists():
         return False
@@ -56,7 +56,7 @@ def is_finished(config: RunConfig) -> bool:
     return bool(recorded == json.loads(json.dumps(config.as_json())))
 
 
-def run_all(configs: Sequence[RunConfig], execution: Execution) -> list[Ended]:
+def run_all(program: Program[Any], configs: Sequence[Settings], execution: Execution) -> list[Ended]:
     """Execute runs, those that are finished skipped and those that were broken off continued.
 
     Raises:
@@ -65,22 +65,22 @@ def run_all(configs: Sequence[RunConfig], execution: Execution) -> list[Ended]:
     ended = {config.folder: Ended(config.folder, "skipped") for config in configs if is_finished(config)}
     left = [config for config in configs if config.folder not in ended]
     execute = {"inline": _inline, "processes": _in_processes, "ray": _on_ray}[execution.executor]
-    ended |= {result.folder: result for result in execute(left, execution)} if left else {}
+    ended |= {result.folder: result for result in execute(program, left, execution)} if left else {}
     return [ended[config.folder] for config in configs]
 
 
-def _inline(configs: Sequence[RunConfig], _execution: Execution) -> list[Ended]:
+def _inline(program: Program[Any], configs: Sequence[Settings], _execution: Execution) -> list[Ended]:
     results = []
     for number, config in enumerate(configs, start=1):
         print(f"{config.folder} ({number} of {len(configs)})", file=sys.stderr)
-        results.append(attempt(config, train))
+        results.append(attempt(config, lambda config: program.train(config, None)))
         if results[-1].state == "stopped":
             break
     stopped = [Ended(config.folder, "stopped", "not begun") for config in configs[len(results) :]]
     return results + stopped
 
 
-def attempt(config: RunConfig, run: Callable[[RunConfig], Any]) -> Ended:
+def attempt(config: Settings, run: Callable[[Any], Any]) -> Ended:
     """Run, and say how it ended, whatever happens."""
     try:
         outcome = run(config)
@@ -93,15 +93,15 @@ def attempt(config: RunConfig, run: Callable[[RunConfig], Any]) -> Ended:
     return Ended(config.folder, "finished")
 
 
-def _in_processes(configs: Sequence[RunConfig], execution: Execution) -> list[Ended]:
+def _in_processes(program: Program[Any], configs: Sequence[Settings], execution: Execution) -> list[Ended]:
     running: dict[Path, subprocess.Popen[bytes]] = {}
     threads = max(1, (os.cpu_count() or 1) // execution.workers)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
 
-    def run(config: RunConfig) -> Ended:
+    def run(config: Settings) -> Ended:
         log = config.folder.with_name(f"{config.folder.name}.log")
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "textgan.train", *as_flags(config)]
+        command = [sys.executable, "-m", program.module, *as_flags(config, program.presets)]
         for _ in range(execution.retries + 1):
             with log.open("ab") as output:
                 process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
@@ -129,7 +129,7 @@ def _in_processes(configs: Sequence[RunConfig], execution: Execution) -> list[En
             process.wait()
 
 
-def _show_until_done(configs: Sequence[RunConfig], futures: Sequence[Future[Ended]]) -> None:
+def _show_until_done(configs: Sequence[Settings], futures: Sequence[Future[Ended]]) -> None:
     with tqdm(total=len(configs), unit="run", disable=None, bar_format="{l_bar}{bar}|{n:.2f}/{total}{postfix}") as bar:
         left = set(futures)
         while left:
@@ -140,42 +140,42 @@ def _show_until_done(configs: Sequence[RunConfig], futures: Sequence[Future[Ende
                 bar.set_postfix_str(f"{sum(share >= 1 for share in shares)} finished, {len(left)} to go")
 
 
-def _share_done(config: RunConfig) -> float:
+def _share_done(config: Settings) -> float:
     if not (rows := read_metrics(config.folder)):
         return 0.0
     clock = Clock(rows[-1]["wall_seconds"], rows[-1]["train_seconds"])
     return min(1.0, Budget(config.iterations, config.minutes).used(rows[-1]["iteration"], clock))
 
 
-def _on_ray(configs: Sequence[RunConfig], execution: Execution) -> list[Ended]:
+def _on_ray(program: Program[Any], configs: Sequence[Settings], execution: Execution) -> list[Ended]:
     """Give the runs to Ray Tune, which places them, streams their scores, and restarts those whose worker is lost.
 
     The runs' folders must be on a file system that all workers share.
     """
     by_folder = {str(config.folder.resolve()): config for config in configs}
 
-    def run(folder: str, report: Report) -> None:
+    def run(folder: str, tell: Tell) -> None:
         ended = attempt(
             by_folder[folder],
-            lambda config: train(config, lambda iteration, scores: report({"iteration": iteration, **scores})),
+            lambda config: program.train(config, lambda iteration, scores: tell({"iteration": iteration, **scores})),
         )
-        report({"state": ended.state, "message": ended.message})
+        tell({"state": ended.state, "message": ended.message})
 
     told = tune_on_ray(list(by_folder), run, execution, configs[0].folder.resolve().parent / "ray")
     return [Ended(by_folder[name].folder, last["state"], last["message"]) for name, last in told.items()]
 
 
-Report = Callable[[Mapping[str, Any]], None]
+Tell = Callable[[Mapping[str, Any]], None]
 
 
 def tune_on_ray(
     names: Sequence[str],
-    run: Callable[[str, Report], None],
+    run: Callable[[str, Tell], None],
     execution: Execution,
     storage: Path,
     halving: Mapping[str, Any] | None = None,
 ) -> dict[str, Mapping[str, Any]]:
-    """Let Ray Tune call `run(name, report)` for every name, again where its worker was lost; return the last reports.
+    """Let Ray Tune call `run(name, tell)` for every name, again where its worker was lost; return what each told last.
 
     Args:
         names: of what is to be run.

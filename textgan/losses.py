@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,41 @@ def wasserstein_generator(fake_scores: Tensor) -> Tensor:
     return -fake_scores.mean()
 
 
+def cross_entropy_critic(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """-E[log s(D(real))] - E[log(1 - s(D(fake)))], s being logistic (Goodfellow et al. 2014, arXiv 1406.2661)."""
+    return F.softplus(-real_scores).mean() + F.softplus(fake_scores).mean()
+
+
+def non_saturating_generator(fake_scores: Tensor) -> Tensor:
+    """-E[log s(D(fake))], the same paper's remedy for vanishing gradients."""
+    return F.softplus(-fake_scores).mean()
+
+
+def minimax_generator(fake_scores: Tensor) -> Tensor:
+    """E[log(1 - s(D(fake)))]: the game's own, equation 1 of the same paper."""
+    return -F.softplus(fake_scores).mean()
+
+
+def least_squares_critic(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """E[(D(real) - 1)^2] / 2 + E[D(fake)^2] / 2 (Mao et al. 2017, arXiv 1611.04076, equation 9)."""
+    return ((real_scores - 1).square().mean() + fake_scores.square().mean()) / 2
+
+
+def least_squares_generator(fake_scores: Tensor) -> Tensor:
+    """E[(D(fake) - 1)^2] / 2."""
+    return (fake_scores - 1).square().mean() / 2
+
+
+def hinge_critic(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """E[max(0, 1 - D(real))] + E[max(0, 1 + D(fake))] (Lim & Ye 2017, arXiv 1705.02894)."""
+    return F.relu(1 - real_scores).mean() + F.relu(1 + fake_scores).mean()
+
+
 WASSERSTEIN = Loss(wasserstein_critic, wasserstein_generator)
+NON_SATURATING = Loss(cross_entropy_critic, non_saturating_generator)
+MINIMAX = Loss(cross_entropy_critic, minimax_generator)
+LEAST_SQUARES = Loss(least_squares_critic, least_squares_generator)
+HINGE = Loss(hinge_critic, wasserstein_generator)
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:

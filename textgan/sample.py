@@ -25,9 +25,11 @@ from data.files import atomic_write, write_json
 from data.vocabulary import Ids, Vocabulary
 from eval.reference import record_path
 from textgan.checkpoint import below, read_newest
-from textgan.config import Device, Model
+from textgan.config import Model
+from textgan.experiment import choose_device
 from textgan.nets import Generator, LanguageModel, Sampler
 from textgan.rundir import read_options
+from textgan.settings import Device
 from textgan.trainer import stream_seed
 
 _CONFIG, _MODEL = "config.json", "model.safetensors"
@@ -66,19 +68,6 @@ def make_sampler(model: Model, vocabulary_size: int, seq_len: int, dim: int, lat
     if model == "lstm":
         return LanguageModel(vocabulary_size, seq_len, dim)
     return Generator(vocabulary_size, seq_len, dim, latent_dim)
-
-
-def choose_device(device: Device) -> torch.device:
-    """Return the device of a flag's value.
-
-    Raises:
-        InputError: CUDA was asked for and there is none.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: this machine or this build of torch has no CUDA; say --device cpu")
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
 
 
 @dataclass(frozen=True)

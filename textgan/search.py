@@ -23,9 +23,9 @@ from data.files import write_json
 from eval.figures import save_figure
 from textgan.config import PRESETS, Preset, RunConfig
 from textgan.curves import group_runs, load_run, standings
-from textgan.executors import Execution, Report, attempt, run_all, tune_on_ray
+from textgan.executors import Execution, Tell, attempt, run_all, tune_on_ray
 from textgan.rundir import read_metrics, score_title
-from textgan.train import train
+from textgan.train import TEXT, train
 
 _POINTS = 10
 
@@ -124,7 +124,7 @@ def _rung_by_rung(command: SearchCommand, left: Sequence[Rates]) -> list[Trial]:
     done: list[Trial] = []
     for rung in range(command.rungs):
         configs = [config for pair in left for config in _configs(command, pair, rung)]
-        ended = run_all([config for config in configs if not _has_come(config)], command.execution)
+        ended = run_all(TEXT, [config for config in configs if not _has_come(config)], command.execution)
         if any(result.state == "stopped" for result in ended):
             raise InputError("stopped; the same command continues")
         failed = {result.folder for result in ended if result.state == "failed"}
@@ -143,14 +143,14 @@ def _on_ray(command: SearchCommand, pairs: Sequence[Rates]) -> list[Trial]:
     """
     by_name = {f"{critic_lr:g} {generator_lr:g}": (critic_lr, generator_lr) for critic_lr, generator_lr in pairs}
 
-    def run(name: str, report: Report) -> None:
+    def run(name: str, tell: Tell) -> None:
         for rung in range(command.rungs):
             configs = [config for config in _configs(command, by_name[name], rung) if not _has_come(config)]
             ended = [attempt(config, train) for config in configs]
             failed = {each.folder for each in ended if each.state == "failed"}
             trial = _trial(command, by_name[name], rung, failed)
             # Ray leaves NaN out of its comparisons.
-            report({**asdict(trial), "mean": math.nan if failed else trial.mean})
+            tell({**asdict(trial), "mean": math.nan if failed else trial.mean})
             if failed:
                 return
 

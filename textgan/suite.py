@@ -32,8 +32,10 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from textgan.config import PRESETS, Preset, RunConfig
 from textgan.executors import Ended, Execution, run_all
+from textgan.experiment import Program
+from textgan.settings import Settings
+from textgan.train import TEXT
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class SuiteCommand:
     """How runs are executed."""
     file: Path | None = None
     """TOML file with the suite, in place of the flags below."""
-    presets: tuple[Preset, ...] = ("ttur-small", "orig-small")
+    presets: tuple[str, ...] = ("ttur-small", "orig-small")
     """Presets to compare."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of each method."""
@@ -62,7 +64,7 @@ class Method:
     settings: Mapping[str, Any]
 
 
-def configs_of(methods: Sequence[Method], seeds: Sequence[int], folder: Path) -> list[RunConfig]:
+def configs_of(program: Program[Any], methods: Sequence[Method], seeds: Sequence[int], folder: Path) -> list[Settings]:
     """Return the runs of a suite, seed by seed, so that what is compared runs side by side.
 
     Raises:
@@ -73,42 +75,43 @@ def configs_of(methods: Sequence[Method], seeds: Sequence[int], folder: Path) ->
         raise InputError(f"methods {', '.join(sorted(twice))}: given twice; name them apart")
     if not methods or not seeds:
         raise InputError("no runs: give at least one preset and one seed")
-    configs = [_config(method, seed, folder) for seed in seeds for method in methods]
+    configs = [_config(program, method, seed, folder) for seed in seeds for method in methods]
     folders = [config.folder for config in configs]
     if twice_used := [str(each) for each in folders if folders.count(each) > 1]:
         raise InputError(f"{twice_used[0]}: two runs would lie there; name methods apart, and give each seed once")
     return configs
 
 
-def _config(method: Method, seed: int, folder: Path) -> RunConfig:
+def _config(program: Program[Any], method: Method, seed: int, folder: Path) -> Settings:
     settings = dict(method.settings)
     preset = settings.pop("preset", None)
-    if preset not in PRESETS:
-        raise InputError(f"preset {preset!r} of {method.name}: choose from {', '.join(PRESETS)}")
-    known = {each.name for each in fields(RunConfig)} - {"preset", "seed", "run_dir"}
+    if preset not in program.presets:
+        raise InputError(f"preset {preset!r} of {method.name}: choose from {', '.join(program.presets)}")
+    known = {each.name for each in fields(program.settings)} - {"preset", "seed", "run_dir"}
     if unknown := settings.keys() - known:
         raise InputError(
-            f"{', '.join(sorted(unknown))} of {method.name}: no such setting; see python -m textgan.train --help"
+            f"{', '.join(sorted(unknown))} of {method.name}: no such setting; see python -m {program.module} --help"
         )
     run_dir = folder / f"{method.name.replace(' ', '-').replace('/', '-')}-seed{seed}"
     # A budget that a method is given is its only one.
     budget = {name: None for name in ("iterations", "minutes") if {"iterations", "minutes"} & settings.keys()}
-    typed = {name: _typed(name, value) for name, value in settings.items()}
-    return replace(PRESETS[preset], **{**budget, **typed}, seed=seed, run_dir=run_dir)
+    typed = {name: _typed(program, name, value) for name, value in settings.items()}
+    default: Settings = program.presets[preset]
+    return replace(default, **{**budget, **typed}, seed=seed, run_dir=run_dir)
 
 
-def _typed(name: str, value: Any) -> Any:
+def _typed(program: Program[Any], name: str, value: Any) -> Any:
     """Return a setting's value, of a flag or of a file, as the type of its field.
 
     Raises:
         InputError: it is not of that type.
     """
-    wanted = get_type_hints(RunConfig)[name]
+    wanted = get_type_hints(program.settings)[name]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(value, str) or (is_number and wanted is not str):
         with suppress(SystemExit), redirect_stderr(io.StringIO()):
             return tyro.cli(wanted, args=[str(value)])
-    raise InputError(f"{name}={value}: not a value of this setting; see python -m textgan.train --help")
+    raise InputError(f"{name}={value}: not a value of this setting; see python -m {program.module} --help")
 
 
 def methods_of(common: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> Iterator[Method]:
@@ -145,7 +148,10 @@ def read_suite(path: Path) -> tuple[list[Method], list[int]]:
     return list(methods_of(common, listed)), seeds
 
 
-def _of_flags(command: SuiteCommand) -> list[Method]:
+def _of_flags(program: Program[Any], command: SuiteCommand) -> list[Method]:
+    for preset in command.presets:
+        if preset not in program.presets:
+            raise InputError(f"--presets {preset}: choose from {', '.join(program.presets)}")
     common: dict[str, Any] = {}
     for setting in command.set:
         name, equals, value = setting.partition("=")
@@ -155,21 +161,24 @@ def _of_flags(command: SuiteCommand) -> list[Method]:
     return list(methods_of(common, [{"preset": preset} for preset in command.presets]))
 
 
-def main(arguments: list[str]) -> int:
-    """Run a suite, and say how each run ended."""
-    command = parse_command(SuiteCommand, arguments, "textgan.suite", __doc__)
+def run_suite(program: Program[Any], command: SuiteCommand) -> int:
+    """Run a suite, say how each run ended, and return the exit status.
+
+    Raises:
+        InputError: a flag or a file is wrong.
+    """
     if command.file is None:
-        methods, seeds = _of_flags(command), list(command.seeds)
+        methods, seeds = _of_flags(program, command), list(command.seeds)
     else:
         methods, seeds = read_suite(command.file)
     if command.execution.workers < 1:
         raise InputError(f"--workers {command.execution.workers}: must be at least 1")
     try:
-        configs = configs_of(methods, seeds, command.suite_dir)
+        configs = configs_of(program, methods, seeds, command.suite_dir)
     except InputError as error:
         raise InputError(f"{command.file}: {error}" if command.file else str(error)) from error
     try:
-        ended = run_all(configs, command.execution)
+        ended = run_all(program, configs, command.execution)
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
         return 130
@@ -187,6 +196,11 @@ def _status(ended: Sequence[Ended]) -> int:
         print("stopped; the same command continues", file=sys.stderr)
         return 130
     return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run a suite on text."""
+    return run_suite(TEXT, parse_command(SuiteCommand, arguments, "textgan.suite", __doc__))
 
 
 if __name__ == "__main__":

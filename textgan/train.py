@@ -7,60 +7,41 @@
 The same command continues a run that was stopped. Compare runs with: tensorboard --logdir runs
 """
 
-import json
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import torch
-import tyro
-from torch import Tensor, nn
+from torch import Tensor
 
-from data.command import parse_command, run_command
+from data.command import run_command
 from data.corpus import Corpus, open_corpus
 from data.errors import InputError
-from data.files import write_json
 from data.vocabulary import Ids, Vocabulary
 from eval.jsd import floor_ids, score_ids, signature
 from eval.reference import FOLDER_RECORD, open_reference, reference_record
-from textgan.checkpoint import load_checkpoint
 from textgan.closing import closing_words
 from textgan.config import PRESETS, RunConfig
-from textgan.loop import run_training
+from textgan.experiment import (
+    Experiment,
+    Outcome,
+    Program,
+    Report,
+    choose_device,
+    conduct,
+    critic_player,
+    generator_player,
+    run_program,
+)
 from textgan.losses import WASSERSTEIN
 from textgan.maximum_likelihood import LikelihoodTrainer
 from textgan.nets import Critic, Sampler, initialise
-from textgan.progress import Budget, Clock
-from textgan.runlog import RunLog, Samples, begin_or_continue, locked
-from textgan.sample import choose_device, draw_samples, make_sampler
-from textgan.schedules import assumption_a2, parse_schedule
-from textgan.trainer import Learner, NonFiniteError, Player, Trainer, stream_seed, weight_average
+from textgan.runlog import Samples
+from textgan.sample import draw_samples, make_sampler
+from textgan.trainer import Learner, Trainer, stream_seed
 
 
-@dataclass(frozen=True)
-class TrainCommand:
-    """Flags of `python -m textgan.train`."""
-
-    config: tyro.conf.OmitArgPrefixes[RunConfig]
-    """Settings of the run."""
-    dry_run: bool = False
-    """Print the resolved settings and stop."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a call of `train` ended: with the run's summary, or without one by a signal."""
-
-    folder: Path
-    summary: dict[str, Any] | None
-    stopped_by: int | None
-
-
-def train(config: RunConfig, report: Callable[[int, Mapping[str, float]], None] | None = None) -> Outcome:
+def train(config: RunConfig, report: Report | None = None) -> Outcome:
     """Run, or continue, a training run until its budget is used or a signal asks it to stop.
 
     Args:
@@ -71,6 +52,15 @@ def train(config: RunConfig, report: Callable[[int, Mapping[str, float]], None] 
         InputError: the data cannot be used, or the folder holds a run with other settings.
         NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint stays.
     """
+    return conduct(config, open_experiment(config), report)
+
+
+def open_experiment(config: RunConfig) -> Experiment:
+    """Return corpus, reference and networks of a run's settings.
+
+    Raises:
+        InputError: the data cannot be used.
+    """
     device = choose_device(config.device)
     corpus = open_corpus(config.reference.corpus)
     if len(corpus.train) < config.batch_size:
@@ -79,80 +69,46 @@ def train(config: RunConfig, report: Callable[[int, Mapping[str, float]], None] 
             "lower it or give more lines"
         )
     reference = open_reference(config.reference, corpus)
-    scores_of_real_lines = floor_ids(reference, config.eval_samples)
-    floor = None if scores_of_real_lines is None else named(scores_of_real_lines)
+    floor = floor_ids(reference, config.eval_samples)
     trainer = build_trainer(config, corpus.vocabulary, device)
-    facts = {
-        "data_sha256": corpus.sha256,
-        "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out)},
-        "characters": corpus.vocabulary.characters,
-        "reference": reference_record(config.reference, corpus),
-        "signature": str(signature(reference.text, config.eval_samples)),
-        "floor": floor,
-    }
+    record = reference_record(config.reference, corpus)
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], Samples]:
         ids = evaluation_samples(config, trainer, iteration, device)
-        scores = named(score_ids(ids, reference.text))
-        if report is not None:
-            report(iteration, scores)
-        return scores, as_text(corpus.vocabulary.decode(ids))
+        return named(score_ids(ids, reference.text)), as_text(corpus.vocabulary.decode(ids))
 
-    with locked(config.folder):
-        begin_or_continue(config.folder, config.as_json(), config.may_change, device, facts)
-        write_json(config.folder / "samples" / FOLDER_RECORD, facts["reference"])
-        clock = load_checkpoint(config.folder, trainer) or Clock()
-        log = RunLog(config.folder, trainer.iteration, floor)
-        stopped_by = run_training(
-            trainer,
-            log,
-            clock,
-            Budget(config.iterations, config.minutes),
-            config.eval_every,
-            config.checkpoint_every,
-            draw=lambda iteration: real_batches(config, corpus, iteration, device),
-            evaluate=evaluate,
-        )
-        return Outcome(
-            config.folder, log.summarise(_about_rates(config, trainer)) if stopped_by is None else None, stopped_by
-        )
-
-
-def _about_rates(config: RunConfig, trainer: Learner) -> dict[str, Any]:
-    """Return what a run's summary says of its two time scales: a(n) / b(n) in its first and last update, and A2."""
-
-    if not isinstance(trainer, Trainer):
-        return {}
-    generator, critic = trainer.generator, trainer.critic
-
-    def ratio(iteration: int) -> float | None:
-        a = generator.learning_rate * generator.schedule(iteration)
-        b = critic.learning_rate * critic.schedule(iteration * config.critic_steps)
-        return a / b if b else None
-
-    holds, why = assumption_a2(config.generator_schedule, config.critic_schedule)
-    rates = {"generator_to_critic_start": ratio(0), "generator_to_critic_end": ratio(max(trainer.iteration - 1, 0))}
-    return {"rates": {**rates, "assumption_a2": holds, "why": why}}
+    return Experiment(
+        trainer=trainer,
+        device=device,
+        draw=lambda iteration: real_batches(config, corpus, iteration, device),
+        evaluate=evaluate,
+        scores=[f"jsd_{n}" for n in range(1, config.ngram + 1)],
+        floor=None if floor is None else named(floor),
+        facts={
+            "program": TEXT.module,
+            "data_sha256": corpus.sha256,
+            "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out)},
+            "characters": corpus.vocabulary.characters,
+            "reference": record,
+            "signature": str(signature(reference.text, config.eval_samples)),
+        },
+        beside_samples={FOLDER_RECORD: record},
+    )
 
 
 def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.device) -> Learner:
     """Return what is trained, with the weights of the run's seed, the same ones on every device."""
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
-
-    def player(network: nn.Module, rate: float, schedule: str, steps: int, decay: float = 0.0) -> Player:
-        initialise(network, random)
-        optimiser = torch.optim.Adam(network.to(device).parameters(), lr=rate, betas=(config.beta1, config.beta2))
-        updates = None if config.iterations is None else config.iterations * steps
-        return Player(network, optimiser, rate, parse_schedule(schedule, updates), weight_average(network, decay))
-
     network = make_sampler(config.model, vocabulary.size, config.seq_len, config.dim, config.latent_dim)
-    generator = player(network, config.generator_lr, config.generator_schedule, 1, config.generator_average)
+    initialise(network, random)
+    generator = generator_player(config, network, device)
     if config.model == "lstm":
         return LikelihoodTrainer(generator)
     critic = Critic(vocabulary.size, config.seq_len, config.dim)
+    initialise(critic, random)
     return Trainer(
         generator=generator,
-        critic=player(critic, config.critic_lr, config.critic_schedule, config.critic_steps),
+        critic=critic_player(config, critic, device),
         loss=WASSERSTEIN,
         penalty_weight=config.penalty_weight,
         score_together=True,
@@ -192,36 +148,12 @@ def named(scores: Mapping[int, float]) -> dict[str, float]:
     return {f"jsd_{n}": value for n, value in scores.items()}
 
 
+TEXT = Program("textgan.train", RunConfig, PRESETS, train, closing_words)
+
+
 def main(arguments: list[str]) -> int:
-    """Train, then say what happened and what to try next."""
-    command = parse_train(arguments, "textgan.train", __doc__)
-    config = command.config
-    if command.dry_run:
-        print(json.dumps(config.as_json(), indent=2))
-        return 0
-    try:
-        outcome = train(config)
-    except NonFiniteError as error:
-        print(f"error: {error}; the last checkpoint in {config.folder} stays; try smaller rates", file=sys.stderr)
-        return 1
-    if outcome.summary is None:
-        print(f"stopped; the same command continues {outcome.folder}", file=sys.stderr)
-        return 128 + (outcome.stopped_by or 0)
-    print(closing_words(outcome.folder, outcome.summary))
-    return 0
-
-
-def parse_train(arguments: list[str], prog: str, description: str | None) -> TrainCommand:
-    """Parse flags; `--preset` decides what the others start from.
-
-    Raises:
-        InputError: a wrong flag or value.
-    """
-    words = [word for argument in arguments for word in argument.split("=", 1)]
-    presets = [word for flag, word in pairwise(words) if flag == "--preset"]
-    preset = presets[-1] if presets else "quickstart"
-    default = TrainCommand(PRESETS.get(preset, PRESETS["quickstart"]))
-    return parse_command(TrainCommand, arguments, prog, description, default)
+    """Train on text."""
+    return run_program(TEXT, arguments, __doc__)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The trainer of `textgan` on images: DCGAN and WGAN-GP, scored by Fréchet distance."""

@@ -1,0 +1,75 @@
+"""DCGAN (Radford et al. 2016, arXiv 1511.06434) as in the TTUR paper: 5x5 kernels, batch normalisation.
+
+Layers are those of the widely used TensorFlow code: widths `dim`, 2 dim, 4 dim, 8 dim from the image inwards, and a
+sixteenth of the image's side at the far end. Real and fake batches must go through the critic apart.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_BN_MOMENTUM, _BN_EPSILON = 0.1, 1e-5  # a decay of 0.9
+_SLOPE = 0.2
+_DEVIATION = 0.02
+
+
+class Generator(nn.Module):
+    """Noise z [B, latent_dim] to images [B, 3, size, size] in (-1, 1)."""
+
+    def __init__(self, size: int, dim: int, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim, self.side = latent_dim, size // 16
+        widths = [8 * dim, 4 * dim, 2 * dim, dim]
+        self.project = nn.Linear(latent_dim, widths[0] * self.side**2)
+        self.norms = nn.ModuleList(_batch_norm(width) for width in widths)
+        self.doublings = nn.ModuleList(
+            nn.ConvTranspose2d(width, after, 5, stride=2, padding=2, output_padding=1)
+            for width, after in zip(widths, [*widths[1:], 3], strict=True)
+        )
+
+    def draw_latent(self, count: int, random: torch.Generator) -> Tensor:
+        """Return noise [count, latent_dim], uniform in [-1, 1)."""
+        return 2 * torch.rand(count, self.latent_dim, generator=random, device=random.device) - 1
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.project(z).unflatten(1, (-1, self.side, self.side))
+        for norm, double in zip(self.norms, self.doublings, strict=True):
+            x = double(F.relu(norm(x)))
+        images: Tensor = x.tanh()
+        return images
+
+
+class Critic(nn.Module):
+    """Images [B, 3, size, size] to scores [B], the logits of a discriminator."""
+
+    def __init__(self, size: int, dim: int) -> None:
+        super().__init__()
+        widths = [3, dim, 2 * dim, 4 * dim, 8 * dim]
+        self.halvings = nn.ModuleList(
+            nn.Conv2d(before, width, 5, stride=2, padding=2) for before, width in pairwise(widths)
+        )
+        self.norms = nn.ModuleList([nn.Identity(), *map(_batch_norm, widths[2:])])
+        self.to_score = nn.Linear(widths[-1] * (size // 16) ** 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for norm, halve in zip(self.norms, self.halvings, strict=True):
+            x = F.leaky_relu(norm(halve(x)), _SLOPE)
+        scores: Tensor = self.to_score(x.flatten(1)).squeeze(1)
+        return scores
+
+
+def _batch_norm(width: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(width, eps=_BN_EPSILON, momentum=_BN_MOMENTUM)
+
+
+def initialise(network: nn.Module, random: torch.Generator) -> None:
+    """Draw weights from N(0, 0.02), scales of the batch normalisation from N(1, 0.02); biases are zero."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.BatchNorm2d):
+            with torch.no_grad():
+                mean = 1.0 if isinstance(layer, nn.BatchNorm2d) else 0.0
+                layer.weight.normal_(mean, _DEVIATION, generator=random)
+                assert layer.bias is not None
+                layer.bias.zero_()

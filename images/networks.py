@@ -1,0 +1,59 @@
+"""Which networks and losses a run's settings name, and samples of a generator."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from data.pictures import to_uint8
+from images import dcgan, residual
+from images.config import ImageConfig, LossName
+from textgan.losses import HINGE, LEAST_SQUARES, MINIMAX, NON_SATURATING, WASSERSTEIN, Loss
+
+_BATCH = 64
+
+LOSSES: Mapping[LossName, Loss] = {
+    "non-saturating": NON_SATURATING,
+    "minimax": MINIMAX,
+    "least-squares": LEAST_SQUARES,
+    "hinge": HINGE,
+    "wasserstein": WASSERSTEIN,
+}
+
+ImageGenerator = dcgan.Generator | residual.Generator
+
+
+def make_networks(config: ImageConfig, random: torch.Generator) -> tuple[ImageGenerator, nn.Module]:
+    """Return generator and critic with first weights drawn on the CPU, channels last in memory."""
+    generator: ImageGenerator
+    critic: nn.Module
+    if config.model == "dcgan":
+        generator = dcgan.Generator(config.size, config.dim, config.latent_dim)
+        critic = dcgan.Critic(config.size, config.dim)
+        initialise = dcgan.initialise
+    else:
+        generator = residual.Generator(config.size, config.dim, config.latent_dim)
+        critic = residual.Critic(config.size, config.dim, config.folds)
+        initialise = residual.initialise
+    for network in (generator, critic):
+        initialise(network, random)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return generator, critic
+
+
+@torch.no_grad()
+def draw_images(network: nn.Module, count: int, random: torch.Generator) -> NDArray[np.uint8]:
+    """Return images [count, 3, H, W] of a generator, batch normalisation by its running statistics."""
+    assert isinstance(network, ImageGenerator)
+    was_training = network.training
+    network.eval()
+    try:
+        batches = [
+            to_uint8(network(network.draw_latent(min(_BATCH, count - start), random)).cpu().numpy())
+            for start in range(0, count, _BATCH)
+        ]
+    finally:
+        network.train(was_training)
+    return np.concatenate(batches)

@@ -1,0 +1,162 @@
+"""Train DCGAN or WGAN-GP on images with two learning rates (TTUR) or one, scored by Fréchet distance.
+
+    python -m images.train --preset quickstart
+    python -m images.train --preset ttur-small --data folder-of-images --minutes 20
+    python -m images.train --preset dcgan-celeba-ttur
+
+The same command continues a run that was stopped. Compare runs with: tensorboard --logdir runs
+"""
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data.command import run_command
+from data.errors import InputError
+from data.pictures import Pictures, as_grid, batch_floats, open_pictures
+from eval.features import Extractor, inception_extractor, random_conv_extractor, statistics_of
+from eval.fid import floor, metric_name, picture_statistics, signature
+from eval.frechet import distance
+from images.closing import closing_words
+from images.config import PRESETS, ImageConfig
+from images.networks import LOSSES, draw_images, make_networks
+from textgan.experiment import (
+    Experiment,
+    Outcome,
+    Program,
+    Report,
+    choose_device,
+    conduct,
+    critic_player,
+    generator_player,
+    run_program,
+)
+from textgan.runlog import Samples
+from textgan.trainer import Trainer, stream_seed
+
+_SHOWN = 64
+
+
+def train(config: ImageConfig, report: Report | None = None) -> Outcome:
+    """Run, or continue, a training run until its budget is used or a signal asks it to stop.
+
+    Args:
+        config: the run's settings.
+        report: is told every evaluation's iteration and scores.
+
+    Raises:
+        InputError: data or weights cannot be used, or the folder holds a run with other settings.
+        NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint stays.
+    """
+    return conduct(config, open_experiment(config), report)
+
+
+def open_experiment(config: ImageConfig) -> Experiment:
+    """Return images, their statistics and the networks of a run's settings.
+
+    Raises:
+        InputError: data or weights cannot be used.
+    """
+    device = choose_device(config.device)
+    pictures = open_pictures(config.pictures)
+    if len(pictures.images) < max(2, config.batch_size):
+        raise InputError(
+            f"{pictures.name}: {len(pictures.images)} images, fewer than --batch-size {config.batch_size}; "
+            "lower it or give more images"
+        )
+    extractor = open_extractor(config, device)
+    reference = picture_statistics(pictures, extractor)
+    trainer = build_trainer(config, device)
+    name = metric_name(extractor).replace("-", "_")
+    of_real = floor(pictures, extractor, config.eval_samples)
+
+    def evaluate(iteration: int) -> tuple[Mapping[str, float], Samples]:
+        random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
+        images = draw_images(trainer.sampler, config.eval_samples, random)
+        return {name: distance(statistics_of(images, extractor), reference)}, as_picture(images)
+
+    return Experiment(
+        trainer=trainer,
+        device=device,
+        draw=lambda iteration: real_batches(config, pictures, iteration, device),
+        evaluate=evaluate,
+        scores=[name],
+        floor=None if of_real is None else {name: of_real},
+        facts={
+            "program": IMAGES.module,
+            "data_sha256": pictures.sha256,
+            "images": len(pictures.images),
+            "signature": str(signature(pictures, extractor, config.eval_samples, {})),
+        },
+        beside_samples={},
+    )
+
+
+def open_extractor(config: ImageConfig, device: torch.device) -> Extractor:
+    """Return what makes the features that a run is scored by.
+
+    Raises:
+        InputError: the Inception network's weights cannot be had.
+    """
+    if config.features == "random-conv":
+        return random_conv_extractor(device=device)
+    return inception_extractor(config.weights, config.resize, device)
+
+
+def build_trainer(config: ImageConfig, device: torch.device) -> Trainer:
+    """Return both players, with the weights of the run's seed, the same ones on every device."""
+    random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
+    generator, critic = make_networks(config, random)
+    return Trainer(
+        generator=generator_player(config, generator, device),
+        critic=critic_player(config, critic, device),
+        loss=LOSSES[config.loss],
+        penalty_weight=config.penalty_weight,
+        score_together=config.model == "wgan-gp",
+        draw_latent=generator.draw_latent,
+        seed=config.seed,
+        device=device,
+    )
+
+
+def real_batches(config: ImageConfig, pictures: Pictures, iteration: int, device: torch.device) -> list[Tensor]:
+    """Draw one batch of training images [B, 3, H, W] in [-1, 1] per critic step."""
+    random = np.random.default_rng(stream_seed(config.seed, "batches", iteration))
+    chosen = random.integers(len(pictures.images), size=(config.critic_steps, config.batch_size))
+    batches = []
+    for numbers in chosen:
+        images = pictures.images[numbers]
+        if config.flips == "on":
+            mirrored = random.random(len(images)) < 0.5
+            images[mirrored] = images[mirrored, ..., ::-1]
+        batches.append(torch.from_numpy(batch_floats(images)).to(device, memory_format=torch.channels_last))
+    return batches
+
+
+def as_picture(images: NDArray[np.uint8]) -> Samples:
+    """Return the first images as a run keeps them: a grid in a PNG file, and in TensorBoard."""
+    grid = as_grid(images[:_SHOWN])
+    content = io.BytesIO()
+    grid.save(content, "PNG")
+    shown = np.asarray(grid)
+    return Samples(
+        ".png",
+        content.getvalue(),
+        lambda events, iteration, time: events.add_image("samples", shown, iteration, walltime=time, dataformats="HWC"),
+    )
+
+
+IMAGES = Program("images.train", ImageConfig, PRESETS, train, closing_words)
+
+
+def main(arguments: list[str]) -> int:
+    """Train on images."""
+    return run_program(IMAGES, arguments, __doc__)
+
+
+if __name__ == "__main__":
+    run_command(main)

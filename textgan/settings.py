@@ -1,0 +1,114 @@
+"""Settings: what every training run has to be told, of text or of images, and how it is told on a command line."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from data.errors import InputError
+from textgan.schedules import parse_schedule
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A training run of two players. `smallest` are the least values of settings by name."""
+
+    preset: str = ""
+    """Named settings that the other flags start from."""
+    data: str = ""
+    """What to train on."""
+    batch_size: int = 64
+    """Samples a batch."""
+    critic_lr: float = 3e-4
+    """Learning rate of the critic (Adam)."""
+    generator_lr: float = 1e-4
+    """Learning rate of the generator (Adam)."""
+    critic_schedule: str = "constant"
+    """Factor on the critic's rate over its updates n: constant, linear (to 0), or power:TAU for n^-TAU."""
+    generator_schedule: str = "constant"
+    """Factor on the generator's rate over its updates n: constant, linear (to 0), or power:TAU for n^-TAU."""
+    generator_average: float = 0.0
+    """Decay, an update, of an exponential moving average of the generator's weights, which samples are then drawn from; 0 draws them from the weights themselves, as the paper does."""
+    critic_steps: int = 1
+    """Critic updates a generator update."""
+    penalty_weight: float = 10.0
+    """Weight of the gradient penalty; 0 leaves it out."""
+    beta1: float = 0.5
+    """Adam's decay of the first moment, an update."""
+    beta2: float = 0.9
+    """Adam's decay of the second moment, an update."""
+    iterations: int | None = 200_000
+    """Generator iterations after which the run ends (None: only --minutes ends it)."""
+    minutes: float | None = None
+    """Minutes of training, evaluation not counted, after which the run ends (None: only --iterations ends it)."""
+    seed: int = 0
+    """Seed of everything random in the run."""
+    eval_samples: int = 640
+    """Samples an evaluation scores."""
+    eval_every: int = 100
+    """Generator iterations between evaluations."""
+    checkpoint_every: int = 1000
+    """Generator iterations between checkpoints."""
+    device: Device = "auto"
+    """Where to train; auto takes CUDA where there is one."""
+    run_dir: Path | None = None
+    """Folder of the run; a run that was stopped there is continued. Default: runs/PRESET-DATA-seedSEED."""
+
+    smallest: ClassVar[Mapping[str, int]] = {
+        "batch_size": 1, "critic_steps": 1, "penalty_weight": 0, "iterations": 1, "seed": 0, "eval_samples": 1,
+        "eval_every": 1, "checkpoint_every": 1,
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Refuse values no run can have.
+
+        Raises:
+            InputError: naming the flag.
+        """
+        for name, value in asdict(self).items():
+            smallest = self.smallest.get(name)
+            if smallest is not None and value is not None and not value >= smallest:
+                raise InputError(f"{as_flag(name)} {value}: must be at least {smallest:g}")
+        for name in ("critic_lr", "generator_lr", "minutes"):
+            if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
+                raise InputError(f"{as_flag(name)} {value}: must be positive and finite")
+        for name in ("beta1", "beta2", "generator_average"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{as_flag(name)} {getattr(self, name)}: must be at least 0 and below 1")
+        for schedule in (self.critic_schedule, self.generator_schedule):
+            parse_schedule(schedule, self.iterations)
+        if self.iterations is None and self.minutes is None:
+            raise InputError("--iterations and --minutes are both None: give one, or the run never ends")
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        name = self.data.rstrip("/").replace(":", "-").rpartition("/")[2].partition(".")[0]
+        return self.run_dir or Path("runs") / f"{self.preset}-{name}-seed{self.seed}"
+
+    @property
+    def may_change(self) -> set[str]:
+        """Settings that may differ when the run is continued: its budget may grow, and its folder may be moved."""
+        linear = "linear" in (self.critic_schedule, self.generator_schedule)
+        return {"minutes", "run_dir"} if linear else {"iterations", "minutes", "run_dir"}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the resolved settings as a JSON-serialisable object."""
+        return {**asdict(self), "run_dir": str(self.folder)}
+
+
+def as_flags(config: Settings, presets: Mapping[str, Settings]) -> list[str]:
+    """Return the flags that give these settings."""
+    default = presets[config.preset]
+    flags = ["--preset", config.preset]
+    for name, value in vars(config).items():
+        if value != getattr(default, name):
+            flags += [as_flag(name), str(value)]
+    return flags
+
+
+def as_flag(name: str) -> str:
+    """Return a setting's flag: --critic-lr for critic_lr."""
+    return "--" + name.replace("_", "-")
