@@ -28,7 +28,7 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.pictures import PictureOptions, Pictures, open_pictures
 from eval.disturb_figure import draw
-from eval.disturbances import SWIRL_RADIUS, Images, all_disturbances
+from eval.disturbances import SHARES, SWIRL_RADIUS, Images, all_disturbances, require_others
 from eval.features import Extractor, inception_extractor, random_conv_extractor
 from eval.fid import signature
 from eval.figures import require_image_ending
@@ -108,6 +108,7 @@ def main(arguments: list[str]) -> int:
     pictures = open_pictures(PictureOptions(command.source, command.size, command.count))
     disturbed, reference = split(pictures)
     others, other = other_images(command.other, command.source, len(disturbed), disturbed.shape[2])
+    require_others(others, disturbed, max(SHARES))
     disturbances = all_disturbances(others, command.swirl_radius)
     found = responses(disturbed, reference, extractor, metrics, disturbances)
     settings: dict[str, str | int] = {

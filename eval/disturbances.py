@@ -18,6 +18,8 @@ from data.pictures import batch_floats, to_uint8
 
 Images = NDArray[np.uint8]
 
+SHARES = (0.0, 0.25, 0.5, 0.75)
+"""Levels of noise, rectangles and contamination."""
 RECTANGLES = 5
 SWIRL_RADIUS = 70 / 64
 """Reach of the swirl in sides of the image: the 70 pixels of 64 that the paper has for CelebA."""
@@ -40,15 +42,18 @@ def all_disturbances(others: Images, swirl_radius: float = SWIRL_RADIUS) -> tupl
     Args:
         others: images of another kind, for the contamination: three quarters as many as will be disturbed.
         swirl_radius: reach of the swirl, in sides of the image.
+
+    Raises:
+        InputError: a radius of 0 or less.
     """
-    shares = (0.0, 0.25, 0.5, 0.75)
+    _require_radius(swirl_radius)
     return (
-        Disturbance("gaussian noise", shares, gaussian_noise),
+        Disturbance("gaussian noise", SHARES, gaussian_noise),
         Disturbance("gaussian blur", (0.0, 1.0, 2.0, 4.0), lambda images, level, seed: gaussian_blur(images, level)),
-        Disturbance("black rectangles", shares, black_rectangles),
+        Disturbance("black rectangles", SHARES, black_rectangles),
         Disturbance("swirl", (0.0, 1.0, 2.0, 4.0), partial(swirl, radius=swirl_radius)),
         Disturbance("salt and pepper", (0.0, 0.1, 0.2, 0.3), salt_and_pepper),
-        Disturbance("contamination", shares, partial(contamination, others=others)),
+        Disturbance("contamination", SHARES, partial(contamination, others=others)),
     )
 
 
@@ -124,8 +129,7 @@ def swirl(images: Images, level: float, seed: int, radius: float = SWIRL_RADIUS)
         InputError: a level below 0, or a radius of 0 or less.
     """
     _require_amount(level)
-    if not 0 < radius < math.inf:
-        raise InputError(f"--swirl-radius {radius}: must be above 0")
+    _require_radius(radius)
     _, _, height, width = images.shape
     middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
     y, x = np.arange(height)[:, None] - middle_y, np.arange(width) - middle_x
@@ -166,16 +170,22 @@ def contamination(images: Images, level: float, seed: int, others: Images) -> Im
         InputError: a level outside 0 to 1, too few others, or others of another size.
     """
     _require_share(level)
+    require_others(others, images, level)
     random = np.random.default_rng(seed)
     replaced = round(level * len(images))
-    if images.shape[1:] != others.shape[1:]:
-        raise InputError(f"--other: images of {list(others.shape[2:])} pixels among such of {list(images.shape[2:])}")
-    if replaced > len(others):
-        raise InputError(f"--other: {len(others):,} images to replace {replaced:,}; give more, or a lower --count")
     contaminated = np.array(images)
     places = random.permutation(len(images))[:replaced]
     contaminated[places] = others[random.permutation(len(others))[:replaced]]
     return contaminated
+
+
+def require_others(others: Images, images: Images, level: float) -> None:
+    """Raise an error where others are too few to contaminate images up to a level, or are not of their size."""
+    if images.shape[1:] != others.shape[1:]:
+        sizes = [f"{width} x {height}" for *_, height, width in (others.shape, images.shape)]
+        raise InputError(f"--other: images of {sizes[0]} pixels among such of {sizes[1]}; give both one --size")
+    if (needed := round(level * len(images))) > len(others):
+        raise InputError(f"--other: {len(others):,} images where {needed:,} are needed; give more, or a lower --count")
 
 
 def _between_pixels(floats: NDArray[np.float32], y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -185,8 +195,13 @@ def _between_pixels(floats: NDArray[np.float32], y: NDArray[np.float64], x: NDAr
     top, left = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
     bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
     down, across = (y - top).astype(np.float32), (x - left).astype(np.float32)
-    upper = (1 - across) * floats[:, :, top, left] + across * floats[:, :, top, right]
-    lower = (1 - across) * floats[:, :, bottom, left] + across * floats[:, :, bottom, right]
+    flat = floats.reshape(*floats.shape[:2], height * width)
+
+    def at(row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.float32]:
+        return flat.take(row * width + column, axis=2)  # three times as fast as indexing two axes
+
+    upper = (1 - across) * at(top, left) + across * at(top, right)
+    lower = (1 - across) * at(bottom, left) + across * at(bottom, right)
     between: NDArray[np.float32] = (1 - down) * upper + down * lower
     return between
 
@@ -213,3 +228,8 @@ def _require_share(level: float) -> None:
 def _require_amount(level: float) -> None:
     if not 0 <= level < math.inf:
         raise InputError(f"level {level}: must be 0 or more")
+
+
+def _require_radius(radius: float) -> None:
+    if not 0 < radius < math.inf:
+        raise InputError(f"--swirl-radius {radius}: must be above 0")
