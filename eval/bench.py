@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from scipy.linalg import sqrtm
 
 from data.command import parse_command, run_command
 from data.corpus import CorpusOptions, open_corpus
@@ -29,6 +30,7 @@ from data.errors import InputError
 from data.sources import open_source
 from eval.bleu import SelfBleu
 from eval.counts import count_up_to, pack
+from eval.frechet import FeatureStatistics, distance
 from eval.jsd import estimate_ids, score_ids
 from eval.ngrams import count_corpus
 from eval.reference import Reference, ReferenceOptions, open_reference
@@ -56,6 +58,8 @@ class BenchCommand:
     """Lines of it."""
     nltk_lines: int = 50
     """Lines of Self-BLEU that NLTK scores too; its time is scaled up."""
+    frechet_dims: int = 2048
+    """Features of the Fréchet distance."""
     json: bool = False
     """Print a JSON list instead of a table."""
 
@@ -218,6 +222,19 @@ def bench_self_bleu(source: str, lines: int, nltk_lines: int) -> list[Result]:
     return [Result(name, seconds, "s", f"NLTK, scaled from {nltk_lines} lines", scaled, scaled / seconds)]
 
 
+def bench_frechet(dims: int) -> list[Result]:
+    """Compute a Fréchet distance beside one by the root of a general matrix."""
+    random = np.random.default_rng(0)
+    mixing = np.exp(-np.arange(dims) / dims * 4) * random.standard_normal((dims, dims)) / dims**0.5
+    first, second = (FeatureStatistics.of(random.standard_normal((3 * dims, dims)) @ mixing, "") for _ in range(2))
+    seconds = best_of(3, lambda: distance(first, second))
+    slow, root = timed(lambda: sqrtm(first.covariance @ second.covariance))
+    expected = np.square(first.mean - second.mean).sum()
+    expected += np.trace(first.covariance + second.covariance - 2 * root.real)
+    assert abs(distance(first, second) / expected - 1) < 1e-6, "both ways must agree"
+    return [Result(f"Fréchet distance, {dims:,} dimensions", seconds, "s", "scipy.linalg.sqrtm", slow, slow / seconds)]
+
+
 def main(arguments: list[str]) -> int:
     """Measure everything in a cache folder of its own, and print a table."""
     command = parse_command(BenchCommand, arguments, "eval.bench", __doc__)
@@ -230,6 +247,7 @@ def main(arguments: list[str]) -> int:
             results += bench_score(command.lines)
             results += bench_dictionaries(command.dictionary_text, command.dictionary_lines)
             results += bench_self_bleu(command.self_bleu_text, command.self_bleu_lines, command.nltk_lines)
+            results += bench_frechet(command.frechet_dims)
         finally:
             os.environ.pop("TEXTGAN_CACHE") if before is None else os.environ.update(TEXTGAN_CACHE=before)
     if command.json:

@@ -1,10 +1,11 @@
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from textgan.losses import WASSERSTEIN, gradient_penalty
+from textgan.losses import HINGE, LEAST_SQUARES, MINIMAX, NON_SATURATING, WASSERSTEIN, Loss, gradient_penalty
 from textgan.nets import Critic, initialise
 
 Penalty = Callable[[Critic, Tensor, Tensor, Tensor], Tensor]
@@ -104,3 +105,44 @@ def test_wasserstein_losses() -> None:
     real, fake = torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 0.0])
     assert WASSERSTEIN.critic(real, fake).item() == -2.5
     assert WASSERSTEIN.generator(fake).item() == 0.5
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+REAL, FAKE = [0.5, -1.0, 2.0], [0.3, -0.7, 1.5]
+CROSS_ENTROPY = -sum(math.log(sigmoid(x)) for x in REAL) / 3 - sum(math.log(1 - sigmoid(x)) for x in FAKE) / 3
+
+
+@pytest.mark.parametrize(
+    ("loss", "critic", "generator"),
+    [
+        (NON_SATURATING, CROSS_ENTROPY, -sum(math.log(sigmoid(x)) for x in FAKE) / 3),
+        (MINIMAX, CROSS_ENTROPY, sum(math.log(1 - sigmoid(x)) for x in FAKE) / 3),
+        (LEAST_SQUARES, (0.25 + 4 + 1 + 0.09 + 0.49 + 2.25) / 6, (0.49 + 2.89 + 0.25) / 6),
+        (HINGE, (0.5 + 2 + 0) / 3 + (1.3 + 0.3 + 2.5) / 3, -1.1 / 3),
+    ],
+)
+def test_other_losses_are_what_their_papers_say(loss: Loss, critic: float, generator: float) -> None:
+    real, fake = (torch.tensor(scores, dtype=torch.float64) for scores in (REAL, FAKE))
+    assert loss.critic(real, fake).item() == pytest.approx(critic, abs=1e-12)
+    assert loss.generator(fake).item() == pytest.approx(generator, abs=1e-12)
+
+
+@pytest.mark.parametrize("loss", [WASSERSTEIN, NON_SATURATING, MINIMAX, LEAST_SQUARES, HINGE])
+def test_players_pull_scores_their_own_ways(loss: Loss) -> None:
+    real, fake = (torch.full((2,), 0.5, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    of_real, of_fake = torch.autograd.grad(loss.critic(real, fake), [real, fake])
+    (of_generator,) = torch.autograd.grad(loss.generator(fake), [fake])
+    assert (of_real < 0).all()
+    assert (of_fake > 0).all()
+    assert (of_generator < 0).all()
+
+
+def test_the_non_saturating_loss_does_not_saturate() -> None:
+    for loss, slope in ((NON_SATURATING, -1.0), (MINIMAX, 0.0)):
+        fake = torch.tensor([-800.0], dtype=torch.float64, requires_grad=True)
+        (gradient,) = torch.autograd.grad(loss.generator(fake), [fake])
+        assert gradient.item() == slope
+        assert math.isfinite(loss.critic(-fake, fake).item())

@@ -19,7 +19,7 @@ def test_the_file_tree_is_complete() -> None:
             named.add(folder + name)
     there = {
         f"{package}/{path.name}"
-        for package in ("data", "eval", "textgan", "leaderboards")
+        for package in ("data", "eval", "textgan", "images", "leaderboards")
         for path in (ROOT / package).glob("*.py")
         if path.name != "__init__.py"
     }

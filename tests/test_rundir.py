@@ -26,7 +26,10 @@ def write_run(
         "preset": "ttur-small", "data": "/text.txt", "critic_lr": 0.003, "eval_every": 100, "iterations": None,
         "minutes": 20.0, "seed": 0, "device": "auto", "run_dir": str(folder), **config,
     }  # fmt: skip
-    options = {"config": settings, "seed": settings["seed"], "signature": signature, "floor": floor}
+    scores = [name for name in (rows[0] if rows else {}) if name.startswith("jsd_")]
+    options = {
+        "config": settings, "seed": settings["seed"], "signature": signature, "floor": floor, "scores": scores,
+    }  # fmt: skip
     (folder / "options.json").write_text(json.dumps(options), "utf-8")
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     return folder

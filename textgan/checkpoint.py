@@ -85,6 +85,17 @@ def read_newest(run: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | N
     return None
 
 
+def sampler_weights(run: Path) -> dict[str, Tensor]:
+    """Return the weights that a run's samples are drawn from, of its newest undamaged checkpoint.
+
+    Raises:
+        InputError: there is no checkpoint, or all are damaged.
+    """
+    if (newest := read_newest(run)) is None:
+        raise InputError(f"{run}: no checkpoint yet; train longer, or lower --checkpoint-every")
+    return below(newest[1], "generator.average.module.") or below(newest[1], "generator.network.")
+
+
 def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -25,7 +25,7 @@ from data.errors import InputError
 from eval.tables import aligned, markdown
 from textgan.band_figure import draw
 from textgan.curves import Axis, Standing, group_runs, load_run, reach_ratio, significance, standings
-from textgan.rundir import find_runs
+from textgan.rundir import find_runs, headline, read_options
 
 Format = Literal["text", "markdown", "csv", "json"]
 
@@ -36,8 +36,8 @@ class CompareCommand:
 
     runs: tyro.conf.Positional[tuple[str, ...]]
     """Folders of runs, folders that hold runs, or globs."""
-    scores: tuple[str, ...] = ("jsd_4", "jsd_6")
-    """Scores to compare, by their names in the metrics; lower is better."""
+    scores: tuple[str, ...] | None = None
+    """Scores to compare, by their names in the metrics; lower is better. Default: jsd_4 and jsd_6 of text, fid or fd_random of images."""
     axis: Axis = "minutes"
     """X-axis: minutes of training, minutes by the clock on the wall, generator iterations, critic updates, or real samples seen."""
     points: int = 60
@@ -71,7 +71,7 @@ def compare(command: CompareCommand) -> list[Compared]:
     """
     if not command.runs:
         raise InputError("no runs: name at least one folder")
-    if not command.scores:
+    if command.scores == ():
         raise InputError("--scores: name at least one score")
     if command.level is not None and not math.isfinite(command.level):
         raise InputError(f"--level {command.level}: must be finite")
@@ -80,7 +80,7 @@ def compare(command: CompareCommand) -> list[Compared]:
     groups = group_runs([load_run(folder) for folder in find_runs(command.runs)])
     runs = [run for group in groups for run in group.runs]
     found = []
-    for score in command.scores:
+    for score in command.scores or headline(read_options(runs[0].folder)["scores"]):
         if lacking := [run for run in runs if score not in run.columns]:
             has = ", ".join(lacking[0].columns)
             raise InputError(f"--scores {score}: not in the metrics of {lacking[0].folder}, which has {has}")

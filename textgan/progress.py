@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from textgan.rundir import score_title
+from textgan.rundir import headline, score_title
 
 
 @dataclass
@@ -42,8 +42,7 @@ class Progress:
 
     def scored(self, scores: Mapping[str, float]) -> None:
         """Show an evaluation: of n-gram scores the 4-gram and 6-gram ones, where they are there."""
-        shown = {name: value for name, value in scores.items() if name in ("jsd_4", "jsd_6")} or scores
-        self._scores = "".join(f", {score_title(name)} {value:.3f}" for name, value in shown.items())
+        self._scores = "".join(f", {score_title(name)} {scores[name]:.3f}" for name in headline(scores))
 
     def update(self, iteration: int, clock: Clock) -> None:
         """Show where the run stands."""

@@ -2,7 +2,7 @@
 
 import glob
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,12 @@ def read_metrics(folder: Path) -> list[Row]:
         except ValueError as error:
             raise InputError(f"{path}:{number}: damaged row ({error}); remove the line") from error
     return rows
+
+
+def headline(scores: Iterable[str]) -> list[str]:
+    """Return the scores that speak for all: of n-gram JSD the paper's two where they are there, else all."""
+    names = list(scores)
+    return [name for name in names if name in ("jsd_4", "jsd_6")] or names
 
 
 def score_title(name: str) -> str:

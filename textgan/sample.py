@@ -24,7 +24,7 @@ from data.errors import InputError
 from data.files import atomic_write, write_json
 from data.vocabulary import Ids, Vocabulary
 from eval.reference import record_path
-from textgan.checkpoint import below, read_newest
+from textgan.checkpoint import sampler_weights
 from textgan.config import Model
 from textgan.experiment import choose_device
 from textgan.nets import Generator, LanguageModel, Sampler
@@ -108,10 +108,9 @@ def load_generator(folder: Path) -> ExportedGenerator:
         except (ValueError, KeyError, TypeError, RuntimeError, FileNotFoundError, SafetensorError) as error:
             raise InputError(f"{folder}: not a readable exported generator ({error}); export it again") from error
     options = read_options(folder)
-    if (newest := read_newest(folder)) is None:
-        raise InputError(f"{folder}: no checkpoint yet; train longer, or lower --checkpoint-every")
-    weights = below(newest[1], "generator.average.module.") or below(newest[1], "generator.network.")
-    return _generator(options["config"], options["characters"], weights, options["reference"])
+    if "characters" not in options:
+        raise InputError(f"{folder}: not a run on text; for images say python -m images.sample")
+    return _generator(options["config"], options["characters"], sampler_weights(folder), options["reference"])
 
 
 def _generator(

@@ -1,0 +1,89 @@
+"""Draw images from a trained generator.
+
+    python -m images.sample runs/quickstart-shapes-seed0 --count 1000 --output samples.npz
+    python -m images.sample runs/quickstart-shapes-seed0 --grid grid.png
+
+The generator comes from a run's newest checkpoint. Images are uint8 [N, 3, H, W], the array `images` of the .npz file;
+score them with: python -m eval.fid samples.npz shapes
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+
+from data.command import parse_command, run_command
+from data.errors import InputError
+from data.files import atomic_write
+from data.pictures import as_grid
+from images.config import ImageConfig
+from images.networks import ImageGenerator, draw_images, make_networks
+from textgan.checkpoint import sampler_weights
+from textgan.experiment import choose_device
+from textgan.rundir import read_options
+from textgan.settings import Device
+from textgan.trainer import stream_seed
+
+_SHOWN = 64
+
+
+@dataclass(frozen=True)
+class SampleCommand:
+    """Flags of `python -m images.sample`."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a run."""
+    output: Path | None = None
+    """File (.npz) for the images."""
+    grid: Path | None = None
+    """File (.png) for the first 64 images in rows of eight."""
+    count: int = 1000
+    """Images to draw."""
+    seed: int = 0
+    """Seed of the noise."""
+    device: Device = "auto"
+    """Where to run the generator; auto takes CUDA where there is one."""
+
+
+def load_generator(run: Path) -> ImageGenerator:
+    """Return the generator of a run's newest checkpoint.
+
+    Raises:
+        InputError: this is no run on images, it has no checkpoint, or all are damaged.
+    """
+    config = read_options(run)["config"]
+    if "faults" not in config:
+        raise InputError(f"{run}: not a run on images; for text say python -m textgan.sample")
+    generator, _ = make_networks(ImageConfig(**{**config, "run_dir": run, "weights": None}), torch.Generator())
+    generator.load_state_dict(sampler_weights(run))
+    return generator
+
+
+def main(arguments: list[str]) -> int:
+    """Draw images into files."""
+    command = parse_command(SampleCommand, arguments, "images.sample", __doc__)
+    if command.count < 1:
+        raise InputError(f"--count {command.count}: must be at least 1")
+    if command.output is None and command.grid is None:
+        raise InputError("nothing to write: give --output FILE.npz, --grid FILE.png, or both")
+    for flag, path, suffix in (("--output", command.output, ".npz"), ("--grid", command.grid, ".png")):
+        if path is not None and path.suffix != suffix:
+            raise InputError(f"{flag} {path}: must end in {suffix}")
+    device = choose_device(command.device)
+    random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
+    images = draw_images(load_generator(command.run).to(device), command.count, random)
+    if command.output is not None:
+        with atomic_write(command.output) as file:
+            np.savez_compressed(file, images=images)
+        print(f"wrote {command.count:,} images to {command.output}")
+    if command.grid is not None:
+        with atomic_write(command.grid) as file:
+            as_grid(images[:_SHOWN]).save(file, "PNG")
+        print(f"wrote {command.grid}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,92 @@
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from images.dcgan import Critic, Generator, initialise
+
+DIM, LATENT = 2, 5
+
+
+def normalised(x: Tensor, w: dict[str, Tensor], name: str) -> Tensor:
+    """Batch normalisation of a training batch, written out: over images and pixels, with the biased variance."""
+    mean = x.mean(dim=(0, 2, 3), keepdim=True)
+    variance = (x - mean).square().mean(dim=(0, 2, 3), keepdim=True)
+    scaled = (x - mean) / (variance + 1e-5).sqrt()
+    return scaled * w[f"{name}.weight"][:, None, None] + w[f"{name}.bias"][:, None, None]
+
+
+def doubled(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A transposed convolution as what it is: each pixel adds its kernel to the picture, every second pixel."""
+    count, _, height, width = x.shape
+    padded = torch.zeros(count, weight.shape[1], 2 * height + 3, 2 * width + 3, dtype=x.dtype)
+    for i in range(height):
+        for j in range(width):
+            stamp = torch.einsum("bc,cokl->bokl", x[:, :, i, j], weight)
+            padded[:, :, 2 * i : 2 * i + 5, 2 * j : 2 * j + 5] += stamp
+    return padded[:, :, 2 : 2 + 2 * height, 2 : 2 + 2 * width] + bias[:, None, None]
+
+
+def randomised(network: torch.nn.Module) -> dict[str, Tensor]:
+    initialise(network.double(), torch.Generator().manual_seed(0))
+    for number, weight in enumerate(network.parameters()):
+        with torch.no_grad():
+            weight.add_(0.2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(number)))
+    return dict(network.named_parameters())
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_the_generator_is_that_of_the_table(size: int) -> None:
+    generator = Generator(size, DIM, LATENT)
+    w = randomised(generator)
+    z = generator.draw_latent(3, torch.Generator().manual_seed(1)).double()
+    side = size // 16
+    x = (z @ w["project.weight"].T + w["project.bias"]).view(3, 8 * DIM, side, side)
+    for number, width in enumerate((4 * DIM, 2 * DIM, DIM, 3)):
+        x = normalised(x, w, f"norms.{number}").clamp(min=0)
+        x = doubled(x, w[f"doublings.{number}.weight"], w[f"doublings.{number}.bias"])
+        assert x.shape == (3, width, side << number + 1, side << number + 1)
+    assert torch.allclose(generator(z), x.tanh(), rtol=0, atol=1e-10)
+    # Running statistics follow with a decay of 0.9.
+    assert torch.allclose(
+        generator.norms[0].running_mean,  # type: ignore[arg-type]
+        0.1 * (z @ w["project.weight"].T + w["project.bias"]).view(3, 8 * DIM, -1).mean(dim=(0, 2)),
+    )
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_the_critic_is_that_of_the_table(size: int) -> None:
+    critic = Critic(size, DIM)
+    w = randomised(critic)
+    images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2 - 1
+    x = images
+    for number in range(4):
+        patches = F.unfold(x, 5, padding=2, stride=2)
+        width = DIM << number
+        x = (w[f"halvings.{number}.weight"].view(width, -1) @ patches).view(3, width, x.shape[2] // 2, -1)
+        x = x + w[f"halvings.{number}.bias"][:, None, None]
+        x = normalised(x, w, f"norms.{number}") if number else x
+        x = torch.where(x > 0, x, 0.2 * x)
+    scores = x.flatten(1) @ w["to_score.weight"][0] + w["to_score.bias"]
+    assert torch.allclose(critic(images), scores, rtol=0, atol=1e-10)
+    # Batches are normalised by themselves, so that real and fake ones must not be mixed.
+    assert not torch.allclose(critic(torch.cat([images, -images]))[:3], scores, atol=1e-3)
+
+
+def test_first_weights_and_noise() -> None:
+    generator = Generator(64, 64, 100)
+    initialise(generator, torch.Generator().manual_seed(0))
+    for name, weight in generator.named_parameters():
+        if name.endswith("bias"):
+            assert not weight.any()
+        else:
+            mean = 1.0 if name.startswith("norms") else 0.0
+            assert weight.mean().item() == pytest.approx(mean, abs=0.02 * 5 / weight.numel() ** 0.5)
+            assert weight.std().item() == pytest.approx(0.02, rel=4 / (2 * weight.numel()) ** 0.5)
+    # As published at 64 pixels: 100 x 8192 and four kernels of 5 x 5 between 512, 256, 128, 64 and 3 channels.
+    kernels = 25 * (512 * 256 + 256 * 128 + 128 * 64 + 64 * 3)
+    others = 8192 + (256 + 128 + 64 + 3) + 2 * (512 + 256 + 128 + 64)
+    assert sum(weight.numel() for weight in generator.parameters()) == 100 * 8192 + kernels + others
+    z = generator.draw_latent(2000, torch.Generator().manual_seed(1))
+    assert (z.min().item(), z.max().item()) == pytest.approx((-1, 1), abs=1e-3)
+    assert z.var().item() == pytest.approx(1 / 3, rel=0.01)
