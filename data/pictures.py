@@ -10,7 +10,6 @@ NAME:PATH from a folder or file), `hub:NAME` or `hub:NAME:COLUMN`, a folder of i
 The cache entry is a folder `pictures/KEY` with `images.npy`, where there are classes `labels.npy`, and `pictures.json`.
 """
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -186,7 +185,7 @@ def main(arguments: list[str]) -> int:
     if command.grid:
         with atomic_write(command.grid) as file:
             as_grid(pictures.images[: GRID_COLUMNS**2]).save(file, "PNG")
-        print(f"wrote {command.grid}", file=sys.stderr)
+        print(f"wrote {command.grid}")
     return 0
 
 

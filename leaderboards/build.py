@@ -7,6 +7,7 @@
 is not kept with the records; where it has not been built, there is nothing to check.
 """
 
+import base64
 import hashlib
 import math
 import sys
@@ -197,9 +198,13 @@ def _curves(task: Task, records: Sequence[Record], score: str) -> Any:
 
 
 def _some_samples(record: Record) -> str:
+    """Return the first lines of a record's samples, or a picture as a data: address."""
     if not record.samples or record.samples[0]["file"] is None:
         return ""
-    text = read_text(record.folder / record.samples[0]["file"]).decode()
+    path = record.folder / record.samples[0]["file"]
+    if path.suffix == ".png":
+        return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    text = read_text(path).decode()
     return "\n".join(text.split("\n")[:_SAMPLE_LINES])
 
 

@@ -2,8 +2,7 @@
 
     python -m leaderboards.submit suites/suite --task lm1b-small
     python -m leaderboards.submit samples.txt --task grammar-char32 --name "3-gram model"
-    python -m leaderboards.submit samples.txt --task coco-words --metrics bleu word-jsd --name "my model" \\
-        --reference train.txt --held-out test.txt
+    python -m leaderboards.submit samples.txt --task by-words --name mine --metrics bleu --reference corpus.txt
 
 A task takes scores of one signature: its first record decides which, others are refused.
 """
@@ -25,14 +24,17 @@ from data.errors import InputError
 from data.files import atomic_folder, write_json
 from eval.samples import ScoreFlags, chosen_options
 from eval.words import open_word_reference, real_lines
+from images.train import IMAGES
 from leaderboards.records import RECORD, RECORDS, TASK, Kind, read_task
 from leaderboards.scoring import Metric, by_name, joint_signature, read_text, record_name, score_file
-from textgan.config import PRESETS, RunConfig
 from textgan.curves import Group, group_runs, load_run, standings
-from textgan.rundir import find_runs, read_metrics, read_options
+from textgan.experiment import Program
+from textgan.rundir import find_runs, headline, read_metrics, read_options
 from textgan.settings import as_flags
+from textgan.train import TEXT
 
 _POINTS = 60
+_PROGRAMS: Mapping[str, Program[Any]] = {program.module: program for program in (TEXT, IMAGES)}
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class SubmitCommand:
     """Metrics of a task that is new. Default: jsd."""
     shown: tuple[str, ...] | None = None
     """Scores that tables of a new task show, as bleu_4. Default: jsd_4 and jsd_6, or all where it has none of them."""
-    keep_samples: bool = True
-    """Keep the samples with the record; without them, where they are not yours to give away, only their hash."""
+    hash_only: bool = False
+    """Keep the hash of the samples alone, where they are not yours to give away."""
     records: Path = RECORDS
     """Folder of all records."""
 
@@ -105,36 +107,40 @@ def _submit_runs(command: SubmitCommand, group: Group) -> Path:
         }
         for name, each in found.items()
     }
-    config = _without_place(options[0]["config"])
+    program = _PROGRAMS[options[0]["program"]]
+    config = _without_place(options[0]["config"], program)
     rows = [read_metrics(run.folder)[-1] for run in group.runs]
     facts = {
-        "command": " ".join(["python -m textgan.train", *as_flags(RunConfig(**{**config, "seed": 0}), PRESETS)]),
+        "command": " ".join(
+            [f"python -m {program.module}", *as_flags(program.settings(**{**config, "seed": 0}), program.presets)]
+        ),
         "seeds": [run.config["seed"] for run in group.runs],
         "commits": sorted({str(each["commit"]) for each in options}),
         "date": max(each["started_utc"] for each in options)[:10],
         "device": options[0]["device"],
-        "critic_lr": config["critic_lr"],
+        "critic_lr": config["critic_lr"] if rows[0]["critic_updates"] else None,
         "generator_lr": config["generator_lr"],
-        "critic_steps": config["critic_steps"],
+        "critic_steps": config["critic_steps"] if rows[0]["critic_updates"] else None,
         "minutes": [row["train_seconds"] / 60 for row in rows],
         "iterations": [row["iteration"] for row in rows],
         "note": command.note,
-        "reference": _portable(options[0]["reference"]),
+        **_portable(options[0]),
     }
     files: dict[str, bytes] = {}
     samples = []
     for run, row, of_run in zip(group.runs, rows, options, strict=True):
         seed = run.config["seed"]
-        text = (run.folder / "samples" / f"{row['iteration']}.txt").read_bytes()
-        files[f"samples-seed{seed}.txt.gz"] = gzip.compress(text, mtime=0)
-        samples.append(
-            _sample_entry(f"samples-seed{seed}.txt.gz", text, {name: row[name] for name in names})
-            | {"seed": seed, "iteration": row["iteration"]}
-        )
-        cleaned = {**of_run, "config": _without_place(of_run["config"]), "reference": _portable(of_run["reference"])}
+        (path,) = (run.folder / "samples").glob(f"{row['iteration']}.*")
+        content, is_text = path.read_bytes(), path.suffix == ".txt"
+        file = f"samples-seed{seed}{path.suffix}" + (".gz" if is_text else "")
+        files[file] = gzip.compress(content, mtime=0) if is_text else content
+        entry = _sample_entry(file, content, {name: row[name] for name in names})
+        samples.append({**entry, "seed": seed, "iteration": row["iteration"]})
+        cleaned = {**of_run, "config": _without_place(of_run["config"], program), **_portable(of_run)}
         files[f"options-seed{seed}.json"] = json.dumps(cleaned, indent=1, ensure_ascii=False).encode() + b"\n"
+    metrics: list[Metric] = ["jsd"] if program is TEXT else []
     name = command.name or group.name
-    return _write(command, name, "runs", signature, floor, facts, scores, samples, curve, files)
+    return _write(command, name, "runs", metrics, signature, floor, facts, scores, samples, curve, files)
 
 
 def _submit_samples(command: SubmitCommand, path: Path) -> Path:
@@ -158,12 +164,14 @@ def _submit_samples(command: SubmitCommand, path: Path) -> Path:
     }
     floors = {name: each.floor for name, (each, _) in estimates.items() if each.floor is not None}
     text = read_text(path)
-    file = "samples.txt.gz" if command.keep_samples else None
+    file = "samples.txt.gz" if not command.hash_only else None
     samples = [_sample_entry(file, text, by_name(found))]
     files = {} if file is None else {file: gzip.compress(text, mtime=0)}
-    facts = {"note": command.note, "reference": _portable(asdict(options))}
+    facts = {"note": command.note, **_portable({"reference": asdict(options)})}
     signature = joint_signature(found)
-    return _write(command, command.name, "samples", signature, floors or None, facts, scores, samples, None, files)
+    return _write(
+        command, command.name, "samples", metrics, signature, floors or None, facts, scores, samples, None, files
+    )
 
 
 def _sample_entry(file: str | None, text: bytes, scores: Mapping[str, float]) -> dict[str, Any]:
@@ -174,22 +182,28 @@ def _rounded(values: Any) -> list[float | None]:
     return [round(float(value), 4) if math.isfinite(value) else None for value in values]
 
 
-def _without_place(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's settings without where on a machine it lay; of newer settings, the defaults."""
-    known = {field.name for field in fields(RunConfig)}
+def _without_place(config: Mapping[str, Any], program: Program[Any]) -> dict[str, Any]:
+    """Return a run's settings without where on a machine its files lay; of newer settings, the defaults."""
+    known = {field.name for field in fields(program.settings)}
     data = config["data"] if ":" in config["data"] else Path(config["data"]).name
-    return {**{name: value for name, value in config.items() if name in known}, "data": data, "run_dir": None}
+    kept = {name: value for name, value in config.items() if name in known - {"weights"}}
+    return {**kept, "data": data, "run_dir": None}
 
 
-def _portable(reference: Mapping[str, Any]) -> dict[str, Any]:
+def _portable(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run on text says of its reference, without where on a machine that lay."""
+    if "reference" not in options:
+        return {}
+    reference = options["reference"]
     corpus = {**reference["corpus"], "data": Path(reference["corpus"]["data"]).name}
-    return {**reference, "corpus": corpus}
+    return {"reference": {**reference, "corpus": corpus}}
 
 
 def _write(
     command: SubmitCommand,
     name: str,
     kind: Kind,
+    metrics: Sequence[Metric],
     signature: str,
     floor: Mapping[str, float] | None,
     facts: Mapping[str, Any],
@@ -218,10 +232,10 @@ def _write(
         }  # fmt: skip
         write_json(temporary / RECORD, record)
     if not (task_folder / TASK).exists():
-        shown = command.shown or [name for name in ("jsd_4", "jsd_6") if name in scores] or list(scores)
+        shown = command.shown or headline(scores)
         made = {
             "title": command.title or command.task, "signature": signature, "floor": floor,
-            "metrics": list(command.metrics or ("jsd",)), "shown": {name: scores[name]["better"] for name in shown},
+            "metrics": metrics, "shown": {name: scores[name]["better"] for name in shown},
         }  # fmt: skip
         write_json(task_folder / TASK, made)
     return folder

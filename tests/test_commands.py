@@ -9,15 +9,21 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from data.command import run_command
 from data.grammar import train_lines
+from data.shapes import draw_shapes
 from eval.samples import CharacterFlags, ScoreFlags
+from images.config import PRESETS as IMAGE_PRESETS
+from images.config import ImageConfig
+from images.train import train as train_on_images
 from textgan.config import RunConfig
 from textgan.executors import Ended
 from textgan.search import Trial
@@ -28,9 +34,10 @@ METRICS = ("jsd", "overlap", "likelihood", "word_jsd", "bleu", "diversity", "mem
 COMMANDS = (
     *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search", "textgan.controls"),
     *("eval.ngrams", "eval.ngram_sampler", "eval.report", *(f"eval.{metric}" for metric in METRICS)),
+    *("images.train", "images.suite", "images.sample", "data.pictures"),
     *("leaderboards.submit", "leaderboards.build", "leaderboards.verify"),
 )
-POSITIONAL = {"samples", "source", "sources", "files", "runs", "places"}
+POSITIONAL = {"samples", "source", "sources", "files", "runs", "places", "run"}
 BENCHES = ("textgan.bench", "data.bench", "eval.bench")
 
 
@@ -58,6 +65,16 @@ def workplace(tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch) 
             eval_samples=50, device="cpu", run_dir=Path("runs/quickstart-grammar-seed0"),
         )
     )  # fmt: skip
+    train_on_images(
+        replace(
+            IMAGE_PRESETS["quickstart"], count=64, dim=2, iterations=2, eval_samples=10, device="cpu",
+            run_dir=Path("runs/quickstart-shapes-seed0"),
+        )
+    )  # fmt: skip
+    pictures = Path("folder-of-images")
+    pictures.mkdir()
+    for number, image in enumerate(draw_shapes(0, 70)[0]):
+        Image.fromarray(image.transpose(1, 2, 0)).save(pictures / f"{number}.png")
     for preset in ("ttur-small", "orig-small"):
         for place in ("runs", "suites/suite"):
             copy = Path(shutil.copytree("runs/quickstart-grammar-seed0", f"{place}/{preset}-seed0"))
@@ -91,7 +108,7 @@ def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[
     commands = [shlex.split(command) for command in documented()]
     assert {words[0] for words in commands} >= set(COMMANDS)
     for module, *arguments in commands:
-        if module == "textgan.train":
+        if module in ("textgan.train", "images.train"):
             status, out, err = run(capfd, module, *arguments, "--dry-run")
             assert (status, err) == (0, "")
             resolved = json.loads(out)
@@ -106,9 +123,8 @@ def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[
             }.get(module, ())
             with pytest.MonkeyPatch.context() as patch:
                 # Hours of training; that suites and searches do what they say is tested on small ones.
-                patch.setattr(
-                    "textgan.suite.run_all", lambda configs, _: [Ended(each.folder, "finished") for each in configs]
-                )
+                finished: Any = lambda _program, configs, _: [Ended(each.folder, "finished") for each in configs]  # noqa: E731
+                patch.setattr("textgan.suite.run_all", finished)
                 patch.setattr("textgan.search.search", lambda _: [Trial(3e-3, 1e-3, 2, 1800, [0.6, 0.7])])
                 status, out, err = run(capfd, module, *arguments, *places)
             assert (status, err) == (0, ""), arguments
@@ -152,13 +168,17 @@ def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -
         "textgan.compare": importlib.import_module("textgan.compare").CompareCommand,
         "textgan.controls": importlib.import_module("textgan.controls").ControlsCommand,
         "textgan.suite": importlib.import_module("textgan.executors").Execution,
+        "images.train": ImageConfig,
+        "images.suite": importlib.import_module("textgan.executors").Execution,
+        "images.sample": importlib.import_module("images.sample").SampleCommand,
+        "data.pictures": importlib.import_module("data.pictures").PicturesCommand,
         "textgan.search": importlib.import_module("textgan.executors").Execution,
         "leaderboards.submit": importlib.import_module("leaderboards.submit").SubmitCommand,
         "leaderboards.build": importlib.import_module("leaderboards.build").BuildCommand,
         "leaderboards.verify": importlib.import_module("leaderboards.verify").VerifyCommand,
     }.get(module, ScoreFlags)
-    for name in options.__dataclass_fields__:
-        assert f"--{name.replace('_', '-')} " in out or name in POSITIONAL
+    for field in fields(options):
+        assert f"--{field.name.replace('_', '-')} " in out or field.name in POSITIONAL
 
 
 def test_samples_of_a_run_and_of_its_export_are_the_same_and_are_scored_the_same(

@@ -1,3 +1,4 @@
+import base64
 import gzip
 import hashlib
 import json
@@ -13,6 +14,9 @@ import pytest
 from data.errors import InputError
 from eval import bleu, word_jsd
 from eval.ngram_sampler import main as sample_ngrams
+from images.config import PRESETS as IMAGE_PRESETS
+from images.config import ImageConfig
+from images.train import train as train_on_images
 from leaderboards import build, submit, verify
 from leaderboards.records import RECORDS, all_tasks, read_record
 from textgan.config import PRESETS, RunConfig
@@ -180,7 +184,7 @@ def test_words_are_scored_too_and_samples_of_others_are_not_kept(
     records = tmp_path / "records"
     flags = ["--task", "words", "--reference", str(real), "--held-out", str(held_out), "--records", str(records)]
     new = ["--metrics", "bleu", "word-jsd", "--shown", "word_jsd_1", "bleu_2", "--title", "By words"]
-    assert submit.main([str(tmp_path / "bad.txt"), *flags, *new, "--name", "bad", "--no-keep-samples"]) == 0
+    assert submit.main([str(tmp_path / "bad.txt"), *flags, *new, "--name", "bad", "--hash-only"]) == 0
     with pytest.raises(InputError, match="--metrics: words has its own"):
         submit.main([str(tmp_path / "good.txt"), *flags, "--metrics", "jsd", "--name", "good"])
     assert submit.main([str(tmp_path / "good.txt"), *flags, "--name", "good"]) == 0
@@ -216,6 +220,38 @@ def test_words_are_scored_too_and_samples_of_others_are_not_kept(
     assert "good.txt is not as it was submitted" in capsys.readouterr().out
 
 
+def test_runs_on_images_have_records_with_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = replace(
+        IMAGE_PRESETS["orig-small"], count=80, dim=2, batch_size=4, iterations=12, eval_every=1, eval_samples=20,
+        device="cpu",
+    )  # fmt: skip
+    for seed in (0, 1):
+        train_on_images(replace(small, seed=seed, run_dir=tmp_path / "suite" / f"{seed}"))
+    records = tmp_path / "records"
+    assert submit.main([str(tmp_path / "suite"), "--task", "toy-images", "--records", str(records)]) == 0
+    ((task, (record,)),) = all_tasks(records)
+    assert task.shown == {"fd_random": "lower"}
+    assert task.floor == read_options(tmp_path / "suite" / "0")["floor"]
+    for entry, seed in zip(record.samples, (0, 1), strict=True):
+        row = read_metrics(tmp_path / "suite" / f"{seed}")[-1]
+        assert entry["scores"] == {"fd_random": row["fd_random"]}
+        grid = (tmp_path / "suite" / f"{seed}" / "samples" / "12.png").read_bytes()
+        assert (record.folder / entry["file"]).read_bytes() == grid
+    config = parse_train(record.facts["command"].split()[3:], ImageConfig, IMAGE_PRESETS, "train", None).config
+    assert config == replace(small, seed=0)
+    assert str(tmp_path) not in (record.folder / "record.json").read_text("utf-8")
+    flags = ["--records", str(records), "--output", str(tmp_path / "out"), "--readme", str(tmp_path / "none")]
+    assert build.main(flags) == 0
+    encoded = base64.b64encode((record.folder / "samples-seed0.png").read_bytes()).decode()
+    assert f"data:image/png;base64,{encoded}" in (tmp_path / "out" / "index.html").read_text("utf-8").replace(
+        "\\u002b", "+"
+    ).replace("\\u003d", "=")
+    assert verify.main([str(records)]) == 0
+    (record.folder / "samples-seed1.png").write_bytes((record.folder / "samples-seed0.png").read_bytes())
+    assert verify.main([str(records)]) == 1
+    assert "samples-seed1.png is not as it was submitted" in capsys.readouterr().out
+
+
 def test_the_projects_own_records_are_sound(capsys: pytest.CaptureFixture[str]) -> None:
     assert build.main(["--check"]) == 0
     assert verify.main([]) == 0
@@ -228,6 +264,14 @@ def test_the_projects_own_records_are_sound(capsys: pytest.CaptureFixture[str]) 
         (record,) = [record for record in published if record.name == f"WGAN-GP {name} (published)"]
         assert record.scores[f"jsd_{n}"]["best_run"] == best_run
         assert record.scores[f"jsd_{n}"]["best_mean"] == best_mean
+    for task, name, best_run, best_mean in (
+        ("celeba-64", "DCGAN ttur", 12.53, 14.15), ("celeba-64", "DCGAN orig", 21.42, 30.79),
+        ("cifar10-32", "DCGAN ttur", 36.89, 40.96), ("cifar10-32", "WGAN-GP orig", 29.31, 32.23),
+        ("svhn-32", "DCGAN orig", 21.37, 55.26), ("lsun-bedrooms-64", "WGAN-GP ttur", 9.54, 13.06),
+    ):  # fmt: skip
+        (record,) = [record for record in tasks[task][1] if record.name == f"{name} (published)"]
+        assert record.scores["fid"]["best_run"] == best_run
+        assert record.scores["fid"]["best_mean"] == best_mean
 
 
 def test_a_page_with_a_hundred_records_is_small(records: Path, tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_the_command_prints_what_it_opened_and_writes_a_grid(
     path = tmp_path / "grids" / "shapes.png"
     assert main(["shapes", "--size", "16", "--count", "70", "--grid", str(path)]) == 0
     images = open_pictures(PictureOptions(size=16, count=70))
-    expected = f"shapes: 70 images of 16 x 16 pixels, 6 classes\nsha256 {images.sha256}\n"
+    expected = f"shapes: 70 images of 16 x 16 pixels, 6 classes\nsha256 {images.sha256}\nwrote {path}\n"
     assert capsys.readouterr().out == expected
     with Image.open(path) as grid:
         assert np.array_equal(np.asarray(grid), np.asarray(as_grid(images.images[:64])))

@@ -1,0 +1,189 @@
+"""Whether a distance grows with the disturbance of images, as in the TTUR paper's figure "FID versus Inception Score".
+
+    python -m eval.disturb shapes --features random-conv --count 2000
+    python -m eval.disturb shapes --features random-conv --count 2000 --output disturbances.png
+
+The images are split at random into halves. One is disturbed, the other stays the reference, as a generator's images are
+not those it is compared with: level 0 is what undisturbed images score, the floor at this number. (Compared with
+themselves they would score 0, whatever their number.) The other levels are of the same images.
+
+rho is Spearman's rank correlation of the level and of how bad the metric finds the images: 1 where it follows the
+disturbance, -1 where it takes worse images for better ones. A violation is a level that scores no worse than the one
+before.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+import tyro
+
+from data import shapes
+from data.command import parse_command, run_command
+from data.errors import InputError
+from data.pictures import PictureOptions, Pictures, open_pictures
+from eval.disturb_figure import draw
+from eval.disturbances import SHARES, SWIRL_RADIUS, Images, all_disturbances, require_others
+from eval.features import Extractor, inception_extractor, random_conv_extractor
+from eval.fid import signature
+from eval.figures import require_image_ending
+from eval.responses import METRICS, SEED, Metric, Response, monotony, responses
+from eval.score import Estimate, Score
+from eval.tables import aligned
+
+_BLOCK = 1 << 10
+
+
+def split(pictures: Pictures) -> tuple[Images, Images]:
+    """Return halves of the pictures, chosen at random and in random order: files are often sorted by class.
+
+    Raises:
+        InputError: fewer than four pictures.
+    """
+    count = len(pictures.images)
+    if count < 4:
+        raise InputError(f"{pictures.name}: {count} images do not make two halves; give at least 4")
+    order, half = np.random.default_rng(SEED).permutation(count), count // 2
+    return pictures.images[order[:half]], pictures.images[order[half:]]
+
+
+def other_images(other: str, source: str, count: int, side: int) -> tuple[Images, str]:
+    """Return images to contaminate those of a source with, and their name with a hash or version.
+
+    `shapes` are drawn, as many as are needed. Among themselves they would not be noticed: where the source is shapes
+    too, they are of twice the size, of which the upper left quarter is left: grounds, with a corner of a shape.
+    """
+    if other != "shapes":
+        pictures = open_pictures(PictureOptions(other, side))
+        return pictures.images, f"{pictures.name}@{pictures.sha256[:12]}"
+    enlarged = source == "shapes"
+    drawn = side * 2 if enlarged else side
+    blocks = [
+        shapes.draw_shapes(first, min(_BLOCK, count - first), drawn, seed=1)[0][:, :, :side, :side].copy()
+        for first in range(0, count, _BLOCK)
+    ]
+    return np.concatenate(blocks), f"{shapes.VERSION}-seed1" + ("-enlarged" if enlarged else "")
+
+
+@dataclass(frozen=True)
+class DisturbCommand:
+    """Flags of `python -m eval.disturb`."""
+
+    source: tyro.conf.Positional[str]
+    """Images as `python -m data.pictures` takes them: shapes, cifar10[:PATH], celeba, hub:NAME, a folder, a file."""
+    other: Annotated[str, tyro.conf.arg(metavar="SOURCE")] = "shapes"
+    """Images to contaminate with; shapes among shapes are enlarged."""
+    features: Literal["inception", "random-conv"] = "inception"
+    """Of what the distance is: inception (FID; needs its weights), or random-conv (FD-random; needs nothing)."""
+    metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
+    """Of inception: fid, inception-score. Of random-conv: fd-random. Default: all of these features."""
+    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Weights of the Inception network (.pth, .safetensors). Default: the published ones, downloaded once."""
+    count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
+    """Use this many images at most, the first ones; one half of them is disturbed."""
+    size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """Side after a centre crop. Default: the source's own."""
+    swirl_radius: Annotated[float, tyro.conf.arg(metavar="SIDES")] = SWIRL_RADIUS
+    """Reach of the swirl, in sides of the image. Default: the paper's 70 pixels of 64."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where features are computed."""
+    output: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
+    """Draw the responses and examples here (.png, .svg, .pdf)."""
+    json: bool = False
+    """Print a JSON list instead of tables."""
+
+
+def main(arguments: list[str]) -> int:
+    """Print what each metric says of each disturbance, and draw it where asked."""
+    command = parse_command(DisturbCommand, arguments, "eval.disturb", __doc__)
+    if command.output is not None:
+        require_image_ending(command.output, "--output")
+    metrics = _chosen_metrics(command)
+    extractor = _chosen_extractor(command)
+    pictures = open_pictures(PictureOptions(command.source, command.size, command.count))
+    disturbed, reference = split(pictures)
+    others, other = other_images(command.other, command.source, len(disturbed), disturbed.shape[2])
+    require_others(others, disturbed, max(SHARES))
+    disturbances = all_disturbances(others, command.swirl_radius)
+    found = responses(disturbed, reference, extractor, metrics, disturbances)
+    settings: dict[str, str | int] = {
+        "against": "other-half",
+        "seed": SEED,
+        "rho": f"{command.swirl_radius * min(disturbed.shape[2:]):g}px",
+        "other": other,
+        **{each.name.replace(" ", "-"): ",".join(f"{level:g}" for level in each.levels) for each in disturbances},
+    }
+    scores = []
+    for name, metric in metrics.items():
+        values = {
+            f"{response.disturbance.name} {level:g}": Estimate(value)
+            for response in found
+            for level, value in zip(response.disturbance.levels, response.values[name], strict=True)
+        }
+        signed = replace(signature(pictures, extractor, len(disturbed), {**metric.settings, **settings}), metric=name)
+        title = f"the other half of {pictures.name}"
+        scores.append(Score(name, values, metric.unit, metric.better, len(disturbed), title, signed))
+    _show(scores, found, command.json)
+    if command.output is not None:
+        draw(command.output, found, metrics)
+        print(f"wrote {command.output}", file=sys.stderr)
+    return 0
+
+
+def _show(scores: Sequence[Score], found: Sequence[Response], as_json: bool) -> None:
+    """Print a table for each metric, a row a disturbance; or a JSON list of scores with their verdicts."""
+    verdicts = {
+        score.metric: {r.disturbance.name: monotony(r.values[score.metric], score.better) for r in found}
+        for score in scores
+    }
+    if as_json:
+        facts = [
+            {
+                **score.as_json(),
+                "rank_correlation": {name: rho for name, (rho, _) in verdicts[score.metric].items()},
+                "violations": {name: violations for name, (_, violations) in verdicts[score.metric].items()},
+            }
+            for score in scores
+        ]
+        print(json.dumps(facts, allow_nan=False))
+        return
+    for score in scores:
+        print(f"{score.metric} of {score.samples:,} images against {score.reference}, {score.better} is better\n")
+        table = [["", "levels", *("" for _ in found[0].disturbance.levels), "rho", "violations"]]
+        for response in found:
+            rho, violations = verdicts[score.metric][response.disturbance.name]
+            levels = " ".join(f"{level:g}" for level in response.disturbance.levels)
+            cells = [f"{value:.4g}" for value in response.values[score.metric]]
+            table.append(
+                [response.disturbance.name, levels, *cells, "-" if rho is None else f"{rho:+.1f}", str(violations)]
+            )
+        print(f"{aligned(table)}\n\n{score.signature}\n")
+
+
+def _chosen_metrics(command: DisturbCommand) -> dict[str, Metric]:
+    known = METRICS[command.features]
+    for name in command.metrics:
+        if name not in known:
+            raise InputError(f"--metrics {name}: of {command.features} features there are {', '.join(known)}")
+    return {name: metric for name, metric in known.items() if name in (command.metrics or known)}
+
+
+def _chosen_extractor(command: DisturbCommand) -> Extractor:
+    has_cuda = torch.cuda.is_available()
+    if command.device == "cuda" and not has_cuda:
+        raise InputError("--device cuda: this machine or this build of torch has no CUDA; say --device cpu")
+    device = torch.device("cuda" if has_cuda and command.device != "cpu" else "cpu")
+    if command.features == "inception":
+        return inception_extractor(command.weights, device=device)
+    if command.weights is not None:
+        raise InputError(f"--weights {command.weights}: random-conv has none; say --features inception")
+    return random_conv_extractor(device=device)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,112 @@
+"""What metrics of images say of growing disturbances, and whether they follow them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+from tqdm import tqdm
+
+from data.errors import InputError
+from eval.disturbances import Disturbance, Images
+from eval.features import Extractor, extract
+from eval.frechet import FeatureStatistics, distance
+from eval.inception_score import SPLITS, inception_score
+
+Features = NDArray[np.float32]
+Better = Literal["lower", "higher"]
+
+SEED = 0
+EXAMPLES = 6
+"""Images shown of each level."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`prepare(reference features, extractor)` returns what scores other images' features [N, D].
+
+    `settings` are what its values depend on besides images and features.
+    """
+
+    better: Better
+    unit: str
+    settings: Mapping[str, str | int]
+    prepare: Callable[[Features, Extractor], Callable[[Features], float]]
+
+
+@dataclass(frozen=True)
+class Response:
+    """The values of each metric at a disturbance's levels, and the first images at these: [levels, n, 3, H, W]."""
+
+    disturbance: Disturbance
+    values: Mapping[str, Sequence[float]]
+    examples: Images
+
+
+def _frechet(reference: Features, extractor: Extractor) -> Callable[[Features], float]:
+    real = FeatureStatistics.of(reference, extractor.signature)
+    return lambda features: distance(FeatureStatistics.of(features, extractor.signature), real)
+
+
+def _inception_score(_reference: Features, extractor: Extractor) -> Callable[[Features], float]:
+    logits = extractor.logits
+    if logits is None:
+        raise InputError(f"inception-score: {extractor.signature} has no classes; say --features inception")
+    return lambda features: inception_score(logits(torch.from_numpy(features).to(extractor.device)).cpu().numpy()).mean
+
+
+METRICS: dict[str, dict[str, Metric]] = {
+    "inception": {
+        "fid": Metric("lower", "squared distance", {}, _frechet),
+        "inception-score": Metric("higher", "classes", {"splits": SPLITS}, _inception_score),
+    },
+    "random-conv": {"fd-random": Metric("lower", "squared distance", {}, _frechet)},
+}
+"""The metrics of each kind of features."""
+
+
+def responses(
+    disturbed: Images,
+    reference: Images,
+    extractor: Extractor,
+    metrics: Mapping[str, Metric],
+    disturbances: Sequence[Disturbance],
+) -> list[Response]:
+    """Return the metrics' values of images at all levels of the disturbances, against other images as the reference.
+
+    Raises:
+        InputError: images of several sizes, too few of them, or NaN or infinity in their features.
+    """
+    reference_features = extract(reference, extractor)
+    score = {name: metric.prepare(reference_features, extractor) for name, metric in metrics.items()}
+
+    def scores(images: Images) -> dict[str, float]:
+        features = extract(images, extractor)
+        return {name: score[name](features) for name in metrics}
+
+    undisturbed = scores(disturbed)
+    found = []
+    for disturbance in tqdm(disturbances, "disturbing", disable=None, delay=1, leave=False):
+        values: list[dict[str, float]] = []
+        examples = []
+        for level in disturbance.levels:
+            images = disturbance.apply(disturbed, level, SEED)
+            values.append(scores(images) if level else undisturbed)
+            examples.append(images[:EXAMPLES].copy())  # a copy lets go of the others
+        by_metric = {name: [each[name] for each in values] for name in metrics}
+        found.append(Response(disturbance, by_metric, np.stack(examples)))
+    return found
+
+
+def monotony(values: Sequence[float], better: Better) -> tuple[float | None, int]:
+    """Return Spearman's correlation of values with their order, and how many are no worse than the one before.
+
+    The correlation is that of growing badness, and None where all values are the same.
+    """
+    badness = np.array(values) * (1 if better == "lower" else -1)
+    violations = int((np.diff(badness) <= 0).sum())
+    same = bool((badness == badness[0]).all())
+    return None if same else float(spearmanr(np.arange(len(badness)), badness).statistic), violations
