@@ -24,10 +24,12 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 from scipy.special import stdtrit
+from torch.distributed import is_initialized
 
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.pictures import Pictures
+from eval.distributed import first_alone, joined, shared_statistics
 from eval.extrapolate import extrapolated
 from eval.features import Extractor
 from eval.frechet import FeatureStatistics, distance
@@ -194,10 +196,19 @@ def main(arguments: list[str]) -> int:
 def _save(command: StatsCommand) -> int:
     if command.output.suffix != ".npz":
         raise InputError(f"--output {command.output}: must end in .npz")
-    pictures = open_images(command.source, command.size, command.count)
-    found = picture_set(pictures, command.open_extractor(), command.batch_size)
-    found.statistics().save(command.output)
-    print(f"wrote statistics of {found.title} to {command.output}\n{found.made_by}")
+    with joined() as rank:
+        pictures, extractor = first_alone(
+            lambda: (open_images(command.source, command.size, command.count), command.open_extractor())
+        )
+        found = picture_set(pictures, extractor, command.batch_size)
+        if is_initialized():
+            shared = shared_statistics(pictures.images, extractor, command.batch_size)
+            statistics = replace(shared, extractor=found.made_by)
+        else:
+            statistics = found.statistics()
+        if rank == 0:
+            statistics.save(command.output)
+            print(f"wrote statistics of {found.title} to {command.output}\n{found.made_by}")
     return 0
 
 

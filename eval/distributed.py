@@ -1,0 +1,67 @@
+"""Statistics of features on several GPUs or machines, each process of `torchrun` taking its share of the images.
+
+torchrun --nproc-per-node 8 -m eval.fid stats celeba --output celeba.npz
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import distributed
+
+from eval.features import Extractor, statistics_of
+from eval.frechet import FeatureStatistics
+
+T = TypeVar("T")
+
+
+@contextmanager
+def joined() -> Iterator[int]:
+    """Join the processes that `torchrun` started, if it did, on a GPU of one's own; yield this one's number."""
+    if "WORLD_SIZE" not in os.environ:
+        yield 0
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    distributed.init_process_group("gloo")  # what is gathered lies in memory, and is sent once
+    try:
+        yield distributed.get_rank()
+    finally:
+        distributed.destroy_process_group()
+
+
+def first_alone(open_: Callable[[], T]) -> T:
+    """Return what `open_` does in every process; the first one fills the cache and downloads before the others come."""
+    if not distributed.is_initialized():
+        return open_()
+    if distributed.get_rank() == 0:
+        opened = open_()
+        distributed.barrier()
+        return opened
+    distributed.barrier()
+    return open_()
+
+
+def shared_statistics(images: NDArray[np.uint8], extractor: Extractor, batch_size: int) -> FeatureStatistics:
+    """Return the statistics of images' features, each process having extracted its share; in all of them the same.
+
+    Raises:
+        InputError: fewer images than processes, or NaN or infinity came out.
+    """
+    rank, size, dims = distributed.get_rank(), distributed.get_world_size(), extractor.dims
+    share = images[rank * len(images) // size : (rank + 1) * len(images) // size]
+    own = statistics_of(share, extractor, batch_size)
+    sent = torch.from_numpy(np.concatenate([[len(share)], own.mean, own.covariance.ravel()]))
+    received = [torch.empty_like(sent) for _ in range(size)]
+    distributed.all_gather(received, sent)
+    first, *others = (
+        FeatureStatistics(int(each[0]), each[1 : dims + 1], each[dims + 1 :].reshape(dims, dims), extractor.signature)
+        for each in (tensor.numpy() for tensor in received)
+    )
+    for other in others:
+        first = first.merge(other)
+    return first

@@ -1,0 +1,40 @@
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.shapes import draw_shapes
+from eval.frechet import read_statistics
+from tests.test_commands import ROOT, run
+
+
+def test_two_processes_make_the_statistics_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("real.npz", images=draw_shapes(0, 41)[0])
+    command = "stats real.npz --features random-conv --device cpu --batch-size 8 --output"
+    assert run(capfd, "eval.fid", *command.split(), "one.npz")[0] == 0
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # As torchrun sets them.
+    launched = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": "0"}
+    for name, value in launched.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RANK", "0")
+    environment = {**os.environ, "RANK": "1", "PYTHONPATH": str(ROOT)}
+    arguments = [sys.executable, "-m", "eval.fid", *command.split(), "two.npz"]
+    other = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    status, out, _ = run(capfd, "eval.fid", *command.split(), "two.npz")
+    assert other.communicate()[0] == ""
+    assert (status, other.returncode) == (0, 0)
+    assert out.startswith("wrote statistics of real.npz (41 images) to two.npz")
+    one, two = read_statistics(Path("one.npz")), read_statistics(Path("two.npz"))
+    assert (two.count, two.extractor) == (41, one.extractor)
+    np.testing.assert_allclose(two.mean, one.mean, atol=1e-6)
+    np.testing.assert_allclose(two.covariance, one.covariance, atol=1e-6)
