@@ -1,54 +1,212 @@
-"""Fréchet Inception distance of images (Heusel et al. 2017, arXiv 1706.08500)."""
+"""Fréchet Inception distance of images (Heusel et al. 2017, arXiv 1706.08500); KID, precision and recall beside it.
 
-from collections.abc import Mapping
+    python -m eval.fid samples.npz shapes
+    python -m eval.fid samples.npz cifar10 --size 32 --metrics fid kid precision-recall --json
+    python -m eval.fid stats cifar10 --output cifar10-statistics.npz
+    python -m eval.fid samples.npz cifar10-statistics.npz
 
-from data.files import cache_folder, sha256_of_json
+Samples and reference are each a source of `data.pictures` (shapes, cifar10, hub:NAME, a folder of images, an .npz, .npy
+or .parquet file, ...), the folder of a training run on images with samples.npz in it, or a file of statistics.
+
+Few images never reach 0, not even real ones: what as many of the reference's images score against its others is the
+floor. The interval is that of the expected distance at this sample count, against this reference; the corrected value
+estimates the distance of endless samples. Only that of Inception's features is called "fid".
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from data.command import parse_command, run_command
+from data.errors import InputError
 from data.pictures import Pictures
-from eval.features import Extractor, statistics_of
-from eval.frechet import FeatureStatistics, distance, read_statistics
-from eval.reference import some_of
-from eval.score import Signature
+from eval.extrapolate import extrapolated
+from eval.features import Extractor
+from eval.frechet import FeatureStatistics, distance
+from eval.image_sets import ExtractorFlags, ImageSet, open_images, open_sets, picture_set
+from eval.jackknife import GROUPS
+from eval.kid import kid
+from eval.precision_recall import NEIGHBOURS, precision_recall
+from eval.score import Estimate, Score, Signature, show
 
-_FORMAT = 1
+Metric = Literal["fid", "kid", "precision-recall"]
+
+_CORRECTABLE = 2
+_ESTIMATOR: Mapping[str, str | int] = {"cov": "unbiased"}
 
 
 def metric_name(extractor: Extractor) -> str:
     """Return what the Fréchet distance of an extractor's features is called: "fid" of Inception features alone."""
-    return "fid" if extractor.signature.startswith("inception") else "fd-random"
-
-
-def picture_statistics(pictures: Pictures, extractor: Extractor) -> FeatureStatistics:
-    """Return the statistics of all of the pictures' features, from the cache where it has them.
-
-    Raises:
-        InputError: NaN or infinity came out, or the cache is damaged.
-    """
-    key = sha256_of_json([_FORMAT, pictures.sha256, extractor.signature])[:20]
-    path = cache_folder() / "features" / f"{key}.npz"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        statistics_of(pictures.images, extractor).save(path)
-    return read_statistics(path)
+    return _name("fid", extractor.signature)
 
 
 def floor(pictures: Pictures, extractor: Extractor, samples: int) -> float | None:
     """Return the distance of so many of the pictures to the others; None where more than half would be taken."""
-    if not 2 <= samples <= len(pictures.images) // 2:
-        return None
-    part = statistics_of(pictures.images[some_of(len(pictures.images), samples)], extractor)
-    return distance(part, picture_statistics(pictures, extractor).without(part))
+    return _floor(picture_set(pictures, extractor), samples)
 
 
 def signature(reference: Pictures, extractor: Extractor, samples: int, settings: Mapping[str, str | int]) -> Signature:
     """Return what the distance of so many samples to the reference depends on."""
-    size = "x".join(map(str, reference.images.shape[2:]))
-    return Signature(
-        metric_name(extractor),
-        {
-            "features": extractor.signature,
-            "size": size,
-            **settings,
-            "ref": f"{reference.name}@{reference.sha256[:12]}",
-            "samples": samples,
-        },
-    )
+    return picture_set(reference, extractor).signature(metric_name(extractor), samples, {**_ESTIMATOR, **settings})
+
+
+def frechet(features: NDArray[np.floating], reference: FeatureStatistics) -> Estimate:
+    """Return the Fréchet distance of features [N, D], with its interval from 40 images, corrected from 2 D images on.
+
+    The interval is the jackknife's: twenty groups of samples are taken out of the whole's statistics in turn. Of 100
+    repetitions on Gaussians of 64 dimensions it covered the expected distance in 94 to 100, N being D to 5 D. At N = D
+    the corrected value lay too low by more than its standard deviation; at 2 D a tenth of the correction was missing or
+    too much.
+
+    Raises:
+        InputError: fewer than two images, NaN or infinity.
+    """
+    count, dims = features.shape
+    if count < 2 * GROUPS:
+        return Estimate(distance(FeatureStatistics.of(features, reference.extractor), reference))
+    found = extrapolated(features, reference)
+    return found if count >= _CORRECTABLE * dims else replace(found, corrected=None)
+
+
+def score_fid(samples: ImageSet, reference: ImageSet) -> Score:
+    """Return the Fréchet distance; without an interval where only the statistics of the samples are known."""
+    count, statistics = _count(samples), reference.statistics()
+    if count < statistics.mean.size:
+        print(
+            f"note: {samples.name}: {count:,} images for {statistics.mean.size:,} features: the distance is far from "
+            "that of endless samples; compare it with the floor, and only at this count",
+            file=sys.stderr,
+        )
+    if samples.features is None:
+        found = Estimate(distance(samples.statistics(), statistics))
+    else:
+        found = frechet(samples.features(), statistics)
+    name = _name("fid", reference.made_by)
+    values = {name: replace(found, floor=_floor(reference, count))}
+    return _score(name, values, "squared features", "lower", samples, reference, _ESTIMATOR)
+
+
+def score_kid(samples: ImageSet, reference: ImageSet) -> Score:
+    """Return the kernel distance, in thousandths, as it is usually printed.
+
+    Raises:
+        InputError: too few images, or only the statistics of one set are known.
+    """
+    found = kid(samples.required_features("kid"), reference.required_features("kid"))
+    low, high = (None if bound is None else 1000 * bound for bound in (found.low, found.high))
+    name = _name("kid", reference.made_by)
+    values = {f"1000 {name}": Estimate(1000 * found.value, low, high)}
+    return _score(name, values, "1e-3", "lower", samples, reference, {"kernel": "cubic"})
+
+
+def score_precision_recall(samples: ImageSet, reference: ImageSet) -> Score:
+    """Return improved precision and recall.
+
+    Raises:
+        InputError: too few images, or only the statistics of one set are known.
+    """
+    metric = "precision-recall"
+    values = precision_recall(samples.required_features(metric), reference.required_features(metric))
+    return _score(metric, values, "share", "higher", samples, reference, {"k": NEIGHBOURS})
+
+
+SCORES: Mapping[Metric, Callable[[ImageSet, ImageSet], Score]] = {
+    "fid": score_fid,
+    "kid": score_kid,
+    "precision-recall": score_precision_recall,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FidCommand(ExtractorFlags):
+    """Flags of `python -m eval.fid`."""
+
+    samples: tyro.conf.Positional[str]
+    """Images to score: a source as `python -m data.pictures` takes it, a run's folder, or a file of statistics."""
+    reference: tyro.conf.Positional[str]
+    """Real images, likewise."""
+    metrics: Annotated[tuple[Metric, ...], tyro.conf.arg(metavar="NAME...")] = ("fid",)
+    """fid, kid, precision-recall."""
+    count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
+    """Samples at most, the first ones. The reference is used whole."""
+    json: bool = False
+    """Print a JSON list of scores instead of tables."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsCommand(ExtractorFlags):
+    """Flags of `python -m eval.fid stats`."""
+
+    source: tyro.conf.Positional[str]
+    """Images: a source as `python -m data.pictures` takes it, or a run's folder."""
+    output: Annotated[Path, tyro.conf.arg(metavar="FILE.npz")]
+    """File for count, mean and covariance of their features."""
+    count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
+    """Use this many images at most, the first ones."""
+
+
+def main(arguments: list[str]) -> int:
+    """Print the scores of images, or with `stats` first save the statistics of a reference."""
+    if arguments[:1] == ["stats"]:
+        return _save(parse_command(StatsCommand, arguments[1:], "eval.fid stats", __doc__))
+    command = parse_command(FidCommand, arguments, "eval.fid", __doc__)
+    if not command.metrics:
+        raise InputError(f"--metrics: name at least one of {', '.join(SCORES)}")
+    samples, reference = open_sets(command.samples, command.reference, command.count, command)
+    for metric in command.metrics:
+        if metric != "fid":
+            reference.required_features(metric)  # first, since its statistics are then made of them
+    show([SCORES[metric](samples, reference) for metric in dict.fromkeys(command.metrics)], command.json)
+    return 0
+
+
+def _save(command: StatsCommand) -> int:
+    if command.output.suffix != ".npz":
+        raise InputError(f"--output {command.output}: must end in .npz")
+    pictures = open_images(command.source, command.size, command.count)
+    found = picture_set(pictures, command.open_extractor(), command.batch_size)
+    found.statistics().save(command.output)
+    print(f"wrote statistics of {found.title} to {command.output}\n{found.made_by}")
+    return 0
+
+
+def _floor(reference: ImageSet, samples: int) -> float | None:
+    if reference.part is None or reference.count is None or not 2 <= samples <= reference.count // 2:
+        return None
+    part = reference.part(samples)
+    return distance(part, reference.statistics().without(part))
+
+
+def _name(metric: str, made_by: str) -> str:
+    kind = made_by.partition("-")[0]
+    return metric if kind == "inception" else f"{metric[0]}d-{kind}"
+
+
+def _count(samples: ImageSet) -> int:
+    if samples.count is None:
+        raise InputError(f"{samples.name}: does not say of how many images it is; give it as the reference, second")
+    return samples.count
+
+
+def _score(
+    metric: str,
+    values: Mapping[str, Estimate],
+    unit: str,
+    better: Literal["lower", "higher"],
+    samples: ImageSet,
+    reference: ImageSet,
+    settings: Mapping[str, str | int],
+) -> Score:
+    count = _count(samples)
+    signature = reference.signature(metric, count, settings)
+    return Score(metric, values, unit, better, count, reference.title, signature)
+
+
+if __name__ == "__main__":
+    run_command(main)

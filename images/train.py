@@ -18,8 +18,9 @@ from torch import Tensor
 from data.command import run_command
 from data.errors import InputError
 from data.pictures import Pictures, as_grid, batch_floats, open_pictures
+from eval.feature_cache import picture_statistics
 from eval.features import Extractor, inception_extractor, random_conv_extractor, statistics_of
-from eval.fid import floor, metric_name, picture_statistics, signature
+from eval.fid import floor, metric_name, signature
 from eval.frechet import distance
 from images.closing import closing_words
 from images.config import PRESETS, ImageConfig

@@ -1,0 +1,195 @@
+"""Image sets to score or to score against, how they are named on a command line, and what makes their features.
+
+A set is a source of `data.pictures`, the folder of a training run on images with `samples.npz` in it, or a file of
+statistics (.npz with mu and sigma), of which no images are known.
+"""
+
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+import tyro
+from numpy.typing import NDArray
+
+from data.errors import InputError
+from data.files import sha256_of_file
+from data.pictures import PictureOptions, Pictures, open_pictures
+from eval.feature_cache import picture_features, picture_statistics
+from eval.features import BATCH_SIZE, Extractor, inception_extractor, random_conv_extractor
+from eval.frechet import UNKNOWN_EXTRACTOR, FeatureStatistics, read_statistics
+from eval.inception import Resize
+from eval.score import Signature
+
+_RUN_OPTIONS, _RUN_SAMPLES = "options.json", "samples.npz"
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images known by their features, or at least by the statistics of these.
+
+    `made_by` names all that the features depend on but the images: extractor and size in pixels. `count` is None where
+    a published file of statistics does not say. `features` [N, D] and `part`, the statistics of so many random images,
+    are None where statistics are all there is.
+    """
+
+    name: str
+    sha256: str
+    count: int | None
+    made_by: str
+    statistics: Callable[[], FeatureStatistics]
+    features: Callable[[], NDArray[np.floating]] | None = None
+    part: Callable[[int], FeatureStatistics] | None = None
+
+    @property
+    def title(self) -> str:
+        """Name and size."""
+        return self.name if self.count is None else f"{self.name} ({self.count:,} images)"
+
+    def required_features(self, metric: str) -> NDArray[np.floating]:
+        """Return the features [N, D] for a metric that cannot do without.
+
+        Raises:
+            InputError: only their statistics are known.
+        """
+        if self.features is None:
+            raise InputError(f"{self.name}: statistics hold no features, which {metric} needs; give the images")
+        return self.features()
+
+    def signature(self, metric: str, samples: int, settings: Mapping[str, str | int]) -> Signature:
+        """Return what a score of so many samples against this set depends on."""
+        features, _, size = self.made_by.rpartition("/")
+        made_by = {"features": features, "size": size} if features else {"features": self.made_by}
+        return Signature(metric, {**made_by, **settings, "ref": f"{self.name}@{self.sha256[:12]}", "samples": samples})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractorFlags:
+    """Flags that say what makes features of images."""
+
+    features: Literal["inception", "random-conv"] = "inception"
+    """What makes the features: the Inception network of FID, or random convolutions (no download, not FID)."""
+    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Weights of the Inception network (.pth, .safetensors). Default: the published ones, downloaded once."""
+    resize: Resize = "tensorflow1"
+    """How images are enlarged for Inception: as its original graph does, or as the program pytorch-fid."""
+    size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """Side after a centre crop. Default: the source's own, or as the images are."""
+    batch_size: Annotated[int, tyro.conf.arg(metavar="IMAGES")] = BATCH_SIZE
+    """Images at a time."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where features are computed; auto takes CUDA where there is one."""
+
+    def open_extractor(self) -> Extractor:
+        """Return what makes the features.
+
+        Raises:
+            InputError: the weights cannot be had, or there is no CUDA.
+        """
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise InputError("--device cuda: this machine or this build of torch has no CUDA; say --device cpu")
+        device = torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
+        if self.features == "random-conv":
+            return random_conv_extractor(device=device)
+        return inception_extractor(self.weights, self.resize, device)
+
+
+def open_sets(samples: str, reference: str, count: int | None, flags: ExtractorFlags) -> tuple[ImageSet, ImageSet]:
+    """Return the samples, the first `count` of them, and the reference, with features that compare.
+
+    Raises:
+        InputError: one cannot be read, or they differ in size or in what made their features.
+    """
+    first, second = _open(samples, flags.size, count), _open(reference, flags.size, None)
+    pictures = [each for each in (first, second) if isinstance(each, Pictures)]
+    if len({_size(each) for each in pictures}) == 2:
+        sizes = " and ".join(f"{each.name} is {_size(each)}" for each in pictures)
+        raise InputError(f"{sizes} pixels; give --size to crop and resize both alike")
+    files = [read_statistics(each) for each in (first, second) if isinstance(each, Path)]
+    if pictures:
+        extractor = flags.open_extractor()
+        made_by, dims = _made_by(extractor, pictures[0]), extractor.dims
+        of_pictures = {each.sha256: picture_set(each, extractor, flags.batch_size) for each in pictures}
+    else:
+        known = (each.extractor for each in files if each.extractor != UNKNOWN_EXTRACTOR)
+        made_by, dims = next(known, UNKNOWN_EXTRACTOR), files[0].mean.size
+    first_set, second_set = (
+        _statistics_set(each, made_by, dims) if isinstance(each, Path) else of_pictures[each.sha256]
+        for each in (first, second)
+    )
+    return first_set, second_set
+
+
+def picture_set(pictures: Pictures, extractor: Extractor, batch_size: int = BATCH_SIZE) -> ImageSet:
+    """Return pictures with their features, which are extracted or read from the cache when they are asked for."""
+    made_by = _made_by(extractor, pictures)
+
+    def statistics(some: int | None = None) -> FeatureStatistics:
+        return replace(picture_statistics(pictures, extractor, batch_size, some), extractor=made_by)
+
+    return ImageSet(
+        pictures.name, pictures.sha256, len(pictures.images), made_by, statistics,
+        lambda: picture_features(pictures, extractor, batch_size), statistics,
+    )  # fmt: skip
+
+
+def open_images(spec: str, size: int | None, count: int | None) -> Pictures:
+    """Return the pictures of a source or of a run; of a run those in its `samples.npz`.
+
+    Raises:
+        InputError: there are none, or they cannot be read.
+    """
+    run = Path(spec)
+    if (run / _RUN_OPTIONS).is_file():
+        drawn = run / _RUN_SAMPLES
+        if not drawn.exists():
+            command = f"python -m images.sample {run} --count 50000 --output {drawn}"
+            raise InputError(f"{run}: a run without {_RUN_SAMPLES}; draw them: {command}")
+        spec = str(drawn)
+    return open_pictures(PictureOptions(spec, size, count))
+
+
+def _open(spec: str, size: int | None, count: int | None) -> Pictures | Path:
+    """Return pictures, or the path of a file of statistics."""
+    path = Path(spec)
+    if path.suffix != ".npz" or not _holds_statistics(path):
+        return open_images(spec, size, count)
+    if count is not None:
+        raise InputError(f"--count {count}: {path} holds statistics, of all its images together; give the images")
+    return path
+
+
+def _holds_statistics(path: Path) -> bool:
+    """Whether an .npz file holds mu and sigma; a damaged one is left to the reader of images, who says so."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return {"mu.npy", "sigma.npy"} <= set(archive.namelist())
+
+
+def _statistics_set(path: Path, made_by: str, dims: int) -> ImageSet:
+    statistics = read_statistics(path)
+    if statistics.mean.size != dims:
+        raise InputError(f"{path}: statistics of {statistics.mean.size:,} features where {dims:,} are compared")
+    if statistics.extractor == UNKNOWN_EXTRACTOR:
+        print(f"note: {path} does not say what made its features; taken for {made_by}", file=sys.stderr)
+    elif statistics.extractor != made_by:
+        raise InputError(
+            f"{path}: statistics of {statistics.extractor}, not of {made_by}; "
+            "give --features, --weights, --resize and --size as they were made with"
+        )
+    found = replace(statistics, extractor=made_by)
+    return ImageSet(path.name, sha256_of_file(path), found.count, made_by, lambda: found)
+
+
+def _made_by(extractor: Extractor, pictures: Pictures) -> str:
+    return f"{extractor.signature}/{_size(pictures)}"
+
+
+def _size(pictures: Pictures) -> str:
+    height, width = pictures.images.shape[2:]
+    return f"{width}x{height}"
