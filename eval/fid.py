@@ -1,9 +1,9 @@
-"""Fréchet Inception distance of images (Heusel et al. 2017, arXiv 1706.08500); KID, precision and recall beside it.
+"""Fréchet Inception distance of images (Heusel et al. 2017, arXiv 1706.08500), and what else compares images.
 
     python -m eval.fid samples.npz shapes
-    python -m eval.fid samples.npz cifar10 --size 32 --metrics fid kid precision-recall --json
-    python -m eval.fid stats cifar10 --output cifar10-statistics.npz
-    python -m eval.fid samples.npz cifar10-statistics.npz
+    python -m eval.fid samples.npz folder-of-images --size 32 --metrics fid kid precision-recall --json
+    python -m eval.fid stats folder-of-images --size 32 --output reference.npz
+    python -m eval.fid samples.npz reference.npz
 
 Samples and reference are each a source of `data.pictures` (shapes, cifar10, hub:NAME, a folder of images, an .npz, .npy
 or .parquet file, ...), the folder of a training run on images with samples.npz in it, or a file of statistics.
@@ -13,6 +13,7 @@ floor. The interval is that of the expected distance at this sample count, again
 estimates the distance of endless samples. Only that of Inception's features is called "fid".
 """
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from data.command import parse_command, run_command
 from data.errors import InputError
@@ -30,13 +32,15 @@ from eval.extrapolate import extrapolated
 from eval.features import Extractor
 from eval.frechet import FeatureStatistics, distance
 from eval.image_sets import ExtractorFlags, ImageSet, open_images, open_sets, picture_set
+from eval.inception_score import SPLITS, inception_score
 from eval.jackknife import GROUPS
 from eval.kid import kid
 from eval.precision_recall import NEIGHBOURS, precision_recall
 from eval.score import Estimate, Score, Signature, show
 
-Metric = Literal["fid", "kid", "precision-recall"]
+Metric = Literal["fid", "kid", "precision-recall", "inception-score"]
 
+_LEAST: Mapping[Metric, int] = {"fid": 2, "kid": 2, "precision-recall": NEIGHBOURS + 1, "inception-score": SPLITS}
 _CORRECTABLE = 2
 _ESTIMATOR: Mapping[str, str | int] = {"cov": "unbiased"}
 
@@ -89,7 +93,7 @@ def score_fid(samples: ImageSet, reference: ImageSet) -> Score:
         found = frechet(samples.features(), statistics)
     name = _name("fid", reference.made_by)
     values = {name: replace(found, floor=_floor(reference, count))}
-    return _score(name, values, "squared features", "lower", samples, reference, _ESTIMATOR)
+    return _score(name, values, "squared distance", "lower", samples, reference, _ESTIMATOR)
 
 
 def score_kid(samples: ImageSet, reference: ImageSet) -> Score:
@@ -116,10 +120,28 @@ def score_precision_recall(samples: ImageSet, reference: ImageSet) -> Score:
     return _score(metric, values, "share", "higher", samples, reference, {"k": NEIGHBOURS})
 
 
+def score_inception(samples: ImageSet, _reference: ImageSet) -> Score:
+    """Return the Inception Score of the samples in random order: mean of ten splits, with Student's interval.
+
+    Raises:
+        InputError: features without classes, or only the statistics of the samples are known.
+    """
+    if samples.logits is None:
+        raise InputError(f"{samples.name}: inception-score needs images and --features inception")
+    logits = samples.logits()
+    found = inception_score(np.random.default_rng(0).permutation(logits))
+    reach = float(stdtrit(SPLITS - 1, 0.975)) * found.deviation / math.sqrt(SPLITS - 1)
+    values = {"inception-score": Estimate(found.mean, found.mean - reach, found.mean + reach)}
+    settings = {**samples.settings(), "splits": SPLITS, "seed": 0, "samples": len(logits)}
+    signature = Signature("inception-score", settings)
+    return Score("inception-score", values, "classes", "higher", len(logits), "no reference", signature)
+
+
 SCORES: Mapping[Metric, Callable[[ImageSet, ImageSet], Score]] = {
     "fid": score_fid,
     "kid": score_kid,
     "precision-recall": score_precision_recall,
+    "inception-score": score_inception,
 }
 
 
@@ -132,7 +154,7 @@ class FidCommand(ExtractorFlags):
     reference: tyro.conf.Positional[str]
     """Real images, likewise."""
     metrics: Annotated[tuple[Metric, ...], tyro.conf.arg(metavar="NAME...")] = ("fid",)
-    """fid, kid, precision-recall."""
+    """fid, kid, precision-recall, inception-score."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
     """Samples at most, the first ones. The reference is used whole."""
     json: bool = False
@@ -160,8 +182,11 @@ def main(arguments: list[str]) -> int:
         raise InputError(f"--metrics: name at least one of {', '.join(SCORES)}")
     samples, reference = open_sets(command.samples, command.reference, command.count, command)
     for metric in command.metrics:
-        if metric != "fid":
-            reference.required_features(metric)  # first, since its statistics are then made of them
+        _require_enough(metric, samples)
+        if metric != "inception-score":
+            _require_enough(metric, reference)
+        if metric in ("kid", "precision-recall"):
+            reference.required_features(metric)  # before its statistics, which are then made of them
     show([SCORES[metric](samples, reference) for metric in dict.fromkeys(command.metrics)], command.json)
     return 0
 
@@ -174,6 +199,12 @@ def _save(command: StatsCommand) -> int:
     found.statistics().save(command.output)
     print(f"wrote statistics of {found.title} to {command.output}\n{found.made_by}")
     return 0
+
+
+def _require_enough(metric: Metric, images: ImageSet) -> None:
+    least = _LEAST[metric]
+    if images.count is not None and images.count < least:
+        raise InputError(f"{images.name}: {metric} of {images.count} image(s); give at least {least}, better 50,000")
 
 
 def _floor(reference: ImageSet, samples: int) -> float | None:

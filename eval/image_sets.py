@@ -34,7 +34,7 @@ class ImageSet:
 
     `made_by` names all that the features depend on but the images: extractor and size in pixels. `count` is None where
     a published file of statistics does not say. `features` [N, D] and `part`, the statistics of so many random images,
-    are None where statistics are all there is.
+    are None where statistics are all there is; `logits` [N, classes] also where features are no classifier's.
     """
 
     name: str
@@ -44,6 +44,7 @@ class ImageSet:
     statistics: Callable[[], FeatureStatistics]
     features: Callable[[], NDArray[np.floating]] | None = None
     part: Callable[[int], FeatureStatistics] | None = None
+    logits: Callable[[], NDArray[np.floating]] | None = None
 
     @property
     def title(self) -> str:
@@ -62,9 +63,13 @@ class ImageSet:
 
     def signature(self, metric: str, samples: int, settings: Mapping[str, str | int]) -> Signature:
         """Return what a score of so many samples against this set depends on."""
+        settings = {**self.settings(), **settings, "ref": f"{self.name}@{self.sha256[:12]}", "samples": samples}
+        return Signature(metric, settings)
+
+    def settings(self) -> dict[str, str | int]:
+        """Return what the features depend on, as a signature has it."""
         features, _, size = self.made_by.rpartition("/")
-        made_by = {"features": features, "size": size} if features else {"features": self.made_by}
-        return Signature(metric, {**made_by, **settings, "ref": f"{self.name}@{self.sha256[:12]}", "samples": samples})
+        return {"features": features, "size": size} if features else {"features": self.made_by}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,9 +136,19 @@ def picture_set(pictures: Pictures, extractor: Extractor, batch_size: int = BATC
     def statistics(some: int | None = None) -> FeatureStatistics:
         return replace(picture_statistics(pictures, extractor, batch_size, some), extractor=made_by)
 
+    def features() -> NDArray[np.floating]:
+        return picture_features(pictures, extractor, batch_size)
+
+    to_logits = extractor.logits
+
+    def logits() -> NDArray[np.floating]:
+        assert to_logits is not None
+        found: NDArray[np.floating] = to_logits(torch.from_numpy(features().copy()).to(extractor.device)).cpu().numpy()
+        return found
+
     return ImageSet(
-        pictures.name, pictures.sha256, len(pictures.images), made_by, statistics,
-        lambda: picture_features(pictures, extractor, batch_size), statistics,
+        pictures.name, pictures.sha256, len(pictures.images), made_by, statistics, features, statistics,
+        None if to_logits is None else logits,
     )  # fmt: skip
 
 

@@ -40,9 +40,7 @@ def precision_recall(
     sets = [np.asarray(features, np.float64) - centre for features in (samples, reference)]
     for features in sets:
         if len(features) <= neighbours:
-            raise InputError(
-                f"{len(features)} images have no {neighbours} neighbours each; give more for precision and recall"
-            )
+            raise InputError(f"{len(features)} images in a set do not have {neighbours} neighbours each; give more")
         if not np.isfinite(features).all():
             raise InputError("NaN or infinity in features; check the images and the weights")
     reach1, reach2 = (_reach(features, neighbours) for features in sets)

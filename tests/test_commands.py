@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -34,10 +35,10 @@ METRICS = ("jsd", "overlap", "likelihood", "word_jsd", "bleu", "diversity", "mem
 COMMANDS = (
     *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search", "textgan.controls"),
     *("eval.ngrams", "eval.ngram_sampler", "eval.report", *(f"eval.{metric}" for metric in METRICS)),
-    *("images.train", "images.suite", "images.sample", "data.pictures"),
+    *("images.train", "images.suite", "images.sample", "data.pictures", "eval.fid"),
     *("leaderboards.submit", "leaderboards.build", "leaderboards.verify"),
 )
-POSITIONAL = {"samples", "source", "sources", "files", "runs", "places", "run"}
+POSITIONAL = {"samples", "source", "sources", "files", "runs", "places", "run", "reference"}
 BENCHES = ("textgan.bench", "data.bench", "eval.bench")
 
 
@@ -75,6 +76,9 @@ def workplace(tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch) 
     pictures.mkdir()
     for number, image in enumerate(draw_shapes(0, 70)[0]):
         Image.fromarray(image.transpose(1, 2, 0)).save(pictures / f"{number}.png")
+    np.savez("samples.npz", images=draw_shapes(70, 300)[0])
+    statistics = "stats folder-of-images --size 32 --features random-conv --output reference.npz"
+    importlib.import_module("eval.fid").main(statistics.split())
     for preset in ("ttur-small", "orig-small"):
         for place in ("runs", "suites/suite"):
             copy = Path(shutil.copytree("runs/quickstart-grammar-seed0", f"{place}/{preset}-seed0"))
@@ -120,11 +124,13 @@ def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[
             places = {
                 "leaderboards.submit": ("--records", "leaderboards/records"),
                 "leaderboards.build": ("--records", "leaderboards/records", "--output", "out", "--readme", "none.md"),
+                "eval.fid": ("--features", "random-conv"),  # Inception's weights are out of reach
             }.get(module, ())
             with pytest.MonkeyPatch.context() as patch:
                 # Hours of training; that suites and searches do what they say is tested on small ones.
                 finished: Any = lambda _program, configs, _: [Ended(each.folder, "finished") for each in configs]  # noqa: E731
                 patch.setattr("textgan.suite.run_all", finished)
+                patch.setattr("data.shapes.COUNT", 400)
                 patch.setattr("textgan.search.search", lambda _: [Trial(3e-3, 1e-3, 2, 1800, [0.6, 0.7])])
                 status, out, err = run(capfd, module, *arguments, *places)
             assert (status, err) == (0, ""), arguments
@@ -172,6 +178,7 @@ def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -
         "images.suite": importlib.import_module("textgan.executors").Execution,
         "images.sample": importlib.import_module("images.sample").SampleCommand,
         "data.pictures": importlib.import_module("data.pictures").PicturesCommand,
+        "eval.fid": importlib.import_module("eval.fid").FidCommand,
         "textgan.search": importlib.import_module("textgan.executors").Execution,
         "leaderboards.submit": importlib.import_module("leaderboards.submit").SubmitCommand,
         "leaderboards.build": importlib.import_module("leaderboards.build").BuildCommand,
@@ -257,6 +264,11 @@ def test_the_last_lines_tell_a_newcomer_what_happened(workplace: Path, capfd: py
         ("leaderboards.verify runs", "runs: no record there"),
         ("leaderboards.submit samples.txt --task x", "--name: say what made these samples"),
         ("eval.ngram_sampler corpus.txt.gz --order 9 --output x.txt", "--order 9: corpus.txt.gz allows 1 to"),
+        ("eval.fid nowhere shapes", "nowhere: no such file"),
+        (
+            "eval.fid runs/quickstart-shapes-seed0 samples.npz",
+            "a run without samples.npz; draw them: python -m images.s",
+        ),
         ("eval.ngrams", "Expected one of {build, merge}"),
         ("eval.ngrams build nowhere.txt", "nowhere.txt: no such file"),
         ("eval.ngrams merge part-2.ngrams nowhere --output whole", "nowhere: not usable n-gram counts"),

@@ -75,7 +75,7 @@ def test_the_intervals_are_exact_ones_of_shares() -> None:
 
 def test_too_few_images_and_nan_are_refused() -> None:
     features = np.random.default_rng(3).normal(size=(9, 2))
-    with pytest.raises(InputError, match="3 images have no 3 neighbours each"):
+    with pytest.raises(InputError, match="3 images in a set do not have 3 neighbours each"):
         precision_recall(features, features[:3])
     with pytest.raises(InputError, match="NaN or infinity"):
         precision_recall(np.where(features == features[4, 1], np.nan, features), features)
