@@ -16,6 +16,7 @@ from data.errors import InputError
 from data.pictures import as_grid, batch_floats, open_pictures
 from eval.features import extract, random_conv_extractor
 from eval.frechet import FeatureStatistics, distance
+from eval.reference import some_of
 from images.config import PRESETS, ImageConfig
 from images.networks import draw_images
 from images.sample import load_generator
@@ -60,13 +61,15 @@ def test_a_run_is_scored_by_the_frechet_distance_of_its_samples(small: ImageConf
         assert np.array_equal(np.asarray(grid), np.asarray(as_grid(images)))
     options = read_options(small.folder)
     assert options["signature"] == (
-        f"fd-random|features:random-conv-1@seed0|size:32x32|ref:shapes@{pictures.sha256[:12]}|samples:30|v:0.1.0"
+        f"fd-random|features:{extractor.signature}|size:32x32|cov:unbiased|ref:shapes@{pictures.sha256[:12]}|samples:30|v:0.1.0"
     )
     assert outcome.summary is not None
     assert outcome.summary["best"]["fd_random"]["value"] == min(row["fd_random"] for row in rows)
     # The floor: these many real images against the others.
-    floor = outcome.summary["floor"]["fd_random"]
-    assert 0 < floor < rows[0]["fd_random"] / 5
+    chosen = np.zeros(len(pictures.images), bool)
+    chosen[some_of(len(pictures.images), 30)] = True
+    part, others = (FeatureStatistics.of(features[1][each], "same") for each in (chosen, ~chosen))
+    assert outcome.summary["floor"]["fd_random"] == pytest.approx(distance(part, others), rel=1e-6)
     events = EventAccumulator(str(small.folder), {"images": 0})
     events.Reload()
     assert [event.step for event in events.Images("samples")] == [0, 2, 4, 6]
