@@ -15,7 +15,7 @@ before.
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,8 +30,8 @@ from data.pictures import PictureOptions, Pictures, open_pictures
 from eval.disturb_figure import draw
 from eval.disturbances import SHARES, SWIRL_RADIUS, Images, all_disturbances, require_others
 from eval.features import Extractor, inception_extractor, random_conv_extractor
-from eval.fid import signature
 from eval.figures import require_image_ending
+from eval.image_sets import picture_set
 from eval.responses import METRICS, SEED, Metric, Response, monotony, responses
 from eval.score import Estimate, Score
 from eval.tables import aligned
@@ -125,7 +125,7 @@ def main(arguments: list[str]) -> int:
             for response in found
             for level, value in zip(response.disturbance.levels, response.values[name], strict=True)
         }
-        signed = replace(signature(pictures, extractor, len(disturbed), {**metric.settings, **settings}), metric=name)
+        signed = picture_set(pictures, extractor).signature(name, len(disturbed), {**metric.settings, **settings})
         title = f"the other half of {pictures.name}"
         scores.append(Score(name, values, metric.unit, metric.better, len(disturbed), title, signed))
     _show(scores, found, command.json)
