@@ -17,10 +17,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
-import torch
 import tyro
 
 from data import shapes
@@ -29,9 +28,8 @@ from data.errors import InputError
 from data.pictures import PictureOptions, Pictures, open_pictures
 from eval.disturb_figure import draw
 from eval.disturbances import SHARES, SWIRL_RADIUS, Images, all_disturbances, require_others
-from eval.features import Extractor, inception_extractor, random_conv_extractor
 from eval.figures import require_image_ending
-from eval.image_sets import picture_set
+from eval.image_sets import ExtractorFlags, picture_set
 from eval.responses import METRICS, SEED, Metric, Response, monotony, responses
 from eval.score import Estimate, Score
 from eval.tables import aligned
@@ -70,28 +68,20 @@ def other_images(other: str, source: str, count: int, side: int) -> tuple[Images
     return np.concatenate(blocks), f"{shapes.VERSION}-seed1" + ("-enlarged" if enlarged else "")
 
 
-@dataclass(frozen=True)
-class DisturbCommand:
+@dataclass(frozen=True, kw_only=True)
+class DisturbCommand(ExtractorFlags):
     """Flags of `python -m eval.disturb`."""
 
     source: tyro.conf.Positional[str]
     """Images as `python -m data.pictures` takes them: shapes, cifar10[:PATH], celeba, hub:NAME, a folder, a file."""
     other: Annotated[str, tyro.conf.arg(metavar="SOURCE")] = "shapes"
     """Images to contaminate with; shapes among shapes are enlarged."""
-    features: Literal["inception", "random-conv"] = "inception"
-    """Of what the distance is: inception (FID; needs its weights), or random-conv (FD-random; needs nothing)."""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
     """Of inception: fid, inception-score. Of random-conv: fd-random. Default: all of these features."""
-    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Weights of the Inception network (.pth, .safetensors). Default: the published ones, downloaded once."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
     """Use this many images at most, the first ones; one half of them is disturbed."""
-    size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
-    """Side after a centre crop. Default: the source's own."""
     swirl_radius: Annotated[float, tyro.conf.arg(metavar="SIDES")] = SWIRL_RADIUS
     """Reach of the swirl, in sides of the image. Default: the paper's 70 pixels of 64."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where features are computed."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
     """Draw the responses and examples here (.png, .svg, .pdf)."""
     json: bool = False
@@ -104,7 +94,7 @@ def main(arguments: list[str]) -> int:
     if command.output is not None:
         require_image_ending(command.output, "--output")
     metrics = _chosen_metrics(command)
-    extractor = _chosen_extractor(command)
+    extractor = command.open_extractor()
     pictures = open_pictures(PictureOptions(command.source, command.size, command.count))
     disturbed, reference = split(pictures)
     others, other = other_images(command.other, command.source, len(disturbed), disturbed.shape[2])
@@ -171,18 +161,6 @@ def _chosen_metrics(command: DisturbCommand) -> dict[str, Metric]:
         if name not in known:
             raise InputError(f"--metrics {name}: of {command.features} features there are {', '.join(known)}")
     return {name: metric for name, metric in known.items() if name in (command.metrics or known)}
-
-
-def _chosen_extractor(command: DisturbCommand) -> Extractor:
-    has_cuda = torch.cuda.is_available()
-    if command.device == "cuda" and not has_cuda:
-        raise InputError("--device cuda: this machine or this build of torch has no CUDA; say --device cpu")
-    device = torch.device("cuda" if has_cuda and command.device != "cpu" else "cpu")
-    if command.features == "inception":
-        return inception_extractor(command.weights, device=device)
-    if command.weights is not None:
-        raise InputError(f"--weights {command.weights}: random-conv has none; say --features inception")
-    return random_conv_extractor(device=device)
 
 
 if __name__ == "__main__":

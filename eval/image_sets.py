@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from data.errors import InputError
 from data.files import sha256_of_file
 from data.pictures import PictureOptions, Pictures, open_pictures
+from eval.device import Device, choose_device
 from eval.feature_cache import picture_features, picture_statistics
 from eval.features import BATCH_SIZE, Extractor, inception_extractor, random_conv_extractor
 from eval.frechet import UNKNOWN_EXTRACTOR, FeatureStatistics, read_statistics
@@ -86,7 +87,7 @@ class ExtractorFlags:
     """Side after a centre crop. Default: the source's own, or as the images are."""
     batch_size: Annotated[int, tyro.conf.arg(metavar="IMAGES")] = BATCH_SIZE
     """Images at a time."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where features are computed; auto takes CUDA where there is one."""
 
     def open_extractor(self) -> Extractor:
@@ -95,9 +96,9 @@ class ExtractorFlags:
         Raises:
             InputError: the weights cannot be had, or there is no CUDA.
         """
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise InputError("--device cuda: this machine or this build of torch has no CUDA; say --device cpu")
-        device = torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
+        device = choose_device(self.device)
+        if self.features == "random-conv" and self.weights is not None:
+            raise InputError(f"--weights {self.weights}: random-conv has none; say --features inception")
         if self.features == "random-conv":
             return random_conv_extractor(device=device)
         return inception_extractor(self.weights, self.resize, device)

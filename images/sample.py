@@ -18,12 +18,11 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_write
 from data.pictures import as_grid
+from eval.device import Device, choose_device
 from images.config import ImageConfig
 from images.networks import ImageGenerator, draw_images, make_networks
 from textgan.checkpoint import sampler_weights
-from textgan.experiment import choose_device
 from textgan.rundir import read_options
-from textgan.settings import Device
 from textgan.trainer import stream_seed
 
 _SHOWN = 64

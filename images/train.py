@@ -18,6 +18,7 @@ from torch import Tensor
 from data.command import run_command
 from data.errors import InputError
 from data.pictures import Pictures, as_grid, batch_floats, open_pictures
+from eval.device import choose_device
 from eval.feature_cache import picture_statistics
 from eval.features import Extractor, inception_extractor, random_conv_extractor, statistics_of
 from eval.fid import floor, metric_name, signature
@@ -30,7 +31,6 @@ from textgan.experiment import (
     Outcome,
     Program,
     Report,
-    choose_device,
     conduct,
     critic_player,
     generator_player,

@@ -178,6 +178,7 @@ def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -
         "images.suite": importlib.import_module("textgan.executors").Execution,
         "images.sample": importlib.import_module("images.sample").SampleCommand,
         "data.pictures": importlib.import_module("data.pictures").PicturesCommand,
+        "eval.disturb": importlib.import_module("eval.disturb").DisturbCommand,
         "eval.fid": importlib.import_module("eval.fid").FidCommand,
         "textgan.search": importlib.import_module("textgan.executors").Execution,
         "leaderboards.submit": importlib.import_module("leaderboards.submit").SubmitCommand,

@@ -12,10 +12,11 @@ import torch
 
 from data.command import run_command
 from data.corpus import open_corpus
+from eval.device import choose_device
 from eval.jsd import score_ids
 from eval.reference import open_reference
 from textgan.config import PRESETS, RunConfig
-from textgan.experiment import choose_device, parse_train
+from textgan.experiment import parse_train
 from textgan.train import build_trainer, evaluation_samples, real_batches
 
 _WARM_UP, _STEPS, _EVALUATIONS = 5, 40, 5

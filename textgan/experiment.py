@@ -13,14 +13,13 @@ import tyro
 from torch import Tensor, nn
 
 from data.command import parse_command
-from data.errors import InputError
 from data.files import write_json
 from textgan.checkpoint import load_checkpoint
 from textgan.loop import run_training
 from textgan.progress import Budget, Clock
 from textgan.runlog import RunLog, Samples, begin_or_continue, locked
 from textgan.schedules import assumption_a2, parse_schedule
-from textgan.settings import Device, Settings
+from textgan.settings import Settings
 from textgan.trainer import Learner, NonFiniteError, Player, Trainer, weight_average
 
 C = TypeVar("C", bound=Settings)
@@ -138,19 +137,6 @@ def _player(config: Settings, network: nn.Module, rate: float, schedule: str, st
     optimiser = torch.optim.Adam(network.parameters(), lr=rate, betas=(config.beta1, config.beta2))
     updates = None if config.iterations is None else config.iterations * steps
     return Player(network, optimiser, rate, parse_schedule(schedule, updates), average)
-
-
-def choose_device(device: Device) -> torch.device:
-    """Return the device of a flag's value.
-
-    Raises:
-        InputError: CUDA was asked for and there is none.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: this machine or this build of torch has no CUDA; say --device cpu")
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,12 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_write, write_json
 from data.vocabulary import Ids, Vocabulary
+from eval.device import Device, choose_device
 from eval.reference import record_path
 from textgan.checkpoint import sampler_weights
 from textgan.config import Model
-from textgan.experiment import choose_device
 from textgan.nets import Generator, LanguageModel, Sampler
 from textgan.rundir import read_options
-from textgan.settings import Device
 from textgan.trainer import stream_seed
 
 _CONFIG, _MODEL = "config.json", "model.safetensors"

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from data.errors import InputError
+from eval.device import Device
 from textgan.schedules import parse_schedule
-
-Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from data.command import run_command
 from data.corpus import Corpus, open_corpus
 from data.errors import InputError
 from data.vocabulary import Ids, Vocabulary
+from eval.device import choose_device
 from eval.jsd import floor_ids, score_ids, signature
 from eval.reference import FOLDER_RECORD, open_reference, reference_record
 from textgan.closing import closing_words
@@ -27,7 +28,6 @@ from textgan.experiment import (
     Outcome,
     Program,
     Report,
-    choose_device,
     conduct,
     critic_player,
     generator_player,
