@@ -35,7 +35,7 @@ METRICS = ("jsd", "overlap", "likelihood", "word_jsd", "bleu", "diversity", "mem
 COMMANDS = (
     *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search", "textgan.controls"),
     *("eval.ngrams", "eval.ngram_sampler", "eval.report", *(f"eval.{metric}" for metric in METRICS)),
-    *("images.train", "images.suite", "images.sample", "data.pictures", "eval.fid"),
+    *("images.train", "images.suite", "images.sample", "data.pictures", "eval.fid", "eval.disturb"),
     *("leaderboards.submit", "leaderboards.build", "leaderboards.verify"),
 )
 POSITIONAL = {"samples", "source", "sources", "files", "runs", "places", "run", "reference"}
