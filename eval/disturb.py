@@ -13,7 +13,6 @@ before.
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +120,6 @@ def main(arguments: list[str]) -> int:
     _show(scores, found, command.json)
     if command.output is not None:
         draw(command.output, found, metrics)
-        print(f"wrote {command.output}", file=sys.stderr)
     return 0
 
 
