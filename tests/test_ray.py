@@ -4,6 +4,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from threading import Thread
 
 import pytest
@@ -83,11 +84,13 @@ def test_a_search_lets_rays_scheduler_choose(text_file: Path, tmp_path: Path) ->
         for seed, score in zip(command.seeds, trial.scores, strict=True):
             folder = command.search_dir / f"critic{trial.critic_lr:g}-generator{trial.generator_lr:g}-seed{seed}"
             rows = [row for row in read_metrics(folder) if row["iteration"] <= trial.iterations]
-            # Scored by the last tenth of the rung's iterations, whatever came later.
-            assert score == pytest.approx(rows[-1]["jsd_4"])
+            # Scored by the last tenth of the rung's iterations, whatever came later; with a wild rate a run fails.
+            ended = rows[-1]["iteration"] == trial.iterations
+            last = [row["jsd_4"] for row in rows if row["iteration"] > 0.9 * trial.iterations]
+            assert score == (pytest.approx(fmean(last)) if ended else None)
     # Whoever is best of a rung goes on, whenever it came there.
     for rung in (0, 1):
         best = next(trial for trial in trials if trial.rung == rung)
         assert any(trial.rung == rung + 1 and trial.critic_lr == best.critic_lr for trial in trials)
-    last = {trial.critic_lr: trial.rung for trial in trials}
-    assert min(last.values()) < 2  # somebody was stopped
+    furthest = {trial.critic_lr: trial.rung for trial in trials}
+    assert min(furthest.values()) < 2  # somebody was stopped
