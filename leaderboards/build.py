@@ -117,11 +117,12 @@ def _line(task: Task, record: Record) -> Line:
 
 
 def _floor_line(task: Task, floor: Mapping[str, float]) -> Line:
-    cells = [Cell("real text"), Cell("real text"), *(Cell("") for _ in _FACTS)]
+    name, note = ("real text", "as many held-out lines") if task.metrics else ("real images", "as many of the others")
+    cells = [Cell(name), Cell(name), *(Cell("") for _ in _FACTS)]
     for score in task.shown:
         value = floor.get(score)
         cells += [Cell(""), Cell(""), Cell("" if value is None else f"{value:.3f}", value)]
-    return Line("real text", "real text", [*cells, Cell("the floor: as many held-out lines")])
+    return Line(name, name, [*cells, Cell(f"the floor: {note}")])
 
 
 def as_markdown(task: Task, records: Sequence[Record]) -> str:

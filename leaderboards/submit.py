@@ -73,6 +73,9 @@ def submit(command: SubmitCommand) -> list[Path]:
     """
     if not command.sources:
         raise InputError("nothing to submit: name runs, or a file of samples")
+    for flag, value in (("title", command.title), ("metrics", command.metrics), ("shown", command.shown)):
+        if value is not None and (command.records / command.task / TASK).exists():
+            raise InputError(f"--{flag}: {command.task} has its own; leave it out, or name a new --task")
     first = Path(command.sources[0])
     if first.is_file():
         return [_submit_samples(command, first)]
@@ -215,9 +218,6 @@ def _write(
     task_folder = command.records / command.task
     if (task_folder / TASK).exists():
         task = read_task(task_folder)
-        for flag, value in (("title", command.title), ("metrics", command.metrics), ("shown", command.shown)):
-            if value is not None:
-                raise InputError(f"--{flag}: {command.task} has its own; leave it out, or name a new --task")
         if signature != task.signature:
             raise InputError(f"{name}: scored as {signature}, but {command.task} takes {task.signature}")
     folder = task_folder / re.sub(r"[^A-Za-z0-9_.=-]+", "-", name).strip("-")
