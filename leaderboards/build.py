@@ -192,7 +192,7 @@ def _curves(task: Task, records: Sequence[Record], score: str) -> Any:
         plot.varea(x, low, high, fill_color=colour, fill_alpha=0.2, legend_label=record.name)
         plot.line(x, mean, line_color=colour, line_width=2, legend_label=record.name)
     if task.floor is not None and score in task.floor:
-        plot.hspan(y=[task.floor[score]], line_dash="dashed", line_color="black", legend_label="real text")
+        plot.hspan(y=[task.floor[score]], line_dash="dashed", line_color="black", legend_label="real data")
     plot.legend.click_policy = "hide"
     plot.legend.label_text_font_size = "9pt"
     return plot

@@ -92,14 +92,14 @@ def test_lines_are_means_and_bands_go_from_the_lowest_run_to_the_highest(
         strict=True,
     ):
         found = curves(panel)
-        assert list(found) == [*labels, *(["real text"] if floor else [])]
+        assert list(found) == [*labels, *(["real data"] if floor else [])]
         for name, band, method in zip(labels, bands(panel), methods, strict=True):
             runs = method.windows.tolist()
             assert [x for x, _ in found[name]] == near(list(range(1, 13)))
             assert [y for _, y in found[name]] == near([sum(column) / len(runs) for column in zip(*runs, strict=True)])
             assert list(band.values()) == [near((min(column), max(column))) for column in zip(*runs, strict=True)]
         if floor is not None:
-            assert {y for _, y in found["real text"]} == {0.125}
+            assert {y for _, y in found["real data"]} == {0.125}
         assert (panel.get_ylabel(), panel.get_xlabel()) == (score, label)
 
 
@@ -122,9 +122,9 @@ def test_every_method_has_its_line_and_stands_in_the_legend(tmp_path: Path, monk
     methods = some_standings(9)  # more than there are colours
     figure = drawn_panels(monkeypatch, tmp_path / "figure.png", [("jsd_4", "minutes", 0.1, methods)])
     names = [f"method {group} ({group + 1} run{'s' if group else ''})" for group in range(9)]
-    assert list(curves(figure.axes[0])) == [*names, "real text"]
+    assert list(curves(figure.axes[0])) == [*names, "real data"]
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == [*names, "real text"]
+    assert [text.get_text() for text in legend.get_texts()] == [*names, "real data"]
     colours = [line.get_color() for line in figure.axes[0].get_lines()[:7]]
     assert len(set(map(str, colours))) == 7
 

@@ -84,7 +84,7 @@ SAID = (
     "ttur-small against orig-small at the end: -0.150; "
     "too few runs to tell: p = 0.1, and no outcome of so few gives less than 0.1"
 )
-TITLE = "jsd_4 against minutes, means in 10 windows up to 10, level 0.463, real text 0.125"
+TITLE = "jsd_4 against minutes, means in 10 windows up to 10, level 0.463, real data 0.125"
 
 
 def test_text_by_hand(suite: Path, printed: Printed) -> None:
@@ -224,7 +224,7 @@ def test_what_is_unknown_is_null(tmp_path: Path, printed: Printed) -> None:
     assert method["windows"][1][4:] == pytest.approx(falling(0.7, 0.05)[4:])
     assert method["best_mean"] == {"value": pytest.approx(0.25), "at": 10}
     assert found["statements"] == []
-    assert "real text" not in printed(tmp_path, "--points", 10, "--scores", "jsd_4")
+    assert "real data" not in printed(tmp_path, "--points", 10, "--scores", "jsd_4")
 
 
 def test_a_score_that_a_run_lacks(suite: Path) -> None:

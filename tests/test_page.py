@@ -68,9 +68,9 @@ def test_the_page_sorts_filters_and_shows_numbers(page_file: Path, tmp_path: Pat
         assert len(names()) == 5
         # The curves are drawn, and the records' samples can be read side by side.
         page.wait_for_function("document.querySelectorAll('section#toy-task .bk-Figure').length == 2")
-        texts = page.locator("section:has(.samples) pre")
-        if texts.count():
-            assert len(texts.first.inner_text()) > 100
+        assert len(page.locator("section#lm1b-small pre").first.inner_text()) > 100
+        picture = page.locator("section#shapes-32 pre img").first
+        assert picture.evaluate("image => image.naturalWidth") == 8 * 32 + 7 * 2
         page.screenshot(path=str(tmp_path / "page.png"), full_page=True)
         assert errors == []
         browser.close()

@@ -55,7 +55,7 @@ def draw(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[St
                 panel.fill_between(rows[:, 0], rows[:, 2], rows[:, 3], color=colour, alpha=0.15, lw=0)
                 panel.plot(rows[:, 0], rows[:, 1], color=colour, lw=1, ls=":", label=f"{method}, published (10 runs)")
         if floor is not None:
-            panel.axhline(floor, color="black", lw=1, ls="--", label="real text")
+            panel.axhline(floor, color="black", lw=1, ls="--", label="real data")
         panel.set_xlabel(_LABELS[axis])
         panel.set_ylabel(score_title(score))
         panel.grid(alpha=0.3)

@@ -134,10 +134,10 @@ def statements(compared: Compared) -> list[str]:
         said.append(f"{better.group.name} against {worse.group.name} at the end: {better.end - worse.end:+.3f}; {told}")
         first, last = sorted((a, b), key=lambda each: float(each.reached.mean()))
         if (ratio := reach_ratio(last, first)) is not None:
-            said.append(
-                f"{last.group.name} took {ratio[0]:.2f} times as long as {first.group.name} to {compared.level:.3f} "
-                f"(95 % interval {ratio[1]:.2f} .. {ratio[2]:.2f})"
-            )
+            alone = min(len(each.group.runs) for each in (first, last)) == 1
+            interval = "single runs: no interval" if alone else f"95 % interval {ratio[1]:.2f} .. {ratio[2]:.2f}"
+            took = f"{ratio[0]:.2f} times as long as {first.group.name} to {compared.level:.3f}"
+            said.append(f"{last.group.name} took {took} ({interval})")
     return said
 
 
@@ -148,7 +148,7 @@ def _table(compared: Compared) -> list[list[str]]:
 def _title(compared: Compared) -> str:
     end = compared.standings[0].x[-1]
     windows = compared.standings[0].x.size
-    floor = "" if compared.floor is None else f", real text {compared.floor:.3f}"
+    floor = "" if compared.floor is None else f", real data {compared.floor:.3f}"
     return (
         f"{compared.score} against {compared.axis}, means in {windows} windows up to {end:,.4g}, "
         f"level {compared.level:.3f}{floor}"
