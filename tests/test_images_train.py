@@ -192,7 +192,7 @@ def test_flags_give_the_presets(preset: str) -> None:
             "--batch-size 6: must be a multiple of 4",
         ),
         ("--loss hnige", "--loss"),
-        ("--count 5", "5 images, fewer than --batch-size 64"),
+        ("--count 5", "5 images, fewer than --batch-size 32"),
         ("--features inception", "pt_inception-2015-12-05-6726825d.pth"),
         ("--features inception --weights nowhere.pth", "nowhere.pth"),
     ],
