@@ -94,8 +94,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def remove_partial(folder: Path, unchanged_for_seconds: float = 0.0) -> None:
     """Remove what processes that were killed left unfinished in a folder."""
     for path in folder.glob(f".*{_PARTIAL}"):
-        if time.time() - path.lstat().st_mtime >= unchanged_for_seconds:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with suppress(FileNotFoundError):  # finished by its process meanwhile
+            if time.time() - path.lstat().st_mtime >= unchanged_for_seconds:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], parts: Iterable[NDArray[Any]]) -> None:

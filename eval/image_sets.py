@@ -165,6 +165,8 @@ def open_images(spec: str, size: int | None, count: int | None) -> Pictures:
         if not drawn.exists():
             command = f"python -m images.sample {run} --count 50000 --output {drawn}"
             raise InputError(f"{run}: a run without {_RUN_SAMPLES}; draw them: {command}")
+        if drawn.stat().st_mtime < max((each.stat().st_mtime for each in run.glob("checkpoints/*")), default=0.0):
+            print(f"note: {drawn} is older than the run's newest checkpoint; draw it again", file=sys.stderr)
         spec = str(drawn)
     return open_pictures(PictureOptions(spec, size, count))
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from data.errors import InputError
 from data.picture_sources import absolute
@@ -22,7 +22,7 @@ class ImageConfig(Settings):
     preset: str = "dcgan-celeba-ttur"
     """Named settings that the other flags start from: quickstart (two CPU cores, minutes), ttur-small and orig-small (two time scales and one, for CPUs), MODEL-DATA-METHOD for the paper's (dcgan on celeba, cifar10, svhn and lsun, wgan-gp on cifar10 and lsun; ttur and orig)."""
     data: str = "celeba"
-    """Training images: shapes (embedded), celeba, cifar10, svhn or lsun-bedrooms (each also as NAME:PATH), hub:NAME[:COLUMN], a folder, a .parquet, .npz or .npy file."""
+    """Training images: shapes (embedded), celeba, cifar10, svhn or lsun-bedrooms (a sample of 287,968; each also as NAME:PATH), hub:NAME[:COLUMN], a folder, a .parquet, .npz or .npy file."""
     count: int | None = None
     """Images at most, the first ones. Default: all of them."""
     size: int = 64
@@ -73,6 +73,10 @@ class ImageConfig(Settings):
         super().__post_init__()
         if self.size < 32 or self.size % 16:
             raise InputError(f"--size {self.size}: must be 32 or a larger multiple of 16")
+        if self.weights is not None and self.features != "inception":
+            raise InputError(f"--weights {self.weights}: {self.features} has none; say --features inception")
+        if self.faults == "paper-compat" and not self.folds:
+            raise InputError("--faults paper-compat: the fault is one of --model wgan-gp at --size 32 alone")
         if self.folds and self.batch_size % 4:
             raise InputError(f"--batch-size {self.batch_size}: must be a multiple of 4 with --faults paper-compat")
 
@@ -86,16 +90,25 @@ class ImageConfig(Settings):
         """What the run trains on and is scored against."""
         return PictureOptions(absolute(self.data), self.size, self.count)
 
+    def located(self) -> Self:
+        """Return the same settings with files named so that they are found from any working folder."""
+        return replace(super().located(), weights=None if self.weights is None else self.weights.resolve())
+
     def as_json(self) -> dict[str, Any]:
         """Return the resolved settings as a JSON-serialisable object."""
         weights = None if self.weights is None else str(self.weights.resolve())
         return {**super().as_json(), "data": absolute(self.data), "weights": weights}
 
 
-def _of_the_paper(model: str, data: str, ttur: tuple[float, float], orig: float, iterations: int) -> list[ImageConfig]:
-    """Return both methods of an experiment: the rates of critic and generator, and the one rate for both."""
+def _of_the_paper(
+    model: Model, data: str, ttur: tuple[float, float], orig: float, iterations: tuple[int, int]
+) -> list[ImageConfig]:
+    """Return both methods of an experiment: the rates of critic and generator, and the one rate for both.
+
+    Iterations are those of either method.
+    """
     name = data.partition("-")[0]
-    common = ImageConfig(data=data, size=32 if data in ("cifar10", "svhn") else 64, iterations=iterations)
+    common = ImageConfig(data=data, size=32 if data in ("cifar10", "svhn") else 64)
     if model == "wgan-gp":
         common = replace(
             common, model="wgan-gp", loss="wasserstein", latent_dim=128, penalty_weight=10.0, beta1=0.0, beta2=0.9,
@@ -104,19 +117,32 @@ def _of_the_paper(model: str, data: str, ttur: tuple[float, float], orig: float,
     critic_lr, generator_lr = ttur
     steps = 5 if model == "wgan-gp" else 1
     return [
-        replace(common, preset=f"{model}-{name}-ttur", critic_lr=critic_lr, generator_lr=generator_lr),
-        replace(common, preset=f"{model}-{name}-orig", critic_lr=orig, generator_lr=orig, critic_steps=steps),
+        replace(
+            common,
+            preset=f"{model}-{name}-ttur",
+            critic_lr=critic_lr,
+            generator_lr=generator_lr,
+            iterations=iterations[0],
+        ),
+        replace(
+            common,
+            preset=f"{model}-{name}-orig",
+            critic_lr=orig,
+            generator_lr=orig,
+            critic_steps=steps,
+            iterations=iterations[1],
+        ),
     ]
 
 
-# Table 1 of the paper; iterations are where its curves end (those of WGAN-GP about so, as they are by the minute).
+# Table 1 of the paper; iterations are where its curves end, those of WGAN-GP, which are by the minute, about so.
 _PAPER = [
-    *_of_the_paper("dcgan", "celeba", (1e-5, 5e-4), 5e-4, 255_000),
-    *_of_the_paper("dcgan", "cifar10", (1e-4, 5e-4), 1e-4, 120_000),
-    *_of_the_paper("dcgan", "svhn", (1e-5, 1e-4), 5e-5, 185_000),
-    *_of_the_paper("dcgan", "lsun-bedrooms", (1e-5, 1e-4), 5e-5, 400_000),
-    *_of_the_paper("wgan-gp", "cifar10", (3e-4, 1e-4), 1e-4, 200_000),
-    *_of_the_paper("wgan-gp", "lsun-bedrooms", (3e-4, 1e-4), 1e-4, 100_000),
+    *_of_the_paper("dcgan", "celeba", (1e-5, 5e-4), 5e-4, (255_000, 255_000)),
+    *_of_the_paper("dcgan", "cifar10", (1e-4, 5e-4), 1e-4, (120_000, 120_000)),
+    *_of_the_paper("dcgan", "svhn", (1e-5, 1e-4), 5e-5, (185_000, 185_000)),
+    *_of_the_paper("dcgan", "lsun-bedrooms", (1e-5, 1e-4), 5e-5, (400_000, 400_000)),
+    *_of_the_paper("wgan-gp", "cifar10", (3e-4, 1e-4), 1e-4, (235_000, 65_000)),
+    *_of_the_paper("wgan-gp", "lsun-bedrooms", (3e-4, 1e-4), 1e-4, (84_000, 23_000)),
 ]
 
 # For CPUs: a quarter of the paper's width, on images that need no download, scored without a download.

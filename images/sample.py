@@ -55,7 +55,8 @@ def load_generator(run: Path) -> ImageGenerator:
     config = read_options(run)["config"]
     if "faults" not in config:
         raise InputError(f"{run}: not a run on images; for text say python -m textgan.sample")
-    generator, _ = make_networks(ImageConfig(**{**config, "run_dir": run, "weights": None}), torch.Generator())
+    known = {name: config[name] for name in ("size", "model", "dim", "latent_dim", "faults", "batch_size")}
+    generator, _ = make_networks(ImageConfig(**known), torch.Generator())
     generator.load_state_dict(sampler_weights(run))
     return generator
 
@@ -65,6 +66,8 @@ def main(arguments: list[str]) -> int:
     command = parse_command(SampleCommand, arguments, "images.sample", __doc__)
     if command.count < 1:
         raise InputError(f"--count {command.count}: must be at least 1")
+    if command.seed < 0:
+        raise InputError(f"--seed {command.seed}: must be at least 0")
     if command.output is None and command.grid is None:
         raise InputError("nothing to write: give --output FILE.npz, --grid FILE.png, or both")
     for flag, path, suffix in (("--output", command.output, ".npz"), ("--grid", command.grid, ".png")):

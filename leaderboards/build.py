@@ -103,7 +103,7 @@ def _rank(score: Mapping[str, Any], sign: int) -> float:
 
 
 def _line(task: Task, record: Record) -> Line:
-    facts = {**record.facts, "runs": len(record.facts["seeds"]) if "seeds" in record.facts else None}
+    facts = {**record.facts, "runs": record.facts.get("runs") or len(record.facts.get("seeds", ())) or None}
     numbers = [facts.get(name) for name in _FACTS]
     cells = [Cell(record.name), Cell(record.kind)]
     cells += [Cell("" if number is None else f"{number:g}", number) for number in numbers]
@@ -203,6 +203,8 @@ def _some_samples(record: Record) -> str:
     if not record.samples or record.samples[0]["file"] is None:
         return ""
     path = record.folder / record.samples[0]["file"]
+    if not path.exists():
+        return ""
     if path.suffix == ".png":
         return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
     text = read_text(path).decode()
@@ -222,7 +224,9 @@ def _with_tables(text: str, tasks: Sequence[tuple[Task, Sequence[Record]]]) -> s
         begin, end = f"<!-- leaderboard {task.name} -->\n", "<!-- end -->"
         if begin in text:
             before, _, after = text.partition(begin)
-            _, _, rest = after.partition(end)
+            _, found, rest = after.partition(end)
+            if not found:
+                raise InputError(f"no {end} after {begin.strip()}; put it below the table's place")
             text = f"{before}{begin}\n{_table(board(task, records))}\n\n{end}{rest}"
     return text
 

@@ -1,10 +1,12 @@
 """Scoring a file of samples for a leaderboard, when it is submitted and when it is verified."""
 
 import gzip
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from data.errors import InputError
 from data.sources import read_lines
 from eval import bleu, diversity, jsd, memorisation, word_jsd
 from eval.reference import ReferenceOptions, open_reference
@@ -51,8 +53,15 @@ def score_file(
 
 
 def read_text(path: Path) -> bytes:
-    """Return the content of a text file, unpacked."""
-    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    """Return the content of a text file, unpacked.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: damaged ({error}); fetch it again") from error
 
 
 def joint_signature(scores: Sequence[Score]) -> str:

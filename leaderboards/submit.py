@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -29,7 +30,7 @@ from leaderboards.records import RECORD, RECORDS, TASK, Kind, read_task
 from leaderboards.scoring import Metric, by_name, joint_signature, read_text, record_name, score_file
 from textgan.curves import Group, group_runs, load_run, standings
 from textgan.experiment import Program
-from textgan.rundir import find_runs, headline, read_metrics, read_options
+from textgan.rundir import find_runs, headline, read_metrics, read_options, require_scores
 from textgan.settings import as_flags
 from textgan.train import TEXT
 
@@ -88,7 +89,7 @@ def submit(command: SubmitCommand) -> list[Path]:
 def _submit_runs(command: SubmitCommand, group: Group) -> Path:
     signature, floor = group.runs[0].signature, group.runs[0].floor
     options = [read_options(run.folder) for run in group.runs]
-    names = options[0]["scores"]
+    names = require_scores(group.runs[0].folder)
     found = {name: standings([group], name, "minutes", _POINTS, None)[0] for name in names}
     scores = {
         name: {
@@ -114,8 +115,8 @@ def _submit_runs(command: SubmitCommand, group: Group) -> Path:
     config = _without_place(options[0]["config"], program)
     rows = [read_metrics(run.folder)[-1] for run in group.runs]
     facts = {
-        "command": " ".join(
-            [f"python -m {program.module}", *as_flags(program.settings(**{**config, "seed": 0}), program.presets)]
+        "command": shlex.join(
+            ["python", "-m", program.module, *as_flags(program.settings(**{**config, "seed": 0}), program.presets)]
         ),
         "seeds": [run.config["seed"] for run in group.runs],
         "commits": sorted({str(each["commit"]) for each in options}),
@@ -188,9 +189,8 @@ def _rounded(values: Any) -> list[float | None]:
 def _without_place(config: Mapping[str, Any], program: Program[Any]) -> dict[str, Any]:
     """Return a run's settings without where on a machine its files lay; of newer settings, the defaults."""
     known = {field.name for field in fields(program.settings)}
-    data = config["data"] if ":" in config["data"] else Path(config["data"]).name
     kept = {name: value for name, value in config.items() if name in known - {"weights"}}
-    return {**kept, "data": data, "run_dir": None}
+    return {**kept, "data": _without_folder(config["data"]), "run_dir": None}
 
 
 def _portable(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,8 +198,17 @@ def _portable(options: Mapping[str, Any]) -> dict[str, Any]:
     if "reference" not in options:
         return {}
     reference = options["reference"]
-    corpus = {**reference["corpus"], "data": Path(reference["corpus"]["data"]).name}
+    corpus = {**reference["corpus"], "data": _without_folder(reference["corpus"]["data"])}
     return {"reference": {**reference, "corpus": corpus}}
+
+
+def _without_folder(source: str) -> str:
+    """Return a source's name: of "kind:/where/it/lies" or "/where/it/lies" without the folder."""
+    kind, colon, rest = source.partition(":")
+    if not colon:
+        return Path(source).name
+    name, more, column = rest.partition(":")
+    return f"{kind}:{Path(name).name if Path(name).is_absolute() else name}{more}{column}"
 
 
 def _write(

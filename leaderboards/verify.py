@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import tyro
@@ -22,6 +23,7 @@ from leaderboards.records import RECORD, RECORDS, Record, read_record, read_task
 from leaderboards.scoring import Metric, by_name, joint_signature, read_text, score_file
 
 _TOLERANCE = 1e-9
+_ROUNDED = 1e-4  # curves are
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,12 @@ def verify(record: Record, metrics: Sequence[Metric], reference: str | None, sam
     Raises:
         InputError: the samples are not kept and not given, or the reference text cannot be read.
     """
-    wrong = []
+    wrong = _contradictions(record)
     paths = [_path(record, entry, samples) for entry in record.samples]
     for path, entry in zip(paths, record.samples, strict=True):
         if not path.exists():
             wrong.append(f"{path.name} is missing")
-        elif hashlib.sha256(read_text(path)).hexdigest() != entry["sha256"]:
+        elif _sha256(path) != entry["sha256"]:
             wrong.append(f"{path.name} is not as it was submitted")
     if wrong or not metrics:
         return wrong
@@ -67,10 +69,40 @@ def verify(record: Record, metrics: Sequence[Metric], reference: str | None, sam
             wrong.append(f"{path.name} is scored as {found}, the record says {record.signature}")
             continue
         values = by_name(scores)
+        if entry["scores"].keys() != values.keys():
+            wrong.append(f"{path.name} is scored by {', '.join(values)}, the record has {', '.join(entry['scores'])}")
+            continue
         for name, value in entry["scores"].items():
-            if abs(values[name] - value) > _TOLERANCE:
+            if not abs(values[name] - value) <= _TOLERANCE:  # NaN is no number
                 wrong.append(f"{path.name} scores {name} {values[name]:.6f}, the record says {value:.6f}")
     return wrong
+
+
+def _contradictions(record: Record) -> list[str]:
+    """Return where what tables show of a record does not follow from what it holds."""
+    wrong = []
+    for name, score in record.scores.items():
+        if record.kind == "runs":
+            follows = fmean(score["runs"])
+        elif record.kind == "samples":
+            follows = record.samples[0]["scores"][name]
+        else:
+            continue
+        if not abs(follows - score["end"]) <= _TOLERANCE:
+            wrong.append(f"{name} at the end is {score['end']}, but what it holds gives {follows}")
+        if record.curve is not None:
+            lowest = min(value for value in record.curve[name]["low"] if value is not None)
+            if not abs(lowest - score["best_run"]) <= _ROUNDED:
+                wrong.append(f"the best run's {name} is {score['best_run']}, but the curve's is {lowest}")
+    return wrong
+
+
+def _sha256(path: Path) -> str | None:
+    """Return the hash of a file's content, None where it is damaged."""
+    try:
+        return hashlib.sha256(read_text(path)).hexdigest()
+    except InputError:
+        return None
 
 
 def _path(record: Record, entry: Mapping[str, Any], samples: Path | None) -> Path:

@@ -17,6 +17,7 @@ from data.pictures import as_grid, batch_floats, open_pictures
 from eval.features import extract, random_conv_extractor
 from eval.frechet import FeatureStatistics, distance
 from eval.reference import some_of
+from images import train as train_module
 from images.config import PRESETS, ImageConfig
 from images.networks import draw_images
 from images.sample import load_generator
@@ -192,6 +193,9 @@ def test_flags_give_the_presets(preset: str) -> None:
             "--batch-size 6: must be a multiple of 4",
         ),
         ("--loss hnige", "--loss"),
+        ("--preset ttur-smal", r"--preset 'ttur-smal': choose from quickstart, ttur-small"),
+        ("--weights some.pth", r"--weights some.pth: random-conv has none"),
+        ("--faults paper-compat", r"--faults paper-compat: the fault is one of --model wgan-gp at --size 32 alone"),
         ("--count 5", "5 images, fewer than --batch-size 32"),
         ("--features inception", "pt_inception-2015-12-05-6726825d.pth"),
         ("--features inception --weights nowhere.pth", "nowhere.pth"),
@@ -233,6 +237,8 @@ def test_images_are_drawn_from_a_run(
     assert np.array_equal(images, draw_images(load_generator(small.folder), 70, random))
     with Image.open(tmp_path / "g.png") as grid:
         assert np.array_equal(np.asarray(grid), np.asarray(as_grid(images[:64])))
+    with pytest.raises(InputError, match=r"--seed -1: must be at least 0"):
+        sample([*place, "--seed", "-1"])
     with pytest.raises(InputError, match=r"--grid g.jpg: must end in \.png"):
         sample([str(small.folder), "--grid", "g.jpg"])
     with pytest.raises(InputError, match="not a run on text; for images say"):
@@ -267,6 +273,23 @@ def test_suites_and_comparisons_work_as_for_text(
     train(other)
     with pytest.raises(InputError, match=r"samples:(20|30) against samples:(20|30)"):
         compare([folder])
+
+
+def test_a_run_is_not_continued_with_other_features(small: ImageConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(small)
+    rows = read_metrics(small.folder)
+    monkeypatch.setattr(train_module, "open_extractor", lambda *_: random_conv_extractor(seed=5))
+    with pytest.raises(InputError, match=r"its scores are .*random-conv-2@seed0.*, not .*random-conv-2@seed5"):
+        train(replace(small, iterations=8))
+    assert read_metrics(small.folder) == rows
+
+
+def test_settings_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = replace(PRESETS["dcgan-cifar10-ttur"], data="cifar10:there", weights=Path("w.pth"), run_dir=Path("runs/a"))
+    assert config.located() == replace(
+        config, data=f"cifar10:{tmp_path / 'there'}", weights=tmp_path / "w.pth", run_dir=tmp_path / "runs" / "a"
+    )
 
 
 def test_two_images_are_enough_and_one_is_not(small: ImageConfig) -> None:

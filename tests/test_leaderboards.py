@@ -2,11 +2,13 @@ import base64
 import gzip
 import hashlib
 import json
+import math
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,9 +137,65 @@ def test_every_record_verifies_and_an_altered_one_does_not(
     (folder / "record.json").write_text(json.dumps(record), "utf-8")
     assert verify.main(flags) == 1
     assert "samples.txt.gz scores jsd_1" in capsys.readouterr().out
+    path.write_bytes(path.read_bytes()[:50])
+    assert verify.main(flags) == 1
+    assert "samples.txt.gz is not as it was submitted" in capsys.readouterr().out
     path.unlink()
     assert verify.main(flags) == 1
     assert "samples.txt.gz is missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "said"),
+    [
+        ("2-gram-model", ("scores", "jsd_4", "end"), 0.001, "jsd_4 at the end is 0.001, but what it holds gives 0"),
+        (
+            "ttur-critic_lr-0.003",
+            ("scores", "jsd_4", "end"),
+            0.001,
+            "jsd_4 at the end is 0.001, but what it holds gives 0",
+        ),
+        (
+            "ttur-critic_lr-0.003",
+            ("scores", "jsd_6", "best_run"),
+            0.001,
+            "the best run's jsd_6 is 0.001, but",
+        ),
+        ("2-gram-model", ("samples", 0, "scores", "jsd_4"), math.nan, "but what it holds gives nan"),
+        ("2-gram-model", ("samples", 0, "scores"), {}, "samples.txt.gz is scored by jsd_1"),
+    ],
+)
+def test_numbers_that_do_not_follow_from_the_record_are_found(
+    records: Path, tiny: RunConfig, capsys: pytest.CaptureFixture[str], name: str, place: Any, value: Any, said: str
+) -> None:
+    path = records / "toy" / name / "record.json"
+    content = json.loads(path.read_text("utf-8"))
+    *outer, last = place
+    within = content
+    for step in outer:
+        within = within[step]
+    within[last] = value
+    if value == {}:
+        content["scores"] = {}
+    path.write_text(json.dumps(content), "utf-8")
+    assert verify.main([str(path.parent), "--reference", tiny.data]) == 1
+    assert said in capsys.readouterr().out
+
+
+def test_a_readme_without_an_end_is_left_alone(records: Path, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- leaderboard toy -->\nmuch more\n", "utf-8")
+    with pytest.raises(InputError, match="no <!-- end --> after <!-- leaderboard toy -->"):
+        build.main(["--records", str(records), "--output", str(tmp_path / "out"), "--readme", str(readme)])
+    assert readme.read_text("utf-8") == "<!-- leaderboard toy -->\nmuch more\n"
+
+
+def test_places_on_a_machine_are_left_out() -> None:
+    assert submit._without_folder("/a/b/corpus.txt.gz") == "corpus.txt.gz"
+    assert submit._without_folder("cifar10:/a/b/pics.npz") == "cifar10:pics.npz"
+    assert submit._without_folder("hub:owner/name:text") == "hub:owner/name:text"
+    assert submit._without_folder("hub:/a/b/copy:text") == "hub:copy:text"
+    assert submit._without_folder("grammar") == "grammar"
 
 
 def test_other_references_and_sample_counts_are_refused(

@@ -134,6 +134,14 @@ def test_the_recommendation_warns_of_edges_and_of_seeds(tmp_path: Path, valley: 
     assert recommendation(command(tmp_path), nothing) == "every candidate failed; search smaller rates"
 
 
+def test_when_all_fail_it_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--data", str(tmp_path / "none.txt"), "--search-dir", str(tmp_path / "s"), "--points", "1"]
+    assert main([*flags, "--rungs", "1", "--seeds", "7", "--executor", "inline"]) == 1
+    captured = capsys.readouterr()
+    assert "none.txt: no such file" in captured.err
+    assert "every candidate failed" in captured.out
+
+
 def test_a_real_search_leaves_a_record_and_a_map(
     tmp_path: Path, text_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ from data.errors import InputError
 from eval.tables import aligned, markdown
 from textgan.band_figure import draw
 from textgan.curves import Axis, Standing, group_runs, load_run, reach_ratio, significance, standings
-from textgan.rundir import find_runs, headline, read_options
+from textgan.rundir import find_runs, headline, require_scores
 
 Format = Literal["text", "markdown", "csv", "json"]
 
@@ -80,7 +80,7 @@ def compare(command: CompareCommand) -> list[Compared]:
     groups = group_runs([load_run(folder) for folder in find_runs(command.runs)])
     runs = [run for group in groups for run in group.runs]
     found = []
-    for score in command.scores or headline(read_options(runs[0].folder)["scores"]):
+    for score in command.scores or headline(require_scores(runs[0].folder)):
         if lacking := [run for run in runs if score not in run.columns]:
             has = ", ".join(lacking[0].columns)
             raise InputError(f"--scores {score}: not in the metrics of {lacking[0].folder}, which has {has}")

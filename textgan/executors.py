@@ -52,8 +52,8 @@ def is_finished(config: Settings) -> bool:
     """Whether the run's folder holds the summary of a run with just these settings."""
     if not (config.folder / SUMMARY).exists():
         return False
-    recorded = read_options(config.folder)["config"]
-    return bool(recorded == json.loads(json.dumps(config.as_json())))
+    recorded, wanted = read_options(config.folder)["config"], json.loads(json.dumps(config.as_json()))
+    return bool({**recorded, "run_dir": None} == {**wanted, "run_dir": None})
 
 
 def run_all(program: Program[Any], configs: Sequence[Settings], execution: Execution) -> list[Ended]:
@@ -152,11 +152,13 @@ def _on_ray(program: Program[Any], configs: Sequence[Settings], execution: Execu
 
     The runs' folders must be on a file system that all workers share.
     """
+    # Workers have working folders of their own.
     by_folder = {str(config.folder.resolve()): config for config in configs}
+    located = {name: config.located() for name, config in by_folder.items()}
 
     def run(folder: str, tell: Tell) -> None:
         ended = attempt(
-            by_folder[folder],
+            located[folder],
             lambda config: program.train(config, lambda iteration, scores: tell({"iteration": iteration, **scores})),
         )
         tell({"state": ended.state, "message": ended.message})

@@ -13,6 +13,7 @@ import tyro
 from torch import Tensor, nn
 
 from data.command import parse_command
+from data.errors import InputError
 from data.files import write_json
 from textgan.checkpoint import load_checkpoint
 from textgan.loop import run_training
@@ -160,7 +161,9 @@ def parse_train(
     words = [word for argument in arguments for word in argument.split("=", 1)]
     named = [word for flag, word in pairwise(words) if flag == "--preset"]
     preset = named[-1] if named else "quickstart"
-    default = TrainCommand(presets.get(preset, presets["quickstart"]))
+    if preset not in presets:
+        raise InputError(f"--preset {preset!r}: choose from {', '.join(presets)}")
+    default = TrainCommand(presets[preset])
     return parse_command(TrainCommand[settings], arguments, prog, description, default)  # type: ignore[valid-type]
 
 

@@ -46,6 +46,19 @@ def read_metrics(folder: Path) -> list[Row]:
     return rows
 
 
+def require_scores(folder: Path) -> list[str]:
+    """Return the names of a run's scores.
+
+    Raises:
+        InputError: it was made by a version that did not record them.
+    """
+    options = read_options(folder)
+    if "scores" not in options:
+        raise InputError(f"{folder}: made by an older version, which did not record its scores' names; train again")
+    scores: list[str] = options["scores"]
+    return scores
+
+
 def headline(scores: Iterable[str]) -> list[str]:
     """Return the scores that speak for all: of n-gram JSD the paper's two where they are there, else all."""
     names = list(scores)

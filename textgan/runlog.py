@@ -165,10 +165,10 @@ def begin_or_continue(
         config: the resolved settings.
         may_change: settings in which a continued run may differ.
         device: where it trains.
-        facts: what else is recorded; `facts["data_sha256"]` must stay as it is.
+        facts: what else is recorded; `facts["data_sha256"]` and `facts["signature"]` must stay as they are.
 
     Raises:
-        InputError: the folder holds a run with another value of a setting, which is named, or on other data.
+        InputError: the folder holds a run with another value of a setting, which is named, or other data or scores.
     """
     if not (folder / OPTIONS).exists():
         if (folder / "checkpoints").exists():
@@ -188,6 +188,8 @@ def begin_or_continue(
         raise InputError(f"--device {device.type}: the run in {folder} is on {before}; choose another --run-dir")
     if options["data_sha256"] != facts["data_sha256"]:
         raise InputError(f"--data: not what the run in {folder} began with; choose another --run-dir")
+    if (before := options.get("signature")) != facts.get("signature"):
+        raise InputError(f"{folder}: its scores are {before}, not {facts.get('signature')}; choose another --run-dir")
     if options["config"] != config:  # a larger budget, say
         write_json(folder / OPTIONS, {**options, "config": config})
 

@@ -127,6 +127,8 @@ def main(arguments: list[str]) -> int:
     command = parse_command(SampleCommand, arguments, "textgan.sample", __doc__)
     if command.count < 1:
         raise InputError(f"--count {command.count}: must be at least 1")
+    if command.seed < 0:
+        raise InputError(f"--seed {command.seed}: must be at least 0")
     generator = load_generator(command.source)
     if command.export is not None:
         generator.save(command.export)

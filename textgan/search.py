@@ -9,6 +9,7 @@ continues. Seeds of the search must not be those of a later report.
 """
 
 import math
+import sys
 from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,10 +21,11 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import write_json
+from data.sources import absolute
 from eval.figures import save_figure
 from textgan.config import PRESETS, Preset, RunConfig
 from textgan.curves import group_runs, load_run, standings
-from textgan.executors import Execution, Tell, attempt, run_all, tune_on_ray
+from textgan.executors import Ended, Execution, Tell, attempt, run_all, tune_on_ray
 from textgan.rundir import read_metrics, score_title
 from textgan.train import TEXT, train
 
@@ -127,7 +129,7 @@ def _rung_by_rung(command: SearchCommand, left: Sequence[Rates]) -> list[Trial]:
         ended = run_all(TEXT, [config for config in configs if not _has_come(config)], command.execution)
         if any(result.state == "stopped" for result in ended):
             raise InputError("stopped; the same command continues")
-        failed = {result.folder for result in ended if result.state == "failed"}
+        failed = _failed(ended)
         trials = [_trial(command, pair, rung, failed) for pair in left]
         trials.sort(key=lambda trial: trial.mean)
         done += trials
@@ -142,12 +144,13 @@ def _on_ray(command: SearchCommand, pairs: Sequence[Rates]) -> list[Trial]:
     A candidate's seeds train one after the other in its worker.
     """
     by_name = {f"{critic_lr:g} {generator_lr:g}": (critic_lr, generator_lr) for critic_lr, generator_lr in pairs}
+    # Workers have working folders of their own.
+    command = replace(command, data=absolute(command.data), search_dir=command.search_dir.resolve())
 
     def run(name: str, tell: Tell) -> None:
         for rung in range(command.rungs):
             configs = [config for config in _configs(command, by_name[name], rung) if not _has_come(config)]
-            ended = [attempt(config, train) for config in configs]
-            failed = {each.folder for each in ended if each.state == "failed"}
+            failed = _failed([attempt(config, train) for config in configs])
             trial = _trial(command, by_name[name], rung, failed)
             # Ray leaves NaN out of its comparisons.
             tell({**asdict(trial), "mean": math.nan if failed else trial.mean})
@@ -158,7 +161,7 @@ def _on_ray(command: SearchCommand, pairs: Sequence[Rates]) -> list[Trial]:
         list(by_name),
         run,
         command.execution,
-        command.search_dir.resolve() / "ray",
+        command.search_dir / "ray",
         {
             "time_attr": "iterations", "metric": "mean", "mode": "min", "max_t": command.iterations,
             "grace_period": _iterations(command, 0), "reduction_factor": command.keep,
@@ -172,6 +175,14 @@ def _on_ray(command: SearchCommand, pairs: Sequence[Rates]) -> list[Trial]:
         trials += [_trial(command, by_name[name], rung, set()) for rung in range(last["rung"])]
         trials.append(Trial(*by_name[name], last["rung"], last["iterations"], last["scores"]))
     return trials
+
+
+def _failed(ended: Sequence[Ended]) -> set[Path]:
+    """Return the folders of runs that failed, and say why they did."""
+    failed = [result for result in ended if result.state == "failed"]
+    for result in failed:
+        print(f"{result.folder}: {result.message}", file=sys.stderr)
+    return {result.folder for result in failed}
 
 
 def _iterations(command: SearchCommand, rung: int) -> int:
@@ -297,7 +308,7 @@ def main(arguments: list[str]) -> int:
     draw(command.search_dir / "search.png", trials, command.score)
     print(recommendation(command, trials))
     print(f"\nwrote {command.search_dir / 'search.json'} and {command.search_dir / 'search.png'}")
-    return 0
+    return 1 if all(math.isinf(trial.mean) for trial in trials) else 0
 
 
 if __name__ == "__main__":

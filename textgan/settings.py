@@ -1,9 +1,9 @@
 """Settings: what every training run has to be told, of text or of images, and how it is told on a command line."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from data.errors import InputError
 from eval.device import Device
@@ -92,6 +92,10 @@ class Settings:
         """Settings that may differ when the run is continued: its budget may grow, and its folder may be moved."""
         linear = "linear" in (self.critic_schedule, self.generator_schedule)
         return {"minutes", "run_dir"} if linear else {"iterations", "minutes", "run_dir"}
+
+    def located(self) -> Self:
+        """Return the same settings with files named so that they are found from any working folder."""
+        return replace(self, data=self.as_json()["data"], run_dir=self.folder.resolve())
 
     def as_json(self) -> dict[str, Any]:
         """Return the resolved settings as a JSON-serialisable object."""
