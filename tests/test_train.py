@@ -19,6 +19,7 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.list_session_groups import Handler as SessionGroups
+from tensorboard.summary.writer import event_file_writer
 
 from data.errors import InputError
 from eval.jsd import JsdCommand, compare
@@ -377,6 +378,8 @@ def test_tensorboard_forgets_what_is_made_again(tiny: RunConfig, monkeypatch: py
     def crash() -> None:
         raise RuntimeError("crash")
 
+    # Files are read in the order of their names: second, process, and a counter, which must not go from 9 to 10 here.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
     for iteration in (8, 18):  # before the first checkpoint, at 10, and after it
         with monkeypatch.context() as patch:
             stop_at(patch, iteration, crash)
