@@ -21,7 +21,7 @@ from data.files import sha256_of_file
 from data.pictures import PictureOptions, Pictures, open_pictures
 from eval.device import Device, choose_device
 from eval.feature_cache import picture_features, picture_statistics
-from eval.features import BATCH_SIZE, Extractor, inception_extractor, random_conv_extractor
+from eval.features import BATCH_SIZE, Extractor, Precision, inception_extractor, random_conv_extractor
 from eval.frechet import UNKNOWN_EXTRACTOR, FeatureStatistics, read_statistics
 from eval.inception import Resize
 from eval.score import Signature
@@ -87,6 +87,8 @@ class ExtractorFlags:
     """Side after a centre crop. Default: the source's own, or as the images are."""
     batch_size: Annotated[int, tyro.conf.arg(metavar="IMAGES")] = BATCH_SIZE
     """Images at a time."""
+    precision: Precision = "float32"
+    """Arithmetic of the Inception network: tf32 (CUDA) and bf16 are faster, move the distance, and are signed."""
     device: Device = "auto"
     """Where features are computed; auto takes CUDA where there is one."""
 
@@ -99,9 +101,11 @@ class ExtractorFlags:
         device = choose_device(self.device)
         if self.features == "random-conv" and self.weights is not None:
             raise InputError(f"--weights {self.weights}: random-conv has none; say --features inception")
+        if self.features == "random-conv" and self.precision != "float32":
+            raise InputError(f"--precision {self.precision}: random-conv is always float32; say --features inception")
         if self.features == "random-conv":
             return random_conv_extractor(device=device)
-        return inception_extractor(self.weights, self.resize, device)
+        return inception_extractor(self.weights, self.resize, device, self.precision)
 
 
 def open_sets(samples: str, reference: str, count: int | None, flags: ExtractorFlags) -> tuple[ImageSet, ImageSet]:
