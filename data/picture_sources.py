@@ -8,11 +8,11 @@ from typing import Any
 
 from PIL import Image
 
-from data import shapes
+from data import shapes, sources
 from data.decoding import decode
 from data.errors import InputError
 from data.picture_arrays import read_arrays
-from data.sources import file_identity, hub_access, require_file
+from data.sources import file_identity, hub_access, read_hub_spec, require_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -101,13 +101,7 @@ def open_picture_source(spec: str, size: int | None = None) -> PictureSource:
 
 def absolute(spec: str) -> str:
     """Return a `--data` value that names the same source from any working folder."""
-    kind, colon, rest = spec.partition(":")
-    if kind == "hub":
-        name, colon, column = rest.partition(":")
-        return f"hub:{Path(name).resolve()}{colon}{column}" if Path(name).exists() else spec
-    if kind == "shapes" or kind in PUBLISHED:
-        return f"{kind}:{Path(rest).resolve()}" if rest else spec
-    return str(Path(spec).resolve())
+    return sources.absolute(spec, "shapes", PUBLISHED)
 
 
 def _shapes(size: int) -> Iterator[Picture]:
@@ -181,14 +175,9 @@ def _parquet(path: Path) -> Iterator[Picture]:
 
 
 def _any_hub(rest: str) -> PictureSource:
-    name, _, column = rest.partition(":")
-    if not name:
-        raise InputError("hub: names no data set; say hub:NAME or hub:NAME:COLUMN")
-    identity: list[Any] = ["hub", rest]
-    if (folder := Path(name)).exists():
-        identity = ["hub", column, file_identity(sorted(filter(Path.is_file, folder.rglob("*"))))]
-    data_set = HubDataSet(name, None, "train", column or None, _LABEL_COLUMN, None, None)
-    return PictureSource(f"hub:{folder.name}:{column}".rstrip(":"), identity, lambda: _hub(data_set))
+    hub = read_hub_spec(rest)
+    data_set = HubDataSet(hub.name, None, "train", hub.column or None, _LABEL_COLUMN, None, None)
+    return PictureSource(hub.title, hub.identity, lambda: _hub(data_set))
 
 
 def _hub(data_set: HubDataSet, folder: str = "its folder") -> Iterator[Picture]:

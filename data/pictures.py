@@ -38,6 +38,7 @@ from data.picture_sources import PictureSource, open_picture_source
 
 FORMAT = 1
 GRID_COLUMNS = 8
+GRID_IMAGES = GRID_COLUMNS**2
 
 _IMAGES, _LABELS, _DESCRIPTION = "images.npy", "labels.npy", "pictures.json"
 _GAP_PIXELS = 2
@@ -184,7 +185,7 @@ def main(arguments: list[str]) -> int:
     print(f"{pictures.name}: {count:,} images of {width} x {height} pixels{classes}\nsha256 {pictures.sha256}")
     if command.grid:
         with atomic_write(command.grid) as file:
-            as_grid(pictures.images[: GRID_COLUMNS**2]).save(file, "PNG")
+            as_grid(pictures.images[:GRID_IMAGES]).save(file, "PNG")
         print(f"wrote {command.grid}")
     return 0
 

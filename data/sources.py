@@ -4,7 +4,7 @@ import gzip
 import logging
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,14 +60,20 @@ def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
     return _file_source(Path(spec), invalid_utf8)
 
 
-def absolute(spec: str) -> str:
-    """Return a `--data` value that names the same source from any working folder."""
+def absolute(spec: str, embedded: str = "grammar", published: Container[str] = ("lm1b",)) -> str:
+    """Return a `--data` value that names the same source from any working folder.
+
+    Args:
+        spec: the value.
+        embedded: the kind that needs no files.
+        published: kinds that may be followed by a path.
+    """
     kind, colon, rest = spec.partition(":")
     if kind == "hub":
         name, colon, column = rest.partition(":")
         return f"hub:{Path(name).resolve()}{colon}{column}" if Path(name).exists() else spec
-    if kind in ("grammar", "lm1b"):
-        return f"{kind}:{Path(rest).resolve()}" if kind == "lm1b" and rest else spec
+    if kind == embedded or kind in published:
+        return f"{kind}:{Path(rest).resolve()}" if kind != embedded and rest else spec
     return str(Path(spec).resolve())
 
 
@@ -143,15 +149,36 @@ def _file_source(path: Path, invalid_utf8: InvalidUtf8) -> Source:
 
 
 def _hub_source(rest: str) -> Source:
+    hub = read_hub_spec(rest)
+    return Source(hub.title, hub.identity, lambda: hub_lines(hub.name, "train", hub.column or "text"))
+
+
+@dataclass(frozen=True)
+class HubSpec:
+    """What follows "hub:": a data set's name or local folder, and its column ("" for the usual one).
+
+    `title` names both without a folder's place; `identity` changes whenever a local folder may have changed.
+    """
+
+    name: str
+    column: str
+    title: str
+    identity: Any
+
+
+def read_hub_spec(rest: str) -> HubSpec:
+    """Take a NAME[:COLUMN] apart.
+
+    Raises:
+        InputError: it names nothing.
+    """
     name, _, column = rest.partition(":")
     if not name:
         raise InputError("hub: names no data set; say hub:NAME or hub:NAME:COLUMN")
     identity: list[Any] = ["hub", rest]
     if (folder := Path(name)).exists():
         identity = ["hub", column, file_identity(sorted(filter(Path.is_file, folder.rglob("*"))))]
-    return Source(
-        f"hub:{folder.name}:{column}".rstrip(":"), identity, lambda: hub_lines(name, "train", column or "text")
-    )
+    return HubSpec(name, column, f"hub:{folder.name}:{column}".rstrip(":"), identity)
 
 
 def hub_lines(name: str, split: str, column: str) -> Lines:

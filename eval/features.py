@@ -25,6 +25,7 @@ from eval.inception_weights import load_inception
 
 BATCH_SIZE = 64
 
+FeatureKind = Literal["inception", "random-conv"]
 Precision = Literal["float32", "tf32", "bf16"]
 
 _CPU = torch.device("cpu")
@@ -46,6 +47,19 @@ class Extractor:
     device: torch.device
     features: Callable[[Tensor], Tensor]
     logits: Callable[[Tensor], Tensor] | None = None
+
+
+def open_extractor(
+    kind: FeatureKind, weights: Path | None, resize: Resize, device: torch.device, precision: Precision = "float32"
+) -> Extractor:
+    """Return the extractor of a kind; what is said of Inception does not matter to the other.
+
+    Raises:
+        InputError: the Inception network's weights cannot be had.
+    """
+    if kind == "random-conv":
+        return random_conv_extractor(device=device)
+    return inception_extractor(weights, resize, device, precision)
 
 
 def inception_extractor(

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from data.files import sha256_of_file
 from data.pictures import PictureOptions, Pictures, open_pictures
 from eval.device import Device, choose_device
 from eval.feature_cache import picture_features, picture_statistics
-from eval.features import BATCH_SIZE, Extractor, Precision, inception_extractor, random_conv_extractor
+from eval.features import BATCH_SIZE, Extractor, FeatureKind, Precision, open_extractor
 from eval.frechet import UNKNOWN_EXTRACTOR, FeatureStatistics, read_statistics
 from eval.inception import Resize
 from eval.score import Signature
@@ -77,7 +77,7 @@ class ImageSet:
 class ExtractorFlags:
     """Flags that say what makes features of images."""
 
-    features: Literal["inception", "random-conv"] = "inception"
+    features: FeatureKind = "inception"
     """What makes the features: the Inception network of FID, or random convolutions (no download, not FID)."""
     weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Weights of the Inception network (.pth, .safetensors). Default: the published ones, downloaded once."""
@@ -103,9 +103,7 @@ class ExtractorFlags:
             raise InputError(f"--weights {self.weights}: random-conv has none; say --features inception")
         if self.features == "random-conv" and self.precision != "float32":
             raise InputError(f"--precision {self.precision}: random-conv is always float32; say --features inception")
-        if self.features == "random-conv":
-            return random_conv_extractor(device=device)
-        return inception_extractor(self.weights, self.resize, device, self.precision)
+        return open_extractor(self.features, self.weights, self.resize, device, self.precision)
 
 
 def open_sets(samples: str, reference: str, count: int | None, flags: ExtractorFlags) -> tuple[ImageSet, ImageSet]:

@@ -3,17 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from textgan.closing import commands
+from textgan.closing import commands, how_long
 from textgan.rundir import score_title
 
 
 def closing_words(folder: Path, summary: dict[str, Any]) -> str:
     """Return the last lines of a run for someone who sees one for the first time."""
-    totals = summary["totals"]
-    minutes, in_all = totals["train_seconds"] / 60, totals["wall_seconds"] / 60
-    lines = [
-        f"\n{folder}: {totals['iteration']:,} iterations, {minutes:.1f} minutes of training ({in_all:.1f} in all)\n"
-    ]
+    lines = [how_long(folder, summary) + "\n"]
     for name, best in summary["best"].items():
         floor = "-" if summary["floor"] is None else f"{summary['floor'][name]:.3f}"
         first, last = summary["first"][name], summary["last"][name]
@@ -21,7 +17,7 @@ def closing_words(folder: Path, summary: dict[str, Any]) -> str:
         lines.append(f"{score_title(name):9} {first:9.3f} {best['value']:9.3f} {last:9.3f} {floor:>13}")
     python, tensorboard = commands()
     lines += [
-        f"\nlook at {folder / 'samples' / str(totals['iteration'])}.png",
+        f"\nlook at {folder / 'samples' / str(summary['totals']['iteration'])}.png",
         "\ntry next",
         f"    {tensorboard} --logdir {folder.parent}    # curves and samples, by training time",
         f"    {python} -m images.sample {folder} --count 1000 --output samples.npz",

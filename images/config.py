@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Literal, Self
 from data.errors import InputError
 from data.picture_sources import absolute
 from data.pictures import PictureOptions
+from eval.features import FeatureKind
 from eval.inception import Resize
 from textgan.settings import Settings
 
 Model = Literal["dcgan", "wgan-gp"]
 LossName = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein"]
-Features = Literal["inception", "random-conv"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ImageConfig(Settings):
     """Length of the generator's noise vector."""
     faults: Literal["corrected", "paper-compat"] = "corrected"
     """Whether to repeat the published code's fault that shaped its numbers: at 32 pixels its residual critic gives four images one score."""
-    features: Features = "inception"
+    features: FeatureKind = "inception"
     """Features for the Fréchet distance: inception (FID; needs its weights), or random-conv (FD-random; needs nothing)."""
     weights: Path | None = None
     """File with the weights of the Inception network. Default: fetched once."""

@@ -17,15 +17,13 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_write
-from data.pictures import as_grid
+from data.pictures import GRID_IMAGES, as_grid
 from eval.device import Device, choose_device
 from images.config import ImageConfig
 from images.networks import ImageGenerator, draw_images, make_networks
 from textgan.checkpoint import sampler_weights
 from textgan.rundir import read_options
 from textgan.trainer import stream_seed
-
-_SHOWN = 64
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def main(arguments: list[str]) -> int:
         print(f"wrote {command.count:,} images to {command.output}")
     if command.grid is not None:
         with atomic_write(command.grid) as file:
-            as_grid(images[:_SHOWN]).save(file, "PNG")
+            as_grid(images[:GRID_IMAGES]).save(file, "PNG")
         print(f"wrote {command.grid}")
     return 0
 

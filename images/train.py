@@ -17,10 +17,10 @@ from torch import Tensor
 
 from data.command import run_command
 from data.errors import InputError
-from data.pictures import Pictures, as_grid, batch_floats, open_pictures
+from data.pictures import GRID_IMAGES, Pictures, as_grid, batch_floats, open_pictures
 from eval.device import choose_device
 from eval.feature_cache import picture_statistics
-from eval.features import Extractor, inception_extractor, random_conv_extractor, statistics_of
+from eval.features import open_extractor, statistics_of
 from eval.fid import floor, metric_name, signature
 from eval.frechet import distance
 from images.closing import closing_words
@@ -38,8 +38,6 @@ from textgan.experiment import (
 )
 from textgan.runlog import Samples
 from textgan.trainer import Trainer, stream_seed
-
-_SHOWN = 64
 
 
 def train(config: ImageConfig, report: Report | None = None) -> Outcome:
@@ -69,7 +67,7 @@ def open_experiment(config: ImageConfig) -> Experiment:
             f"{pictures.name}: {len(pictures.images)} images, fewer than --batch-size {config.batch_size}; "
             "lower it or give more images"
         )
-    extractor = open_extractor(config, device)
+    extractor = open_extractor(config.features, config.weights, config.resize, device)
     reference = picture_statistics(pictures, extractor)
     trainer = build_trainer(config, device)
     name = metric_name(extractor).replace("-", "_")
@@ -95,17 +93,6 @@ def open_experiment(config: ImageConfig) -> Experiment:
         },
         beside_samples={},
     )
-
-
-def open_extractor(config: ImageConfig, device: torch.device) -> Extractor:
-    """Return what makes the features that a run is scored by.
-
-    Raises:
-        InputError: the Inception network's weights cannot be had.
-    """
-    if config.features == "random-conv":
-        return random_conv_extractor(device=device)
-    return inception_extractor(config.weights, config.resize, device)
 
 
 def build_trainer(config: ImageConfig, device: torch.device) -> Trainer:
@@ -140,7 +127,7 @@ def real_batches(config: ImageConfig, pictures: Pictures, iteration: int, device
 
 def as_picture(images: NDArray[np.uint8]) -> Samples:
     """Return the first images as a run keeps them: a grid in a PNG file, and in TensorBoard."""
-    grid = as_grid(images[:_SHOWN])
+    grid = as_grid(images[:GRID_IMAGES])
     content = io.BytesIO()
     grid.save(content, "PNG")
     shown = np.asarray(grid)

@@ -31,6 +31,7 @@ from textgan.config import PRESETS, RunConfig
 from textgan.rundir import read_metrics, read_options
 from textgan.runlog import locked
 from textgan.sample import draw_samples, load_generator
+from textgan.settings import as_flags
 from textgan.train import main, train
 from textgan.trainer import NonFiniteError, Trainer, stream_seed
 
@@ -39,13 +40,7 @@ CLOCKS = {"wall_seconds", "train_seconds"}
 
 def flags(config: RunConfig) -> list[str]:
     """The same run as a command line."""
-    default = PRESETS["ttur"]
-    return [
-        word
-        for name in RunConfig.__dataclass_fields__
-        if (value := getattr(config, name)) != getattr(default, name) or name == "preset"
-        for word in (f"--{name.replace('_', '-')}", str(value))
-    ]
+    return as_flags(config, PRESETS)
 
 
 def score_of(samples: Path) -> Score:

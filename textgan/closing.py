@@ -10,11 +10,9 @@ from textgan.rundir import score_title
 
 def closing_words(folder: Path, summary: dict[str, Any]) -> str:
     """Return the last lines of a run for someone who sees one for the first time."""
-    totals = summary["totals"]
-    minutes, in_all = totals["train_seconds"] / 60, totals["wall_seconds"] / 60
-    samples = folder / "samples" / f"{totals['iteration']}.txt"
+    samples = folder / "samples" / f"{summary['totals']['iteration']}.txt"
     lines = [
-        f"\n{folder}: {totals['iteration']:,} iterations, {minutes:.1f} minutes of training ({in_all:.1f} in all)",
+        how_long(folder, summary),
         "\nn-gram JSD of the samples (0: just like the training text, 1: nothing in common with it)",
         "          start    best     now   real text",
     ]
@@ -34,6 +32,13 @@ def closing_words(folder: Path, summary: dict[str, Any]) -> str:
         f"    {python} -m textgan.train --preset ttur --data lm1b    # the paper's experiment, for a GPU",
     ]
     return "\n".join(lines)
+
+
+def how_long(folder: Path, summary: dict[str, Any]) -> str:
+    """Return the first line: which run, and how far it came in which time."""
+    totals = summary["totals"]
+    minutes, in_all = totals["train_seconds"] / 60, totals["wall_seconds"] / 60
+    return f"\n{folder}: {totals['iteration']:,} iterations, {minutes:.1f} minutes of training ({in_all:.1f} in all)"
 
 
 def commands() -> tuple[str, str]:

@@ -55,9 +55,12 @@ class Generator(nn.Module):
 
     def draw(self, count: int, random: torch.Generator) -> Tensor:
         """Return ids [count, L] of lines: the likeliest symbol of each position."""
-        z = torch.randn(count, self.latent_dim, generator=random, device=random.device)
-        ids: Tensor = self(z).argmax(dim=-1)
+        ids: Tensor = self(self.draw_latent(count, random)).argmax(dim=-1)
         return ids
+
+    def draw_latent(self, count: int, random: torch.Generator) -> Tensor:
+        """Return noise [count, latent_dim], standard normal."""
+        return torch.randn(count, self.latent_dim, generator=random, device=random.device)
 
 
 class Critic(nn.Module):

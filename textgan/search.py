@@ -211,7 +211,7 @@ def _config(command: SearchCommand, pair: Rates, seed: int, iterations: int) -> 
         seed=seed,
         iterations=iterations,
         minutes=None,
-        eval_every=max(1, command.iterations // command.keep ** (command.rungs - 1) // _POINTS),
+        eval_every=max(1, _iterations(command, 0) // _POINTS),
         run_dir=command.search_dir / f"critic{critic_lr:g}-generator{generator_lr:g}-seed{seed}",
     )
 

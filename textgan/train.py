@@ -35,7 +35,7 @@ from textgan.experiment import (
 )
 from textgan.losses import WASSERSTEIN
 from textgan.maximum_likelihood import LikelihoodTrainer
-from textgan.nets import Critic, Sampler, initialise
+from textgan.nets import Critic, LanguageModel, Sampler, initialise
 from textgan.runlog import Samples
 from textgan.sample import draw_samples, make_sampler
 from textgan.trainer import Learner, Trainer, stream_seed
@@ -102,7 +102,7 @@ def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.devic
     network = make_sampler(config.model, vocabulary.size, config.seq_len, config.dim, config.latent_dim)
     initialise(network, random)
     generator = generator_player(config, network, device)
-    if config.model == "lstm":
+    if isinstance(network, LanguageModel):
         return LikelihoodTrainer(generator)
     critic = Critic(vocabulary.size, config.seq_len, config.dim)
     initialise(critic, random)
@@ -112,7 +112,7 @@ def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.devic
         loss=WASSERSTEIN,
         penalty_weight=config.penalty_weight,
         score_together=True,
-        draw_latent=lambda size, random: torch.randn(size, config.latent_dim, generator=random, device=device),
+        draw_latent=network.draw_latent,
         seed=config.seed,
         device=device,
     )
