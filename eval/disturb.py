@@ -9,7 +9,7 @@ themselves they would score 0, whatever their number.) The other levels are of t
 
 rho is Spearman's rank correlation of the level and of how bad the metric finds the images: 1 where it follows the
 disturbance, -1 where it takes worse images for better ones. A violation is a level that scores no worse than the one
-before.
+before. Intervals are those of each value alone; as all levels are of the same images, they rise and fall together.
 """
 
 import json
@@ -29,7 +29,7 @@ from eval.disturb_figure import draw
 from eval.disturbances import SHARES, SWIRL_RADIUS, Images, all_disturbances, require_others
 from eval.figures import require_image_ending
 from eval.image_sets import ExtractorFlags, picture_set
-from eval.responses import METRICS, SEED, Metric, Response, monotony, responses
+from eval.responses import DEFAULT_METRICS, METRICS, SEED, Metric, Response, monotony, responses
 from eval.score import Estimate, Score
 from eval.tables import aligned
 
@@ -76,7 +76,8 @@ class DisturbCommand(ExtractorFlags):
     other: Annotated[str, tyro.conf.arg(metavar="SOURCE")] = "shapes"
     """Images to contaminate with; shapes among shapes are enlarged."""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
-    """Of inception: fid, inception-score. Of random-conv: fd-random. Default: all of these features."""
+    """Of inception: fid, inception-score, kid, precision, recall; of random-conv: fd-random, kd-random, precision,
+    recall. Default: fid and inception-score, or fd-random."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
     """Use this many images at most, the first ones; one half of them is disturbed."""
     swirl_radius: Annotated[float, tyro.conf.arg(metavar="SIDES")] = SWIRL_RADIUS
@@ -110,7 +111,7 @@ def main(arguments: list[str]) -> int:
     scores = []
     for name, metric in metrics.items():
         values = {
-            f"{response.disturbance.name} {level:g}": Estimate(value)
+            f"{response.disturbance.name} {level:g}": value
             for response in found
             for level, value in zip(response.disturbance.levels, response.values[name], strict=True)
         }
@@ -126,7 +127,10 @@ def main(arguments: list[str]) -> int:
 def _show(scores: Sequence[Score], found: Sequence[Response], as_json: bool) -> None:
     """Print a table for each metric, a row a disturbance; or a JSON list of scores with their verdicts."""
     verdicts = {
-        score.metric: {r.disturbance.name: monotony(r.values[score.metric], score.better) for r in found}
+        score.metric: {
+            response.disturbance.name: monotony([each.value for each in response.values[score.metric]], score.better)
+            for response in found
+        }
         for score in scores
     }
     if as_json:
@@ -146,11 +150,18 @@ def _show(scores: Sequence[Score], found: Sequence[Response], as_json: bool) -> 
         for response in found:
             rho, violations = verdicts[score.metric][response.disturbance.name]
             levels = " ".join(f"{level:g}" for level in response.disturbance.levels)
-            cells = [f"{value:.4g}" for value in response.values[score.metric]]
+            cells = [_cell(value) for value in response.values[score.metric]]
             table.append(
                 [response.disturbance.name, levels, *cells, "-" if rho is None else f"{rho:+.1f}", str(violations)]
             )
         print(f"{aligned(table)}\n\n{score.signature}\n")
+
+
+def _cell(value: Estimate) -> str:
+    """Return a value and the half width of its interval; a share's exact one, which is not even, has the wider half."""
+    if value.low is None or value.high is None:
+        return f"{value.value:.4g}"
+    return f"{value.value:.4g} ± {max(value.high - value.value, value.value - value.low):.2g}"
 
 
 def _chosen_metrics(command: DisturbCommand) -> dict[str, Metric]:
@@ -158,7 +169,7 @@ def _chosen_metrics(command: DisturbCommand) -> dict[str, Metric]:
     for name in command.metrics:
         if name not in known:
             raise InputError(f"--metrics {name}: of {command.features} features there are {', '.join(known)}")
-    return {name: metric for name, metric in known.items() if name in (command.metrics or known)}
+    return {name: known[name] for name in dict.fromkeys(command.metrics or DEFAULT_METRICS[command.features])}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from eval.figures import save_figure
 from eval.responses import Metric, Response
 
@@ -21,7 +23,14 @@ def draw(path: Path, responses: Sequence[Response], metrics: Mapping[str, Metric
     for (*curves, pictures), response in zip(panels.T, responses, strict=True):
         levels = response.disturbance.levels
         for panel, (name, metric) in zip(curves, metrics.items(), strict=True):
-            panel.plot(levels, response.values[name], "o-", color="#0072B2", ms=4, lw=1.5)
+            values = response.values[name]
+            reach = [
+                (0.0, 0.0) if each.low is None or each.high is None else (each.value - each.low, each.high - each.value)
+                for each in values
+            ]
+            panel.errorbar(
+                levels, [each.value for each in values], np.transpose(reach), fmt="o-", color="#0072B2", ms=4, lw=1.5
+            )
             panel.set_xticks(levels, [f"{level:g}" for level in levels])
             panel.set_xlabel("level", fontsize=8)
             panel.tick_params(labelsize=8)

@@ -50,7 +50,12 @@ class Extractor:
 
 
 def open_extractor(
-    kind: FeatureKind, weights: Path | None, resize: Resize, device: torch.device, precision: Precision = "float32"
+    kind: FeatureKind,
+    weights: Path | None,
+    resize: Resize,
+    device: torch.device,
+    precision: Precision = "float32",
+    compiled_for: int | None = None,
 ) -> Extractor:
     """Return the extractor of a kind; what is said of Inception does not matter to the other.
 
@@ -59,7 +64,7 @@ def open_extractor(
     """
     if kind == "random-conv":
         return random_conv_extractor(device=device)
-    return inception_extractor(weights, resize, device, precision)
+    return inception_extractor(weights, resize, device, precision, compiled_for)
 
 
 def inception_extractor(
@@ -67,22 +72,29 @@ def inception_extractor(
     resize: Resize = "tensorflow1",
     device: torch.device = _CPU,
     precision: Precision = "float32",
+    compiled_for: int | None = None,
 ) -> Extractor:
     """Return the extractor of FID: pool_3 of the Inception network of 2015-12-05, 2,048 features.
 
-    Less than float32 is faster on GPUs, moves the distance, and stands in the signature.
+    Args:
+        weights: a file of weights; None: the published ones.
+        resize: how images are enlarged.
+        device: where features are computed.
+        precision: less than float32 is faster on GPUs, moves the distance, and stands in the signature.
+        compiled_for: batch size to compile the network for, with its first batch; others run as they are. Features are
+            the same to rounding, and so is the signature.
 
     Raises:
         InputError: see `load_inception`.
     """
     network, digest = load_inception(weights)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    forward = network if compiled_for is None else compiled(network, compiled_for)
 
     def features(images: Tensor) -> Tensor:
         pixels = resized(images, resize)
         with arithmetic(precision, device):
-            found: Tensor = network(pixels).float()
-        return found
+            return forward(pixels).float()
 
     return Extractor(
         f"inception-2015-12-05@{digest}/{resize}" + ("" if precision == "float32" else f"/{precision}"),
@@ -91,6 +103,24 @@ def inception_extractor(
         features,
         network.logits,
     )
+
+
+def compiled(network: Callable[[Tensor], Tensor], batch_size: int) -> Callable[[Tensor], Tensor]:
+    """Return the network compiled for full batches; compiling once more for the last one would take longer than it."""
+    from torch._dynamo.exc import BackendCompilerFailed  # seconds to import
+
+    whole = torch.compile(network, dynamic=False)
+
+    def forward(pixels: Tensor) -> Tensor:
+        if len(pixels) != batch_size:
+            return network(pixels)
+        try:
+            return whole(pixels)
+        except BackendCompilerFailed as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"--compile: PyTorch cannot compile here ({reason}); leave it out") from error
+
+    return forward
 
 
 @contextmanager

@@ -13,7 +13,7 @@ floor. The interval is that of the expected distance at this sample count, again
 estimates the distance of endless samples. Only that of Inception's features is called "fid".
 """
 
-import math
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +23,6 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 from torch.distributed import is_initialized
 
 from data.command import parse_command, run_command
@@ -131,9 +130,7 @@ def score_inception(samples: ImageSet, _reference: ImageSet) -> Score:
     if samples.logits is None:
         raise InputError(f"{samples.name}: inception-score needs images and --features inception")
     logits = samples.logits()
-    found = inception_score(np.random.default_rng(0).permutation(logits))
-    reach = float(stdtrit(SPLITS - 1, 0.975)) * found.deviation / math.sqrt(SPLITS - 1)
-    values = {"inception-score": Estimate(found.mean, found.mean - reach, found.mean + reach)}
+    values = {"inception-score": inception_score(np.random.default_rng(0).permutation(logits)).estimate}
     settings = {**samples.settings(), "splits": SPLITS, "seed": 0, "samples": len(logits)}
     signature = Signature("inception-score", settings)
     return Score("inception-score", values, "classes", "higher", len(logits), "no reference", signature)
@@ -180,6 +177,8 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["stats"]:
         return _save(parse_command(StatsCommand, arguments[1:], "eval.fid stats", __doc__))
     command = parse_command(FidCommand, arguments, "eval.fid", __doc__)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("torchrun serves eval.fid stats; compare the statistics that it makes without torchrun")
     if not command.metrics:
         raise InputError(f"--metrics: name at least one of {', '.join(SCORES)}")
     samples, reference = open_sets(command.samples, command.reference, command.count, command)

@@ -89,6 +89,8 @@ class ExtractorFlags:
     """Images at a time."""
     precision: Precision = "float32"
     """Arithmetic of the Inception network: tf32 (CUDA) and bf16 are faster, move the distance, and are signed."""
+    compile: bool = False
+    """Compile the Inception network first: a minute, then faster; features are the same to rounding."""
     device: Device = "auto"
     """Where features are computed; auto takes CUDA where there is one."""
 
@@ -103,7 +105,10 @@ class ExtractorFlags:
             raise InputError(f"--weights {self.weights}: random-conv has none; say --features inception")
         if self.features == "random-conv" and self.precision != "float32":
             raise InputError(f"--precision {self.precision}: random-conv is always float32; say --features inception")
-        return open_extractor(self.features, self.weights, self.resize, device, self.precision)
+        if self.features == "random-conv" and self.compile:
+            raise InputError("--compile: random-conv is never compiled; say --features inception")
+        compiled_for = self.batch_size if self.compile else None
+        return open_extractor(self.features, self.weights, self.resize, device, self.precision, compiled_for)
 
 
 def open_sets(samples: str, reference: str, count: int | None, flags: ExtractorFlags) -> tuple[ImageSet, ImageSet]:

@@ -3,14 +3,16 @@
 It knows nothing of real images, and does not follow disturbances of them: `python -m eval.disturb` shows it.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr, log_softmax
+from scipy.special import entr, log_softmax, stdtrit
 
 from data.errors import InputError
+from eval.score import Estimate
 
 SPLITS = 10
 
@@ -24,6 +26,15 @@ class InceptionScore:
 
     mean: float
     deviation: float
+    splits: int
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean with its 95 % interval, Student's of the splits; without one of a single split."""
+        if self.splits < 2:
+            return Estimate(self.mean)
+        reach = float(stdtrit(self.splits - 1, 0.975)) * self.deviation / math.sqrt(self.splits - 1)
+        return Estimate(self.mean, self.mean - reach, self.mean + reach)
 
 
 def inception_score(logits: NDArray[np.floating], splits: int = SPLITS) -> InceptionScore:
@@ -45,7 +56,7 @@ def inception_score(logits: NDArray[np.floating], splits: int = SPLITS) -> Incep
         raise InputError("NaN or infinity in logits; check the images and the weights")
     ends = [split * len(logits) // splits for split in range(splits + 1)]
     scores = [_score(logits[start:end]) for start, end in pairwise(ends)]
-    return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
+    return InceptionScore(float(np.mean(scores)), float(np.std(scores)), splits)
 
 
 def _score(logits: NDArray[np.floating]) -> float:

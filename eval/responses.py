@@ -12,9 +12,13 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from eval.disturbances import Disturbance, Images
-from eval.features import Extractor, extract
+from eval.features import Extractor, FeatureKind, extract
+from eval.fid import frechet
 from eval.frechet import FeatureStatistics, distance
 from eval.inception_score import SPLITS, inception_score
+from eval.kid import kid
+from eval.precision_recall import NEIGHBOURS, precision_recall
+from eval.score import Estimate
 
 Features = NDArray[np.float32]
 Better = Literal["lower", "higher"]
@@ -34,7 +38,7 @@ class Metric:
     better: Better
     unit: str
     settings: Mapping[str, str | int]
-    prepare: Callable[[Features, Extractor], Callable[[Features], float]]
+    prepare: Callable[[Features, Extractor], Callable[[Features], Estimate]]
 
 
 @dataclass(frozen=True)
@@ -42,30 +46,66 @@ class Response:
     """The values of each metric at a disturbance's levels, and the first images at these: [levels, n, 3, H, W]."""
 
     disturbance: Disturbance
-    values: Mapping[str, Sequence[float]]
+    values: Mapping[str, Sequence[Estimate]]
     examples: Images
 
 
-def _frechet(reference: Features, extractor: Extractor) -> Callable[[Features], float]:
+def _frechet(reference: Features, extractor: Extractor) -> Callable[[Features], Estimate]:
     real = FeatureStatistics.of(reference, extractor.signature)
-    return lambda features: distance(FeatureStatistics.of(features, extractor.signature), real)
+
+    def score(features: Features) -> Estimate:
+        if len(features) > extractor.dims:
+            return frechet(features, real)
+        # Singular covariances take ten times as long, too long for the twenty distances of an interval at each level.
+        return Estimate(distance(FeatureStatistics.of(features, extractor.signature), real))
+
+    return score
 
 
-def _inception_score(_reference: Features, extractor: Extractor) -> Callable[[Features], float]:
+def _kernel_distance(reference: Features, _extractor: Extractor) -> Callable[[Features], Estimate]:
+    return lambda features: kid(features, reference)
+
+
+def _precision(reference: Features, _extractor: Extractor) -> Callable[[Features], Estimate]:
+    return lambda features: precision_recall(features, reference)["precision"]
+
+
+def _recall(reference: Features, _extractor: Extractor) -> Callable[[Features], Estimate]:
+    return lambda features: precision_recall(features, reference)["recall"]
+
+
+def _inception_score(_reference: Features, extractor: Extractor) -> Callable[[Features], Estimate]:
     logits = extractor.logits
     if logits is None:
         raise InputError(f"inception-score: {extractor.signature} has no classes; say --features inception")
-    return lambda features: inception_score(logits(torch.from_numpy(features).to(extractor.device)).cpu().numpy()).mean
+
+    def score(features: Features) -> Estimate:
+        return inception_score(logits(torch.from_numpy(features).to(extractor.device)).cpu().numpy()).estimate
+
+    return score
 
 
-METRICS: dict[str, dict[str, Metric]] = {
-    "inception": {
-        "fid": Metric("lower", "squared distance", {}, _frechet),
-        "inception-score": Metric("higher", "classes", {"splits": SPLITS}, _inception_score),
-    },
-    "random-conv": {"fd-random": Metric("lower", "squared distance", {}, _frechet)},
+_FRECHET = Metric("lower", "squared distance", {}, _frechet)
+_KERNEL = Metric("lower", "squared discrepancy", {"kernel": "cubic"}, _kernel_distance)
+_NEIGHBOURS = {
+    "precision": Metric("higher", "share", {"k": NEIGHBOURS}, _precision),
+    "recall": Metric("higher", "share", {"k": NEIGHBOURS}, _recall),
 }
-"""The metrics of each kind of features."""
+
+METRICS: Mapping[FeatureKind, Mapping[str, Metric]] = {
+    "inception": {
+        "fid": _FRECHET,
+        "inception-score": Metric("higher", "classes", {"splits": SPLITS}, _inception_score),
+        "kid": _KERNEL,
+        **_NEIGHBOURS,
+    },
+    "random-conv": {"fd-random": _FRECHET, "kd-random": _KERNEL, **_NEIGHBOURS},
+}
+"""The metrics of each kind of features, first those of the paper's figure."""
+DEFAULT_METRICS: Mapping[FeatureKind, Sequence[str]] = {
+    "inception": ("fid", "inception-score"),
+    "random-conv": ("fd-random",),
+}
 
 
 def responses(
@@ -83,14 +123,14 @@ def responses(
     reference_features = extract(reference, extractor)
     score = {name: metric.prepare(reference_features, extractor) for name, metric in metrics.items()}
 
-    def scores(images: Images) -> dict[str, float]:
+    def scores(images: Images) -> dict[str, Estimate]:
         features = extract(images, extractor)
         return {name: score[name](features) for name in metrics}
 
     undisturbed = scores(disturbed)
     found = []
     for disturbance in tqdm(disturbances, "disturbing", disable=None, delay=1, leave=False):
-        values: list[dict[str, float]] = []
+        values: list[dict[str, Estimate]] = []
         examples = []
         for level in disturbance.levels:
             images = disturbance.apply(disturbed, level, SEED)

@@ -39,7 +39,7 @@ COMMANDS = (
     *("leaderboards.submit", "leaderboards.build", "leaderboards.verify"),
 )
 POSITIONAL = {"samples", "source", "sources", "files", "runs", "places", "run", "reference"}
-BENCHES = ("textgan.bench", "data.bench", "eval.bench")
+BENCHES = ("textgan.bench", "data.bench", "eval.bench", "eval.feature_bench")
 
 
 def run(capfd: pytest.CaptureFixture[str], module: str, *arguments: str) -> tuple[int, str, str]:

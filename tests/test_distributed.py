@@ -38,3 +38,7 @@ def test_two_processes_make_the_statistics_of_one(
     assert (two.count, two.extractor) == (41, one.extractor)
     np.testing.assert_allclose(two.mean, one.mean, atol=1e-6)
     np.testing.assert_allclose(two.covariance, one.covariance, atol=1e-6)
+    # Scores would be printed twice.
+    assert run(capfd, "eval.fid", "real.npz", "two.npz") == (
+        2, "", "error: torchrun serves eval.fid stats; compare the statistics that it makes without torchrun\n"
+    )  # fmt: skip

@@ -18,8 +18,11 @@ from eval import disturb
 from eval.disturb import main, other_images, split
 from eval.disturbances import Disturbance, Images, all_disturbances, gaussian_blur, salt_and_pepper
 from eval.features import Extractor, extract, random_conv_extractor
+from eval.fid import frechet
 from eval.frechet import FeatureStatistics, distance
 from eval.inception_score import inception_score
+from eval.kid import kid
+from eval.precision_recall import precision_recall
 from eval.responses import METRICS, monotony, responses
 
 
@@ -64,10 +67,26 @@ def test_responses_are_the_metrics_of_the_disturbed_images() -> None:
     deviations = ours.std(ddof=1), theirs.std(ddof=1)
     for level, value, score in zip((0, 5, 50), found.values["fid"], found.values["inception-score"], strict=True):
         shift = ours.mean() + level / 255 - theirs.mean()
-        assert value == pytest.approx(shift**2 + (deviations[0] - deviations[1]) ** 2, rel=1e-4)
+        assert value.value == pytest.approx(shift**2 + (deviations[0] - deviations[1]) ** 2, rel=1e-4)
         logits = 40 * np.stack([ours + level / 255, 1 - ours - level / 255], 1)
-        assert score == pytest.approx(inception_score(logits).mean, rel=1e-4)
+        expected = inception_score(logits)
+        assert score.value == pytest.approx(expected.mean, rel=1e-4)
+        # Student's of ten splits: 2.262 standard errors, 0.025 of the nine degrees' distribution above it.
+        assert score.high is not None
+        assert score.high - score.value == pytest.approx(2.26216 * expected.deviation / 3, rel=1e-3)
     assert np.array_equal(found.examples, np.stack([disturbed[:6], disturbed[:6] + 5, disturbed[:6] + 50]))
+
+
+def test_values_are_those_of_the_commands_with_their_intervals() -> None:
+    random = np.random.default_rng(0)
+    disturbed, reference = (random.integers(0, 200, (count, 3, 4, 4), np.uint8) for count in (60, 41))
+    (found,) = responses(disturbed, reference, BRIGHTNESS, METRICS["inception"], [Disturbance("paler", (5,), paler)])
+    ours, theirs = (extract(images, BRIGHTNESS) for images in (disturbed + np.uint8(5), reference))
+    shares = precision_recall(ours, theirs)
+    assert found.values["precision"] == [shares["precision"]] != [shares["recall"]] == found.values["recall"]
+    assert found.values["kid"] == [kid(ours, theirs)]
+    assert found.values["fid"] == [frechet(ours, FeatureStatistics.of(theirs, "brightness"))]
+    assert found.values["fid"][0].high is not None
 
 
 def test_the_inception_score_needs_classes() -> None:
@@ -183,7 +202,8 @@ def test_documented_commands_work_and_draw_the_same_figure(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--metrics kid", "--metrics kid: of random-conv features there are fd-random"),
+        ("--metrics kid", "--metrics kid: of random-conv features there are fd-random, kd-random, precision, recall"),
+        ("--compile", "--compile: random-conv is never compiled; say --features inception"),
         ("--output figure.txt", "--output figure.txt: must end in .png"),
         ("--weights inception.pth", "--weights inception.pth: random-conv has none; say --features inception"),
         ("--count 3", "shapes: 3 images do not make two halves; give at least 4"),

@@ -1,4 +1,5 @@
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.signal import correlate2d
+from torch import nn
 
 from data.errors import InputError
-from eval.features import Extractor, extract, random_conv_extractor, statistics_of
+from eval.features import Extractor, compiled, extract, random_conv_extractor, statistics_of
 from eval.frechet import FeatureStatistics, distance
 from tests.conftest import REAL_DATA
 
@@ -131,6 +133,35 @@ def test_random_convolutions_equal_an_obvious_way() -> None:
     np.testing.assert_allclose(extract(image, extractor)[0], expected, atol=1e-5)
     assert extractor.dims == len(expected) == 210
     assert np.abs(extract(image, random_conv_extractor(4))[0] - expected).max() > 0.1
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # PyTorch's own, on compiling
+def test_full_batches_are_compiled_once_and_others_run_as_they_are() -> None:
+    torch._dynamo.reset()
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval()
+    forward = compiled(network, 5)
+    images = torch.rand(12, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = torch.cat([forward(images[:2]), forward(images[2:7]), forward(images[7:])])
+        np.testing.assert_allclose(found, network(images), atol=1e-6)
+    assert counters["stats"]["unique_graphs"] == 1
+    assert counters["stats"]["calls_captured"] == 3
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_without_a_compiler_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch._dynamo.reset()
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "no-such-compiler"))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    forward = compiled(nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()), 3)
+    with (
+        torch.inference_mode(),
+        pytest.raises(InputError, match=r"--compile: PyTorch cannot compile here .* leave it out"),
+    ):
+        forward(torch.ones(3, 3, 5, 5))
 
 
 def test_batch_size_is_no_matter(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_closed_forms() -> None:
     two = np.tile(np.log([[p, 1 - p], [1 - p, p]]), (10, 1))
     entropy = -p * math.log(p) - (1 - p) * math.log(1 - p)
     assert inception_score(two).mean == pytest.approx(2 * math.exp(-entropy), rel=1e-12)
-    assert inception_score(two, 20) == InceptionScore(1, 0)  # a single image is never of two kinds
+    assert inception_score(two, 20) == InceptionScore(1, 0, 20)  # a single image is never of two kinds
 
 
 def test_a_constant_added_to_an_images_logits_changes_nothing() -> None:
@@ -61,7 +61,7 @@ def test_a_constant_added_to_an_images_logits_changes_nothing() -> None:
 
 def test_images_sorted_by_class_score_less() -> None:
     sure = 1000 * np.eye(10)[np.repeat(np.arange(10), 20)]
-    assert inception_score(sure) == InceptionScore(1, 0)
+    assert inception_score(sure) == InceptionScore(1, 0, 10)
     assert inception_score(np.random.default_rng(0).permutation(sure)).mean > 7
 
 
