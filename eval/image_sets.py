@@ -105,6 +105,8 @@ class ExtractorFlags:
             raise InputError(f"--weights {self.weights}: random-conv has none; say --features inception")
         if self.features == "random-conv" and self.precision != "float32":
             raise InputError(f"--precision {self.precision}: random-conv is always float32; say --features inception")
+        if self.precision == "tf32" and device.type != "cuda":
+            raise InputError(f"--precision tf32: {device.type} has none; say float32 or bf16, or --device cuda")
         if self.features == "random-conv" and self.compile:
             raise InputError("--compile: random-conv is never compiled; say --features inception")
         compiled_for = self.batch_size if self.compile else None

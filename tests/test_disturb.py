@@ -203,6 +203,7 @@ def test_documented_commands_work_and_draw_the_same_figure(
     ("arguments", "message"),
     [
         ("--metrics kid", "--metrics kid: of random-conv features there are fd-random, kd-random, precision, recall"),
+        ("--features inception --precision tf32 --device cpu", "--precision tf32: cpu has none; say float32 or bf16"),
         ("--compile", "--compile: random-conv is never compiled; say --features inception"),
         ("--output figure.txt", "--output figure.txt: must end in .png"),
         ("--weights inception.pth", "--weights inception.pth: random-conv has none; say --features inception"),
