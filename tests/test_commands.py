@@ -35,7 +35,8 @@ METRICS = ("jsd", "overlap", "likelihood", "word_jsd", "bleu", "diversity", "mem
 COMMANDS = (
     *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search", "textgan.controls"),
     *("eval.ngrams", "eval.ngram_sampler", "eval.report", *(f"eval.{metric}" for metric in METRICS)),
-    *("images.train", "images.suite", "images.sample", "data.pictures", "eval.fid", "eval.disturb"),
+    *("images.train", "images.suite", "images.search", "images.controls", "images.sample"),
+    *("data.pictures", "eval.fid", "eval.disturb"),
     *("leaderboards.submit", "leaderboards.build", "leaderboards.verify"),
 )
 POSITIONAL = {"samples", "source", "sources", "files", "runs", "places", "run", "reference"}
@@ -131,7 +132,9 @@ def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[
                 finished: Any = lambda _program, configs, _: [Ended(each.folder, "finished") for each in configs]  # noqa: E731
                 patch.setattr("textgan.suite.run_all", finished)
                 patch.setattr("data.shapes.COUNT", 400)
-                patch.setattr("textgan.search.search", lambda _: [Trial(3e-3, 1e-3, 2, 1800, [0.6, 0.7])])
+                patch.setattr(
+                    "textgan.search.search", lambda _program, _command: [Trial(3e-3, 1e-3, 2, 1800, [0.6, 0.7])]
+                )
                 status, out, err = run(capfd, module, *arguments, *places)
             assert (status, err) == (0, ""), arguments
     assert Path("samples.txt").read_text("utf-8").count("\n") == 1000
@@ -176,6 +179,8 @@ def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -
         "textgan.suite": importlib.import_module("textgan.executors").Execution,
         "images.train": ImageConfig,
         "images.suite": importlib.import_module("textgan.executors").Execution,
+        "images.search": importlib.import_module("textgan.executors").Execution,
+        "images.controls": importlib.import_module("textgan.controls").ControlsCommand,
         "images.sample": importlib.import_module("images.sample").SampleCommand,
         "data.pictures": importlib.import_module("data.pictures").PicturesCommand,
         "eval.disturb": importlib.import_module("eval.disturb").DisturbCommand,
@@ -262,6 +267,10 @@ def test_the_last_lines_tell_a_newcomer_what_happened(workplace: Path, capfd: py
         ("textgan.suite --set dim", "--set dim: must be NAME=VALUE"),
         ("textgan.suite --set dim=x", "dim=x: not a value of this setting"),
         ("textgan.search --points 0", "--points 0: must be at least 1"),
+        ("textgan.search --preset dcgan-celeba-ttur", "--preset 'dcgan-celeba-ttur': choose from quickstart, ttur, o"),
+        ("images.search --preset ttur", "--preset 'ttur': choose from quickstart, ttur-small, orig-small, dcgan-celeb"),
+        ("textgan.controls --preset huge --output x.toml", "--preset 'huge': choose from quickstart, ttur, orig"),
+        ("images.controls --preset mle --output x.toml", "--preset 'mle': choose from quickstart, ttur-small"),
         ("leaderboards.verify runs", "runs: no record there"),
         ("leaderboards.submit samples.txt --task x", "--name: say what made these samples"),
         ("eval.ngram_sampler corpus.txt.gz --order 9 --output x.txt", "--order 9: corpus.txt.gz allows 1 to"),
