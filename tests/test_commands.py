@@ -40,7 +40,7 @@ COMMANDS = (
     *("leaderboards.submit", "leaderboards.build", "leaderboards.verify"),
 )
 POSITIONAL = {"samples", "source", "sources", "files", "runs", "places", "run", "reference"}
-BENCHES = ("textgan.bench", "data.bench", "eval.bench")
+BENCHES = ("textgan.bench", "images.bench", "data.bench", "eval.bench")
 
 
 def run(capfd: pytest.CaptureFixture[str], module: str, *arguments: str) -> tuple[int, str, str]:
@@ -142,14 +142,16 @@ def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[
 
 
 def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    arguments = "--preset quickstart --data corpus.txt.gz --dim 4 --batch-size 4 --device cpu"
-    status, out, _ = run(capfd, "textgan.bench", *arguments.split())
-    assert status == 0
-    parts = re.findall(
-        r"^(drawing batches|training step|drawing samples|scoring samples) +([\d.]+) ms", out, re.MULTILINE
-    )
-    assert len(parts) == 4
-    assert all(float(milliseconds) > 0 for _, milliseconds in parts)
+    for module, data, samples in (("textgan.bench", "corpus.txt.gz", 640), ("images.bench", "folder-of-images", 20)):
+        arguments = f"--preset quickstart --data {data} --dim 4 --batch-size 4 --eval-samples {samples} --device cpu"
+        status, out, _ = run(capfd, module, *arguments.split())
+        assert status == 0
+        head, *parts = out.splitlines()
+        assert head.startswith(f"quickstart on {data}: batch 4, cpu, ")
+        found = [re.fullmatch(r"(drawing batches|training step|evaluation) +([\d.]+) ms.*", part) for part in parts]
+        assert [match and match[1] for match in found] == ["drawing batches", "training step", "evaluation"]
+        assert all(match and float(match[2]) > 0 for match in found)
+        assert parts[2].endswith(f" for {samples} samples")
     sizes = "--lines 2000 --dictionary-lines 700 --self-bleu-lines 30 --nltk-lines 3 --frechet-dims 40"
     status, out, err = run(capfd, "eval.bench", *sizes.split(), "--json")
     assert (status, err) == (0, "")
@@ -271,6 +273,7 @@ def test_the_last_lines_tell_a_newcomer_what_happened(workplace: Path, capfd: py
         ("images.search --preset ttur", "--preset 'ttur': choose from quickstart, ttur-small, orig-small, dcgan-celeb"),
         ("textgan.controls --preset huge --output x.toml", "--preset 'huge': choose from quickstart, ttur, orig"),
         ("images.controls --preset mle --output x.toml", "--preset 'mle': choose from quickstart, ttur-small"),
+        ("images.bench --preset ttur", "--preset 'ttur': choose from quickstart, ttur-small"),
         ("leaderboards.verify runs", "runs: no record there"),
         ("leaderboards.submit samples.txt --task x", "--name: say what made these samples"),
         ("eval.ngram_sampler corpus.txt.gz --order 9 --output x.txt", "--order 9: corpus.txt.gz allows 1 to"),
