@@ -81,6 +81,11 @@ class ImageConfig(Settings):
             raise InputError(f"--batch-size {self.batch_size}: must be a multiple of 4 with --faults paper-compat")
 
     @property
+    def scores(self) -> list[str]:
+        """Name of the run's one score in its metrics."""
+        return ["fid" if self.features == "inception" else f"fd_{self.features.partition('-')[0]}"]
+
+    @property
     def folds(self) -> bool:
         """Whether the critic gives four images one score."""
         return self.faults == "paper-compat" and self.model == "wgan-gp" and self.size == 32

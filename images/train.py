@@ -21,37 +21,14 @@ from data.pictures import GRID_IMAGES, Pictures, as_grid, batch_floats, open_pic
 from eval.device import choose_device
 from eval.feature_cache import picture_statistics
 from eval.features import open_extractor, statistics_of
-from eval.fid import floor, metric_name, signature
+from eval.fid import floor, signature
 from eval.frechet import distance
 from images.closing import closing_words
 from images.config import PRESETS, ImageConfig
 from images.networks import LOSSES, draw_images, make_networks
-from textgan.experiment import (
-    Experiment,
-    Outcome,
-    Program,
-    Report,
-    conduct,
-    critic_player,
-    generator_player,
-    run_program,
-)
+from textgan.experiment import Experiment, Program, critic_player, generator_player, run_program
 from textgan.runlog import Samples
 from textgan.trainer import Trainer, stream_seed
-
-
-def train(config: ImageConfig, report: Report | None = None) -> Outcome:
-    """Run, or continue, a training run until its budget is used or a signal asks it to stop.
-
-    Args:
-        config: the run's settings.
-        report: is told every evaluation's iteration and scores.
-
-    Raises:
-        InputError: data or weights cannot be used, or the folder holds a run with other settings.
-        NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint stays.
-    """
-    return conduct(config, open_experiment(config), report)
 
 
 def open_experiment(config: ImageConfig) -> Experiment:
@@ -70,7 +47,7 @@ def open_experiment(config: ImageConfig) -> Experiment:
     extractor = open_extractor(config.features, config.weights, config.resize, device)
     reference = picture_statistics(pictures, extractor)
     trainer = build_trainer(config, device)
-    name = metric_name(extractor).replace("-", "_")
+    (name,) = config.scores
     of_real = floor(pictures, extractor, config.eval_samples)
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], Samples]:
@@ -83,7 +60,6 @@ def open_experiment(config: ImageConfig) -> Experiment:
         device=device,
         draw=lambda iteration: real_batches(config, pictures, iteration, device),
         evaluate=evaluate,
-        scores=[name],
         floor=None if of_real is None else {name: of_real},
         facts={
             "program": IMAGES.module,
@@ -138,7 +114,8 @@ def as_picture(images: NDArray[np.uint8]) -> Samples:
     )
 
 
-IMAGES = Program("images.train", ImageConfig, PRESETS, train, closing_words)
+IMAGES = Program("images.train", ImageConfig, PRESETS, open_experiment, closing_words)
+train = IMAGES.train
 
 
 def main(arguments: list[str]) -> int:

@@ -35,11 +35,12 @@ METRICS = ("jsd", "overlap", "likelihood", "word_jsd", "bleu", "diversity", "mem
 COMMANDS = (
     *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search", "textgan.controls"),
     *("eval.ngrams", "eval.ngram_sampler", "eval.report", *(f"eval.{metric}" for metric in METRICS)),
-    *("images.train", "images.suite", "images.sample", "data.pictures", "eval.fid", "eval.disturb"),
+    *("images.train", "images.suite", "images.search", "images.controls", "images.sample"),
+    *("data.pictures", "eval.fid", "eval.disturb"),
     *("leaderboards.submit", "leaderboards.build", "leaderboards.verify"),
 )
 POSITIONAL = {"samples", "source", "sources", "files", "runs", "places", "run", "reference"}
-BENCHES = ("textgan.bench", "data.bench", "eval.bench", "eval.feature_bench")
+BENCHES = ("textgan.bench", "images.bench", "data.bench", "eval.bench", "eval.feature_bench")
 
 
 def run(capfd: pytest.CaptureFixture[str], module: str, *arguments: str) -> tuple[int, str, str]:
@@ -131,7 +132,9 @@ def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[
                 finished: Any = lambda _program, configs, _: [Ended(each.folder, "finished") for each in configs]  # noqa: E731
                 patch.setattr("textgan.suite.run_all", finished)
                 patch.setattr("data.shapes.COUNT", 400)
-                patch.setattr("textgan.search.search", lambda _: [Trial(3e-3, 1e-3, 2, 1800, [0.6, 0.7])])
+                patch.setattr(
+                    "textgan.search.search", lambda _program, _command: [Trial(3e-3, 1e-3, 2, 1800, [0.6, 0.7])]
+                )
                 status, out, err = run(capfd, module, *arguments, *places)
             assert (status, err) == (0, ""), arguments
     assert Path("samples.txt").read_text("utf-8").count("\n") == 1000
@@ -139,14 +142,16 @@ def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[
 
 
 def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    arguments = "--preset quickstart --data corpus.txt.gz --dim 4 --batch-size 4 --device cpu"
-    status, out, _ = run(capfd, "textgan.bench", *arguments.split())
-    assert status == 0
-    parts = re.findall(
-        r"^(drawing batches|training step|drawing samples|scoring samples) +([\d.]+) ms", out, re.MULTILINE
-    )
-    assert len(parts) == 4
-    assert all(float(milliseconds) > 0 for _, milliseconds in parts)
+    for module, data, samples in (("textgan.bench", "corpus.txt.gz", 640), ("images.bench", "folder-of-images", 20)):
+        arguments = f"--preset quickstart --data {data} --dim 4 --batch-size 4 --eval-samples {samples} --device cpu"
+        status, out, _ = run(capfd, module, *arguments.split())
+        assert status == 0
+        head, *parts = out.splitlines()
+        assert head.startswith(f"quickstart on {data}: batch 4, cpu, ")
+        found = [re.fullmatch(r"(drawing batches|training step|evaluation) +([\d.]+) ms.*", part) for part in parts]
+        assert [match and match[1] for match in found] == ["drawing batches", "training step", "evaluation"]
+        assert all(match and float(match[2]) > 0 for match in found)
+        assert parts[2].endswith(f" for {samples} samples")
     sizes = "--lines 2000 --dictionary-lines 700 --self-bleu-lines 30 --nltk-lines 3 --frechet-dims 40"
     status, out, err = run(capfd, "eval.bench", *sizes.split(), "--json")
     assert (status, err) == (0, "")
@@ -176,6 +181,8 @@ def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -
         "textgan.suite": importlib.import_module("textgan.executors").Execution,
         "images.train": ImageConfig,
         "images.suite": importlib.import_module("textgan.executors").Execution,
+        "images.search": importlib.import_module("textgan.executors").Execution,
+        "images.controls": importlib.import_module("textgan.controls").ControlsCommand,
         "images.sample": importlib.import_module("images.sample").SampleCommand,
         "data.pictures": importlib.import_module("data.pictures").PicturesCommand,
         "eval.disturb": importlib.import_module("eval.disturb").DisturbCommand,
@@ -262,6 +269,11 @@ def test_the_last_lines_tell_a_newcomer_what_happened(workplace: Path, capfd: py
         ("textgan.suite --set dim", "--set dim: must be NAME=VALUE"),
         ("textgan.suite --set dim=x", "dim=x: not a value of this setting"),
         ("textgan.search --points 0", "--points 0: must be at least 1"),
+        ("textgan.search --preset dcgan-celeba-ttur", "--preset 'dcgan-celeba-ttur': choose from quickstart, ttur, o"),
+        ("images.search --preset ttur", "--preset 'ttur': choose from quickstart, ttur-small, orig-small, dcgan-celeb"),
+        ("textgan.controls --preset huge --output x.toml", "--preset 'huge': choose from quickstart, ttur, orig"),
+        ("images.controls --preset mle --output x.toml", "--preset 'mle': choose from quickstart, ttur-small"),
+        ("images.bench --preset ttur", "--preset 'ttur': choose from quickstart, ttur-small"),
         ("leaderboards.verify runs", "runs: no record there"),
         ("leaderboards.submit samples.txt --task x", "--name: say what made these samples"),
         ("eval.ngram_sampler corpus.txt.gz --order 9 --output x.txt", "--order 9: corpus.txt.gz allows 1 to"),

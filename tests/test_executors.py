@@ -20,7 +20,7 @@ from tests.test_train import assert_same_run, stop_at
 from textgan import executors, settings
 from textgan.config import PRESETS, RunConfig
 from textgan.executors import Ended, Execution, is_finished
-from textgan.experiment import Outcome, Program, parse_train
+from textgan.experiment import Experiment, Program, parse_train
 from textgan.rundir import read_metrics, read_options
 from textgan.train import TEXT, train
 from textgan.trainer import NonFiniteError
@@ -128,7 +128,7 @@ def test_finished_runs_are_skipped(small: RunConfig, monkeypatch: pytest.MonkeyP
         finished_folder(config)
     monkeypatch.setattr(subprocess, "Popen", refuse_to_start)
     monkeypatch.setitem(sys.modules, "ray", None)
-    idle = replace(TEXT, train=refuse_to_start)
+    idle = replace(TEXT, open=refuse_to_start)
     assert run_all(configs, Execution(executor), idle) == [Ended(config.folder, "skipped") for config in configs]
 
 
@@ -178,7 +178,7 @@ def test_a_run_that_was_continued_to_a_larger_budget_is_finished(small: RunConfi
     larger = replace(small, iterations=8)
     train(larger)
     assert is_finished(larger)
-    assert run_all([larger], Execution("inline"), replace(TEXT, train=refuse_to_start)) == [
+    assert run_all([larger], Execution("inline"), replace(TEXT, open=refuse_to_start)) == [
         Ended(larger.folder, "skipped")
     ]
 
@@ -384,22 +384,22 @@ def test_a_signal_stops_a_suite_in_this_process(
     ],
 )
 def test_an_error_in_this_process_is_that_runs_own(small: RunConfig, error: Exception) -> None:
-    trained: list[int] = []
+    opened: list[int] = []
     message = f"RuntimeError: {error}" if isinstance(error, RuntimeError) else str(error)
 
-    def run(config: RunConfig, _report: object) -> Outcome:
-        trained.append(config.seed)
+    def open_or_raise(config: RunConfig) -> Experiment:
+        opened.append(config.seed)
         if config.seed == 1:
             raise error
-        return Outcome(config.folder, {}, None)
+        return TEXT.open(config)
 
     configs = seeds(small, 3)
-    assert run_all(configs, Execution("inline"), replace(TEXT, train=run)) == [
+    assert run_all(configs, Execution("inline"), replace(TEXT, open=open_or_raise)) == [
         Ended(configs[0].folder, "finished"),
         Ended(configs[1].folder, "failed", message),
         Ended(configs[2].folder, "finished"),
     ]
-    assert trained == [0, 1, 2]
+    assert opened == [0, 1, 2]
 
 
 def test_without_ray_it_says_how_to_get_it(small: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,7 @@ def test_a_run_is_scored_by_the_frechet_distance_of_its_samples(small: ImageConf
     with Image.open(io.BytesIO(content)) as grid:
         assert np.array_equal(np.asarray(grid), np.asarray(as_grid(images)))
     options = read_options(small.folder)
+    assert options["scores"] == ["fd_random"]
     assert options["signature"] == (
         f"fd-random|features:{extractor.signature}|size:32x32|cov:unbiased|ref:shapes@{pictures.sha256[:12]}|samples:30|v:0.1.0"
     )
@@ -172,6 +173,7 @@ def test_the_papers_presets() -> None:
             assert (config.faults, config.features, config.resize, config.dim) == (
                 "corrected", "inception", "tensorflow1", 64
             )  # fmt: skip
+            assert config.scores == ["fid"]
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -74,10 +74,11 @@ def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_ru
 
 def test_a_search_lets_rays_scheduler_choose(text_file: Path, tmp_path: Path) -> None:
     command = SearchCommand(
-        Execution("ray", workers=2), data=str(text_file), critic_lr=(1e-3, 1e5), generator_lr=(1e-3, 1e-3), points=5,
-        iterations=40, rungs=3, keep=2, seeds=(5, 6), search_dir=tmp_path / "search",
+        "ttur-small", str(text_file), critic_lr=(1e-3, 1e5), generator_lr=(1e-3, 1e-3), score="jsd_4",
+        execution=Execution("ray", workers=2), points=5, iterations=40, rungs=3, keep=2, seeds=(5, 6),
+        search_dir=tmp_path / "search",
     )  # fmt: skip
-    trials = search(command)
+    trials = search(TEXT, command)
     assert [trial.iterations for trial in trials if trial.rung == 0] == [10] * 5
     assert {trial.iterations for trial in trials if trial.rung == 2} == {40}
     for trial in trials:

@@ -8,23 +8,26 @@ import pytest
 from PIL import Image
 
 from data.errors import InputError
+from images.config import PRESETS as IMAGE_PRESETS
+from images.search import main as main_of_images
 from textgan import search as search_module
 from textgan.config import PRESETS, RunConfig
 from textgan.executors import Ended, Execution
-from textgan.rundir import METRICS, OPTIONS
+from textgan.rundir import METRICS, OPTIONS, read_metrics
 from textgan.search import SearchCommand, Trial, candidates, main, recommendation, search
+from textgan.train import TEXT
 
-INLINE = Execution("inline")
+COMMAND = SearchCommand("ttur-small", "grammar", critic_lr=(3e-4, 3e-2), generator_lr=(1e-4, 1e-2), score="jsd_4")
 
 
 def test_a_grid_is_even_in_logarithms() -> None:
-    pairs = candidates(SearchCommand(critic_lr=(1e-4, 1e-1), generator_lr=(1e-3, 1e-3), points=4))
+    pairs = candidates(replace(COMMAND, critic_lr=(1e-4, 1e-1), generator_lr=(1e-3, 1e-3), points=4))
     assert pairs == [(1e-4, 1e-3), (1e-3, 1e-3), (1e-2, 1e-3), (1e-1, 1e-3)]
-    assert len(candidates(SearchCommand(points=3))) == 9
+    assert len(candidates(replace(COMMAND, points=3))) == 9
 
 
 def test_random_pairs_are_even_in_logarithms_and_always_the_same() -> None:
-    command = SearchCommand(method="random", trials=2000, critic_lr=(1e-4, 1e-2), generator_lr=(1e-3, 1e-1))
+    command = replace(COMMAND, method="random", trials=2000, critic_lr=(1e-4, 1e-2), generator_lr=(1e-3, 1e-1))
     pairs = np.log10(candidates(command))
     assert candidates(command) == candidates(command)
     for column, low in ((0, -4), (1, -3)):
@@ -46,7 +49,7 @@ def test_random_pairs_are_even_in_logarithms_and_always_the_same() -> None:
 )
 def test_impossible_searches_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        candidates(replace(SearchCommand(), **change))  # type: ignore[arg-type]
+        candidates(replace(COMMAND, **change))  # type: ignore[arg-type]
 
 
 def badness(critic_lr: float, generator_lr: float) -> float:
@@ -83,14 +86,14 @@ def valley(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 def command(folder: Path) -> SearchCommand:
-    return SearchCommand(
-        INLINE, critic_lr=(1e-4, 1e-1), generator_lr=(1e-4, 1e-2), points=4, iterations=900, rungs=3, keep=3,
+    return replace(
+        COMMAND, critic_lr=(1e-4, 1e-1), generator_lr=(1e-4, 1e-2), points=4, iterations=900, rungs=3, keep=3,
         search_dir=folder,
     )  # fmt: skip
 
 
 def test_halving_keeps_the_better_third(tmp_path: Path, valley: list[tuple[int, int]]) -> None:
-    trials = search(command(tmp_path))
+    trials = search(TEXT, command(tmp_path))
     # 16 pairs of 2 seeds, then 6, then 2 pairs, for three times as long each.
     assert valley == [(32, 100), (12, 300), (4, 900)]
     pairs = candidates(command(tmp_path))
@@ -112,26 +115,30 @@ def test_halving_keeps_the_better_third(tmp_path: Path, valley: list[tuple[int, 
 def test_a_search_that_is_run_again_trains_nothing_and_says_the_same(
     tmp_path: Path, valley: list[tuple[int, int]]
 ) -> None:
-    first = search(command(tmp_path))
+    first = search(TEXT, command(tmp_path))
     valley.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             search_module, "run_all", lambda _program, configs, _: [Ended(each.folder, "failed") for each in configs]
         )
-        again = search(replace(command(tmp_path), critic_lr=(1e-4, 1e-1)))
+        again = search(TEXT, replace(command(tmp_path), critic_lr=(1e-4, 1e-1)))
     assert again == first
 
 
 def test_the_recommendation_warns_of_edges_and_of_seeds(tmp_path: Path, valley: list[tuple[int, int]]) -> None:
-    told = recommendation(command(tmp_path), search(command(tmp_path)))
+    told = recommendation(TEXT, command(tmp_path), search(TEXT, command(tmp_path)))
     assert "best of 16 pairs: critic 0.01, generator 0.000464" in told or "generator 0.00215" in told
     assert "edge" not in told
+    assert "iterations     jsd_4  of each seed" in told
     assert "report it on other seeds than 100 101:" in told
-    assert "--presets ttur-small --seeds 0 1 2 --set data=grammar critic_lr=0.01 generator_lr=" in told
+    assert (
+        "python -m textgan.suite --presets ttur-small --seeds 0 1 2 --set data=grammar critic_lr=0.01 generator_lr="
+        in told
+    )
     narrow = replace(command(tmp_path / "narrow"), critic_lr=(1e-4, 1e-3))
-    assert "the critic's rate is at the edge of what was searched" in recommendation(narrow, search(narrow))
+    assert "the critic's rate is at the edge of what was searched" in recommendation(TEXT, narrow, search(TEXT, narrow))
     nothing = [Trial(0.1, 0.1, 2, 900, [None, None])]
-    assert recommendation(command(tmp_path), nothing) == "every candidate failed; search smaller rates"
+    assert recommendation(TEXT, command(tmp_path), nothing) == "every candidate failed; search smaller rates"
 
 
 def test_when_all_fail_it_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,9 +159,43 @@ def test_a_real_search_leaves_a_record_and_a_map(
     assert main([*flags, *more]) == 0
     found = json.loads((tmp_path / "s" / "search.json").read_text("utf-8"))
     assert [(trial["rung"], trial["iterations"]) for trial in found["trials"]] == [(0, 6)] * 4 + [(1, 12)] * 2
+    assert found["command"]["score"] == "jsd_4"
     means = [trial["mean"] for trial in found["trials"]]
     assert means[:4] == sorted(means[:4])
     assert means[4:] == sorted(means[4:])
     assert "best of 4 pairs" in capsys.readouterr().out
     with Image.open(tmp_path / "s" / "search.png") as image:
         assert len(image.convert("RGB").getcolors(1 << 20) or []) > 20
+
+
+def test_a_search_on_images_makes_their_distance_small(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preset = replace(
+        IMAGE_PRESETS["orig-small"], count=64, dim=2, batch_size=4, eval_samples=10, device="cpu", critic_lr=3e-4,
+        generator_lr=1e-3,
+    )  # fmt: skip
+    monkeypatch.setitem(IMAGE_PRESETS, "orig-small", preset)
+    folder = tmp_path / "s"
+    flags = ["--preset", "orig-small", "--search-dir", str(folder), "--points", "2", "--iterations", "4"]
+    assert main_of_images([*flags, "--rungs", "2", "--keep", "3", "--seeds", "7", "8", "--executor", "inline"]) == 0
+    found = json.loads((folder / "search.json").read_text("utf-8"))
+    trials = [Trial(**{key: value for key, value in trial.items() if key != "mean"}) for trial in found["trials"]]
+    # From a tenth of the preset's rates to ten times them, and its own data.
+    assert sorted((trial.critic_lr, trial.generator_lr) for trial in trials[:4]) == [
+        (3e-5, 1e-4), (3e-5, 1e-2), (3e-3, 1e-4), (3e-3, 1e-2)
+    ]  # fmt: skip
+    assert [trial.iterations for trial in trials] == [1] * 4 + [4] * 2
+    for trial in trials:
+        for seed, score in zip((7, 8), trial.scores, strict=True):
+            run = folder / f"critic{trial.critic_lr:g}-generator{trial.generator_lr:g}-seed{seed}"
+            (row,) = (row for row in read_metrics(run) if row["iteration"] == trial.iterations)
+            assert score == row["fd_random"]
+    assert {(trial.critic_lr, trial.generator_lr) for trial in trials[4:]} == {
+        (trial.critic_lr, trial.generator_lr) for trial in trials[:2]
+    }
+    best, out = trials[4], capsys.readouterr().out
+    assert found["command"]["score"] == "fd_random"
+    assert f"(fd_random {best.mean:.4f} after 4 iterations, mean of 2 seeds)" in out
+    rates = f"critic_lr={best.critic_lr:g} generator_lr={best.generator_lr:g}"
+    assert f"python -m images.suite --presets orig-small --seeds 0 1 2 --set data=shapes {rates} iterations=4\n" in out

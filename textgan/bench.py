@@ -1,39 +1,40 @@
-"""Time the parts of a training run: drawing batches, the step, sampling, scoring.
+"""Time the parts of a training run: drawing batches, the step, drawing and scoring samples.
 
 python -m textgan.bench --preset quickstart
 python -m textgan.bench --preset ttur --data grammar --device cuda
 """
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 
 from data.command import run_command
-from data.corpus import open_corpus
-from eval.device import choose_device
-from eval.jsd import score_ids
-from eval.reference import open_reference
-from textgan.config import PRESETS, RunConfig
-from textgan.experiment import parse_train
-from textgan.train import build_trainer, evaluation_samples, real_batches
+from textgan.experiment import Program, parse_train
+from textgan.train import TEXT
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 _WARM_UP, _STEPS, _EVALUATIONS = 5, 40, 5
 
 
-def main(arguments: list[str]) -> int:
-    """Print milliseconds a part; flags are those of `textgan.train`."""
-    config = parse_train(arguments, RunConfig, PRESETS, "textgan.bench", __doc__).config
-    device = choose_device(config.device)
-    corpus = open_corpus(config.reference.corpus)
-    reference = open_reference(config.reference, corpus)
-    trainer = build_trainer(config, corpus.vocabulary, device)
-    seconds = {"drawing batches": 0.0, "training step": 0.0, "drawing samples": 0.0, "scoring samples": 0.0}
+def run_bench(program: Program[Any], arguments: Sequence[str], description: str | None) -> int:
+    """Print milliseconds a part, and return the exit status; flags are those of training.
 
-    def timed(part: str, call: Callable[[], Any]) -> Any:
+    Raises:
+        InputError: a wrong flag or value, or data that cannot be used.
+    """
+    prog = f"{program.package}.bench"
+    config = parse_train(arguments, program.settings, program.presets, prog, description).config
+    experiment = program.open(config)
+    trainer, device = experiment.trainer, experiment.device
+    seconds = {"drawing batches": 0.0, "training step": 0.0, "evaluation": 0.0}
+
+    def timed(part: str, call: Callable[[A], R], argument: A) -> R:
         start = time.perf_counter()
-        result = call()
+        result = call(argument)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds[part] += time.perf_counter() - start
@@ -42,18 +43,21 @@ def main(arguments: list[str]) -> int:
     for step in range(_WARM_UP + _STEPS):
         if step == _WARM_UP:
             seconds = dict.fromkeys(seconds, 0.0)
-        real = timed("drawing batches", lambda: real_batches(config, corpus, trainer.iteration, device))
-        timed("training step", lambda: trainer.step(real))  # noqa: B023 (called at once)
+        real = timed("drawing batches", experiment.draw, trainer.iteration)
+        timed("training step", trainer.step, real)
     for _ in range(_EVALUATIONS):
-        samples = timed("drawing samples", lambda: evaluation_samples(config, trainer, trainer.iteration, device))
-        timed("scoring samples", lambda: score_ids(samples, reference.text))  # noqa: B023 (called at once)
-    draw, step_seconds = seconds["drawing batches"], seconds["training step"]
-    print(f"{config.preset}: dim {config.dim}, batch {config.batch_size}, {device}, {torch.get_num_threads()} threads")
+        timed("evaluation", experiment.evaluate, trainer.iteration)
+    draw, step_seconds, evaluation = seconds.values()
+    print(f"{config.preset} on {config.data}: batch {config.batch_size}, {device}, {torch.get_num_threads()} threads")
     print(f"drawing batches  {1e3 * draw / _STEPS:9.2f} ms a step, {draw / (draw + step_seconds):.2%} of it")
     print(f"training step    {1e3 * step_seconds / _STEPS:9.2f} ms, {_STEPS / (draw + step_seconds):.1f} steps/s")
-    for part in ("drawing samples", "scoring samples"):
-        print(f"{part}  {1e3 * seconds[part] / _EVALUATIONS:9.2f} ms for {config.eval_samples}")
+    print(f"evaluation       {1e3 * evaluation / _EVALUATIONS:9.2f} ms for {config.eval_samples:,} samples")
     return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Time a training run on text."""
+    return run_bench(TEXT, arguments, __doc__)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,11 @@ class RunConfig(Settings):
             raise InputError(f"--vocabulary-size {self.vocabulary_size}: must be at most {_LARGEST_VOCABULARY}")
 
     @property
+    def scores(self) -> list[str]:
+        """Names of the run's scores in its metrics."""
+        return [f"jsd_{n}" for n in range(1, self.ngram + 1)]
+
+    @property
     def reference(self) -> ReferenceOptions:
         """What the run trains on and is scored against."""
         corpus = CorpusOptions(

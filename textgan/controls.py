@@ -8,13 +8,18 @@ the rates exchanged; and other ratios of the two at the same geometric mean.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_write
-from textgan.config import PRESETS, Preset
+from textgan.experiment import Program, preset_in
+from textgan.train import TEXT
 
 
 @dataclass(frozen=True)
@@ -23,10 +28,10 @@ class ControlsCommand:
 
     output: Path
     """TOML file for the suite."""
-    preset: Preset = "ttur-small"
-    """Preset whose rates are questioned; its critic's and generator's rates must differ."""
-    data: str = "grammar"
-    """Training text: as --data of textgan.train."""
+    preset: str
+    """Preset of the training command whose rates are questioned; its critic's and generator's rates must differ."""
+    data: str
+    """What to train on: as --data of the training command. Default: the preset's."""
     minutes: float = 20.0
     """Minutes of training of each run."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -51,10 +56,15 @@ def methods(critic_lr: float, generator_lr: float, ratios: tuple[float, ...]) ->
     return named
 
 
-def main(arguments: list[str]) -> int:
-    """Write the suite."""
-    command = parse_command(ControlsCommand, arguments, "textgan.controls", __doc__)
-    preset = PRESETS[command.preset]
+def run_controls(program: Program[Any], arguments: Sequence[str], description: str | None) -> int:
+    """Write the suite that flags ask for, and return the exit status.
+
+    Raises:
+        InputError: a flag is wrong.
+    """
+    preset = preset_in(arguments, program.presets, "ttur-small")
+    default = ControlsCommand(tyro.MISSING, preset.preset, preset.data)
+    command = parse_command(ControlsCommand, arguments, f"{program.package}.controls", description, default)
     if preset.critic_lr == preset.generator_lr:
         raise InputError(f"--preset {command.preset}: has one rate for both players; choose one with two")
     if not all(0 < ratio < math.inf for ratio in command.ratios) or not 0 < command.minutes < math.inf:
@@ -66,8 +76,13 @@ def main(arguments: list[str]) -> int:
         lines += ["", "[[method]]", f'name = "{name}"', *rates]
     with atomic_write(command.output) as file:
         file.write("\n".join([*lines, ""]).encode())
-    print(f"wrote {command.output}; run it: python -m textgan.suite --file {command.output}")
+    print(f"wrote {command.output}; run it: python -m {program.package}.suite --file {command.output}")
     return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Write the suite for text."""
+    return run_controls(TEXT, arguments, __doc__)
 
 
 def _quoted(text: str) -> str:

@@ -36,7 +36,6 @@ class Experiment:
         device: where it trains.
         draw: returns the real batches of an iteration, one for each critic step.
         evaluate: returns the scores of an iteration and the samples they were measured on.
-        scores: the scores' names.
         floor: what real data scores, where that is known.
         facts: what is recorded of the data; `data_sha256` must stay as it is when a run is continued.
         beside_samples: JSON files that lie beside the samples, by name.
@@ -46,7 +45,6 @@ class Experiment:
     device: torch.device
     draw: Callable[[int], Sequence[Tensor]]
     evaluate: Callable[[int], tuple[Mapping[str, float], Samples]]
-    scores: Sequence[str]
     floor: Mapping[str, float] | None
     facts: Mapping[str, Any]
     beside_samples: Mapping[str, Any]
@@ -63,13 +61,27 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Program(Generic[C]):
-    """A training command: its module, settings and presets, how it trains, and what it says at the end."""
+    """A training command: its module, settings and presets, what it trains by them, and what it says at the end."""
 
     module: str
     settings: type[C]
     presets: Mapping[str, C]
-    train: Callable[[C, Report | None], Outcome]
+    open: Callable[[C], Experiment]
     closing_words: Callable[[Path, dict[str, Any]], str]
+
+    @property
+    def package(self) -> str:
+        """Where its other commands are: those for many runs, and the bench."""
+        return self.module.partition(".")[0]
+
+    def train(self, config: C, report: Report | None = None) -> Outcome:
+        """Conduct the experiment that settings stand for; `report` is told every evaluation's iteration and scores.
+
+        Raises:
+            InputError: data or weights cannot be used, or the folder holds a run with other settings.
+            NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint stays.
+        """
+        return conduct(config, self.open(config), report)
 
 
 def conduct(config: Settings, experiment: Experiment, report: Report | None = None) -> Outcome:
@@ -92,7 +104,7 @@ def conduct(config: Settings, experiment: Experiment, report: Report | None = No
         return scores, samples
 
     trainer, folder = experiment.trainer, config.folder
-    facts = {**experiment.facts, "scores": list(experiment.scores), "floor": experiment.floor}
+    facts = {**experiment.facts, "scores": config.scores, "floor": experiment.floor}
     with locked(folder):
         begin_or_continue(folder, config.as_json(), config.may_change, experiment.device, facts)
         for name, content in experiment.beside_samples.items():
@@ -158,13 +170,22 @@ def parse_train(
     Raises:
         InputError: a wrong flag or value.
     """
+    default = TrainCommand(preset_in(arguments, presets, "quickstart"))
+    return parse_command(TrainCommand[settings], arguments, prog, description, default)  # type: ignore[valid-type]
+
+
+def preset_in(arguments: Sequence[str], presets: Mapping[str, C], default: str) -> C:
+    """Return the preset that flags name, or else the default.
+
+    Raises:
+        InputError: there is none of this name.
+    """
     words = [word for argument in arguments for word in argument.split("=", 1)]
     named = [word for flag, word in pairwise(words) if flag == "--preset"]
-    preset = named[-1] if named else "quickstart"
+    preset = named[-1] if named else default
     if preset not in presets:
         raise InputError(f"--preset {preset!r}: choose from {', '.join(presets)}")
-    default = TrainCommand(presets[preset])
-    return parse_command(TrainCommand[settings], arguments, prog, description, default)  # type: ignore[valid-type]
+    return presets[preset]
 
 
 def run_program(program: Program[C], arguments: Sequence[str], description: str | None) -> int:
@@ -179,7 +200,7 @@ def run_program(program: Program[C], arguments: Sequence[str], description: str 
         print(json.dumps(config.as_json(), indent=2))
         return 0
     try:
-        outcome = program.train(config, None)
+        outcome = program.train(config)
     except NonFiniteError as error:
         print(f"error: {error}; the last checkpoint in {config.folder} stays; try smaller rates", file=sys.stderr)
         return 1

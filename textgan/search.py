@@ -13,7 +13,7 @@ import sys
 from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import tyro
@@ -21,13 +21,13 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import write_json
-from data.sources import absolute
 from eval.figures import save_figure
-from textgan.config import PRESETS, Preset, RunConfig
 from textgan.curves import group_runs, load_run, standings
 from textgan.executors import Ended, Execution, Tell, attempt, run_all, tune_on_ray
-from textgan.rundir import read_metrics, score_title
-from textgan.train import TEXT, train
+from textgan.experiment import Program, preset_in
+from textgan.rundir import headline, read_metrics, score_title
+from textgan.settings import Settings
+from textgan.train import TEXT
 
 _POINTS = 10
 
@@ -39,18 +39,20 @@ Rates = tuple[float, float]
 class SearchCommand:
     """Flags of `python -m textgan.search`."""
 
+    preset: str
+    """Settings that the rates are searched for: as --preset of the training command."""
+    data: str
+    """What to train on: as --data of the training command. Default: the preset's."""
+    critic_lr: tuple[float, float]
+    """Smallest and largest rate of the critic. Default: a tenth of the preset's, and ten times it."""
+    generator_lr: tuple[float, float]
+    """Smallest and largest rate of the generator. Default: a tenth of the preset's, and ten times it."""
+    score: str
+    """Score to make small, by its name in the metrics."""
     execution: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
     """How runs are executed."""
-    preset: Preset = "ttur-small"
-    """Settings that the rates are searched for."""
-    data: str = "grammar"
-    """Training text: as --data of textgan.train."""
     method: Literal["grid", "random"] = "grid"
     """Candidates: a grid of both rates, or random pairs; both evenly spread over logarithms."""
-    critic_lr: tuple[float, float] = (3e-4, 3e-2)
-    """Smallest and largest rate of the critic."""
-    generator_lr: tuple[float, float] = (1e-4, 1e-2)
-    """Smallest and largest rate of the generator."""
     points: int = 4
     """Rates of each player, for a grid."""
     trials: int = 16
@@ -63,8 +65,6 @@ class SearchCommand:
     """One candidate in so many survives a rung, for as many times the iterations."""
     seeds: tuple[int, ...] = (100, 101)
     """Seeds of each candidate; not to be used again for a report."""
-    score: str = "jsd_4"
-    """Score to make small."""
     search_dir: Path = Path("searches/search")
     """Folder of the search's runs and of what came out."""
 
@@ -111,26 +111,30 @@ def candidates(command: SearchCommand) -> list[Rates]:
     return list(dict.fromkeys((float(f"{b:.3g}"), float(f"{a:.3g}")) for b, a in pairs))
 
 
-def search(command: SearchCommand) -> list[Trial]:
+def search(program: Program[Any], command: SearchCommand) -> list[Trial]:
     """Run the search and return every trial, rung by rung, the best of a rung first.
 
     Raises:
         InputError: a flag is impossible, or runs were stopped.
     """
-    trials = (_on_ray if command.execution.executor == "ray" else _rung_by_rung)(command, candidates(command))
+    settings: Settings = replace(program.presets[command.preset], data=command.data)
+    run = _on_ray if command.execution.executor == "ray" else _rung_by_rung
+    trials = run(program, command, settings, candidates(command))
     return sorted(trials, key=lambda trial: (trial.rung, trial.mean))
 
 
-def _rung_by_rung(command: SearchCommand, left: Sequence[Rates]) -> list[Trial]:
+def _rung_by_rung(
+    program: Program[Any], command: SearchCommand, settings: Settings, left: Sequence[Rates]
+) -> list[Trial]:
     """Let all candidates of a rung end, then choose among them."""
     done: list[Trial] = []
     for rung in range(command.rungs):
-        configs = [config for pair in left for config in _configs(command, pair, rung)]
-        ended = run_all(TEXT, [config for config in configs if not _has_come(config)], command.execution)
+        configs = [config for pair in left for config in _configs(command, settings, pair, rung)]
+        ended = run_all(program, [config for config in configs if not _has_come(config)], command.execution)
         if any(result.state == "stopped" for result in ended):
             raise InputError("stopped; the same command continues")
         failed = _failed(ended)
-        trials = [_trial(command, pair, rung, failed) for pair in left]
+        trials = [_trial(command, settings, pair, rung, failed) for pair in left]
         trials.sort(key=lambda trial: trial.mean)
         done += trials
         survivors = max(1, -(-len(trials) // command.keep))
@@ -138,20 +142,20 @@ def _rung_by_rung(command: SearchCommand, left: Sequence[Rates]) -> list[Trial]:
     return done
 
 
-def _on_ray(command: SearchCommand, pairs: Sequence[Rates]) -> list[Trial]:
+def _on_ray(program: Program[Any], command: SearchCommand, settings: Settings, pairs: Sequence[Rates]) -> list[Trial]:
     """Let Ray's ASHA choose (Li et al. 2020, arXiv 1810.05934): a candidate goes on as soon as it may, none waits.
 
     A candidate's seeds train one after the other in its worker.
     """
     by_name = {f"{critic_lr:g} {generator_lr:g}": (critic_lr, generator_lr) for critic_lr, generator_lr in pairs}
     # Workers have working folders of their own.
-    command = replace(command, data=absolute(command.data), search_dir=command.search_dir.resolve())
+    settings, command = settings.located(), replace(command, search_dir=command.search_dir.resolve())
 
     def run(name: str, tell: Tell) -> None:
         for rung in range(command.rungs):
-            configs = [config for config in _configs(command, by_name[name], rung) if not _has_come(config)]
-            failed = _failed([attempt(config, train) for config in configs])
-            trial = _trial(command, by_name[name], rung, failed)
+            configs = [config for config in _configs(command, settings, by_name[name], rung) if not _has_come(config)]
+            failed = _failed([attempt(config, program.train) for config in configs])
+            trial = _trial(command, settings, by_name[name], rung, failed)
             # Ray leaves NaN out of its comparisons.
             tell({**asdict(trial), "mean": math.nan if failed else trial.mean})
             if failed:
@@ -172,7 +176,7 @@ def _on_ray(command: SearchCommand, pairs: Sequence[Rates]) -> list[Trial]:
         if "rung" not in last:  # its worker was lost too often
             trials.append(Trial(*by_name[name], 0, _iterations(command, 0), [None] * len(command.seeds)))
             continue
-        trials += [_trial(command, by_name[name], rung, set()) for rung in range(last["rung"])]
+        trials += [_trial(command, settings, by_name[name], rung, set()) for rung in range(last["rung"])]
         trials.append(Trial(*by_name[name], last["rung"], last["iterations"], last["scores"]))
     return trials
 
@@ -190,22 +194,21 @@ def _iterations(command: SearchCommand, rung: int) -> int:
     return max(1, command.iterations // divisor)
 
 
-def _configs(command: SearchCommand, pair: Rates, rung: int) -> list[RunConfig]:
+def _configs(command: SearchCommand, settings: Settings, pair: Rates, rung: int) -> list[Settings]:
     """Return a candidate's runs on a rung, a seed each."""
-    return [_config(command, pair, seed, _iterations(command, rung)) for seed in command.seeds]
+    return [_config(command, settings, pair, seed, _iterations(command, rung)) for seed in command.seeds]
 
 
-def _trial(command: SearchCommand, pair: Rates, rung: int, failed: Container[Path]) -> Trial:
-    configs = _configs(command, pair, rung)
+def _trial(command: SearchCommand, settings: Settings, pair: Rates, rung: int, failed: Container[Path]) -> Trial:
+    configs = _configs(command, settings, pair, rung)
     scores = [None if config.folder in failed else _score(config, command.score) for config in configs]
     return Trial(*pair, rung, _iterations(command, rung), scores)
 
 
-def _config(command: SearchCommand, pair: Rates, seed: int, iterations: int) -> RunConfig:
+def _config(command: SearchCommand, settings: Settings, pair: Rates, seed: int, iterations: int) -> Settings:
     critic_lr, generator_lr = pair
     return replace(
-        PRESETS[command.preset],
-        data=command.data,
+        settings,
         critic_lr=critic_lr,
         generator_lr=generator_lr,
         seed=seed,
@@ -216,13 +219,13 @@ def _config(command: SearchCommand, pair: Rates, seed: int, iterations: int) -> 
     )
 
 
-def _has_come(config: RunConfig) -> bool:
+def _has_come(config: Settings) -> bool:
     """Whether the run is so far already, on a later rung of a search that is continued."""
     rows = read_metrics(config.folder)
     return bool(rows) and config.iterations is not None and rows[-1]["iteration"] >= config.iterations
 
 
-def _score(config: RunConfig, score: str) -> float:
+def _score(config: Settings, score: str) -> float:
     """Return a run's mean score over the last tenth of these iterations, whatever came later."""
     run = load_run(config.folder)
     assert config.iterations is not None
@@ -233,7 +236,7 @@ def _score(config: RunConfig, score: str) -> float:
     return standings(group_runs([run]), score, "iterations", _POINTS, None)[0].end
 
 
-def recommendation(command: SearchCommand, trials: Sequence[Trial]) -> str:
+def recommendation(program: Program[Any], command: SearchCommand, trials: Sequence[Trial]) -> str:
     """Return the best pair of rates, what speaks for it, and what to run next."""
     best = min(trials, key=lambda trial: (-trial.rung, trial.mean))
     if math.isinf(best.mean):
@@ -264,7 +267,7 @@ def recommendation(command: SearchCommand, trials: Sequence[Trial]) -> str:
         f"({command.score} {best.mean:.4f} after {best.iterations:,} iterations, mean of {len(best.scores)} seeds)",
         *(f"the {name} rate is at the edge of what was searched: widen it" for name in edge),
         f"report it on other seeds than {seeds}:",
-        f"    python -m textgan.suite --presets {command.preset} --seeds 0 1 2 --set {settings}",
+        f"    python -m {program.package}.suite --presets {command.preset} --seeds 0 1 2 --set {settings}",
     ]
     return "\n".join(lines)
 
@@ -298,17 +301,29 @@ def draw(path: Path, trials: Sequence[Trial], score: str) -> None:
     save_figure(figure, path)
 
 
-def main(arguments: list[str]) -> int:
-    """Search, write what came out, and recommend."""
-    command = parse_command(SearchCommand, arguments, "textgan.search", __doc__)
-    trials = search(command)
+def run_search(program: Program[Any], arguments: Sequence[str], description: str | None) -> int:
+    """Search by flags, write what came out, recommend, and return the exit status.
+
+    Raises:
+        InputError: a flag is wrong, or runs were stopped.
+    """
+    preset: Settings = preset_in(arguments, program.presets, "ttur-small")
+    critic_lr, generator_lr = ((rate / 10, rate * 10) for rate in (preset.critic_lr, preset.generator_lr))
+    default = SearchCommand(preset.preset, preset.data, critic_lr, generator_lr, headline(preset.scores)[0])
+    command = parse_command(SearchCommand, arguments, f"{program.package}.search", description, default)
+    trials = search(program, command)
     settings = {**asdict(command), "search_dir": str(command.search_dir)}
     told = [{**asdict(trial), "mean": None if math.isinf(trial.mean) else trial.mean} for trial in trials]
     write_json(command.search_dir / "search.json", {"command": settings, "trials": told})
     draw(command.search_dir / "search.png", trials, command.score)
-    print(recommendation(command, trials))
+    print(recommendation(program, command, trials))
     print(f"\nwrote {command.search_dir / 'search.json'} and {command.search_dir / 'search.png'}")
     return 1 if all(math.isinf(trial.mean) for trial in trials) else 0
+
+
+def main(arguments: list[str]) -> int:
+    """Search the rates of training on text."""
+    return run_search(TEXT, arguments, __doc__)
 
 
 if __name__ == "__main__":

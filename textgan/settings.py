@@ -88,6 +88,11 @@ class Settings:
         return self.run_dir or Path("runs") / f"{self.preset}-{name}-seed{self.seed}"
 
     @property
+    def scores(self) -> list[str]:
+        """Names of the run's scores in its metrics; lower is better."""
+        raise NotImplementedError
+
+    @property
     def may_change(self) -> set[str]:
         """Settings that may differ when the run is continued: its budget may grow, and its folder may be moved."""
         linear = "linear" in (self.critic_schedule, self.generator_schedule)

@@ -23,36 +23,13 @@ from eval.jsd import floor_ids, score_ids, signature
 from eval.reference import FOLDER_RECORD, open_reference, reference_record
 from textgan.closing import closing_words
 from textgan.config import PRESETS, RunConfig
-from textgan.experiment import (
-    Experiment,
-    Outcome,
-    Program,
-    Report,
-    conduct,
-    critic_player,
-    generator_player,
-    run_program,
-)
+from textgan.experiment import Experiment, Program, critic_player, generator_player, run_program
 from textgan.losses import WASSERSTEIN
 from textgan.maximum_likelihood import LikelihoodTrainer
 from textgan.nets import Critic, LanguageModel, Sampler, initialise
 from textgan.runlog import Samples
 from textgan.sample import draw_samples, make_sampler
 from textgan.trainer import Learner, Trainer, stream_seed
-
-
-def train(config: RunConfig, report: Report | None = None) -> Outcome:
-    """Run, or continue, a training run until its budget is used or a signal asks it to stop.
-
-    Args:
-        config: the run's settings.
-        report: is told every evaluation's iteration and scores.
-
-    Raises:
-        InputError: the data cannot be used, or the folder holds a run with other settings.
-        NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint stays.
-    """
-    return conduct(config, open_experiment(config), report)
 
 
 def open_experiment(config: RunConfig) -> Experiment:
@@ -82,7 +59,6 @@ def open_experiment(config: RunConfig) -> Experiment:
         device=device,
         draw=lambda iteration: real_batches(config, corpus, iteration, device),
         evaluate=evaluate,
-        scores=[f"jsd_{n}" for n in range(1, config.ngram + 1)],
         floor=None if floor is None else named(floor),
         facts={
             "program": TEXT.module,
@@ -148,7 +124,8 @@ def named(scores: Mapping[int, float]) -> dict[str, float]:
     return {f"jsd_{n}": value for n, value in scores.items()}
 
 
-TEXT = Program("textgan.train", RunConfig, PRESETS, train, closing_words)
+TEXT = Program("textgan.train", RunConfig, PRESETS, open_experiment, closing_words)
+train = TEXT.train
 
 
 def main(arguments: list[str]) -> int:

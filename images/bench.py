@@ -1,0 +1,18 @@
+"""Time the parts of a training run on images: drawing batches, the step, drawing and scoring samples.
+
+python -m images.bench --preset quickstart
+python -m images.bench --preset dcgan-celeba-ttur --data shapes --eval-samples 5000 --device cuda
+"""
+
+from data.command import run_command
+from images.train import IMAGES
+from textgan.bench import run_bench
+
+
+def main(arguments: list[str]) -> int:
+    """Time a training run on images."""
+    return run_bench(IMAGES, arguments, __doc__)
+
+
+if __name__ == "__main__":
+    run_command(main)
