@@ -15,7 +15,7 @@ import torch
 import tyro
 
 from data.command import parse_command, run_command
-from data.errors import InputError
+from data.errors import InputError, require_at_least
 from data.files import atomic_write
 from data.pictures import GRID_IMAGES, as_grid
 from eval.device import Device, choose_device
@@ -62,10 +62,8 @@ def load_generator(run: Path) -> ImageGenerator:
 def main(arguments: list[str]) -> int:
     """Draw images into files."""
     command = parse_command(SampleCommand, arguments, "images.sample", __doc__)
-    if command.count < 1:
-        raise InputError(f"--count {command.count}: must be at least 1")
-    if command.seed < 0:
-        raise InputError(f"--seed {command.seed}: must be at least 0")
+    require_at_least("--count", command.count, 1)
+    require_at_least("--seed", command.seed, 0)
     if command.output is None and command.grid is None:
         raise InputError("nothing to write: give --output FILE.npz, --grid FILE.png, or both")
     for flag, path, suffix in (("--output", command.output, ".npz"), ("--grid", command.grid, ".png")):
