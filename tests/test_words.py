@@ -150,6 +150,19 @@ def write_lines(path: Path, lines: Sequence[str]) -> str:
     return str(path)
 
 
+def command_line(folder: Path, samples: Sequence[str], references: Sequence[str], real: Sequence[str]) -> list[str]:
+    """Samples, reference and real text for the floor, as a command's arguments."""
+    files = {"samples": samples, "text": references, "real": real}
+    written = [write_lines(folder / f"{name}.txt", lines) for name, lines in files.items()]
+    return [written[0], "--reference", written[1], "--held-out", written[2]]
+
+
+def value_and_floor(table: str, name: str) -> tuple[str, str]:
+    """What a printed table shows as a score's value and floor."""
+    (row,) = (row.split() for row in table.splitlines() if row.startswith(f"{name}  "))
+    return row[1], row[-1]
+
+
 @pytest.mark.fuzz
 @given(st.lists(st.text("aab\u00e9\u732b \t\u00a0", max_size=12), min_size=1, max_size=5), st.integers(1, 4))
 def test_fuzz_words_and_their_ngrams_equal_dictionaries(lines: list[str], part_lines: int) -> None:
