@@ -109,7 +109,8 @@ def load_generator(folder: Path) -> ExportedGenerator:
     options = read_options(folder)
     if "characters" not in options:
         raise InputError(f"{folder}: not a run on text; for images say python -m images.sample")
-    return _generator(options["config"], options["characters"], sampler_weights(folder), options["reference"])
+    weights, _ = sampler_weights(folder)
+    return _generator(options["config"], options["characters"], weights, options["reference"])
 
 
 def _generator(
