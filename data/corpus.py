@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.errors import InputError
-from data.files import cache_folder, open_cached, read_described, sha256_of_json, write_array, write_described
+from data.files import (
+    cache_folder,
+    open_arrays,
+    open_cached,
+    read_described,
+    sha256_of_json,
+    write_array,
+    write_described,
+)
 from data.sources import InvalidUtf8, Source, open_source
 from data.vocabulary import CODE_POINTS, PADDING, UNKNOWN, Ids, Vocabulary, code_points
 
@@ -87,11 +95,11 @@ def encode_source(spec: str, vocabulary: Vocabulary, seq_len: int, invalid_utf8:
 
 def _load(folder: Path) -> Corpus:
     description = read_described(folder, _DESCRIPTION)
-    train, held_out = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in _FILES)
+    arrays = open_arrays(folder, description)
     vocabulary = Vocabulary(description["characters"])
     # The content alone: the same lines under another path or in another cache have the same hash.
     sha256 = sha256_of_json([description["characters"], description["sha256"]])
-    return Corpus(description["name"], train, held_out, vocabulary, sha256)
+    return Corpus(description["name"], arrays["train"], arrays["held_out"], vocabulary, sha256)
 
 
 def _build(source: Source, options: CorpusOptions, folder: Path) -> None:

@@ -3,3 +3,13 @@
 
 class InputError(Exception):
     """A wrong flag, file or setting. The message is one line that names it and says what to do."""
+
+
+def require_at_least(flag: str, value: int | None, least: int) -> None:
+    """Refuse a flag's value, where it has one, that is too small.
+
+    Raises:
+        InputError: naming the flag.
+    """
+    if value is not None and value < least:
+        raise InputError(f"{flag} {value}: must be at least {least}")

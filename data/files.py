@@ -111,6 +111,11 @@ def write_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], parts:
             file.write(np.ascontiguousarray(part).view(np.uint8).data)
 
 
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an .npy file as `write_array` does, from the whole array."""
+    write_array(path, array.dtype, array.shape, [array])
+
+
 def write_rows(path: Path, rows: Iterable[NDArray[Any]]) -> int:
     """Write an .npy file from its rows, all of one shape and type, and return how many there were.
 
@@ -166,6 +171,12 @@ def read_described(folder: Path, description_name: str) -> dict[str, Any]:
     except (KeyError, AttributeError, TypeError, FileNotFoundError) as error:
         raise ValueError(f"{description_name} is not as it was written ({error})") from error
     return described
+
+
+def open_arrays(folder: Path, described: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the arrays (.npy) among the files of a folder so described, by name, read-only and memory-mapped."""
+    paths = [folder / name for name in described["sha256"] if name.endswith(".npy")]
+    return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in paths}
 
 
 def open_cached(folder: Path, load: Callable[[Path], T], build: Callable[[Path], None]) -> T:

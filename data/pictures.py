@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from data.command import parse_command, run_command
 from data.decoding import fit
-from data.errors import InputError
+from data.errors import InputError, require_at_least
 from data.files import (
     atomic_write,
     cache_folder,
@@ -76,9 +76,8 @@ def open_pictures(options: PictureOptions) -> Pictures:
     Raises:
         InputError: the source cannot be read, has no images, or images of several sizes where no size is given.
     """
-    for name, value in (("size", options.size), ("count", options.count)):
-        if value is not None and value < 1:
-            raise InputError(f"--{name} {value}: must be at least 1")
+    require_at_least("--size", options.size, 1)
+    require_at_least("--count", options.count, 1)
     source = open_picture_source(options.data, options.size)
     options = replace(
         options,

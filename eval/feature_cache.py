@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.files import cache_folder, open_cached, read_described, sha256_of_json, write_array, write_described
+from data.files import cache_folder, open_cached, read_described, save_array, sha256_of_json, write_described
 from data.pictures import Pictures
 from eval.features import BATCH_SIZE, Extractor, extract, statistics_of
 from eval.frechet import FeatureStatistics, read_statistics
@@ -24,8 +24,7 @@ def picture_features(pictures: Pictures, extractor: Extractor, batch_size: int =
     """
 
     def write(path: Path) -> None:
-        features = extract(pictures.images, extractor, batch_size)
-        write_array(path, features.dtype, features.shape, [features])
+        save_array(path, extract(pictures.images, extractor, batch_size))
 
     path = _cached(pictures, extractor, "features.npy", "all", write)
     features: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)

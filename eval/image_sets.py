@@ -6,6 +6,7 @@ statistics (.npz with mu and sigma), of which no images are known.
 
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,10 +175,21 @@ def open_images(spec: str, size: int | None, count: int | None) -> Pictures:
         if not drawn.exists():
             command = f"python -m images.sample {run} --count 50000 --output {drawn}"
             raise InputError(f"{run}: a run without {_RUN_SAMPLES}; draw them: {command}")
-        if drawn.stat().st_mtime < max((each.stat().st_mtime for each in run.glob("checkpoints/*")), default=0.0):
-            print(f"note: {drawn} is older than the run's newest checkpoint; draw it again", file=sys.stderr)
+        newest = max((int(each.name) for each in run.glob("checkpoints/*") if each.name.isdecimal()), default=0)
+        if (iteration := _iteration(drawn)) is not None and iteration < newest:
+            told = f"of iteration {iteration:,}, the run's newest checkpoint of {newest:,}"
+            print(f"note: {drawn} is {told}; draw it again", file=sys.stderr)
         spec = str(drawn)
     return open_pictures(PictureOptions(spec, size, count))
+
+
+def _iteration(path: Path) -> int | None:
+    """Return of which iteration samples say that they are; damaged ones are left to the reader of images."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return int(arrays["iteration"])
+    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def _open(spec: str, size: int | None, count: int | None) -> Pictures | Path:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from data.command import parse_command, run_command
 from data.corpus import CorpusOptions, open_corpus
-from data.errors import InputError
+from data.errors import InputError, require_at_least
 from data.files import atomic_write, write_json
 from data.vocabulary import Ids
 from eval.counts import narrow, pack
@@ -87,8 +87,7 @@ def _next_symbols(text: CountedText, history: Ids, random: np.random.Generator) 
 def main(arguments: list[str]) -> int:
     """Draw lines."""
     command = parse_command(SamplerCommand, arguments, "eval.ngram_sampler", __doc__)
-    if command.count < 1:
-        raise InputError(f"--count {command.count}: must be at least 1")
+    require_at_least("--count", command.count, 1)
     options = ReferenceOptions(CorpusOptions(command.source, command.seq_len, lines=command.lines))
     corpus = open_corpus(options.corpus)
     text = open_reference(options, corpus).text

@@ -24,10 +24,11 @@ from data.errors import InputError
 from data.files import (
     atomic_folder,
     cache_folder,
+    open_arrays,
     open_cached,
     read_described,
+    save_array,
     sha256_of_json,
-    write_array,
     write_described,
 )
 from data.sources import InvalidUtf8
@@ -201,8 +202,8 @@ def merge_counted(parts: Sequence[CountedText], name: str, vocabulary_limit: int
 
 def _write(text: CountedText, folder: Path) -> None:
     for n, counted in text.counts.items():
-        for name, array in ((f"{n}.keys.npy", counted.keys), (f"{n}.counts.npy", counted.counts)):
-            write_array(folder / name, array.dtype, array.shape, [array])
+        save_array(folder / f"{n}.keys.npy", counted.keys)
+        save_array(folder / f"{n}.counts.npy", counted.counts)
     description = {name: getattr(text, name) for name in _FACTS} | {
         "format": _FORMAT,
         "text_sha256": text.sha256,
@@ -219,12 +220,8 @@ def _read(folder: Path) -> CountedText:
     description = read_described(folder, DESCRIPTION)
     if description.get("format") != _FORMAT:
         raise ValueError("written by another version")
-    counts = {
-        int(n): NgramCounts(
-            *(np.load(folder / f"{n}.{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("keys", "counts"))
-        )
-        for n in description["ngrams"]
-    }
+    arrays = open_arrays(folder, description)
+    counts = {int(n): NgramCounts(arrays[f"{n}.keys"], arrays[f"{n}.counts"]) for n in description["ngrams"]}
     return CountedText(
         sha256=description["text_sha256"],
         vocabulary=Vocabulary(description["characters"]),

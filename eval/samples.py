@@ -9,7 +9,7 @@ from typing import Literal
 import tyro
 
 from data.corpus import Corpus, CorpusOptions, encode_source, open_corpus
-from data.errors import InputError
+from data.errors import InputError, require_at_least
 from data.files import on_disk
 from data.sources import InvalidUtf8, Lines, read_lines, require_file
 from data.vocabulary import PADDING_ID, UNKNOWN_ID, Ids
@@ -126,8 +126,7 @@ def chosen_options(flags: ScoreFlags) -> ReferenceOptions:
 
 def _chosen_options(flags: ScoreFlags) -> tuple[ReferenceOptions, Corpus | None]:
     """Return the reference's options, recorded or given, with --lines; and the recorded corpus, where it is that."""
-    if flags.lines is not None and flags.lines < 1:
-        raise InputError(f"--lines {flags.lines}: must be at least 1")
+    require_at_least("--lines", flags.lines, 1)
     recorded = recorded_reference(flags.samples) if flags.reference is None else None
     if recorded is None:
         corpus = CorpusOptions(flags.reference or "grammar", split=False, invalid_utf8=flags.invalid_utf8)
@@ -148,8 +147,7 @@ def chosen_reference(flags: CharacterFlags) -> Reference:
     Raises:
         InputError: it cannot be read, is too short, or is not what it was when the samples were recorded.
     """
-    if flags.seq_len is not None and flags.seq_len < 1:
-        raise InputError(f"--seq-len {flags.seq_len}: must be at least 1")
+    require_at_least("--seq-len", flags.seq_len, 1)
     if flags.reference is not None and Path(flags.reference, DESCRIPTION).exists():
         reference = Reference(_saved_counts(Path(flags.reference), flags), None, None)
     else:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +16,11 @@ from data.errors import InputError
 from data.files import (
     cache_folder,
     on_disk,
+    open_arrays,
     open_cached,
     read_described,
+    save_array,
     sha256_of_json,
-    write_array,
     write_described,
 )
 from data.sources import Source, open_source
@@ -177,28 +177,23 @@ def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
     for n in tqdm(range(1, LONGEST + 1), "counting word n-grams", disable=None, delay=1):
         counts = merge(part.ngrams(n).total() for part in text.parts())
         largest = merge((part.ngrams(n).largest() for part in text.parts()), np.maximum)
-        _save(folder, f"{n}.keys", counts.keys)
-        _save(folder, f"{n}.counts", counts.counts)
-        _save(folder, f"{n}.largest", largest.counts)
-    _save(folder, "whole", np.unique(text.hashes))
-    _save(folder, "cut", np.unique(np.concatenate(cut)))
-    _save(folder, "lengths", np.unique(text.lengths))
+        save_array(folder / f"{n}.keys.npy", counts.keys)
+        save_array(folder / f"{n}.counts.npy", counts.counts)
+        save_array(folder / f"{n}.largest.npy", largest.counts)
+    save_array(folder / "whole.npy", np.unique(text.hashes))
+    save_array(folder / "cut.npy", np.unique(np.concatenate(cut)))
+    save_array(folder / "lengths.npy", np.unique(text.lengths))
     for name, strings in (("words", list(numbers)), ("held_out", held_out)):
         (folder / f"{name}.json").write_text(json.dumps(strings), "utf-8")
     description = {"format": _FORMAT, "name": source.name, "lines": text.lengths.size, "seq_len": options.seq_len}
     write_described(folder, _DESCRIPTION, description)
 
 
-def _save(folder: Path, name: str, array: NDArray[Any]) -> None:
-    write_array(folder / f"{name}.npy", array.dtype, array.shape, [array])
-
-
 def _read(folder: Path) -> WordReference:
     description = read_described(folder, _DESCRIPTION)
     if description.get("format") != _FORMAT:
         raise ValueError("written by another version")
-    names = [path.stem for path in folder.glob("*.npy")]
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
+    arrays = open_arrays(folder, description)
     lengths = range(1, LONGEST + 1)
     return WordReference(
         name=description["name"],

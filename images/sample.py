@@ -3,8 +3,8 @@
     python -m images.sample runs/quickstart-shapes-seed0 --count 1000 --output samples.npz
     python -m images.sample runs/quickstart-shapes-seed0 --grid grid.png
 
-The generator comes from a run's newest checkpoint. Images are uint8 [N, 3, H, W], the array `images` of the .npz file;
-score them with: python -m eval.fid samples.npz shapes
+The generator comes from a run's newest checkpoint. Images are uint8 [N, 3, H, W], the array `images` of the .npz file,
+beside the checkpoint's `iteration`; score them with: python -m eval.fid samples.npz shapes
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ import torch
 import tyro
 
 from data.command import parse_command, run_command
-from data.errors import InputError
+from data.errors import InputError, require_at_least
 from data.files import atomic_write
 from data.pictures import GRID_IMAGES, as_grid
 from eval.device import Device, choose_device
@@ -44,8 +44,8 @@ class SampleCommand:
     """Where to run the generator; auto takes CUDA where there is one."""
 
 
-def load_generator(run: Path) -> ImageGenerator:
-    """Return the generator of a run's newest checkpoint.
+def load_generator(run: Path) -> tuple[ImageGenerator, int]:
+    """Return the generator of a run's newest checkpoint, and its iteration.
 
     Raises:
         InputError: this is no run on images, it has no checkpoint, or all are damaged.
@@ -55,17 +55,16 @@ def load_generator(run: Path) -> ImageGenerator:
         raise InputError(f"{run}: not a run on images; for text say python -m textgan.sample")
     known = {name: config[name] for name in ("size", "model", "dim", "latent_dim", "faults", "batch_size")}
     generator, _ = make_networks(ImageConfig(**known), torch.Generator())
-    generator.load_state_dict(sampler_weights(run))
-    return generator
+    weights, iteration = sampler_weights(run)
+    generator.load_state_dict(weights)
+    return generator, iteration
 
 
 def main(arguments: list[str]) -> int:
     """Draw images into files."""
     command = parse_command(SampleCommand, arguments, "images.sample", __doc__)
-    if command.count < 1:
-        raise InputError(f"--count {command.count}: must be at least 1")
-    if command.seed < 0:
-        raise InputError(f"--seed {command.seed}: must be at least 0")
+    require_at_least("--count", command.count, 1)
+    require_at_least("--seed", command.seed, 0)
     if command.output is None and command.grid is None:
         raise InputError("nothing to write: give --output FILE.npz, --grid FILE.png, or both")
     for flag, path, suffix in (("--output", command.output, ".npz"), ("--grid", command.grid, ".png")):
@@ -73,10 +72,11 @@ def main(arguments: list[str]) -> int:
             raise InputError(f"{flag} {path}: must end in {suffix}")
     device = choose_device(command.device)
     random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
-    images = draw_images(load_generator(command.run).to(device), command.count, random)
+    generator, iteration = load_generator(command.run)
+    images = draw_images(generator.to(device), command.count, random)
     if command.output is not None:
         with atomic_write(command.output) as file:
-            np.savez_compressed(file, images=images)
+            np.savez_compressed(file, images=images, iteration=iteration)
         print(f"wrote {command.count:,} images to {command.output}")
     if command.grid is not None:
         with atomic_write(command.grid) as file:

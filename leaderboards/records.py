@@ -6,9 +6,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from data.errors import InputError
 from leaderboards.scoring import Metric
@@ -18,6 +18,7 @@ TASK, RECORD = "task.json", "record.json"
 
 Kind = Literal["runs", "samples", "published"]
 Direction = Literal["lower", "higher"]
+T = TypeVar("T", "Task", "Record")
 
 
 @dataclass(frozen=True)
@@ -53,33 +54,13 @@ class Record:
     curve: Mapping[str, Any] | None
 
 
-def read_json(path: Path) -> Any:
-    """Return a JSON file's content.
-
-    Raises:
-        InputError: it is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; submit again") from error
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}); submit again") from error
-
-
 def read_task(folder: Path) -> Task:
     """Return a task by its folder.
 
     Raises:
         InputError: it is no task.
     """
-    content = read_json(folder / TASK)
-    try:
-        return Task(
-            folder.name, content["title"], content["signature"], content["floor"], content["metrics"], content["shown"]
-        )
-    except KeyError as error:
-        raise InputError(f"{folder / TASK}: no {error}; submit again") from error
+    return _read(Task, folder.name, folder / TASK)
 
 
 def read_record(folder: Path) -> Record:
@@ -88,14 +69,20 @@ def read_record(folder: Path) -> Record:
     Raises:
         InputError: it is no record.
     """
-    content = read_json(folder / RECORD)
+    return _read(Record, folder, folder / RECORD)
+
+
+def _read(kind: type[T], first: Any, path: Path) -> T:
+    """Return a dataclass of the first field's value and a JSON file's entries of the other fields' names."""
     try:
-        return Record(
-            folder, content["name"], content["kind"], content["signature"], content["facts"], content["scores"],
-            content["samples"], content["curve"],
-        )  # fmt: skip
+        content = json.loads(path.read_text("utf-8"))
+        return kind(first, *(content[field.name] for field in fields(kind)[1:]))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; submit again") from error
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); submit again") from error
     except KeyError as error:
-        raise InputError(f"{folder / RECORD}: no {error}; submit again") from error
+        raise InputError(f"{path}: no {error}; submit again") from error
 
 
 def all_tasks(records: Path) -> list[tuple[Task, list[Record]]]:

@@ -15,11 +15,13 @@ from eval.bleu import SelfBleu, bleu, main, score_bleu, score_self_bleu
 from eval.words import WordReference, number_words
 from tests.test_words import (
     coco_lines,
+    command_line,
     jackknife,
     numbered,
     plain_reference,
     random_lines,
     sentences,
+    value_and_floor,
     without,
     write_lines,
 )  # fmt: skip
@@ -184,13 +186,7 @@ def test_self_bleu_needs_two_samples(tmp_path: Path) -> None:
 
 def test_the_command_prints_nltks_figures_and_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     references, samples, real = random_lines(60, seed=3), random_lines(25, seed=4), random_lines(25, seed=5)
-    arguments = [
-        write_lines(tmp_path / "samples.txt", samples),
-        "--reference",
-        write_lines(tmp_path / "text.txt", references),
-        "--held-out",
-        write_lines(tmp_path / "real.txt", real),
-    ]
+    arguments = command_line(tmp_path, samples, references, real)
     assert main([*arguments, "--json"]) == 0
     against, among = json.loads(capsys.readouterr().out)
     expected = means([nltk_bleu(sample, references) for sample in samples])
@@ -209,7 +205,5 @@ def test_the_command_prints_nltks_figures_and_a_table(tmp_path: Path, capsys: py
     assert "bleu of 25 samples against text.txt (60 lines), higher is better" in table
     assert "self-bleu of 25 samples against the samples themselves, lower is better" in table
     for name, value, real_value in zip(NAMES, expected, floor, strict=True):
-        (row,) = (row for row in table.splitlines() if row.startswith(name))
-        assert row.split()[1] == f"{value:.4f}"
-        assert row.split()[-1] == f"{real_value:.4f}"
+        assert value_and_floor(table, name) == (f"{value:.4f}", f"{real_value:.4f}")
     assert against["signature"] in table

@@ -10,12 +10,13 @@ from eval.words import number_words
 from tests.test_words import (
     all_windows,
     coco_lines,
+    command_line,
     jackknife,
     plain_reference,
     random_lines,
     sentences,
+    value_and_floor,
     without,
-    write_lines,
 )  # fmt: skip
 
 
@@ -101,13 +102,7 @@ def test_real_lines_equal_sets() -> None:
 
 def test_the_command_prints_a_list_and_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines, real = random_lines(50, seed=1, longest=3), random_lines(50, seed=2)
-    arguments = [
-        write_lines(tmp_path / "samples.txt", lines),
-        "--reference",
-        write_lines(tmp_path / "text.txt", ["a", "b"]),
-        "--held-out",
-        write_lines(tmp_path / "real.txt", real),
-    ]
+    arguments = command_line(tmp_path, lines, ["a", "b"], real)
     assert main([*arguments, "--json"]) == 0
     ours, repeats = json.loads(capsys.readouterr().out)
     assert list(ours["scores"]) == [f"distinct-{n}" for n in range(1, 5)]
@@ -122,6 +117,5 @@ def test_the_command_prints_a_list_and_a_table(tmp_path: Path, capsys: pytest.Ca
     assert main(arguments) == 0
     table = capsys.readouterr().out
     assert "duplicates of 50 samples against the samples themselves, lower is better" in table
-    for name, value in (("distinct-3", plain_distinct(lines, 3)), ("duplicates  ", plain_duplicates(lines))):
-        (row,) = (row for row in table.splitlines() if row.startswith(name))
-        assert row.split()[1] == f"{value:.4f}"
+    assert value_and_floor(table, "distinct-3")[0] == f"{plain_distinct(lines, 3):.4f}"
+    assert value_and_floor(table, "duplicates")[0] == f"{plain_duplicates(lines):.4f}"

@@ -49,7 +49,8 @@ def test_a_run_is_scored_by_the_frechet_distance_of_its_samples(small: ImageConf
     assert [row["iteration"] for row in rows] == [0, 2, 4, 6]
     assert [row["samples_seen"] for row in rows] == [0, 16, 32, 48]
     # The score and the grid of the last evaluation, made again step by step from the checkpoint.
-    generator = load_generator(small.folder)
+    generator, iteration = load_generator(small.folder)
+    assert iteration == 6
     random = torch.Generator().manual_seed(stream_seed(small.seed, "samples", 6))
     images = draw_images(generator, 30, random)
     extractor = random_conv_extractor()
@@ -235,8 +236,9 @@ def test_images_are_drawn_from_a_run(
     assert sample([*place, "--count", "70", "--seed", "3"]) == 0
     with np.load(tmp_path / "s.npz", allow_pickle=False) as arrays:
         images = arrays["images"]
+        assert arrays["iteration"] == 6
     random = torch.Generator().manual_seed(stream_seed(3, "samples", 0))
-    assert np.array_equal(images, draw_images(load_generator(small.folder), 70, random))
+    assert np.array_equal(images, draw_images(load_generator(small.folder)[0], 70, random))
     with Image.open(tmp_path / "g.png") as grid:
         assert np.array_equal(np.asarray(grid), np.asarray(as_grid(images[:64])))
     with pytest.raises(InputError, match=r"--seed -1: must be at least 0"):

@@ -190,6 +190,18 @@ def test_a_readme_without_an_end_is_left_alone(records: Path, tmp_path: Path) ->
     assert readme.read_text("utf-8") == "<!-- leaderboard toy -->\nmuch more\n"
 
 
+def test_records_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    for content, said in (
+        (None, r"record\.json: no such file; submit again"),
+        ("{", r"record\.json: damaged \(.*\); submit again"),
+        ('{"name": "a", "kind": "runs"}', r"record\.json: no 'signature'; submit again"),
+    ):
+        if content is not None:
+            (tmp_path / "record.json").write_text(content, "utf-8")
+        with pytest.raises(InputError, match=said):
+            read_record(tmp_path)
+
+
 def test_places_on_a_machine_are_left_out() -> None:
     assert submit._without_folder("/a/b/corpus.txt.gz") == "corpus.txt.gz"
     assert submit._without_folder("cifar10:/a/b/pics.npz") == "cifar10:pics.npz"

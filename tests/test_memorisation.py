@@ -11,7 +11,17 @@ from data.corpus import CorpusOptions, open_corpus
 from eval.memorisation import copied_lines, known_words, main
 from eval.reference import ReferenceOptions, reference_record
 from eval.words import Words, number_words, open_word_reference
-from tests.test_words import coco_lines, jackknife, numbered, plain_reference, random_lines, sentences, write_lines
+from tests.test_words import (
+    coco_lines,
+    command_line,
+    jackknife,
+    numbered,
+    plain_reference,
+    random_lines,
+    sentences,
+    value_and_floor,
+    write_lines,
+)  # fmt: skip
 
 
 def plain_known(samples: Sequence[str], references: Sequence[str]) -> float:
@@ -135,13 +145,7 @@ def test_the_command_prints_a_list_and_a_table(tmp_path: Path, capsys: pytest.Ca
     references = ["a b c d e f g h i j k l m n o p q r s t", "b a", "c"]
     samples = ["b a", "b x", references[0][:32], references[0][:31]]
     real = ["a b", "c", "x y", "z"]
-    arguments = [
-        write_lines(tmp_path / "samples.txt", samples),
-        "--reference",
-        write_lines(tmp_path / "text.txt", references),
-        "--held-out",
-        write_lines(tmp_path / "real.txt", real),
-    ]
+    arguments = command_line(tmp_path, samples, references, real)
     assert main([*arguments, "--json"]) == 0
     known, copied = json.loads(capsys.readouterr().out)
     found = known["scores"]["known-words"]
@@ -155,8 +159,7 @@ def test_the_command_prints_a_list_and_a_table(tmp_path: Path, capsys: pytest.Ca
     assert main(arguments) == 0
     table = capsys.readouterr().out
     assert "known-words of 4 samples against text.txt (3 lines), higher is better" in table
-    (row,) = [row for row in table.splitlines() if row.startswith("copied-lines  ")]
-    assert (row.split()[1], row.split()[-1]) == ("0.5000", "0.2500")
+    assert value_and_floor(table, "copied-lines") == ("0.5000", "0.2500")
 
 
 def test_the_recorded_seq_len_tells_where_lines_are_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,15 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
-from tensorboard.context import RequestContext
-from tensorboard.plugins.base_plugin import TBContext
-from tensorboard.plugins.hparams import api_pb2
-from tensorboard.plugins.hparams.backend_context import Context
-from tensorboard.plugins.hparams.list_session_groups import Handler as SessionGroups
-from tensorboard.summary.writer import event_file_writer
 
 from data.errors import InputError
 from eval.jsd import JsdCommand, compare
@@ -29,7 +20,6 @@ from textgan import train as train_module
 from textgan.checkpoint import below, read_newest
 from textgan.config import PRESETS, RunConfig
 from textgan.rundir import read_metrics, read_options
-from textgan.runlog import locked
 from textgan.sample import draw_samples, load_generator
 from textgan.settings import as_flags
 from textgan.train import main, train
@@ -312,47 +302,6 @@ def test_a_non_finite_loss_ends_the_run_and_keeps_the_checkpoint(
         train(tiny)
 
 
-def test_tensorboard_reads_the_training_clock(tiny: RunConfig) -> None:
-    outcome = train(tiny)
-    rows = read_metrics(outcome.folder)
-    events = EventAccumulator(str(outcome.folder)).Reload()
-    scalars = events.Scalars("scores/jsd_4")
-    assert [event.step for event in scalars] == [row["iteration"] for row in rows]
-    assert [event.value for event in scalars] == pytest.approx([row["jsd_4"] for row in rows], rel=1e-6)
-    started = read_options(outcome.folder)["started"]
-    clock = [event.wall_time - started for event in scalars]
-    assert clock == pytest.approx([row["train_seconds"] for row in rows], abs=1e-3)
-    (text,) = events.Tensors("samples/text_summary")[-1].tensor_proto.string_val
-    first = (outcome.folder / "samples" / "20.txt").read_text("utf-8").split("\n")[0]
-    assert first in text.decode()
-    floor = read_options(outcome.folder)["floor"]
-    assert events.Scalars("floor/jsd_4")[0].value == pytest.approx(floor["jsd_4"])
-
-
-def test_tensorboard_groups_runs_that_differ_in_their_seed(tiny: RunConfig, tmp_path: Path) -> None:
-    suite = tmp_path / "suite"
-    for name, change in (("a0", {}), ("a1", {"seed": 1}), ("b0", {"critic_lr": 1e-3})):
-        train(replace(tiny, run_dir=suite / name, iterations=6, **change))
-    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(suite))
-    multiplexer.Reload()
-    provider = MultiplexerDataProvider(multiplexer, str(suite))
-    context = Context(TBContext(data_provider=provider, logdir=str(suite)))
-    request = api_pb2.ListSessionGroupsRequest(
-        start_index=0,
-        slice_size=10,
-        allowed_statuses=[api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_RUNNING, api_pb2.STATUS_SUCCESS],
-    )
-    response = SessionGroups(RequestContext(), context, "", request).run()
-    groups = {
-        tuple(sorted(session.name for session in group.sessions)): group.hparams for group in response.session_groups
-    }
-    assert groups.keys() == {("a0", "a1"), ("b0",)}
-    for names, hparams in groups.items():
-        assert hparams["critic_lr"].number_value == (3e-3 if "a0" in names else 1e-3)
-        assert hparams["preset"].string_value == "ttur"
-        assert "seed" not in hparams
-
-
 def test_the_summary_says_how_the_two_rates_relate(tiny: RunConfig, tmp_path: Path) -> None:
     first = train(tiny).summary
     assert first is not None
@@ -367,29 +316,6 @@ def test_the_summary_says_how_the_two_rates_relate(tiny: RunConfig, tmp_path: Pa
     # The ninth update of the generator, n = 8, beside the critic's n = 16.
     assert second["rates"]["generator_to_critic_end"] == pytest.approx(9**-0.9 / 17**-0.6 / 3)
     assert second["rates"]["assumption_a2"] is True
-
-
-def test_tensorboard_forgets_what_is_made_again(tiny: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash() -> None:
-        raise RuntimeError("crash")
-
-    # Files are read in the order of their names: second, process, and a counter, which must not go from 9 to 10 here.
-    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
-    for iteration in (8, 18):  # before the first checkpoint, at 10, and after it
-        with monkeypatch.context() as patch:
-            stop_at(patch, iteration, crash)
-            with pytest.raises(RuntimeError, match="crash"):
-                train(tiny)
-    train(tiny)
-    events = EventAccumulator(str(tiny.folder)).Reload()
-    assert [event.step for event in events.Scalars("scores/jsd_4")] == [0, 5, 10, 15, 20]
-    assert [event.step for event in events.Scalars("floor/jsd_4")] == [0]
-
-
-def test_two_processes_cannot_train_in_one_folder(tiny: RunConfig) -> None:
-    with locked(tiny.folder), pytest.raises(InputError, match="another process is training there"):
-        train(tiny)
-    assert train(tiny).stopped_by is None
 
 
 def test_fewer_lines_than_a_batch(tiny: RunConfig) -> None:

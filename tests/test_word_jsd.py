@@ -13,12 +13,13 @@ from tests.test_words import (
     Windows,
     all_windows,
     coco_lines,
+    command_line,
     jackknife,
     numbered,
     plain_reference,
     random_lines,
     sentences,
-    write_lines,
+    value_and_floor,
 )  # fmt: skip
 
 
@@ -125,13 +126,7 @@ def test_real_lines() -> None:
 
 def test_the_command_prints_a_list_and_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     references, samples, real = random_lines(80, seed=4), random_lines(30, seed=5), random_lines(30, seed=6)
-    arguments = [
-        write_lines(tmp_path / "samples.txt", samples),
-        "--reference",
-        write_lines(tmp_path / "text.txt", references),
-        "--held-out",
-        write_lines(tmp_path / "real.txt", real),
-    ]
+    arguments = command_line(tmp_path, samples, references, real)
     assert main([*arguments, "--json"]) == 0
     (printed,) = json.loads(capsys.readouterr().out)
     assert list(printed["scores"]) == [f"word-jsd-{n}" for n in range(1, 5)]
@@ -144,6 +139,5 @@ def test_the_command_prints_a_list_and_a_table(tmp_path: Path, capsys: pytest.Ca
     table = capsys.readouterr().out
     assert "word-jsd of 30 samples against text.txt (20 lines), lower is better" in table
     for n in range(1, 5):
-        (row,) = (row for row in table.splitlines() if row.startswith(f"word-jsd-{n}"))
-        assert row.split()[1] == f"{plain_jsd(samples, references[:20], n):.4f}"
-        assert row.split()[-1] == f"{plain_jsd(real, references[:20], n):.4f}"
+        value, floor = (plain_jsd(lines, references[:20], n) for lines in (samples, real))
+        assert value_and_floor(table, f"word-jsd-{n}") == (f"{value:.4f}", f"{floor:.4f}")

@@ -85,15 +85,16 @@ def read_newest(run: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | N
     return None
 
 
-def sampler_weights(run: Path) -> dict[str, Tensor]:
-    """Return the weights that a run's samples are drawn from, of its newest undamaged checkpoint.
+def sampler_weights(run: Path) -> tuple[dict[str, Tensor], int]:
+    """Return the weights that a run's samples are drawn from, of its newest undamaged checkpoint, and its iteration.
 
     Raises:
         InputError: there is no checkpoint, or all are damaged.
     """
     if (newest := read_newest(run)) is None:
         raise InputError(f"{run}: no checkpoint yet; train longer, or lower --checkpoint-every")
-    return below(newest[1], "generator.average.module.") or below(newest[1], "generator.network.")
+    _, tensors, state = newest
+    return below(tensors, "generator.average.module.") or below(tensors, "generator.network."), state["iteration"]
 
 
 def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import tyro
 
 from data.command import parse_command, run_command
-from data.errors import InputError
+from data.errors import InputError, require_at_least
 from eval.tables import aligned, markdown
 from textgan.band_figure import draw
 from textgan.curves import Axis, Standing, group_runs, load_run, reach_ratio, significance, standings
@@ -75,8 +75,7 @@ def compare(command: CompareCommand) -> list[Compared]:
         raise InputError("--scores: name at least one score")
     if command.level is not None and not math.isfinite(command.level):
         raise InputError(f"--level {command.level}: must be finite")
-    if command.points < 2:
-        raise InputError(f"--points {command.points}: must be at least 2")
+    require_at_least("--points", command.points, 2)
     groups = group_runs([load_run(folder) for folder in find_runs(command.runs)])
     runs = [run for group in groups for run in group.runs]
     found = []

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from data.command import parse_command, run_command
-from data.errors import InputError
+from data.errors import InputError, require_at_least
 from data.files import atomic_write, write_json
 from data.vocabulary import Ids, Vocabulary
 from eval.device import Device, choose_device
@@ -109,7 +109,8 @@ def load_generator(folder: Path) -> ExportedGenerator:
     options = read_options(folder)
     if "characters" not in options:
         raise InputError(f"{folder}: not a run on text; for images say python -m images.sample")
-    return _generator(options["config"], options["characters"], sampler_weights(folder), options["reference"])
+    weights, _ = sampler_weights(folder)
+    return _generator(options["config"], options["characters"], weights, options["reference"])
 
 
 def _generator(
@@ -125,10 +126,8 @@ def _generator(
 def main(arguments: list[str]) -> int:
     """Draw samples, or export the generator."""
     command = parse_command(SampleCommand, arguments, "textgan.sample", __doc__)
-    if command.count < 1:
-        raise InputError(f"--count {command.count}: must be at least 1")
-    if command.seed < 0:
-        raise InputError(f"--seed {command.seed}: must be at least 0")
+    require_at_least("--count", command.count, 1)
+    require_at_least("--seed", command.seed, 0)
     generator = load_generator(command.source)
     if command.export is not None:
         generator.save(command.export)

@@ -31,7 +31,7 @@ from typing import Any, get_type_hints
 import tyro
 
 from data.command import parse_command, run_command
-from data.errors import InputError
+from data.errors import InputError, require_at_least
 from textgan.executors import Ended, Execution, run_all
 from textgan.experiment import Program
 from textgan.settings import Settings
@@ -171,8 +171,7 @@ def run_suite(program: Program[Any], command: SuiteCommand) -> int:
         methods, seeds = _of_flags(program, command), list(command.seeds)
     else:
         methods, seeds = read_suite(command.file)
-    if command.execution.workers < 1:
-        raise InputError(f"--workers {command.execution.workers}: must be at least 1")
+    require_at_least("--workers", command.execution.workers, 1)
     try:
         configs = configs_of(program, methods, seeds, command.suite_dir)
     except InputError as error:
