@@ -57,14 +57,21 @@ def open_extractor(
     precision: Precision = "float32",
     compiled_for: int | None = None,
 ) -> Extractor:
-    """Return the extractor of a kind; what is said of Inception does not matter to the other.
+    """Return the extractor of a kind, as flags ask for it; `resize` does not matter to random convolutions.
 
     Raises:
-        InputError: the Inception network's weights cannot be had.
+        InputError: flags that do not go together, or the Inception network's weights cannot be had.
     """
-    if kind == "random-conv":
-        return random_conv_extractor(device=device)
-    return inception_extractor(weights, resize, device, precision, compiled_for)
+    if kind == "inception":
+        return inception_extractor(weights, resize, device, precision, compiled_for)
+    for flag, given in (
+        (f"--weights {weights}", weights is not None),
+        (f"--precision {precision}", precision != "float32"),
+        ("--compile", compiled_for is not None),
+    ):
+        if given:
+            raise InputError(f"{flag}: only with --features inception")
+    return random_conv_extractor(device=device)
 
 
 def inception_extractor(
@@ -85,8 +92,10 @@ def inception_extractor(
             the same to rounding, and so is the signature.
 
     Raises:
-        InputError: see `load_inception`.
+        InputError: no such precision on the device; see `load_inception`.
     """
+    if precision == "tf32" and device.type != "cuda":
+        raise InputError(f"--precision tf32: not on {device.type}; say float32 or bf16, or --device cuda")
     network, digest = load_inception(weights)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     forward = network if compiled_for is None else compiled(network, compiled_for)

@@ -99,18 +99,9 @@ class ExtractorFlags:
         """Return what makes the features.
 
         Raises:
-            InputError: the weights cannot be had, or there is no CUDA.
+            InputError: flags that do not go together, the weights cannot be had, or there is no CUDA.
         """
-        device = choose_device(self.device)
-        if self.features == "random-conv" and self.weights is not None:
-            raise InputError(f"--weights {self.weights}: random-conv has none; say --features inception")
-        if self.features == "random-conv" and self.precision != "float32":
-            raise InputError(f"--precision {self.precision}: random-conv is always float32; say --features inception")
-        if self.precision == "tf32" and device.type != "cuda":
-            raise InputError(f"--precision tf32: {device.type} has none; say float32 or bf16, or --device cuda")
-        if self.features == "random-conv" and self.compile:
-            raise InputError("--compile: random-conv is never compiled; say --features inception")
-        compiled_for = self.batch_size if self.compile else None
+        device, compiled_for = choose_device(self.device), self.batch_size if self.compile else None
         return open_extractor(self.features, self.weights, self.resize, device, self.precision, compiled_for)
 
 

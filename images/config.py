@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from data.errors import InputError
 from data.picture_sources import absolute
 from data.pictures import PictureOptions
-from eval.features import FeatureKind
+from eval.features import FeatureKind, Precision
 from eval.inception import Resize
 from textgan.settings import Settings
 
@@ -45,6 +45,8 @@ class ImageConfig(Settings):
     """File with the weights of the Inception network. Default: fetched once."""
     resize: Resize = "tensorflow1"
     """How images are brought to the Inception network's size."""
+    precision: Precision = "float32"
+    """Arithmetic of the Inception network: tf32 (CUDA) and bf16 are faster, move the distance, and are signed."""
     penalty_weight: float = 0.0
     """Weight of the gradient penalty; 0 leaves it out."""
     beta2: float = 0.999
@@ -73,8 +75,6 @@ class ImageConfig(Settings):
         super().__post_init__()
         if self.size < 32 or self.size % 16:
             raise InputError(f"--size {self.size}: must be 32 or a larger multiple of 16")
-        if self.weights is not None and self.features != "inception":
-            raise InputError(f"--weights {self.weights}: {self.features} has none; say --features inception")
         if self.faults == "paper-compat" and not self.folds:
             raise InputError("--faults paper-compat: the fault is one of --model wgan-gp at --size 32 alone")
         if self.folds and self.batch_size % 4:

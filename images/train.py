@@ -44,7 +44,7 @@ def open_experiment(config: ImageConfig) -> Experiment:
             f"{pictures.name}: {len(pictures.images)} images, fewer than --batch-size {config.batch_size}; "
             "lower it or give more images"
         )
-    extractor = open_extractor(config.features, config.weights, config.resize, device)
+    extractor = open_extractor(config.features, config.weights, config.resize, device, config.precision)
     reference = picture_statistics(pictures, extractor)
     trainer = build_trainer(config, device)
     (name,) = config.scores

@@ -203,10 +203,10 @@ def test_documented_commands_work_and_draw_the_same_figure(
     ("arguments", "message"),
     [
         ("--metrics kid", "--metrics kid: of random-conv features there are fd-random, kd-random, precision, recall"),
-        ("--features inception --precision tf32 --device cpu", "--precision tf32: cpu has none; say float32 or bf16"),
-        ("--compile", "--compile: random-conv is never compiled; say --features inception"),
+        ("--features inception --precision tf32 --device cpu", "--precision tf32: not on cpu; say float32 or bf16"),
+        ("--compile", "--compile: only with --features inception"),
         ("--output figure.txt", "--output figure.txt: must end in .png"),
-        ("--weights inception.pth", "--weights inception.pth: random-conv has none; say --features inception"),
+        ("--weights inception.pth", "--weights inception.pth: only with --features inception"),
         ("--count 3", "shapes: 3 images do not make two halves; give at least 4"),
         ("--swirl-radius 0", "--swirl-radius 0.0: must be above 0"),
         ("--other few.npy", "--other: 5 images where 8 are needed; give more, or a lower --count"),
