@@ -31,9 +31,12 @@ def extrapolated(features: NDArray[np.floating], reference: FeatureStatistics) -
     if len(features) < 2 * GROUPS:
         raise InputError(f"{len(features)} images are too few to extrapolate from; give at least {2 * GROUPS}")
     whole = FeatureStatistics.of(features, reference.extractor)
+
+    def without(group: int) -> FeatureStatistics:
+        if whole.deviations is not None:
+            return FeatureStatistics.of(features[np.arange(len(features)) % GROUPS != group], reference.extractor)
+        return whole.without(FeatureStatistics.of(features[group::GROUPS], reference.extractor))
+
     groups = tqdm(range(GROUPS), "leaving out images", disable=None, delay=1, leave=False)
-    left_out = [
-        distance(whole.without(FeatureStatistics.of(features[group::GROUPS], reference.extractor)), reference)
-        for group in groups
-    ]
+    left_out = [distance(without(group), reference) for group in groups]
     return estimate(distance(whole, reference), np.array(left_out))

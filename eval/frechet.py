@@ -34,12 +34,15 @@ class FeatureStatistics:
 
     A single image has no covariance; it stands as zeros, to be joined with others. `count` is None where a published
     file does not say. `extractor` is the signature of what made the features: other features do not compare.
+    `deviations` [D, N], whose product with their transpose is the covariance, are known where few images make features
+    of their own: N images have a covariance of rank N - 1, which is factored from them in a fraction of the time.
     """
 
     count: int | None
     mean: Array
     covariance: Array
     extractor: str
+    deviations: Array | None = None
 
     def __post_init__(self) -> None:
         size = self.mean.size
@@ -60,6 +63,9 @@ class FeatureStatistics:
             raise InputError("no features; give at least one image")
         mean = features.mean(0, dtype=np.float64)
         _require_finite(mean, extractor)
+        if 1 < count <= mean.size:
+            deviations = (features - mean).T / np.sqrt(count - 1)
+            return cls(count, mean, deviations @ deviations.T, extractor, deviations)
         scatter = np.zeros((mean.size, mean.size))
         for start in range(0, count, _ROWS):
             centred = features[start : start + _ROWS] - mean
@@ -154,7 +160,7 @@ def distance(first: FeatureStatistics, second: FeatureStatistics) -> float:
     for statistics in (first, second):
         if statistics.count is not None and statistics.count < 2:
             raise InputError(f"{statistics.count} image has no covariance; give at least two, better 50,000")
-    return frechet_distance(first.mean, first.covariance, second.mean, second.covariance)
+    return _distance(first, second)
 
 
 def frechet_distance(mean1: Array, covariance1: Array, mean2: Array, covariance2: Array) -> float:
@@ -177,14 +183,19 @@ def frechet_distance(mean1: Array, covariance1: Array, mean2: Array, covariance2
     Raises:
         InputError: NaN, infinity or overflow, or a matrix that is no covariance.
     """
-    for numbers in (mean1, covariance1, mean2, covariance2):
-        _require_finite(numbers, "an unknown extractor")
-    factors = [(_factor(covariance1), covariance2), (_factor(covariance2), covariance1)]
+    return _distance(
+        FeatureStatistics(None, mean1, covariance1, UNKNOWN_EXTRACTOR),
+        FeatureStatistics(None, mean2, covariance2, UNKNOWN_EXTRACTOR),
+    )
+
+
+def _distance(first: FeatureStatistics, second: FeatureStatistics) -> float:
+    factors = [(_factor(first), second.covariance), (_factor(second), first.covariance)]
     factor, other = min(factors, key=lambda pair: pair[0].shape[1])
     roots = np.sqrt(eigvalsh(factor.T @ other @ factor, check_finite=False).clip(0)) if factor.size else np.zeros(0)
     with np.errstate(over="ignore"):
-        between = float(np.square(mean1 - mean2).sum())
-    squared = between + float(np.trace(covariance1) + np.trace(covariance2)) - 2 * float(roots.sum())
+        between = float(np.square(first.mean - second.mean).sum())
+    squared = between + float(np.trace(first.covariance) + np.trace(second.covariance)) - 2 * float(roots.sum())
     if not np.isfinite(squared):
         raise InputError("the Fréchet distance overflows; check the features")
     return max(squared, 0.0)
@@ -195,21 +206,31 @@ def _require_finite(numbers: Array, extractor: str) -> None:
         raise InputError(f"NaN or infinity in features of {extractor}; check the images and the weights")
 
 
-def _factor(covariance: Array) -> Array:
+def _factor(statistics: FeatureStatistics) -> Array:
     """Return F [D, rank] with F F^T = C: Cholesky's where C is positive definite, else from its eigenvectors.
 
     The latter takes ten times as long. Eigenvalues that are 0 but for rounding are left out: a covariance of N images
-    has rank N - 1 at most.
+    has rank N - 1 at most. Deviations' products [N, N] have the same eigenvalues.
     """
+    covariance, deviations = statistics.covariance, statistics.deviations
+    if deviations is not None:
+        values, vectors = eigh(deviations.T @ deviations, driver="evd", check_finite=False)
+        factor: Array = deviations @ vectors[:, _above_rounding(values)]
+        return factor
     largest = np.abs(covariance).max()
     if np.abs(covariance - covariance.T).max() > _SYMMETRIC * largest:
         raise InputError("not a covariance: the matrix is not symmetric")
     try:
-        factor: Array = cholesky(covariance, lower=True, check_finite=False)
+        factor = cholesky(covariance, lower=True, check_finite=False)
     except LinAlgError:
         values, vectors = eigh(covariance, driver="evd", check_finite=False)
         if values[0] < -_NEGATIVE * largest:
             raise InputError(f"not a covariance: the matrix has an eigenvalue of {values[0]:.3g}") from None
-        kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+        kept = _above_rounding(values)
         factor = vectors[:, kept] * np.sqrt(values[kept])
     return factor
+
+
+def _above_rounding(values: Array) -> NDArray[np.bool_]:
+    above: NDArray[np.bool_] = values > values[-1] * len(values) * np.finfo(np.float64).eps
+    return above

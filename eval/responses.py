@@ -14,7 +14,7 @@ from data.errors import InputError
 from eval.disturbances import Disturbance, Images
 from eval.features import Extractor, FeatureKind, extract
 from eval.fid import frechet
-from eval.frechet import FeatureStatistics, distance
+from eval.frechet import FeatureStatistics
 from eval.inception_score import SPLITS, inception_score
 from eval.kid import kid
 from eval.precision_recall import NEIGHBOURS, precision_recall
@@ -52,14 +52,7 @@ class Response:
 
 def _frechet(reference: Features, extractor: Extractor) -> Callable[[Features], Estimate]:
     real = FeatureStatistics.of(reference, extractor.signature)
-
-    def score(features: Features) -> Estimate:
-        if len(features) > extractor.dims:
-            return frechet(features, real)
-        # Singular covariances take ten times as long, too long for the twenty distances of an interval at each level.
-        return Estimate(distance(FeatureStatistics.of(features, extractor.signature), real))
-
-    return score
+    return lambda features: frechet(features, real)
 
 
 def _kernel_distance(reference: Features, _extractor: Extractor) -> Callable[[Features], Estimate]:

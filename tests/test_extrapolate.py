@@ -15,13 +15,16 @@ def draw(
     return scale * random.normal(size=(count, SIZE)) * np.sqrt(np.diag(ENDLESS.covariance))
 
 
-def test_it_is_a_line_in_one_over_n() -> None:
-    features = draw(400, np.random.default_rng(0), 1.2)
-    found = extrapolated(features, ENDLESS)
-    whole = distance(FeatureStatistics.of(features, "x"), ENDLESS)
-    kept = [np.delete(features, np.arange(group, 400, 20), axis=0) for group in range(20)]
-    fewer = np.mean([distance(FeatureStatistics.of(part, "x"), ENDLESS) for part in kept])
-    _, intercept = np.polyfit([1 / 400, 1 / 380], [whole, float(fewer)], 1)
+@pytest.mark.parametrize(("count", "size"), [(400, SIZE), (40, 50)])  # and fewer images than features
+def test_it_is_a_line_in_one_over_n(count: int, size: int) -> None:
+    features = np.random.default_rng(0).normal(size=(count, size))
+    endless = FeatureStatistics(None, np.zeros(size), np.diag(np.exp(-np.arange(size) / 3)), "x")
+    found = extrapolated(features, endless)
+    whole = distance(FeatureStatistics.of(features, "x"), endless)
+    kept = [np.delete(features, np.arange(group, count, 20), axis=0) for group in range(20)]
+    parts = [FeatureStatistics(len(part), part.mean(0), np.cov(part, rowvar=False), "x") for part in kept]
+    fewer = np.mean([distance(part, endless) for part in parts])
+    _, intercept = np.polyfit([1 / count, 20 / 19 / count], [whole, float(fewer)], 1)
     assert found.value == pytest.approx(whole, abs=1e-12)
     assert found.corrected == pytest.approx(intercept, abs=1e-9)
 

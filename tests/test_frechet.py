@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,27 @@ def test_parts_joined_equal_the_whole_where_sums_of_squares_do_not() -> None:
     np.testing.assert_allclose(others.covariance, np.cov(features[300:], rowvar=False), atol=1e-9)
     with pytest.raises(InputError, match="leave none"):
         whole.without(whole)
+
+
+@pytest.mark.parametrize("distinct", [7, 2])
+def test_few_images_are_factored_from_their_deviations_to_the_same_distance(distinct: int) -> None:
+    random = np.random.default_rng(distinct)
+    spread = np.exp(-np.arange(12) / 2)
+    # Some images come twice, so that the rank is below their number.
+    few = (random.normal(size=(distinct, 12)) * spread)[np.arange(8) % distinct]
+    for others in (few[::-1] + 0.1, random.normal(size=(5, 12)) * spread, random.normal(size=(90, 12)) * spread):
+        ours, theirs = FeatureStatistics.of(few, "x"), FeatureStatistics.of(others, "x")
+        np.testing.assert_allclose(ours.covariance, np.cov(few, rowvar=False), atol=1e-15)
+        assert ours.deviations is not None and (theirs.deviations is None) == (len(others) > 12)
+        # As Dowson & Landau have it, by the root of a general matrix.
+        slow = np.square(ours.mean - theirs.mean).sum() + np.trace(ours.covariance + theirs.covariance)
+        slow -= 2 * np.sqrt(np.linalg.eigvals(ours.covariance @ theirs.covariance).astype(complex)).real.sum()
+        assert distance(ours, theirs) == pytest.approx(slow, abs=1e-6)
+        for found in (
+            distance(theirs, ours),
+            distance(replace(ours, deviations=None), replace(theirs, deviations=None)),
+        ):
+            assert distance(ours, theirs) == pytest.approx(found, abs=1e-9)
 
 
 def test_a_file_gives_back_what_was_saved(tmp_path: Path) -> None:
