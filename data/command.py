@@ -76,6 +76,10 @@ def run_command(main: Callable[[list[str]], int]) -> None:
         where = f"{error.filename}: " if error.filename else ""
         remedy = _REMEDIES.get(error.errno or 0)
         status = _fail(f"{where}{error.strerror or error}" + (f"; {remedy}" if remedy else ""))
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch.cuda's, which this package does not import
+            raise
+        status = _fail("the GPU's memory is full; lower --batch-size")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130

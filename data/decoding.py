@@ -32,6 +32,8 @@ def decode(encoded: bytes, where: str) -> Image.Image:
     try:
         with Image.open(io.BytesIO(encoded)) as image:
             image.load()
+            if image.format == "PPM" and image.mode == "I":  # 16 bits, which Pillow widens
+                return _as_rgb(image.convert("I;16"), where)
             return _as_rgb(ImageOps.exif_transpose(image), where)
     except UnidentifiedImageError as error:
         raise InputError(f"{where}: not an image that Pillow can read; remove it, or convert it to PNG") from error

@@ -34,8 +34,9 @@ class Picture:
 class PictureSource:
     """Pictures as a stream, and what is done with them where the user does not say.
 
-    `identity` changes whenever the pictures may have changed. `crop` is the side in pixels of the centre that is kept,
-    `size` that of the result (None: as they are), `count` how many are used (None: all).
+    `identity` changes whenever local pictures may have changed; of the hub, whose copies are kept, it is the name.
+    `crop` is the side in pixels of the centre that is kept, `size` that of the result (None: as they are), `count` how
+    many are used (None: all).
     """
 
     name: str

@@ -4,8 +4,10 @@ torchrun --nproc-per-node 8 -m eval.fid stats celeba --output celeba.npz
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed
 
+from data.errors import InputError
 from eval.features import Extractor, statistics_of
 from eval.frechet import FeatureStatistics
 
@@ -22,12 +25,13 @@ T = TypeVar("T")
 @contextmanager
 def joined() -> Iterator[int]:
     """Join the processes that `torchrun` started, if it did, on a GPU of one's own; yield this one's number."""
-    if "WORLD_SIZE" not in os.environ:
+    if not {"WORLD_SIZE", "RANK"} <= os.environ.keys():
         yield 0
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    distributed.init_process_group("gloo")  # what is gathered lies in memory, and is sent once
+    # What is gathered lies in memory, and is sent once; the others wait while the first one downloads and decodes.
+    distributed.init_process_group("gloo", timeout=timedelta(days=1))
     try:
         yield distributed.get_rank()
     finally:
@@ -35,14 +39,23 @@ def joined() -> Iterator[int]:
 
 
 def first_alone(open_: Callable[[], T]) -> T:
-    """Return what `open_` does in every process; the first one fills the cache and downloads before the others come."""
+    """Return what `open_` does in every process; the first one fills the cache and downloads before the others come.
+
+    Where it fails, the others leave without a word.
+    """
     if not distributed.is_initialized():
         return open_()
+    ready = torch.zeros(1)
     if distributed.get_rank() == 0:
-        opened = open_()
-        distributed.barrier()
-        return opened
-    distributed.barrier()
+        try:
+            opened = open_()
+            ready += 1
+            return opened
+        finally:
+            distributed.broadcast(ready, 0)
+    distributed.broadcast(ready, 0)
+    if not ready:
+        sys.exit(2)
     return open_()
 
 
@@ -53,6 +66,10 @@ def shared_statistics(images: NDArray[np.uint8], extractor: Extractor, batch_siz
         InputError: fewer images than processes, or NaN or infinity came out.
     """
     rank, size, dims = distributed.get_rank(), distributed.get_world_size(), extractor.dims
+    if len(images) < size:
+        if rank:
+            sys.exit(2)
+        raise InputError(f"{len(images)} images for {size} processes; start fewer")
     share = images[rank * len(images) // size : (rank + 1) * len(images) // size]
     own = statistics_of(share, extractor, batch_size)
     sent = torch.from_numpy(np.concatenate([[len(share)], own.mean, own.covariance.ravel()]))

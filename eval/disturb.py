@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> int:
     others, other = other_images(command.other, command.source, len(disturbed), disturbed.shape[2])
     require_others(others, disturbed, max(SHARES))
     disturbances = all_disturbances(others, command.swirl_radius)
-    found = responses(disturbed, reference, extractor, metrics, disturbances)
+    found = responses(disturbed, reference, extractor, metrics, disturbances, command.batch_size)
     settings: dict[str, str | int] = {
         "against": "other-half",
         "seed": SEED,

@@ -96,7 +96,7 @@ def inception_extractor(
     """
     if precision == "tf32" and device.type != "cuda":
         raise InputError(f"--precision tf32: not on {device.type}; say float32 or bf16, or --device cuda")
-    network, digest = load_inception(weights)
+    network, name = load_inception(weights)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     forward = network if compiled_for is None else compiled(network, compiled_for)
 
@@ -106,7 +106,7 @@ def inception_extractor(
             return forward(pixels).float()
 
     return Extractor(
-        f"inception-2015-12-05@{digest}/{resize}" + ("" if precision == "float32" else f"/{precision}"),
+        f"{name}/{resize}" + ("" if precision == "float32" else f"/{precision}-{device.type}"),
         FEATURES,
         device,
         features,
@@ -116,7 +116,7 @@ def inception_extractor(
 
 def compiled(network: Callable[[Tensor], Tensor], batch_size: int) -> Callable[[Tensor], Tensor]:
     """Return the network compiled for full batches; compiling once more for the last one would take longer than it."""
-    from torch._dynamo.exc import BackendCompilerFailed  # seconds to import
+    from torch._dynamo.exc import TorchDynamoException  # seconds to import
 
     whole = torch.compile(network, dynamic=False)
 
@@ -125,7 +125,7 @@ def compiled(network: Callable[[Tensor], Tensor], batch_size: int) -> Callable[[
             return network(pixels)
         try:
             return whole(pixels)
-        except BackendCompilerFailed as error:
+        except TorchDynamoException as error:
             reason = str(error).partition("\n")[0]
             raise InputError(f"--compile: PyTorch cannot compile here ({reason}); leave it out") from error
 
@@ -231,8 +231,6 @@ def statistics_of(images: NDArray[np.uint8], extractor: Extractor, batch_size: i
 def _batches(images: NDArray[np.uint8], extractor: Extractor, batch_size: int) -> Iterator[Tensor]:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
         raise InputError(f"images of {images.dtype} {list(images.shape)}; need uint8 [N, 3, H, W]")
-    if batch_size < 1:
-        raise InputError(f"--batch-size {batch_size}: must be at least 1")
     with tqdm(total=len(images), desc="features", unit="image", disable=None, delay=1, leave=False) as bar:
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]

@@ -177,7 +177,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["stats"]:
         return _save(parse_command(StatsCommand, arguments[1:], "eval.fid stats", __doc__))
     command = parse_command(FidCommand, arguments, "eval.fid", __doc__)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("torchrun serves eval.fid stats; compare the statistics that it makes without torchrun")
     if not command.metrics:
         raise InputError(f"--metrics: name at least one of {', '.join(SCORES)}")

@@ -5,7 +5,10 @@ simply add up: the covariance is then the difference of two numbers that agree i
 1,000 standard deviations six of sixteen digits are lost. Joining means and covariances loses none.
 """
 
+import errno
+import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -107,6 +110,34 @@ class FeatureStatistics:
         with atomic_write(path) as file:
             np.savez(file, count=self.count, mu=self.mean, sigma=self.covariance, extractor=self.extractor)
 
+    @cached_property
+    def factor(self) -> Array:
+        """F [D, rank] with F F^T = C: Cholesky's where C is positive definite, else from its eigenvectors.
+
+        The latter takes ten times as long. Eigenvalues that are 0 but for rounding are left out: a covariance of N
+        images has rank N - 1 at most. Deviations' products [N, N] have the same eigenvalues.
+
+        Raises:
+            InputError: a matrix that is no covariance.
+        """
+        covariance, deviations = self.covariance, self.deviations
+        if deviations is not None:
+            values, vectors = eigh(deviations.T @ deviations, driver="evd", check_finite=False)
+            factor: Array = deviations @ vectors[:, _above_rounding(values)]
+            return factor
+        largest = np.abs(covariance).max()
+        if np.abs(covariance - covariance.T).max() > _SYMMETRIC * largest:
+            raise InputError("not a covariance: the matrix is not symmetric")
+        try:
+            factor = cholesky(covariance, lower=True, check_finite=False)
+        except LinAlgError:
+            values, vectors = eigh(covariance, driver="evd", check_finite=False)
+            if values[0] < -_NEGATIVE * largest:
+                raise InputError(f"not a covariance: the matrix has an eigenvalue of {values[0]:.3g}") from None
+            kept = _above_rounding(values)
+            factor = vectors[:, kept] * np.sqrt(values[kept])
+        return factor
+
     def _countable(self, other: "FeatureStatistics") -> tuple[int, int]:
         require_comparable(self, other)
         if self.count is None or other.count is None:
@@ -135,8 +166,18 @@ def read_statistics(path: Path, published_extractor: str = UNKNOWN_EXTRACTOR) ->
         statistics = FeatureStatistics(count, mean, covariance, extractor)
     except InputError as error:
         raise InputError(f"{path}: {error}; {remedy}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, EOFError, BadZipFile, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        EOFError,
+        RuntimeError,
+        OSError,
+        BadZipFile,
+        zlib.error,
+    ) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a place before the file's start
             raise
         raise InputError(f"{path}: not a statistics file (.npz with mu and sigma); {remedy}") from error
     return statistics
@@ -190,9 +231,13 @@ def frechet_distance(mean1: Array, covariance1: Array, mean2: Array, covariance2
 
 
 def _distance(first: FeatureStatistics, second: FeatureStatistics) -> float:
-    factors = [(_factor(first), second.covariance), (_factor(second), first.covariance)]
-    factor, other = min(factors, key=lambda pair: pair[0].shape[1])
-    roots = np.sqrt(eigvalsh(factor.T @ other @ factor, check_finite=False).clip(0)) if factor.size else np.zeros(0)
+    low, other = sorted((first, second), key=lambda statistics: statistics.factor.shape[1])
+    factor = low.factor
+    roots = (
+        np.sqrt(eigvalsh(factor.T @ other.covariance @ factor, check_finite=False).clip(0))
+        if factor.size
+        else np.zeros(0)
+    )
     with np.errstate(over="ignore"):
         between = float(np.square(first.mean - second.mean).sum())
     squared = between + float(np.trace(first.covariance) + np.trace(second.covariance)) - 2 * float(roots.sum())
@@ -204,31 +249,6 @@ def _distance(first: FeatureStatistics, second: FeatureStatistics) -> float:
 def _require_finite(numbers: Array, extractor: str) -> None:
     if not np.isfinite(numbers).all():
         raise InputError(f"NaN or infinity in features of {extractor}; check the images and the weights")
-
-
-def _factor(statistics: FeatureStatistics) -> Array:
-    """Return F [D, rank] with F F^T = C: Cholesky's where C is positive definite, else from its eigenvectors.
-
-    The latter takes ten times as long. Eigenvalues that are 0 but for rounding are left out: a covariance of N images
-    has rank N - 1 at most. Deviations' products [N, N] have the same eigenvalues.
-    """
-    covariance, deviations = statistics.covariance, statistics.deviations
-    if deviations is not None:
-        values, vectors = eigh(deviations.T @ deviations, driver="evd", check_finite=False)
-        factor: Array = deviations @ vectors[:, _above_rounding(values)]
-        return factor
-    largest = np.abs(covariance).max()
-    if np.abs(covariance - covariance.T).max() > _SYMMETRIC * largest:
-        raise InputError("not a covariance: the matrix is not symmetric")
-    try:
-        factor = cholesky(covariance, lower=True, check_finite=False)
-    except LinAlgError:
-        values, vectors = eigh(covariance, driver="evd", check_finite=False)
-        if values[0] < -_NEGATIVE * largest:
-            raise InputError(f"not a covariance: the matrix has an eigenvalue of {values[0]:.3g}") from None
-        kept = _above_rounding(values)
-        factor = vectors[:, kept] * np.sqrt(values[kept])
-    return factor
 
 
 def _above_rounding(values: Array) -> NDArray[np.bool_]:

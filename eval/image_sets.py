@@ -17,7 +17,7 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
-from data.errors import InputError
+from data.errors import InputError, require_at_least
 from data.files import sha256_of_file
 from data.pictures import PictureOptions, Pictures, open_pictures
 from eval.device import Device, choose_device
@@ -101,6 +101,7 @@ class ExtractorFlags:
         Raises:
             InputError: flags that do not go together, the weights cannot be had, or there is no CUDA.
         """
+        require_at_least("--batch-size", self.batch_size, 1)
         device, compiled_for = choose_device(self.device), self.batch_size if self.compile else None
         return open_extractor(self.features, self.weights, self.resize, device, self.precision, compiled_for)
 
@@ -179,7 +180,7 @@ def _iteration(path: Path) -> int | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return int(arrays["iteration"])
-    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (KeyError, TypeError, ValueError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None
 
 
@@ -195,10 +196,13 @@ def _open(spec: str, size: int | None, count: int | None) -> Pictures | Path:
 
 def _holds_statistics(path: Path) -> bool:
     """Whether an .npz file holds mu and sigma; a damaged one is left to the reader of images, who says so."""
-    if not zipfile.is_zipfile(path):
+    if not path.is_file():
         return False
-    with zipfile.ZipFile(path) as archive:
-        return {"mu.npy", "sigma.npy"} <= set(archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {"mu.npy", "sigma.npy"} <= set(archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError):
+        return False
 
 
 def _statistics_set(path: Path, made_by: str, dims: int) -> ImageSet:

@@ -199,7 +199,8 @@ class Inception(nn.Module):
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(F.max_pool2d(x, 3, 2))))
         x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))))
         x = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))
-        return x.mean((2, 3))
+        # The mean of bfloat16 numbers need not be rounded to one.
+        return x.mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
 
     def logits(self, features: Tensor) -> Tensor:
         """Return the logits [B, 1008] of features [B, 2048] that the Inception Score is made of: without the bias.

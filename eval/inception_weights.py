@@ -1,6 +1,7 @@
 """The published weights of the Inception network: found or downloaded, checked, read without unpickling any code."""
 
 import hashlib
+import sys
 import urllib.error
 import urllib.request
 import zipfile
@@ -29,7 +30,10 @@ _TIMEOUT_SECONDS = 30
 
 
 def load_inception(weights: Path | None = None) -> tuple[Inception, str]:
-    """Return the network, and the first 12 hexadecimal digits of its weights' hash: the same from either file format.
+    """Return the network and what its weights are called: inception-2015-12-05, or inception-custom, and their hash.
+
+    The hash, 12 hexadecimal digits, is of the tensors, the same from either file format. Only the published file is
+    known to hold the published weights.
 
     Args:
         weights: a .pth or .safetensors file with the published names; None: the published file, from the cache or,
@@ -51,7 +55,12 @@ def load_inception(weights: Path | None = None) -> tuple[Inception, str]:
             found = list(getattr(tensors[name], "shape", []))
             raise InputError(f"{path}: weight {name} is {found}, not {list(value.shape)}; give the weights at {URL}")
     network.load_state_dict(tensors, strict=False)
-    return network, _hash(network)
+    if sha256_of_file(path) == SHA256:
+        return network, f"inception-2015-12-05@{_hash(network)}"
+    print(
+        f"note: {path} is not the published file of weights; what it scores compares with itself alone", file=sys.stderr
+    )
+    return network, f"inception-custom@{_hash(network)}"
 
 
 def published_weights() -> Path:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from eval.disturbances import Disturbance, Images
-from eval.features import Extractor, FeatureKind, extract
+from eval.features import BATCH_SIZE, Extractor, FeatureKind, extract
 from eval.fid import frechet
 from eval.frechet import FeatureStatistics
 from eval.inception_score import SPLITS, inception_score
@@ -107,17 +107,18 @@ def responses(
     extractor: Extractor,
     metrics: Mapping[str, Metric],
     disturbances: Sequence[Disturbance],
+    batch_size: int = BATCH_SIZE,
 ) -> list[Response]:
     """Return the metrics' values of images at all levels of the disturbances, against other images as the reference.
 
     Raises:
         InputError: images of several sizes, too few of them, or NaN or infinity in their features.
     """
-    reference_features = extract(reference, extractor)
+    reference_features = extract(reference, extractor, batch_size)
     score = {name: metric.prepare(reference_features, extractor) for name, metric in metrics.items()}
 
     def scores(images: Images) -> dict[str, Estimate]:
-        features = extract(images, extractor)
+        features = extract(images, extractor, batch_size)
         return {name: score[name](features) for name in metrics}
 
     undisturbed = scores(disturbed)

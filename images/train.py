@@ -38,13 +38,13 @@ def open_experiment(config: ImageConfig) -> Experiment:
         InputError: data or weights cannot be used.
     """
     device = choose_device(config.device)
+    extractor = open_extractor(config.features, config.weights, config.resize, device, config.precision)
     pictures = open_pictures(config.pictures)
     if len(pictures.images) < max(2, config.batch_size):
         raise InputError(
             f"{pictures.name}: {len(pictures.images)} images, fewer than --batch-size {config.batch_size}; "
             "lower it or give more images"
         )
-    extractor = open_extractor(config.features, config.weights, config.resize, device, config.precision)
     reference = picture_statistics(pictures, extractor)
     trainer = build_trainer(config, device)
     (name,) = config.scores

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from data.command import run_command
@@ -162,6 +163,20 @@ def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture
     status, out, _ = run(capfd, "data.bench", "--lines", "1000")
     assert status == 0
     assert out.startswith("1,000 training and ")
+
+
+def test_a_full_gpu_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    def full(arguments: list[str]) -> int:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
+
+    def broken(arguments: list[str]) -> int:
+        raise RuntimeError("a defect")
+
+    with pytest.raises(SystemExit, match="2"):
+        run_command(full)
+    assert capfd.readouterr().err == "error: the GPU's memory is full; lower --batch-size\n"
+    with pytest.raises(RuntimeError, match="a defect"):
+        run_command(broken)
 
 
 @pytest.mark.parametrize("module", [module for module in COMMANDS if module != "eval.ngrams"])

@@ -264,6 +264,16 @@ def test_a_group_of_runs_is_what_differs_in_its_seed_alone(tmp_path: Path) -> No
     assert [group.name for group in group_runs([runs[1], runs[0]])] == ["orig-small", "ttur-small"]
 
 
+def test_minutes_of_other_machines_are_another_group(tmp_path: Path) -> None:
+    row = {"iteration": 1, "jsd_4": 0.5}
+    runs = [
+        load_run(write_run(tmp_path / f"{seed}", [row], seed=seed, processor=name))
+        for seed, name in enumerate(("slow", "fast", "slow"))
+    ]
+    found = {group.name: [run.config["seed"] for run in group.runs] for group in group_runs(runs)}
+    assert found == {"ttur-small, device slow": [0, 2], "ttur-small, device fast": [1]}
+
+
 def test_names_tell_only_what_differs_among_those_of_a_preset(tmp_path: Path) -> None:
     settings: list[dict[str, Any]] = [
         {"critic_lr": 0.003, "eval_every": 100},

@@ -38,6 +38,14 @@ def test_grey_becomes_three_equal_channels() -> None:
     assert np.array_equal(decoded(black_and_white)[:, :, 1], np.where(grey > 127, 255, 0))
 
 
+def test_16_bits_of_grey_are_divided_by_257_in_every_format() -> None:
+    grey = np.array([[0, 128, 129, 257, 30_000, 65_407, 65_535]], np.uint16)
+    plain = b"P5 7 1 65535\n" + grey.astype(">u2").tobytes()
+    expected = np.rint(grey / 257)  # 0.498 to 0, 0.502 to 1
+    for content in (encoded(Image.fromarray(grey)), encoded(Image.fromarray(grey), "TIFF"), plain):
+        assert np.array_equal(np.asarray(decode(content, "it"))[:, :, 1], expected)
+
+
 def over_white(colour: NDArray[np.integer], alpha: NDArray[np.integer]) -> NDArray[np.float64]:
     share = alpha[..., None] / 255
     return colour * share + 255 * (1 - share)

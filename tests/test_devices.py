@@ -1,16 +1,22 @@
-"""Losses and gradients in float32, on every device there is, against float64 on the CPU."""
+"""Losses, gradients, features and their statistics on every device there is, against the CPU and float64."""
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from eval.features import arithmetic
+from data.shapes import draw_shapes
+from eval.features import arithmetic, extract, random_conv_extractor, statistics_of
 from images.config import ImageConfig
 from images.networks import make_networks
+from images.train import build_trainer
 from textgan import losses, nets
+from textgan.checkpoint import load_checkpoint, save_checkpoint
+from textgan.progress import Clock
 
 BATCH = 8
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -48,6 +54,39 @@ def measured(networks: Networks, loss: losses.Loss, weight: float, z: Tensor, al
     gradients = torch.autograd.grad(critic_loss, list(critic.parameters()))
     gradients += torch.autograd.grad(generator_loss, list(generator.parameters()))
     return [each.detach().double().cpu() for each in (critic_loss, generator_loss, *gradients)]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_features_and_statistics_are_those_of_float64(device: str) -> None:
+    images = draw_shapes(0, 70)[0]
+    extractor = random_conv_extractor(device=torch.device(device))
+    found, expected = extract(images, extractor, 16), extract(images, random_conv_extractor(), 70)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    statistics = statistics_of(images, extractor, 16)
+    np.testing.assert_allclose(statistics.mean, expected.astype(np.float64).mean(0), atol=1e-5)
+    np.testing.assert_allclose(statistics.covariance, np.cov(expected.astype(np.float64), rowvar=False), atol=1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_loaded_optimiser_has_its_weights_layout(device: str, tmp_path: Path) -> None:
+    config = ImageConfig(size=32, dim=4, latent_dim=10, batch_size=BATCH, features="random-conv")
+    first, second = (build_trainer(config, torch.device(device)) for _ in range(2))
+    real = [torch.rand(BATCH, 3, 32, 32, device=device).to(memory_format=torch.channels_last)]
+    for _ in range(2):
+        first.step(real)
+    save_checkpoint(tmp_path, first, Clock())
+    load_checkpoint(tmp_path, second)
+    layouts = 0
+    for name, player in second.players.items():
+        before = first.players[name]
+        for parameter, trained in zip(player.network.parameters(), before.network.parameters(), strict=True):
+            for entry, expected in before.optimiser.state[trained].items():
+                found = player.optimiser.state[parameter][entry]
+                assert torch.equal(found, expected)
+                assert found.stride() == expected.stride()
+            layouts += not parameter.is_contiguous()
+    assert layouts == 8  # convolutions
+    assert first.step(real) == second.step(real)
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -38,6 +38,14 @@ def test_two_processes_make_the_statistics_of_one(
     assert (two.count, two.extractor) == (41, one.extractor)
     np.testing.assert_allclose(two.mean, one.mean, atol=1e-6)
     np.testing.assert_allclose(two.covariance, one.covariance, atol=1e-6)
+    # Where the first process fails, it alone says why.
+    other = subprocess.Popen(
+        [sys.executable, "-m", "eval.fid", *command.replace("real", "none").split(), "three.npz"],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    status, out, err = run(capfd, "eval.fid", *command.replace("real", "none").split(), "three.npz")
+    assert (status, out, err) == (2, "", "error: none.npz: no such file or folder; check the path\n")
+    assert (*other.communicate(), other.returncode) == ("", "", 2)
     # Scores would be printed twice.
     assert run(capfd, "eval.fid", "real.npz", "two.npz") == (
         2, "", "error: torchrun serves eval.fid stats; compare the statistics that it makes without torchrun\n"

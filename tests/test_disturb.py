@@ -208,6 +208,7 @@ def test_documented_commands_work_and_draw_the_same_figure(
         ("--output figure.txt", "--output figure.txt: must end in .png"),
         ("--weights inception.pth", "--weights inception.pth: only with --features inception"),
         ("--count 3", "shapes: 3 images do not make two halves; give at least 4"),
+        ("--batch-size 0", "--batch-size 0: must be at least 1"),
         ("--swirl-radius 0", "--swirl-radius 0.0: must be above 0"),
         ("--other few.npy", "--other: 5 images where 8 are needed; give more, or a lower --count"),
         ("--features inception --weights none.pth", "none.pth: no such file"),

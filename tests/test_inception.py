@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from data.errors import InputError
 from eval import inception, inception_weights
-from eval.features import extract, inception_extractor
+from eval.features import arithmetic, extract, inception_extractor
 from eval.inception import Inception, resized
 from eval.inception_weights import load_inception, published_weights
 
@@ -142,13 +142,13 @@ def test_both_file_formats_give_the_same_network_and_hash(seeded: Inception, wei
     digest = hashlib.sha256(b"".join(name.encode() + value.numpy().tobytes() for name, value in state.items()))
     for path in (weights, tmp_path / "seeded.safetensors"):
         network, found = load_inception(path)
-        assert found == digest.hexdigest()[:12]
+        assert found == f"inception-custom@{digest.hexdigest()[:12]}"
         assert all(torch.equal(value, state[name]) for name, value in published(network).items())
 
 
 def test_the_extractor_of_fid(seeded: Inception, weights: Path, images: Tensor) -> None:
     extractor = inception_extractor(weights)
-    assert extractor.signature == f"inception-2015-12-05@{load_inception(weights)[1]}/tensorflow1"
+    assert extractor.signature == f"{load_inception(weights)[1]}/tensorflow1"
     expected = seeded(resized(images, "tensorflow1"))
     for batch_size in (1, 2):
         found = extract(images.numpy(), extractor, batch_size)
@@ -162,13 +162,43 @@ def test_the_extractor_of_fid(seeded: Inception, weights: Path, images: Tensor) 
 
 def test_less_precision_is_signed_and_near(weights: Path, images: Tensor) -> None:
     exact, rounded = inception_extractor(weights), inception_extractor(weights, precision="bf16")
-    assert rounded.signature == f"{exact.signature}/bf16"
+    assert rounded.signature == f"{exact.signature}/bf16-cpu"
     features = [extract(images.numpy(), each) for each in (exact, rounded)]
     error = np.linalg.norm(features[1] - features[0]) / np.linalg.norm(features[0])
     assert 1e-4 < error < 0.05  # bfloat16 has eight bits, and the network 94 convolutions
-    assert torch.backends.cudnn.allow_tf32 is True  # as it was before
     with pytest.raises(InputError, match="--precision tf32: not on cpu; say float32 or bf16"):
         inception_extractor(weights, precision="tf32")
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [("float32", (False, False, False)), ("tf32", (True, True, False)), ("bf16", (False, False, True))],
+)
+def test_arithmetic_is_what_was_asked_and_then_what_it_was(precision: Any, expected: tuple[bool, ...]) -> None:
+    def used() -> tuple[bool, ...]:
+        return (
+            torch.backends.cuda.matmul.allow_tf32,
+            torch.backends.cudnn.allow_tf32,
+            torch.is_autocast_enabled("cpu"),
+        )
+
+    before = used()
+    assert before == (False, True, False)  # PyTorch's own, TF32 in convolutions
+    with pytest.raises(KeyError), arithmetic(precision, torch.device("cpu")):
+        assert used() == expected
+        raise KeyError
+    assert used() == before
+
+
+def test_only_the_published_file_has_its_name(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, digest = load_inception(weights)[1].split("@")
+    assert name == "inception-custom"
+    assert "seeded.pth is not the published file of weights" in capsys.readouterr().err
+    monkeypatch.setattr(inception_weights, "SHA256", hashlib.sha256(weights.read_bytes()).hexdigest())
+    assert load_inception(weights)[1] == f"inception-2015-12-05@{digest}"
+    assert capsys.readouterr().err == ""
 
 
 class Harmful:

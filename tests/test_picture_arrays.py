@@ -107,3 +107,21 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     for path in sorted(tmp_path.iterdir()):
         with pytest.raises(InputError, match=rf"{path.name}: (not a readable|damaged|cut off)"):
             images_of(path)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_whatever_is_damaged_the_file_is_named(tmp_path: Path, save: Any) -> None:
+    path, random = tmp_path / "x.npz", np.random.default_rng(0)
+    save(path, images=IMAGES)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    refused = 0
+    for _ in range(300):
+        damaged = whole.copy()
+        damaged[random.integers(len(whole), size=3)] = random.integers(256, size=3)
+        path.write_bytes(damaged.tobytes())
+        try:
+            assert images_of(path) == IMAGES.tolist()  # nothing that counts was hit
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error)
+    assert refused > 200

@@ -18,6 +18,7 @@ def write_run(
     rows: Sequence[Mapping[str, Any]],
     signature: str = SIGNATURE,
     floor: Mapping[str, float] | None = None,
+    processor: str = "a processor",
     **config: Any,
 ) -> Path:
     """A run's folder as training leaves it, as far as others read it."""
@@ -29,6 +30,7 @@ def write_run(
     scores = [name for name in (rows[0] if rows else {}) if name.startswith("jsd_")]
     options = {
         "config": settings, "seed": settings["seed"], "signature": signature, "floor": floor, "scores": scores,
+        "device": {"name": processor},
     }  # fmt: skip
     (folder / "options.json").write_text(json.dumps(options), "utf-8")
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")

@@ -234,6 +234,14 @@ def test_changed_options_are_refused_by_name(tiny: RunConfig, change: dict[str, 
         train(replace(tiny, **change))
 
 
+def test_a_run_of_a_version_without_a_setting_is_refused(tiny: RunConfig) -> None:
+    options = read_options(train(tiny).folder)
+    del options["config"]["padding"]
+    (tiny.folder / "options.json").write_text(json.dumps(options))
+    with pytest.raises(InputError, match=r"run: begun by a version without --padding; choose another --run-dir"):
+        train(tiny)
+
+
 def test_checkpoints_of_a_run_without_options_are_not_continued(tiny: RunConfig) -> None:
     train(tiny)
     (tiny.folder / "options.json").unlink()

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -59,6 +60,11 @@ def load_checkpoint(run: Path, trainer: Learner) -> Clock | None:
             number, _, entry = key.partition(".")
             optimiser["state"].setdefault(int(number), {})[entry] = tensor
         player.optimiser.load_state_dict(optimiser)
+        for parameter, entries in player.optimiser.state.items():
+            for entry, tensor in entries.items():
+                if tensor.shape == parameter.shape:
+                    # In the weight's own layout, as it was: fast optimisers need, or silently assume, the same.
+                    entries[entry] = torch.empty_like(parameter).copy_(tensor)
     trainer.iteration = state["iteration"]
     trainer.critic_updates, trainer.samples_seen = state["critic_updates"], state["samples_seen"]
     for damaged in _newest_first(run):

@@ -29,14 +29,14 @@ _COLUMNS: dict[str, tuple[str, float]] = {
     "samples": ("samples_seen", 1.0),
 }
 # The data are in the signature, wherever they lie.
-_NO_DIFFERENCE = {"seed", "run_dir", "device", "data"}
+_NO_DIFFERENCE = {"seed", "run_dir", "data"}
 _RESAMPLES = 10_000
 _EXACT = 200_000
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its settings, signature and floor, and its metrics as columns by name."""
+    """A run: its settings, with the device's name, its signature and floor, and its metrics as columns by name."""
 
     folder: Path
     config: Mapping[str, Any]
@@ -62,7 +62,9 @@ def load_run(folder: Path) -> Run:
     columns = {
         name: np.array([math.nan if row.get(name) is None else row[name] for row in rows], float) for name in rows[-1]
     }
-    return Run(folder, options["config"], options["signature"], options["floor"], columns)
+    # Minutes of one machine are not those of another.
+    config = {**options["config"], "device": options["device"]["name"]}
+    return Run(folder, config, options["signature"], options["floor"], columns)
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,11 @@ def begin_or_continue(
         return
     options = read_options(folder)
     for name, value in config.items():
-        before = options["config"].get(name)
+        if name not in options["config"]:
+            raise InputError(
+                f"{folder}: begun by a version without --{name.replace('_', '-')}; choose another --run-dir"
+            )
+        before = options["config"][name]
         if before != value and name not in may_change:
             raise InputError(
                 f"--{name.replace('_', '-')} {value}: the run in {folder} has {before}; "
@@ -195,6 +199,7 @@ def begin_or_continue(
 
 
 def _write_options(folder: Path, config: Mapping[str, Any], device: torch.device, facts: Mapping[str, Any]) -> None:
+    tf32 = {"matmul": torch.backends.cuda.matmul.allow_tf32, "convolutions": torch.backends.cudnn.allow_tf32}
     options = {
         "config": config,
         "seed": config["seed"],
@@ -209,6 +214,8 @@ def _write_options(folder: Path, config: Mapping[str, Any], device: torch.device
             "type": device.type,
             "name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor_name(),
             "threads": torch.get_num_threads(),
+            # PyTorch's default is TF32 in convolutions.
+            "tf32": [name for name, used in tf32.items() if used] if device.type == "cuda" else [],
         },
         "started": datetime.now(UTC).timestamp(),
         "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
