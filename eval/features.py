@@ -5,6 +5,7 @@ convolutions' features is "FD-random", never FID: it needs no download and follo
 no objects, and its values compare with no published ones.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +64,12 @@ def open_extractor(
         InputError: flags that do not go together, or the Inception network's weights cannot be had.
     """
     if kind == "inception":
-        return inception_extractor(weights, resize, device, precision, compiled_for)
+        extractor = inception_extractor(weights, resize, device, precision, compiled_for)
+        if extractor.signature.startswith("inception-custom"):
+            print(
+                f"note: {weights} is not the published file; its scores compare with none but its own", file=sys.stderr
+            )
+        return extractor
     for flag, given in (
         (f"--weights {weights}", weights is not None),
         (f"--precision {precision}", precision != "float32"),

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from data.errors import InputError
 from eval import inception, inception_weights
-from eval.features import arithmetic, extract, inception_extractor
+from eval.features import arithmetic, extract, inception_extractor, open_extractor
 from eval.inception import Inception, resized
 from eval.inception_weights import load_inception, published_weights
 
@@ -193,11 +193,12 @@ def test_arithmetic_is_what_was_asked_and_then_what_it_was(precision: Any, expec
 def test_only_the_published_file_has_its_name(
     weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name, digest = load_inception(weights)[1].split("@")
+    name, digest = open_extractor("inception", weights, "pytorch-fid", torch.device("cpu")).signature.split("@")
     assert name == "inception-custom"
-    assert "seeded.pth is not the published file of weights" in capsys.readouterr().err
+    assert "seeded.pth is not the published file; its scores compare with none but its own" in capsys.readouterr().err
     monkeypatch.setattr(inception_weights, "SHA256", hashlib.sha256(weights.read_bytes()).hexdigest())
-    assert load_inception(weights)[1] == f"inception-2015-12-05@{digest}"
+    published = open_extractor("inception", weights, "pytorch-fid", torch.device("cpu")).signature
+    assert published == f"inception-2015-12-05@{digest}"
     assert capsys.readouterr().err == ""
 
 
