@@ -68,7 +68,7 @@ def valley(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         for config in configs:
             config.folder.mkdir(parents=True, exist_ok=True)
             score = badness(config.critic_lr, config.generator_lr) / 10 + config.seed / 1e6
-            options = {"config": config.as_json(), "signature": "s", "floor": None}
+            options = {"config": config.as_json(), "signature": "s", "floor": None, "device": {"name": "a processor"}}
             (config.folder / OPTIONS).write_text(json.dumps(options), "utf-8")
             failed = config.critic_lr > 0.05  # half-way
             reached = (config.iterations or 0) // (2 if failed else 1)
