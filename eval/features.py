@@ -70,14 +70,23 @@ def open_extractor(
                 f"note: {weights} is not the published file; its scores compare with none but its own", file=sys.stderr
             )
         return extractor
+    require_fitting(kind, weights, precision, compiled_for is not None)
+    return random_conv_extractor(device=device)
+
+
+def require_fitting(kind: FeatureKind, weights: Path | None, precision: Precision, compiled: bool = False) -> None:
+    """Refuse flags that random convolutions have no use for.
+
+    Raises:
+        InputError: naming the flag.
+    """
     for flag, given in (
         (f"--weights {weights}", weights is not None),
         (f"--precision {precision}", precision != "float32"),
-        ("--compile", compiled_for is not None),
+        ("--compile", compiled),
     ):
-        if given:
+        if given and kind != "inception":
             raise InputError(f"{flag}: only with --features inception")
-    return random_conv_extractor(device=device)
 
 
 def inception_extractor(

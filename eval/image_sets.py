@@ -22,7 +22,7 @@ from data.files import sha256_of_file
 from data.pictures import PictureOptions, Pictures, open_pictures
 from eval.device import Device, choose_device
 from eval.feature_cache import picture_features, picture_statistics
-from eval.features import BATCH_SIZE, Extractor, FeatureKind, Precision, open_extractor
+from eval.features import BATCH_SIZE, Extractor, FeatureKind, Precision, open_extractor, require_fitting
 from eval.frechet import UNKNOWN_EXTRACTOR, FeatureStatistics, read_statistics
 from eval.inception import Resize
 from eval.score import Signature
@@ -112,6 +112,7 @@ def open_sets(samples: str, reference: str, count: int | None, flags: ExtractorF
     Raises:
         InputError: one cannot be read, or they differ in size or in what made their features.
     """
+    require_fitting(flags.features, flags.weights, flags.precision, flags.compile)
     first, second = _open(samples, flags.size, count), _open(reference, flags.size, None)
     pictures = [each for each in (first, second) if isinstance(each, Pictures)]
     if len({_size(each) for each in pictures}) == 2:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from data.errors import InputError
 from data.picture_sources import absolute
 from data.pictures import PictureOptions
-from eval.features import FeatureKind, Precision
+from eval.features import FeatureKind, Precision, require_fitting
 from eval.inception import Resize
 from textgan.settings import Settings
 
@@ -75,6 +75,7 @@ class ImageConfig(Settings):
         super().__post_init__()
         if self.size < 32 or self.size % 16:
             raise InputError(f"--size {self.size}: must be 32 or a larger multiple of 16")
+        require_fitting(self.features, self.weights, self.precision)
         if self.faults == "paper-compat" and not self.folds:
             raise InputError("--faults paper-compat: the fault is one of --model wgan-gp at --size 32 alone")
         if self.folds and self.batch_size % 4:

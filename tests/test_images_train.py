@@ -217,6 +217,11 @@ def test_what_cannot_be_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_sees_what_does_not_go_together() -> None:
+    with pytest.raises(InputError, match="--precision tf32: only with --features inception"):
+        main(["--preset", "quickstart", "--precision", "tf32", "--dry-run"])
+
+
 def test_any_loss_goes_with_any_networks(small: ImageConfig) -> None:
     pictures = open_pictures(small.pictures)
     losses = []

@@ -141,6 +141,13 @@ def test_the_recommendation_warns_of_edges_and_of_seeds(tmp_path: Path, valley: 
     assert recommendation(TEXT, command(tmp_path), nothing) == "every candidate failed; search smaller rates"
 
 
+def test_a_wrong_score_ends_before_the_work(valley: list[tuple[int, int]]) -> None:
+    message = "--score fd_random: choose from jsd_1, jsd_2, jsd_3, jsd_4, jsd_5, jsd_6"
+    with pytest.raises(InputError, match=message):
+        main(["--score", "fd_random"])
+    assert valley == []
+
+
 def test_when_all_fail_it_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--data", str(tmp_path / "none.txt"), "--search-dir", str(tmp_path / "s"), "--points", "1"]
     assert main([*flags, "--rungs", "1", "--seeds", "7", "--executor", "inline"]) == 1

@@ -231,8 +231,6 @@ def _score(config: Settings, score: str) -> float:
     assert config.iterations is not None
     until = run.columns["iteration"] <= config.iterations
     run = replace(run, columns={name: values[until] for name, values in run.columns.items()})
-    if score not in run.columns:
-        raise InputError(f"--score {score}: not in the metrics, which have {', '.join(run.columns)}")
     return standings(group_runs([run]), score, "iterations", _POINTS, None)[0].end
 
 
@@ -311,6 +309,8 @@ def run_search(program: Program[Any], arguments: Sequence[str], description: str
     critic_lr, generator_lr = ((rate / 10, rate * 10) for rate in (preset.critic_lr, preset.generator_lr))
     default = SearchCommand(preset.preset, preset.data, critic_lr, generator_lr, headline(preset.scores)[0])
     command = parse_command(SearchCommand, arguments, f"{program.package}.search", description, default)
+    if command.score not in preset.scores:
+        raise InputError(f"--score {command.score}: choose from {', '.join(preset.scores)}")
     trials = search(program, command)
     settings = {**asdict(command), "search_dir": str(command.search_dir)}
     told = [{**asdict(trial), "mean": None if math.isinf(trial.mean) else trial.mean} for trial in trials]
