@@ -7,13 +7,19 @@ import shutil
 import sys
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+DAMAGED_ARRAYS = (zipfile.BadZipFile, zlib.error, TokenError, EOFError, OSError, RuntimeError, ValueError)
+"""What comes of damaged .npy and .npz files; an OSError also of one that cannot be read."""
 
 T = TypeVar("T")
 N = TypeVar("N", bound=np.generic)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import InputError
+from data.files import DAMAGED_ARRAYS
 
 _BLOCK_BYTES = 1 << 23
 _LABELS = ("labels", "label")
@@ -84,7 +84,7 @@ def _stored_arrays(path: Path) -> dict[str, _Stored]:
                 shape, fortran_order, dtype = _read_header(file)
             name = "the array" if member is None else member.removesuffix(".npy")
             arrays[name] = _Stored(path, member, shape, dtype, fortran_order)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, TokenError, OSError) as error:
+    except DAMAGED_ARRAYS as error:
         if isinstance(error, OSError) and error.filename:
             raise  # a file that cannot be opened
         raise InputError(f"{path}: not a readable {path.suffix} file ({error}); write it with np.savez") from error

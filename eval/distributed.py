@@ -66,10 +66,12 @@ def shared_statistics(images: NDArray[np.uint8], extractor: Extractor, batch_siz
         InputError: fewer images than processes, or NaN or infinity came out.
     """
     rank, size, dims = distributed.get_rank(), distributed.get_world_size(), extractor.dims
-    if len(images) < size:
-        if rank:
-            sys.exit(2)
-        raise InputError(f"{len(images)} images for {size} processes; start fewer")
+
+    def require_shares() -> None:
+        if len(images) < size:
+            raise InputError(f"{len(images)} images for {size} processes; start fewer")
+
+    first_alone(require_shares)
     share = images[rank * len(images) // size : (rank + 1) * len(images) // size]
     own = statistics_of(share, extractor, batch_size)
     sent = torch.from_numpy(np.concatenate([[len(share)], own.mean, own.covariance.ravel()]))

@@ -12,7 +12,6 @@ of each is not timed: it compiles, and picks kernels.
 import json
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -23,33 +22,23 @@ from numpy.typing import NDArray
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.pictures import PictureOptions, open_pictures
-from eval.device import Device, choose_device
+from eval.device import choose_device
 from eval.disturb import split
 from eval.disturbances import gaussian_blur
-from eval.features import BATCH_SIZE, Precision, extract, inception_extractor
+from eval.features import Precision, extract, inception_extractor
 from eval.frechet import FeatureStatistics, distance
-from eval.inception import Resize
+from eval.image_sets import InceptionFlags
 from eval.tables import aligned
 
 
-@dataclass(frozen=True)
-class FeatureBenchCommand:
+@dataclass(frozen=True, kw_only=True)
+class FeatureBenchCommand(InceptionFlags):
     """Flags of `python -m eval.feature_bench`."""
 
     source: tyro.conf.Positional[str]
     """Images: a source as `python -m data.pictures` takes it."""
-    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Weights of the Inception network (.pth, .safetensors). Default: the published ones, downloaded once."""
-    resize: Resize = "tensorflow1"
-    """How images are enlarged for Inception."""
-    size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
-    """Side after a centre crop. Default: the source's own, or as the images are."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
     """Use this many images at most, the first ones."""
-    batch_size: Annotated[int, tyro.conf.arg(metavar="IMAGES")] = BATCH_SIZE
-    """Images at a time."""
-    device: Device = "auto"
-    """Where features are computed; auto takes CUDA where there is one."""
     json: bool = False
     """Print a JSON list instead of a table."""
 

@@ -58,10 +58,10 @@ def open_extractor(
     precision: Precision = "float32",
     compiled_for: int | None = None,
 ) -> Extractor:
-    """Return the extractor of a kind, as flags ask for it; `resize` does not matter to random convolutions.
+    """Return the extractor of a kind; what is said of Inception does not matter to the other: see `require_fitting`.
 
     Raises:
-        InputError: flags that do not go together, or the Inception network's weights cannot be had.
+        InputError: no such precision on the device, or the Inception network's weights cannot be had.
     """
     if kind == "inception":
         extractor = inception_extractor(weights, resize, device, precision, compiled_for)
@@ -70,7 +70,6 @@ def open_extractor(
                 f"note: {weights} is not the published file; its scores compare with none but its own", file=sys.stderr
             )
         return extractor
-    require_fitting(kind, weights, precision, compiled_for is not None)
     return random_conv_extractor(device=device)
 
 

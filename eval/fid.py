@@ -46,9 +46,10 @@ _CORRECTABLE = 2
 _ESTIMATOR: Mapping[str, str | int] = {"cov": "unbiased"}
 
 
-def metric_name(extractor: Extractor) -> str:
-    """Return what the Fréchet distance of an extractor's features is called: "fid" of Inception features alone."""
-    return _name("fid", extractor.signature)
+def metric_name(metric: Literal["fid", "kid"], made_by: str) -> str:
+    """Return what a distance of features is called, by their kind or signature: "fid" of Inception's alone."""
+    kind = made_by.partition("-")[0]
+    return metric if kind == "inception" else f"{metric[0]}d-{kind}"
 
 
 def floor(pictures: Pictures, extractor: Extractor, samples: int) -> float | None:
@@ -58,7 +59,8 @@ def floor(pictures: Pictures, extractor: Extractor, samples: int) -> float | Non
 
 def signature(reference: Pictures, extractor: Extractor, samples: int, settings: Mapping[str, str | int]) -> Signature:
     """Return what the distance of so many samples to the reference depends on."""
-    return picture_set(reference, extractor).signature(metric_name(extractor), samples, {**_ESTIMATOR, **settings})
+    name = metric_name("fid", extractor.signature)
+    return picture_set(reference, extractor).signature(name, samples, {**_ESTIMATOR, **settings})
 
 
 def frechet(features: NDArray[np.floating], reference: FeatureStatistics) -> Estimate:
@@ -92,7 +94,7 @@ def score_fid(samples: ImageSet, reference: ImageSet) -> Score:
         found = Estimate(distance(samples.statistics(), statistics))
     else:
         found = frechet(samples.features(), statistics)
-    name = _name("fid", reference.made_by)
+    name = metric_name("fid", reference.made_by)
     values = {name: replace(found, floor=_floor(reference, count))}
     return _score(name, values, "squared distance", "lower", samples, reference, _ESTIMATOR)
 
@@ -105,7 +107,7 @@ def score_kid(samples: ImageSet, reference: ImageSet) -> Score:
     """
     found = kid(samples.required_features("kid"), reference.required_features("kid"))
     low, high = (None if bound is None else 1000 * bound for bound in (found.low, found.high))
-    name = _name("kid", reference.made_by)
+    name = metric_name("kid", reference.made_by)
     values = {f"1000 {name}": Estimate(1000 * found.value, low, high)}
     return _score(name, values, "1e-3", "lower", samples, reference, {"kernel": "cubic"})
 
@@ -222,11 +224,6 @@ def _floor(reference: ImageSet, samples: int) -> float | None:
         return None
     part = reference.part(samples)
     return distance(part, reference.statistics().without(part))
-
-
-def _name(metric: str, made_by: str) -> str:
-    kind = made_by.partition("-")[0]
-    return metric if kind == "inception" else f"{metric[0]}d-{kind}"
 
 
 def _count(samples: ImageSet) -> int:

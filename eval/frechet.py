@@ -6,19 +6,17 @@ simply add up: the covariance is then the difference of two numbers that agree i
 """
 
 import errno
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
 
 from data.errors import InputError
-from data.files import atomic_write
+from data.files import DAMAGED_ARRAYS, atomic_write
 from data.sources import require_file
 
 Array = NDArray[np.float64]
@@ -166,17 +164,7 @@ def read_statistics(path: Path, published_extractor: str = UNKNOWN_EXTRACTOR) ->
         statistics = FeatureStatistics(count, mean, covariance, extractor)
     except InputError as error:
         raise InputError(f"{path}: {error}; {remedy}") from None
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        EOFError,
-        RuntimeError,
-        OSError,
-        BadZipFile,
-        zlib.error,
-    ) as error:
+    except (KeyError, TypeError, AttributeError, *DAMAGED_ARRAYS) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a place before the file's start
             raise
         raise InputError(f"{path}: not a statistics file (.npz with mu and sigma); {remedy}") from error

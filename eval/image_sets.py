@@ -6,7 +6,6 @@ statistics (.npz with mu and sigma), of which no images are known.
 
 import sys
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import tyro
 from numpy.typing import NDArray
 
 from data.errors import InputError, require_at_least
-from data.files import sha256_of_file
+from data.files import DAMAGED_ARRAYS, sha256_of_file
 from data.pictures import PictureOptions, Pictures, open_pictures
 from eval.device import Device, choose_device
 from eval.feature_cache import picture_features, picture_statistics
@@ -75,11 +74,9 @@ class ImageSet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractorFlags:
-    """Flags that say what makes features of images."""
+class InceptionFlags:
+    """Flags that say how the Inception network makes features of images."""
 
-    features: FeatureKind = "inception"
-    """What makes the features: the Inception network of FID, or random convolutions (no download, not FID)."""
     weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Weights of the Inception network (.pth, .safetensors). Default: the published ones, downloaded once."""
     resize: Resize = "tensorflow1"
@@ -88,20 +85,44 @@ class ExtractorFlags:
     """Side after a centre crop. Default: the source's own, or as the images are."""
     batch_size: Annotated[int, tyro.conf.arg(metavar="IMAGES")] = BATCH_SIZE
     """Images at a time."""
+    device: Device = "auto"
+    """Where features are computed; auto takes CUDA where there is one."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing.
+
+        Raises:
+            InputError: naming the flag.
+        """
+        require_at_least("--batch-size", self.batch_size, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractorFlags(InceptionFlags):
+    """Flags that say what makes features of images."""
+
+    features: FeatureKind = "inception"
+    """What makes the features: the Inception network of FID, or random convolutions (no download, not FID)."""
     precision: Precision = "float32"
     """Arithmetic of the Inception network: tf32 (CUDA) and bf16 are faster, move the distance, and are signed."""
     compile: bool = False
     """Compile the Inception network first: a minute, then faster; features are the same to rounding."""
-    device: Device = "auto"
-    """Where features are computed; auto takes CUDA where there is one."""
+
+    def __post_init__(self) -> None:
+        """Refuse flags that do not go together.
+
+        Raises:
+            InputError: naming the flag.
+        """
+        super().__post_init__()
+        require_fitting(self.features, self.weights, self.precision, self.compile)
 
     def open_extractor(self) -> Extractor:
         """Return what makes the features.
 
         Raises:
-            InputError: flags that do not go together, the weights cannot be had, or there is no CUDA.
+            InputError: the weights cannot be had, or there is no CUDA.
         """
-        require_at_least("--batch-size", self.batch_size, 1)
         device, compiled_for = choose_device(self.device), self.batch_size if self.compile else None
         return open_extractor(self.features, self.weights, self.resize, device, self.precision, compiled_for)
 
@@ -112,7 +133,6 @@ def open_sets(samples: str, reference: str, count: int | None, flags: ExtractorF
     Raises:
         InputError: one cannot be read, or they differ in size or in what made their features.
     """
-    require_fitting(flags.features, flags.weights, flags.precision, flags.compile)
     first, second = _open(samples, flags.size, count), _open(reference, flags.size, None)
     pictures = [each for each in (first, second) if isinstance(each, Pictures)]
     if len({_size(each) for each in pictures}) == 2:
@@ -181,7 +201,7 @@ def _iteration(path: Path) -> int | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return int(arrays["iteration"])
-    except (KeyError, TypeError, ValueError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error):
+    except (KeyError, TypeError, *DAMAGED_ARRAYS):
         return None
 
 

@@ -9,9 +9,10 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr, log_softmax, stdtrit
+from scipy.special import entr, log_softmax
 
 from data.errors import InputError
+from eval.jackknife import student_reach
 from eval.score import Estimate
 
 SPLITS = 10
@@ -33,7 +34,7 @@ class InceptionScore:
         """The mean with its 95 % interval, Student's of the splits; without one of a single split."""
         if self.splits < 2:
             return Estimate(self.mean)
-        reach = float(stdtrit(self.splits - 1, 0.975)) * self.deviation / math.sqrt(self.splits - 1)
+        reach = student_reach(self.deviation / math.sqrt(self.splits - 1), self.splits)
         return Estimate(self.mean, self.mean - reach, self.mean + reach)
 
 

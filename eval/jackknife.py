@@ -37,8 +37,13 @@ def estimate(value: float, left_out: NDArray[np.float64]) -> Estimate:
         return Estimate(value)
     mean = float(left_out.mean())
     error = math.sqrt((groups - 1) / groups * float(np.square(left_out - mean).sum()))
-    reach = float(stdtrit(groups - 1, (1 + _CONFIDENCE) / 2)) * error
+    reach = student_reach(error, groups)
     return Estimate(value, value - reach, value + reach, corrected=groups * value - (groups - 1) * mean)
+
+
+def student_reach(error: float, groups: int) -> float:
+    """Return how far a 95 % interval reaches to either side: Student's, of an error that so many groups tell."""
+    return float(stdtrit(groups - 1, (1 + _CONFIDENCE) / 2)) * error
 
 
 def interval(value: float, left_out: NDArray[np.float64] | Sequence[float]) -> Estimate:

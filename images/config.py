@@ -8,6 +8,7 @@ from data.errors import InputError
 from data.picture_sources import absolute
 from data.pictures import PictureOptions
 from eval.features import FeatureKind, Precision, require_fitting
+from eval.fid import metric_name
 from eval.inception import Resize
 from textgan.settings import Settings
 
@@ -84,7 +85,7 @@ class ImageConfig(Settings):
     @property
     def scores(self) -> list[str]:
         """Name of the run's one score in its metrics."""
-        return ["fid" if self.features == "inception" else f"fd_{self.features.partition('-')[0]}"]
+        return [metric_name("fid", self.features).replace("-", "_")]
 
     @property
     def folds(self) -> bool:

@@ -60,6 +60,11 @@ def test_every_way_is_measured_against_plain_float32(
     assert ways[2]["mixed"] == pytest.approx(distance(exact[0], rounded[0]), rel=0.1)
 
 
+def test_a_batch_of_none_is_refused() -> None:
+    with pytest.raises(InputError, match="--batch-size 0: must be at least 1"):
+        main(["shapes", "--count", "10", "--batch-size", "0", "--device", "cpu"])
+
+
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(InputError, match="shapes: halves of 5 images do not fill two batches; lower --batch-size"):
         main(["shapes", "--count", "10", "--batch-size", "3", "--device", "cpu"])

@@ -1,6 +1,8 @@
+import io
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -195,6 +197,14 @@ def test_wrong_files_say_what_to_do(tmp_path: Path) -> None:
         path.write_bytes(wrong.tobytes())
         with suppress(InputError):  # nothing else; some bytes do not count
             assert distance(read_statistics(path), FeatureStatistics(2, np.ones(4), np.eye(4), "unknown")) == 4
+    array = io.BytesIO()
+    np.save(array, np.zeros(4))
+    header = array.getvalue().replace(b"}", b"(")
+    with ZipFile(path, "w") as archive:
+        archive.writestr("mu.npy", header)
+        archive.writestr("sigma.npy", header)
+    with pytest.raises(InputError, match=r"s\.npz: not a statistics file"):
+        read_statistics(path)
     for arrays, message in (
         ({"mu": np.ones(2)}, "not a statistics file"),
         ({"mu": np.ones(2), "sigma": np.ones((3, 3))}, r"shapes \(2,\), \(3, 3\)"),

@@ -19,7 +19,7 @@ import numpy as np
 import tyro
 
 from data.command import parse_command, run_command
-from data.errors import InputError
+from data.errors import InputError, require_at_least
 from data.files import write_json
 from eval.figures import save_figure
 from textgan.curves import group_runs, load_run, standings
@@ -96,8 +96,7 @@ def candidates(command: SearchCommand) -> list[Rates]:
         if not 0 < low <= high < math.inf:
             raise InputError(f"{name} {low:g} {high:g}: must be a range of positive rates")
     for name in ("points", "trials", "iterations", "rungs"):
-        if getattr(command, name) < 1:
-            raise InputError(f"--{name} {getattr(command, name)}: must be at least 1")
+        require_at_least(f"--{name}", getattr(command, name), 1)
     if command.keep < 2 or not command.seeds:
         raise InputError("--keep must be at least 2, and --seeds at least one")
     ranges = (command.critic_lr, command.generator_lr)

@@ -1,17 +1,18 @@
 """Settings: what every training run has to be told, of text or of images, and how it is told on a command line."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from data.errors import InputError
+from data.errors import InputError, require_at_least
 from eval.device import Device
 from textgan.schedules import parse_schedule
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ABC):
     """A training run of two players. `smallest` are the least values of settings by name."""
 
     preset: str = ""
@@ -68,8 +69,8 @@ class Settings:
         """
         for name, value in asdict(self).items():
             smallest = self.smallest.get(name)
-            if smallest is not None and value is not None and not value >= smallest:
-                raise InputError(f"{as_flag(name)} {value}: must be at least {smallest:g}")
+            if smallest is not None:
+                require_at_least(as_flag(name), value, smallest)
         for name in ("critic_lr", "generator_lr", "minutes"):
             if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
                 raise InputError(f"{as_flag(name)} {value}: must be positive and finite")
@@ -88,9 +89,9 @@ class Settings:
         return self.run_dir or Path("runs") / f"{self.preset}-{name}-seed{self.seed}"
 
     @property
+    @abstractmethod
     def scores(self) -> list[str]:
         """Names of the run's scores in its metrics; lower is better."""
-        raise NotImplementedError
 
     @property
     def may_change(self) -> set[str]:
