@@ -88,6 +88,11 @@ class ImageConfig(Settings):
         return [metric_name("fid", self.features).replace("-", "_")]
 
     @property
+    def may_change(self) -> set[str]:
+        """Settings that may differ when the run is continued; the hash of the weights is in the signature."""
+        return super().may_change | {"weights"}
+
+    @property
     def folds(self) -> bool:
         """Whether the critic gives four images one score."""
         return self.faults == "paper-compat" and self.model == "wgan-gp" and self.size == 32

@@ -28,7 +28,7 @@ from eval.words import open_word_reference, real_lines
 from images.train import IMAGES
 from leaderboards.records import RECORD, RECORDS, TASK, Kind, read_task
 from leaderboards.scoring import Metric, by_name, joint_signature, read_text, record_name, score_file
-from textgan.curves import Group, group_runs, load_run, standings
+from textgan.curves import Group, group_runs, load_run, standings, window_count
 from textgan.experiment import Program
 from textgan.rundir import find_runs, headline, read_metrics, read_options, require_scores
 from textgan.settings import as_flags
@@ -90,7 +90,8 @@ def _submit_runs(command: SubmitCommand, group: Group) -> Path:
     signature, floor = group.runs[0].signature, group.runs[0].floor
     options = [read_options(run.folder) for run in group.runs]
     names = require_scores(group.runs[0].folder)
-    found = {name: standings([group], name, "minutes", _POINTS, None)[0] for name in names}
+    points, _ = window_count([group], "minutes", _POINTS)
+    found = {name: standings([group], name, "minutes", points, None)[0] for name in names}
     scores = {
         name: {
             "best_run": each.best_run[0],
@@ -122,10 +123,10 @@ def _submit_runs(command: SubmitCommand, group: Group) -> Path:
         "commits": sorted({str(each["commit"]) for each in options}),
         "date": max(each["started_utc"] for each in options)[:10],
         "device": options[0]["device"],
-        "critic_lr": config["critic_lr"] if rows[0]["critic_updates"] else None,
+        "critic_lr": config["critic_lr"] if rows[0]["time/critic_updates"] else None,
         "generator_lr": config["generator_lr"],
-        "critic_steps": config["critic_steps"] if rows[0]["critic_updates"] else None,
-        "minutes": [row["train_seconds"] / 60 for row in rows],
+        "critic_steps": config["critic_steps"] if rows[0]["time/critic_updates"] else None,
+        "minutes": [row["time/train_seconds"] / 60 for row in rows],
         "iterations": [row["iteration"] for row in rows],
         "note": command.note,
         **_portable(options[0]),
@@ -138,7 +139,7 @@ def _submit_runs(command: SubmitCommand, group: Group) -> Path:
         content, is_text = path.read_bytes(), path.suffix == ".txt"
         file = f"samples-seed{seed}{path.suffix}" + (".gz" if is_text else "")
         files[file] = gzip.compress(content, mtime=0) if is_text else content
-        entry = _sample_entry(file, content, {name: row[name] for name in names})
+        entry = _sample_entry(file, content, {name: row[f"scores/{name}"] for name in names})
         samples.append({**entry, "seed": seed, "iteration": row["iteration"]})
         cleaned = {**of_run, "config": _without_place(of_run["config"], program), **_portable(of_run)}
         files[f"options-seed{seed}.json"] = json.dumps(cleaned, indent=1, ensure_ascii=False).encode() + b"\n"

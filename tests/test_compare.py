@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 
 from data.errors import InputError
 from tests.test_rundir import SIGNATURE, write_run
@@ -75,30 +77,30 @@ def strict_json(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-# Of three runs the lowest resample has a share of 1/27, so that the interval is from the lowest to the highest. The
-# level is (0.45 + 0.46 + 0.48) / 3, which ttur-small is below after 7, 7 and 8 minutes and orig-small after 10, 10 and
-# never.
-ORIG = ["orig-small", "3", "0.450", "10", "0.463", "10", "0.463", "0.015", "0.450 .. 0.480", "10 (2 of 3 runs)"]
-TTUR = ["ttur-small", "3", "0.300", "10", "0.313", "10", "0.313", "0.015", "0.300 .. 0.330", "7.333"]
-SAID = (
+# Student's t of 2 degrees of freedom is 4.303 at 97.5 %, and 4.303 * 0.015275 / sqrt(3) is 0.0379. The level is
+# (0.45 + 0.46 + 0.48) / 3, which ttur-small is below after 7, 7 and 8 minutes and orig-small after 10, 10 and never.
+ORIG = ["orig-small", "3", "0.450", "10", "0.463", "10", "0.463", "0.015", "0.425 .. 0.501", "10 (2 of 3 runs)"]
+TTUR = ["ttur-small", "3", "0.300", "10", "0.313", "10", "0.313", "0.015", "0.275 .. 0.351", "7.333"]
+ENDS = (
     "ttur-small against orig-small at the end: -0.150; "
     "too few runs to tell: p = 0.1, and no outcome of so few gives less than 0.1"
 )
+NEVER = "no ratio of times to 0.463, which 3 of 3 runs of ttur-small and 2 of 3 runs of orig-small reached"
 TITLE = "jsd_4 against minutes, means in 10 windows up to 10, level 0.463, real data 0.125"
 
 
 def test_text_by_hand(suite: Path, printed: Printed) -> None:
     text = printed(suite, "--points", 10, "--scores", "jsd_4")
-    title, _, *table, _, said, _, signature = text.splitlines()
-    assert (title, said, signature) == (TITLE, SAID, SIGNATURE)
+    title, _, *table, _, ends, times, _, signature = text.splitlines()
+    assert (title, ends, times, signature) == (TITLE, ENDS, NEVER, SIGNATURE)
     assert [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in table] == [HEAD, ORIG, TTUR]
     assert len({len(line) for line in table}) == 1  # aligned
 
 
 def test_markdown_by_hand(suite: Path, printed: Printed) -> None:
     text = printed(suite, "--points", 10, "--scores", "jsd_4", "--format", "markdown")
-    title, _, head, rule, *rows, _, said, _, signature = text.splitlines()
-    assert (title, said, signature) == (TITLE, f"- {SAID}", f"`{SIGNATURE}`")
+    title, _, head, rule, *rows, _, ends, times, _, signature = text.splitlines()
+    assert (title, ends, times, signature) == (TITLE, f"- {ENDS}", f"- {NEVER}", f"`{SIGNATURE}`")
     assert [[cell.strip() for cell in line.strip("|").split("|")] for line in (head, *rows)] == [HEAD, ORIG, TTUR]
     assert rule == "|" + " --- |" * 10
 
@@ -130,7 +132,8 @@ def test_json_holds_everything(suite: Path, printed: Printed) -> None:
     assert (first["score"], first["axis"], first["floor"]) == ("jsd_4", "minutes", 0.125)
     assert (second["score"], second["floor"], second["signature"]) == ("jsd_6", 0.375, SIGNATURE)
     assert first["level"] == pytest.approx(1.39 / 3)
-    assert first["statements"] == [SAID]
+    assert first["statements"] == [ENDS, NEVER]
+    assert first["note"] is None
     for number, (name, start, step) in enumerate((("orig-small", 0.85, 0.04), ("ttur-small", 0.8, 0.05))):
         curves = [falling(start + more, step) for more in (0, 0.01, 0.03)]
         ends = [curve[-1] for curve in curves]
@@ -144,7 +147,7 @@ def test_json_holds_everything(suite: Path, printed: Printed) -> None:
         assert method["end"] == {
             "mean": pytest.approx(statistics.fmean(ends)),
             "sd": pytest.approx(statistics.stdev(ends)),
-            "interval": pytest.approx([min(ends), max(ends)]),
+            "interval": pytest.approx(stats.t.interval(0.95, 2, statistics.fmean(ends), stats.sem(ends))),
             "runs": pytest.approx(ends),
         }
     assert [method["reached"] for method in first["methods"]] == [[10, 10, None], [7, 7, 8]]
@@ -154,10 +157,11 @@ def test_how_much_later_the_level_was_reached(suite: Path, printed: Printed) -> 
     arguments = (suite, "--points", 10, "--scores", "jsd_4", "--level", 0.605)
     (found,) = strict_json(printed(*arguments, "--format", "json"))
     assert [method["reached"] for method in found["methods"]] == [[7, 7, 7], [4, 5, 5]]
-    # 7 over 14/3; with 1/27 of the resamples 4, 4, 4 and with 8/27 5, 5, 5.
+    welch = stats.ttest_ind(np.log([7, 7.000001, 7]), np.log([4, 5, 5]), equal_var=False).confidence_interval(0.95)
+    assert np.exp(welch) == pytest.approx((1.10, 2.08), abs=0.005)
     assert found["statements"] == [
-        SAID,
-        "orig-small took 1.50 times as long as ttur-small to 0.605 (95 % interval 1.40 .. 1.75)",
+        ENDS,
+        "orig-small took 1.51 times as long as ttur-small to 0.605 (95 % interval 1.10 .. 2.08)",
     ]
     assert "\n".join(found["statements"]) in printed(*arguments)
 
@@ -166,7 +170,8 @@ def test_a_level_that_nobody_reached(suite: Path, printed: Printed) -> None:
     arguments = (suite, "--points", 10, "--scores", "jsd_4", "--level", 0.1)
     (found,) = strict_json(printed(*arguments, "--format", "json"))
     assert [method["reached"] for method in found["methods"]] == [[None] * 3] * 2
-    assert found["statements"] == [SAID]
+    never = "no ratio of times to 0.100, which 0 of 3 runs of orig-small and 0 of 3 runs of ttur-small reached"
+    assert found["statements"] == [ENDS, never]
     rows = list(csv.reader(printed(*arguments, "--format", "csv").splitlines()))
     assert [row[-2:] for row in rows] == [["reached", "reached_runs"], ["", "0"], ["", "0"]]
 
@@ -220,11 +225,33 @@ def test_what_is_unknown_is_null(tmp_path: Path, printed: Printed) -> None:
     (found,) = strict_json(printed(tmp_path, "--points", 10, "--scores", "jsd_4", "--format", "json"))
     assert found["floor"] is None
     (method,) = found["methods"]
-    assert method["windows"][1][:4] == [None] * 4  # not 0
-    assert method["windows"][1][4:] == pytest.approx(falling(0.7, 0.05)[4:])
-    assert method["best_mean"] == {"value": pytest.approx(0.25), "at": 10}
+    # The second run has six scores, from the fifth minute on: windows of 10 / 6 minutes.
+    assert method["x"] == pytest.approx([10 * i / 6 for i in range(1, 7)])
+    assert method["windows"][1][:2] == [None] * 2  # not 0
+    at = dict(enumerate(falling(0.7, 0.05), start=1))
+    assert method["windows"][1][2:] == pytest.approx([at[5], at[6], (at[7] + at[8]) / 2, (at[9] + at[10]) / 2])
+    assert method["best_mean"] == {"value": pytest.approx(0.275), "at": 10}
+    assert found["note"].startswith(f"note: 6 of 10 windows: {tmp_path}/run1 has 6 evaluations after its start")
     assert found["statements"] == []
     assert "real data" not in printed(tmp_path, "--points", 10, "--scores", "jsd_4")
+
+
+def test_a_run_scored_twice_is_compared_in_one_window(tmp_path: Path, printed: Printed) -> None:
+    # As two methods of half a minute: one is scored at every tenth of it, the other at its start and its end alone,
+    # which is a step later than the end of the first.
+    often = [{"iteration": i, "train_seconds": 3.001 * i, "jsd_4": 0.9 - 0.05 * i} for i in range(11)]
+    rarely = [{"iteration": i, "train_seconds": 31.0 * i, "jsd_4": 1 - 0.3 * i} for i in range(2)]
+    for seed in (0, 1):
+        write_run(tmp_path / f"often{seed}", often, preset="often", seed=seed)
+        write_run(tmp_path / f"rarely{seed}", rarely, preset="rarely", seed=seed)
+    (found,) = strict_json(printed(tmp_path, "--format", "json"))
+    ends = {method["method"]: method["end"]["mean"] for method in found["methods"]}
+    assert ends == {"often": pytest.approx(statistics.fmean(0.9 - 0.05 * i for i in range(1, 11))), "rarely": 0.7}
+    assert found["note"] == (
+        f"note: 1 of 60 windows: {tmp_path}/rarely0 has one evaluation after its start; "
+        "--eval-seconds scores all methods at the same times"
+    )
+    assert found["note"] in printed(tmp_path)
 
 
 def test_a_score_that_a_run_lacks(suite: Path) -> None:

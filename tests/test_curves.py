@@ -1,6 +1,7 @@
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -21,9 +22,11 @@ from textgan.curves import (
     Values,
     group_runs,
     load_run,
+    mean_interval,
     reach_ratio,
     significance,
     standings,
+    window_count,
     window_means,
 )
 
@@ -55,19 +58,6 @@ def slow_window_means(x: Sequence[float], y: Sequence[float], edges: Sequence[fl
         last = statistics.fmean(inside) if inside else last
         means.append(last)
     return means
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """Linear between order statistics."""
-    ordered, place = sorted(values), share * (len(values) - 1)
-    low = math.floor(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
-
-
-def resampled_means(values: Sequence[float], random: np.random.Generator) -> list[float]:
-    drawn = random.integers(len(values), size=(10_000, len(values))).tolist()
-    return [statistics.fmean(values[number] for number in row) for row in drawn]
 
 
 def test_window_means_by_hand() -> None:
@@ -164,35 +154,74 @@ def test_a_mean_over_runs_begins_where_all_are_scored() -> None:
 
 
 @pytest.mark.parametrize("others", [0, 1])
-def test_a_run_without_a_score_up_to_the_end_is_refused(others: int) -> None:
+def test_a_run_without_a_score_in_the_last_window_has_its_next_one_there(others: int) -> None:
     rare = Group("rare", [a_run([0, 50], [0.9, 0.5]), *(a_run([0, 5, 10], [0.9, 0.8, 0.7], 1) for _ in range(others))])
-    with pytest.raises(InputError, match="run0"):
-        standings([rare, a_group("often", [[0.5] * 10] * 4)], "jsd_4", "minutes", 5, None)
+    often = a_group("often", [[0.5] * 10] * 4)
+    found, _ = standings([rare, often], "jsd_4", "minutes", 5, None)
+    assert found.windows[0].tolist() == pytest.approx([math.nan] * 4 + [0.5], nan_ok=True)
+    assert found.windows[1:].tolist() == [pytest.approx([math.nan, math.nan, 0.8, 0.8, 0.7], nan_ok=True)] * others
+    assert found.ends.tolist() == [0.5, *[0.7] * others]
+    young = Group("young", [a_run([0], [0.9])])
+    with pytest.raises(InputError, match="run0: no jsd_4 after the start"):
+        standings([young, often], "jsd_4", "minutes", 5, None)
 
 
-def test_intervals_of_alike_runs_of_two_runs_and_of_one() -> None:
+def test_windows_are_as_many_as_the_fewest_evaluations() -> None:
+    often, rare = a_group("often", [[0.5] * 12]), Group("rare", [a_run([0, 4, 8, 12, 16], [0.9] * 5)])
+    assert window_count([often, rare], "minutes", 60) == (3, rare.runs[0])  # at 4, 8, 12; not at 0, nor after 12
+    assert window_count([often, rare], "minutes", 2)[0] == 2
+    assert window_count([often], "minutes", 60) == (12, often.runs[0])
+    late = Group("late", [a_run([0, 13], [0.9, 0.8])])
+    assert window_count([often, late], "minutes", 60) == (1, late.runs[0])
+
+
+def test_intervals_of_equal_runs_of_two_runs_and_of_one() -> None:
     def interval(*ends: float) -> tuple[float, float] | None:
         return standings([a_group("toy", [[0.9, end] for end in ends])], "jsd_4", "minutes", 2, None)[0].interval
 
     assert interval(0.5, 0.5, 0.5) == (0.5, 0.5)
     assert interval(0.5) is None
-    # Of two runs a quarter of the resamples is twice the lower one, a quarter twice the higher one.
-    assert interval(0.25, 0.75) == (0.25, 0.75)
-    # Of three the lowest mean has a share of 1/27, more than 2.5 %.
-    assert interval(0.3, 0.6, 0.9) == pytest.approx((0.3, 0.9))
+    # Student's t of one degree of freedom is 12.706 at 97.5 %: 0.5 +- 12.706 * 0.25, but a JSD is in [0, 1].
+    assert interval(0.25, 0.75) == (0, 1)
+    assert interval(0.49, 0.51) == pytest.approx((0.5 - 0.12706, 0.5 + 0.12706), abs=1e-5)
 
 
-@pytest.mark.parametrize("runs", [4, 7])
-def test_the_interval_is_that_of_the_resamples(runs: int) -> None:
+@pytest.mark.parametrize("runs", [2, 4, 7])
+def test_the_interval_is_students(runs: int) -> None:
     random = Random(runs)
-    ends = [random.random() for _ in range(runs)]
+    ends = [0.5 + random.random() / 100 for _ in range(runs)]
     (found,) = standings([a_group("toy", [[0.9, end] for end in ends])], "jsd_4", "minutes", 2, None)
-    means = resampled_means(ends, np.random.default_rng(0))
-    assert found.interval == pytest.approx((quantile(means, 0.025), quantile(means, 0.975)), abs=1e-12)
-    scipys = stats.bootstrap((ends,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(1))
-    assert found.interval == pytest.approx(tuple(scipys.confidence_interval), abs=0.02)
-    # Known to be wrong: the spread of the runs in place of that of their mean.
-    assert found.interval != pytest.approx((quantile(ends, 0.025), quantile(ends, 0.975)), abs=0.02)
+    scipys = stats.ttest_1samp(ends, 0).confidence_interval(0.95)
+    assert found.interval == pytest.approx(tuple(scipys), abs=1e-12)
+    # Known to be wrong: the normal distribution in place of Student's.
+    normal = stats.norm.interval(0.95, statistics.fmean(ends), stats.sem(ends))
+    assert np.ptp(scipys) > 1.2 * np.ptp(normal)
+
+
+def coverage(intervals: Iterable[tuple[float, float] | None], truth: float) -> float:
+    return statistics.fmean(low <= truth <= high for low, high in filter(None, intervals))
+
+
+@pytest.mark.parametrize("runs", [2, 3, 4, 5, 10])
+def test_the_interval_of_a_mean_covers_it_in_95_of_100_cases(runs: int) -> None:
+    draws = np.random.default_rng(runs).normal(0.6, 0.02, (2000, runs))
+    assert 0.93 <= coverage(map(mean_interval, draws), 0.6) <= 0.97
+    # Known to be wrong: the percentiles of resampled means, as an earlier version had it.
+    resampled = draws[:, np.random.default_rng(0).integers(runs, size=(500, runs))].mean(axis=2)
+    percentiles = np.quantile(resampled, [0.025, 0.975], axis=1).T
+    assert coverage(percentiles.tolist(), 0.6) < 0.93
+
+
+@pytest.mark.parametrize("runs", [3, 4, 10])
+@pytest.mark.parametrize("spreads", [(0.1, 0.1), (0.3, 0.1)])
+def test_the_interval_of_a_ratio_of_times_covers_it(runs: int, spreads: tuple[float, float]) -> None:
+    random = np.random.default_rng(runs)
+    slow, fast = (at * np.exp(random.normal(0, each, (2000, runs))) for at, each in zip((12, 5), spreads, strict=True))
+    template = standings([a_group("toy", [[0.9, 0.5]])], "jsd_4", "minutes", 2, None)[0]
+    ratios = [
+        reach_ratio(replace(template, reached=a), replace(template, reached=b)) for a, b in zip(slow, fast, strict=True)
+    ]
+    assert 0.92 <= coverage((ratio[1] for ratio in ratios if ratio), 12 / 5) <= 0.98
 
 
 def test_time_to_a_level() -> None:
@@ -209,8 +238,8 @@ def test_time_to_a_level() -> None:
     # By default the level is the worst method's mean at the end.
     found = standings([fast, slow], "jsd_4", "minutes", 4, None)
     assert [each.reached.tolist() for each in found] == [[1], [3, 4]]
-    assert reach_ratio(found[1], found[0]) == pytest.approx((3.5, 3.0, 4.0))
-    assert reach_ratio(found[0], found[1]) == pytest.approx((1 / 3.5, 1 / 4, 1 / 3))
+    assert reach_ratio(found[1], found[0]) == (pytest.approx(math.sqrt(3 * 4)), None)  # a single run of one method
+    assert reach_ratio(found[0], found[1]) == (pytest.approx(1 / math.sqrt(3 * 4)), None)
 
 
 def test_no_ratio_where_a_run_never_came_to_the_level() -> None:
@@ -221,7 +250,7 @@ def test_no_ratio_where_a_run_never_came_to_the_level() -> None:
     assert reach_ratio(fast, slow) is None
 
 
-def test_the_ratio_is_that_of_the_resamples() -> None:
+def test_the_ratio_is_that_of_geometric_means_with_welchs_interval() -> None:
     # Falling by a tenth a minute from different heights.
     heights = {"slow": [1.2, 1.5, 1.9, 1.4], "fast": [0.8, 0.95, 1.0]}
     groups = [
@@ -235,14 +264,15 @@ def test_the_ratio_is_that_of_the_resamples() -> None:
     )
     assert slow.reached.tolist() == slow_minutes == [8, 11, 15, 10]
     assert fast.reached.tolist() == fast_minutes == [4, 5, 6]
-    random = np.random.default_rng(0)
-    above, below = resampled_means(slow_minutes, random), resampled_means(fast_minutes, random)
-    ratios = [a / b for a, b in zip(above, below, strict=True)]
-    expected = (44 / 4) / (15 / 3), quantile(ratios, 0.025), quantile(ratios, 0.975)
-    assert reach_ratio(slow, fast) == pytest.approx(expected, abs=1e-12)
-    # Known to be wrong: the mean of the pairs' ratios.
-    pairs = [a / b for a in slow_minutes for b in fast_minutes]
-    assert statistics.fmean(pairs) != pytest.approx(expected[0], abs=0.02)
+    expected = statistics.geometric_mean(slow_minutes) / statistics.geometric_mean(fast_minutes)
+    welch = stats.ttest_ind(np.log(slow_minutes), np.log(fast_minutes), equal_var=False).confidence_interval(0.95)
+    assert reach_ratio(slow, fast) == (pytest.approx(expected), pytest.approx(tuple(np.exp(welch))))
+    # Known to be wrong: equal variances.
+    pooled = stats.ttest_ind(np.log(slow_minutes), np.log(fast_minutes)).confidence_interval(0.95)
+    assert tuple(np.exp(pooled)) != pytest.approx(tuple(np.exp(welch)), rel=0.005)
+    # With every run of a method in the same window there is nothing to go by but the windows.
+    alike = [replace(each, reached=np.full(3, at)) for each, at in ((slow, 8.0), (fast, 4.0))]
+    assert reach_ratio(*alike) == (pytest.approx(2), (pytest.approx(2), pytest.approx(2)))
 
 
 def test_a_group_of_runs_is_what_differs_in_its_seed_alone(tmp_path: Path) -> None:

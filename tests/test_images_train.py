@@ -47,7 +47,7 @@ def test_a_run_is_scored_by_the_frechet_distance_of_its_samples(small: ImageConf
     outcome = train(small)
     rows = read_metrics(small.folder)
     assert [row["iteration"] for row in rows] == [0, 2, 4, 6]
-    assert [row["samples_seen"] for row in rows] == [0, 16, 32, 48]
+    assert [row["time/samples_seen"] for row in rows] == [0, 16, 32, 48]
     # The score and the grid of the last evaluation, made again step by step from the checkpoint.
     generator, iteration = load_generator(small.folder)
     assert iteration == 6
@@ -67,7 +67,7 @@ def test_a_run_is_scored_by_the_frechet_distance_of_its_samples(small: ImageConf
         f"fd-random|features:{extractor.signature}|size:32x32|cov:unbiased|ref:shapes@{pictures.sha256[:12]}|samples:30|v:0.1.0"
     )
     assert outcome.summary is not None
-    assert outcome.summary["best"]["fd_random"]["value"] == min(row["fd_random"] for row in rows)
+    assert outcome.summary["best"]["fd_random"]["value"] == min(row["scores/fd_random"] for row in rows)
     # The floor: these many real images against the others.
     chosen = np.zeros(len(pictures.images), bool)
     chosen[some_of(len(pictures.images), 30)] = True

@@ -61,10 +61,10 @@ def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> N
     assert record.facts["iterations"] == [20, 20]
     # Where the scores stand is a matter of seconds; that they are the runs' is not.
     for run, end in zip(runs, record.scores["jsd_4"]["runs"], strict=True):
-        values = [row["jsd_4"] for row in read_metrics(run)]
+        values = [row["scores/jsd_4"] for row in read_metrics(run)]
         assert min(values) <= end <= max(values)
     assert record.scores["jsd_4"]["end"] == pytest.approx(fmean(record.scores["jsd_4"]["runs"]))
-    assert record.scores["jsd_4"]["best_run"] in [row["jsd_4"] for run in runs for row in read_metrics(run)]
+    assert record.scores["jsd_4"]["best_run"] in [row["scores/jsd_4"] for run in runs for row in read_metrics(run)]
     for entry, run, row in zip(record.samples, runs, last, strict=True):
         text = gzip.decompress((record.folder / entry["file"]).read_bytes())
         assert text == (run / "samples" / "20.txt").read_bytes()
@@ -304,7 +304,7 @@ def test_runs_on_images_have_records_with_pictures(tmp_path: Path, capsys: pytes
     assert task.floor == read_options(tmp_path / "suite" / "0")["floor"]
     for entry, seed in zip(record.samples, (0, 1), strict=True):
         row = read_metrics(tmp_path / "suite" / f"{seed}")[-1]
-        assert entry["scores"] == {"fd_random": row["fd_random"]}
+        assert entry["scores"] == {"fd_random": row["scores/fd_random"]}
         grid = (tmp_path / "suite" / f"{seed}" / "samples" / "12.png").read_bytes()
         assert (record.folder / entry["file"]).read_bytes() == grid
     config = parse_train(record.facts["command"].split()[3:], ImageConfig, IMAGE_PRESETS, "train", None).config

@@ -117,11 +117,11 @@ def test_a_run_is_logged_resumed_exported_and_compared_as_those_of_a_gan(
     whole = replace(tiny, **small, run_dir=tmp_path / "suite" / "whole")  # type: ignore[arg-type]
     train(whole)
     rows = read_metrics(whole.folder)
-    assert [(row["iteration"], row["critic_updates"], row["samples_seen"]) for row in rows[:2]] == [
+    assert [(row["iteration"], row["time/critic_updates"], row["time/samples_seen"]) for row in rows[:2]] == [
         (0, 0, 0),
         (5, 0, 20),
     ]
-    assert all(row["critic_loss"] is None for row in rows)
+    assert all(row["train/critic_loss"] is None for row in rows)
     assert rows[-1]["generator_loss"] < rows[1]["generator_loss"]
     assert rows[-1]["jsd_2"] < rows[0]["jsd_2"]
 

@@ -87,7 +87,7 @@ def test_a_search_lets_rays_scheduler_choose(text_file: Path, tmp_path: Path) ->
             rows = [row for row in read_metrics(folder) if row["iteration"] <= trial.iterations]
             # Scored by the last tenth of the rung's iterations, whatever came later; with a wild rate a run fails.
             ended = rows[-1]["iteration"] == trial.iterations
-            last = [row["jsd_4"] for row in rows if row["iteration"] > 0.9 * trial.iterations]
+            last = [row["scores/jsd_4"] for row in rows if row["iteration"] > 0.9 * trial.iterations]
             assert score == (pytest.approx(fmean(last)) if ended else None)
     # Whoever is best of a rung goes on, whenever it came there.
     for rung in (0, 1):

@@ -39,7 +39,7 @@ def write_run(
 
 def test_options_are_read_as_they_were_written(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", [], floor={"jsd_4": 0.25}, critic_lr=1e-5, seed=7, name="é")
-    assert read_options(folder) == json.loads((folder / "options.json").read_text("utf-8"))
+    assert read_options(folder) == {**json.loads((folder / "options.json").read_text("utf-8")), "format": 1}
     assert read_options(folder)["config"]["critic_lr"] == 1e-5
     assert read_options(folder)["config"]["name"] == "é"
     assert read_options(folder)["floor"] == {"jsd_4": 0.25}
@@ -58,10 +58,11 @@ def test_a_folder_without_options_and_damaged_options_are_refused(tmp_path: Path
 def test_metrics_cut_off_anywhere_hold_the_rows_that_were_written_whole(tmp_path: Path) -> None:
     rows = [{"iteration": i, "jsd_4": 1 / (i + 1), "critic_loss": None} for i in range(4)]
     path = write_run(tmp_path / "run", rows) / "metrics.jsonl"
+    expected = [{"iteration": i, "scores/jsd_4": 1 / (i + 1), "train/critic_loss": None} for i in range(4)]
     content = path.read_bytes()
     for cut in range(len(content) + 1):
         path.write_bytes(content[:cut])
-        assert read_metrics(path.parent) == rows[: content[:cut].count(b"\n")]
+        assert read_metrics(path.parent) == expected[: content[:cut].count(b"\n")]
     path.unlink()
     assert read_metrics(path.parent) == []
 

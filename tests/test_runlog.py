@@ -7,6 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.list_session_groups import Handler as SessionGroups
@@ -26,15 +27,33 @@ def test_tensorboard_reads_the_training_clock(tiny: RunConfig) -> None:
     events = EventAccumulator(str(outcome.folder)).Reload()
     scalars = events.Scalars("scores/jsd_4")
     assert [event.step for event in scalars] == [row["iteration"] for row in rows]
-    assert [event.value for event in scalars] == pytest.approx([row["jsd_4"] for row in rows], rel=1e-6)
+    assert [event.value for event in scalars] == pytest.approx([row["scores/jsd_4"] for row in rows], rel=1e-6)
     started = read_options(outcome.folder)["started"]
     clock = [event.wall_time - started for event in scalars]
-    assert clock == pytest.approx([row["train_seconds"] for row in rows], abs=1e-3)
+    assert clock == pytest.approx([row["time/train_seconds"] for row in rows], abs=1e-3)
     (text,) = events.Tensors("samples/text_summary")[-1].tensor_proto.string_val
     first = (outcome.folder / "samples" / "20.txt").read_text("utf-8").split("\n")[0]
     assert first in text.decode()
+    # The scores of real data are a run of their own with the same tags, so that they are a line in the same charts.
     floor = read_options(outcome.folder)["floor"]
-    assert events.Scalars("floor/jsd_4")[0].value == pytest.approx(floor["jsd_4"])
+    real = EventAccumulator(str(outcome.folder / "real data")).Reload()
+    assert real.Tags()["scalars"] == [f"scores/jsd_{n}" for n in (1, 2, 3, 4)]
+    drawn = real.Scalars("scores/jsd_4")
+    assert [event.value for event in drawn] == pytest.approx([floor["jsd_4"]] * len(rows))
+    assert [(event.step, event.wall_time) for event in drawn] == [(each.step, each.wall_time) for each in scalars]
+
+
+def test_the_first_charts_are_the_scores(tiny: RunConfig) -> None:
+    events = EventAccumulator(str(train(replace(tiny, ngram=6)).folder)).Reload()
+    tags = events.Tags()["scalars"]
+    assert sorted({tag.partition("/")[0] for tag in tags}) == ["scores", "time", "train"]  # as TensorBoard sorts them
+    assert "scores/jsd_6" in tags
+    layout = layout_pb2.Layout.FromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    (category,) = layout.category
+    assert [(chart.title, list(chart.multiline.tag)) for chart in category.chart] == [
+        ("JSD-4", ["scores/jsd_4"]),
+        ("JSD-6", ["scores/jsd_6"]),
+    ]
 
 
 def test_tensorboard_groups_runs_that_differ_in_their_seed(tiny: RunConfig, tmp_path: Path) -> None:
@@ -75,7 +94,8 @@ def test_tensorboard_forgets_what_is_made_again(tiny: RunConfig, monkeypatch: py
     train(tiny)
     events = EventAccumulator(str(tiny.folder)).Reload()
     assert [event.step for event in events.Scalars("scores/jsd_4")] == [0, 5, 10, 15, 20]
-    assert [event.step for event in events.Scalars("floor/jsd_4")] == [0]
+    real = EventAccumulator(str(tiny.folder / "real data")).Reload()
+    assert [event.step for event in real.Scalars("scores/jsd_4")] == [0, 5, 10, 15, 20]
 
 
 def test_two_processes_cannot_train_in_one_folder(tiny: RunConfig) -> None:

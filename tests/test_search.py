@@ -197,7 +197,7 @@ def test_a_search_on_images_makes_their_distance_small(
         for seed, score in zip((7, 8), trial.scores, strict=True):
             run = folder / f"critic{trial.critic_lr:g}-generator{trial.generator_lr:g}-seed{seed}"
             (row,) = (row for row in read_metrics(run) if row["iteration"] == trial.iterations)
-            assert score == row["fd_random"]
+            assert score == row["scores/fd_random"]
     assert {(trial.critic_lr, trial.generator_lr) for trial in trials[4:]} == {
         (trial.critic_lr, trial.generator_lr) for trial in trials[:2]
     }

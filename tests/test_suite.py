@@ -356,7 +356,7 @@ def test_a_suite_runs_skips_continues_and_compares(
     for each, name in zip(jsd_4.standings, ("slow-orig", "ttur"), strict=True):
         rows = [read_metrics(folder / f"{name}-seed{seed}") for seed in (0, 1)]
         # Scored at 0, 2, 4 .. 10: one row closes each window, and the one before training is in none.
-        assert each.windows.tolist() == [[row["jsd_4"] for row in run[1:]] for run in rows]
+        assert each.windows.tolist() == [[row["scores/jsd_4"] for row in run[1:]] for run in rows]
         assert each.ends.tolist() == [run[-1]["jsd_4"] for run in rows]
 
 

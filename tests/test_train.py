@@ -16,6 +16,7 @@ from data.errors import InputError
 from eval.jsd import JsdCommand, compare
 from eval.samples import compare_characters
 from eval.score import Score
+from textgan import loop
 from textgan import train as train_module
 from textgan.checkpoint import below, read_newest
 from textgan.config import PRESETS, RunConfig
@@ -25,7 +26,7 @@ from textgan.settings import as_flags
 from textgan.train import main, train
 from textgan.trainer import NonFiniteError, Trainer, stream_seed
 
-CLOCKS = {"wall_seconds", "train_seconds"}
+CLOCKS = {"time/wall_seconds", "time/train_seconds"}
 
 
 def flags(config: RunConfig) -> list[str]:
@@ -73,21 +74,21 @@ def test_rows_hold_what_was_done(tiny: RunConfig) -> None:
     outcome = train(tiny)
     rows = read_metrics(outcome.folder)
     assert [row["iteration"] for row in rows] == [0, 5, 10, 15, 20]
-    assert [row["critic_updates"] for row in rows] == [0, 10, 20, 30, 40]
-    assert [row["samples_seen"] for row in rows] == [0, 40, 80, 120, 160]
-    assert all(row["critic_loss"] is None for row in rows[:1])
+    assert [row["time/critic_updates"] for row in rows] == [0, 10, 20, 30, 40]
+    assert [row["time/samples_seen"] for row in rows] == [0, 40, 80, 120, 160]
+    assert all(row["train/critic_loss"] is None for row in rows[:1])
     for earlier, later in pairwise(rows):
-        assert later["train_seconds"] > earlier["train_seconds"]
-        assert later["wall_seconds"] >= later["train_seconds"]
-        assert later["critic_gradient_norm"] > 0
-        assert later["generator_update_norm"] > 0
+        assert later["time/train_seconds"] > earlier["time/train_seconds"]
+        assert later["time/wall_seconds"] >= later["time/train_seconds"]
+        assert later["train/critic_gradient_norm"] > 0
+        assert later["train/generator_update_norm"] > 0
         # The critic's loss is its Wasserstein part plus ten times the penalty.
-        expected = -later["wasserstein"] + 10 * later["gradient_penalty"]
-        assert later["critic_loss"] == pytest.approx(expected, abs=1e-5)
+        expected = -later["train/wasserstein"] + 10 * later["train/gradient_penalty"]
+        assert later["train/critic_loss"] == pytest.approx(expected, abs=1e-5)
     assert outcome.summary is not None
     assert list(outcome.summary["best"]) == ["jsd_1", "jsd_2", "jsd_3", "jsd_4"]
     for name, best in outcome.summary["best"].items():
-        values = [row[name] for row in rows]
+        values = [row[f"scores/{name}"] for row in rows]
         assert best["value"] == min(values)
         assert best["iteration"] == rows[values.index(min(values))]["iteration"]
         assert outcome.summary["last"][name] == values[-1]
@@ -115,7 +116,7 @@ def test_the_text_is_the_record(tiny: RunConfig, padding: Any) -> None:
         path = config.folder / "samples" / f"{row['iteration']}.txt"
         score = score_of(path)
         assert {name.replace("-", "_"): value.value for name, value in score.values.items()} == {
-            name: value for name, value in row.items() if name.startswith("jsd_")
+            name.removeprefix("scores/"): value for name, value in row.items() if name.startswith("scores/")
         }
         assert str(score.signature) == read_options(config.folder)["signature"]
         floor = read_options(config.folder)["floor"]
@@ -270,9 +271,101 @@ def test_a_larger_budget_continues_a_finished_run(tiny: RunConfig, tmp_path: Pat
 def test_minutes_end_a_run(tiny: RunConfig) -> None:
     config = replace(tiny, iterations=None, minutes=0.005, eval_every=1)
     train(config)
-    *before, last = (row["train_seconds"] for row in read_metrics(config.folder))
+    *before, last = (row["time/train_seconds"] for row in read_metrics(config.folder))
     assert last >= 0.3
     assert max(before) < 0.3
+
+
+def test_evaluations_at_multiples_of_the_training_clock(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A step takes an eighth of a second by this clock, and whatever is not a step takes none.
+    now = 0.0
+
+    def step(self: Any, real: Any, whole: Any = Trainer.step) -> Any:
+        nonlocal now
+        now += 0.125
+        return whole(self, real)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now)
+    clocked = replace(tiny, iterations=None, minutes=2.5 / 60, eval_seconds=0.5, run_dir=tmp_path / "clocked")
+    train(clocked)
+    rows = read_metrics(clocked.folder)
+    assert [row["iteration"] for row in rows] == [0, 4, 8, 12, 16, 20]
+    assert [row["time/train_seconds"] for row in rows] == [0, 0.5, 1, 1.5, 2, 2.5]
+    # Multiples that no step ends at: the first step after them. A run that is continued keeps to them.
+    odd = replace(clocked, eval_seconds=0.8, run_dir=tmp_path / "odd")
+    for minutes in (1.0, 1.75, 2.5):
+        train(replace(odd, minutes=minutes / 60))
+    assert [row["time/train_seconds"] for row in read_metrics(odd.folder)] == [0, 0.875, 1, 1.625, 1.75, 2.5]
+    # When a run is scored changes nothing in what it learns.
+    train(tiny)
+    ours, theirs = tensors(clocked.folder), tensors(tiny.folder)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_evaluations_are_asked_for_in_one_way(tiny: RunConfig) -> None:
+    with pytest.raises(InputError, match="--eval-every and --eval-seconds: give one of them"):
+        main(["--preset", "quickstart", "--eval-seconds=5", "--eval-every", "50"])
+    for wrong in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="--eval-seconds"):
+            replace(tiny, eval_seconds=wrong)
+
+
+@pytest.mark.parametrize(
+    ("less", "message"),
+    [
+        ({"iterations": 19}, r"--iterations 19: the run in .* has trained for 20 iterations; give at least as many"),
+        ({"minutes": 1e-4}, r"--minutes 0\.0001: the run in .* has trained for .* minutes; give at least as many"),
+    ],
+)
+def test_a_smaller_budget_than_was_used_is_refused(tiny: RunConfig, less: dict[str, Any], message: str) -> None:
+    train(tiny)
+    before = (tiny.folder / "options.json").read_bytes()
+    with pytest.raises(InputError, match=message):
+        train(replace(tiny, **less))
+    assert (tiny.folder / "options.json").read_bytes() == before
+
+
+def test_a_run_continues_when_it_and_its_data_were_moved(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=30)
+    train(whole)
+    train(tiny)
+    (tmp_path / "moved").mkdir()
+    for place in ("text.txt", "run"):
+        (tmp_path / place).rename(tmp_path / "moved" / place)
+    moved = replace(tiny, data=str(tmp_path / "moved" / "text.txt"), run_dir=tmp_path / "moved" / "run", iterations=30)
+    train(moved)
+    assert_same_run(whole.folder, moved.folder)
+    options = read_options(moved.folder)
+    assert options["config"]["data"] == options["reference"]["corpus"]["data"] == moved.data
+
+
+def test_a_run_that_continues_on_other_threads_says_so(
+    tiny: RunConfig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = torch.get_num_threads()
+    train(tiny)
+    assert "continued" not in read_options(tiny.folder)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 3)
+    capsys.readouterr()
+    for iterations in (25, 30):
+        train(replace(tiny, iterations=iterations))
+    said = f"continued with threads {threads + 3} (before: {threads}); numbers differ from an uninterrupted run's"
+    assert capsys.readouterr().err.count(said) == 1  # what was recorded is not said again
+    (change,) = read_options(tiny.folder)["continued"]
+    assert (change["iteration"], change["threads"]) == (20, threads + 3)
+
+
+def test_a_clock_that_was_set_back_is_noted(tiny: RunConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    train(tiny)
+    options = read_options(tiny.folder)
+    (tiny.folder / "options.json").write_text(json.dumps({**options, "started": options["started"] + 86400}))
+    train(replace(tiny, iterations=25))
+    assert "the system's clock is earlier than when the run was last written" in capsys.readouterr().err
 
 
 def test_equal_seeds_give_equal_runs_and_others_do_not(tiny: RunConfig, tmp_path: Path) -> None:
@@ -280,7 +373,7 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(tiny: RunConfig, tmp_path
     for config in (tiny, again, other):
         train(config)
     assert_same_run(tiny.folder, again.folder)
-    assert without_clocks(tiny.folder)[0]["jsd_2"] != without_clocks(other.folder)[0]["jsd_2"]
+    assert without_clocks(tiny.folder)[0]["scores/jsd_2"] != without_clocks(other.folder)[0]["scores/jsd_2"]
 
 
 def test_a_non_finite_loss_ends_the_run_and_keeps_the_checkpoint(

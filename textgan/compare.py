@@ -18,13 +18,24 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
 from eval.tables import aligned, markdown
 from textgan.band_figure import draw
-from textgan.curves import Axis, Standing, group_runs, load_run, reach_ratio, significance, standings
+from textgan.curves import (
+    Axis,
+    Group,
+    Standing,
+    group_runs,
+    load_run,
+    reach_ratio,
+    significance,
+    standings,
+    window_count,
+)
 from textgan.rundir import find_runs, headline, require_scores
 
 Format = Literal["text", "markdown", "csv", "json"]
@@ -41,7 +52,7 @@ class CompareCommand:
     axis: Axis = "minutes"
     """X-axis: minutes of training, minutes by the clock on the wall, generator iterations, critic updates, or real samples seen."""
     points: int = 60
-    """Windows that the x-axis is cut into."""
+    """Windows that the x-axis is cut into, at most: no more than the run with the fewest evaluations has of them."""
     level: float | None = None
     """Level whose reaching is timed. Default: the worst method's mean at the end."""
     format: Format = "text"
@@ -54,13 +65,17 @@ class CompareCommand:
 
 @dataclass(frozen=True)
 class Compared:
-    """One score's comparison: where the methods stand, and what real text scores."""
+    """One score's comparison: where the methods stand, and the score of real data.
+
+    `note` says so if runs have too few evaluations for all windows that were asked for.
+    """
 
     score: str
     axis: Axis
     level: float
     floor: float | None
     standings: list[Standing]
+    note: str | None
 
 
 def compare(command: CompareCommand) -> list[Compared]:
@@ -78,16 +93,30 @@ def compare(command: CompareCommand) -> list[Compared]:
     require_at_least("--points", command.points, 2)
     groups = group_runs([load_run(folder) for folder in find_runs(command.runs)])
     runs = [run for group in groups for run in group.runs]
+    points, note = _windows(groups, command)
     found = []
     for score in command.scores or headline(require_scores(runs[0].folder)):
         if lacking := [run for run in runs if score not in run.columns]:
             has = ", ".join(lacking[0].columns)
             raise InputError(f"--scores {score}: not in the metrics of {lacking[0].folder}, which has {has}")
-        stand = standings(groups, score, command.axis, command.points, command.level)
+        stand = standings(groups, score, command.axis, points, command.level)
         level = max(each.end for each in stand) if command.level is None else command.level
         floor = None if runs[0].floor is None else runs[0].floor.get(score)
-        found.append(Compared(score, command.axis, level, floor, stand))
+        found.append(Compared(score, command.axis, level, floor, stand, note))
     return found
+
+
+def _windows(groups: Sequence[Group], command: CompareCommand) -> tuple[int, str | None]:
+    """Return the number of windows, and a note if it is smaller than asked for."""
+    points, rarest = window_count(groups, command.axis, command.points)
+    if points == command.points:
+        return points, None
+    remedy = "; --eval-seconds scores all methods at the same times" if "minutes" in command.axis else ""
+    evaluations = "one evaluation" if points == 1 else f"{points} evaluations"
+    return (
+        points,
+        f"note: {points} of {command.points} windows: {rarest.folder} has {evaluations} after its start{remedy}",
+    )
 
 
 _HEAD = (
@@ -132,12 +161,22 @@ def statements(compared: Compared) -> list[str]:
         told = significance(a.ends, b.ends).statement
         said.append(f"{better.group.name} against {worse.group.name} at the end: {better.end - worse.end:+.3f}; {told}")
         first, last = sorted((a, b), key=lambda each: float(each.reached.mean()))
-        if (ratio := reach_ratio(last, first)) is not None:
-            alone = min(len(each.group.runs) for each in (first, last)) == 1
-            interval = "single runs: no interval" if alone else f"95 % interval {ratio[1]:.2f} .. {ratio[2]:.2f}"
-            took = f"{ratio[0]:.2f} times as long as {first.group.name} to {compared.level:.3f}"
-            said.append(f"{last.group.name} took {took} ({interval})")
+        ratio = reach_ratio(last, first)
+        if ratio is None:
+            reached = " and ".join(_reached(each) for each in (first, last))
+            said.append(f"no ratio of times to {compared.level:.3f}, which {reached} reached")
+            continue
+        interval = (
+            "a single run: no interval" if ratio[1] is None else "95 % interval {:.2f} .. {:.2f}".format(*ratio[1])
+        )
+        took = f"{ratio[0]:.2f} times as long as {first.group.name} to {compared.level:.3f}"
+        said.append(f"{last.group.name} took {took} ({interval})")
     return said
+
+
+def _reached(standing: Standing) -> str:
+    """Return how many runs of a method reached the level."""
+    return f"{np.isfinite(standing.reached).sum()} of {standing.reached.size} runs of {standing.group.name}"
 
 
 def _table(compared: Compared) -> list[list[str]]:
@@ -159,6 +198,8 @@ def as_text(found: Sequence[Compared]) -> str:
     parts = [
         "\n".join([_title(compared), "", aligned(_table(compared)), "", *statements(compared)]) for compared in found
     ]
+    if found[0].note is not None:
+        parts.append(found[0].note)
     return "\n\n".join([*parts, found[0].standings[0].group.runs[0].signature])
 
 
@@ -168,6 +209,8 @@ def as_markdown(found: Sequence[Compared]) -> str:
     for compared in found:
         said = [f"- {each}" for each in statements(compared)]
         parts.append("\n".join([_title(compared), "", markdown(_table(compared)), "", *said]))
+    if found[0].note is not None:
+        parts.append(found[0].note)
     return "\n\n".join([*parts, f"`{found[0].standings[0].group.runs[0].signature}`"])
 
 
@@ -199,6 +242,7 @@ def as_json(found: Sequence[Compared]) -> str:
                 "signature": compared.standings[0].group.runs[0].signature,
                 "methods": [standing(each) for each in compared.standings],
                 "statements": statements(compared),
+                "note": compared.note,
             }
             for compared in found
         ],

@@ -143,7 +143,7 @@ def _show_until_done(configs: Sequence[Settings], futures: Sequence[Future[Ended
 def _share_done(config: Settings) -> float:
     if not (rows := read_metrics(config.folder)):
         return 0.0
-    clock = Clock(rows[-1]["wall_seconds"], rows[-1]["train_seconds"])
+    clock = Clock(rows[-1]["time/wall_seconds"], rows[-1]["time/train_seconds"])
     return min(1.0, Budget(config.iterations, config.minutes).used(rows[-1]["iteration"], clock))
 
 

@@ -17,10 +17,10 @@ from data.errors import InputError
 from data.files import write_json
 from textgan.checkpoint import load_checkpoint
 from textgan.loop import run_training
-from textgan.progress import Budget, Clock
+from textgan.progress import Budget, Clock, Evaluations
 from textgan.runlog import RunLog, Samples, begin_or_continue, locked
 from textgan.schedules import assumption_a2, parse_schedule
-from textgan.settings import Settings
+from textgan.settings import Settings, refuse_both_intervals
 from textgan.trainer import Learner, NonFiniteError, Player, Trainer, weight_average
 
 C = TypeVar("C", bound=Settings)
@@ -112,8 +112,9 @@ def conduct(config: Settings, experiment: Experiment, report: Report | None = No
         clock = load_checkpoint(folder, trainer) or Clock()
         log = RunLog(folder, trainer.iteration, experiment.floor)
         budget = Budget(config.iterations, config.minutes)
+        evaluations = Evaluations(config.eval_every, config.eval_seconds)
         stopped_by = run_training(
-            trainer, log, clock, budget, config.eval_every, config.checkpoint_every, experiment.draw, evaluate
+            trainer, log, clock, budget, evaluations, config.checkpoint_every, experiment.draw, evaluate
         )
         return Outcome(folder, log.summarise(_about_rates(config, trainer)) if stopped_by is None else None, stopped_by)
 
@@ -170,6 +171,8 @@ def parse_train(
     Raises:
         InputError: a wrong flag or value.
     """
+    given = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    refuse_both_intervals([flag[2:].replace("-", "_") for flag in given])
     default = TrainCommand(preset_in(arguments, presets, "quickstart"))
     return parse_command(TrainCommand[settings], arguments, prog, description, default)  # type: ignore[valid-type]
 

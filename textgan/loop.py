@@ -10,7 +10,7 @@ from types import FrameType
 from torch import Tensor
 
 from textgan.checkpoint import save_checkpoint
-from textgan.progress import Budget, Clock, Progress
+from textgan.progress import Budget, Clock, Evaluations, Progress
 from textgan.runlog import RunLog, Samples, make_row
 from textgan.trainer import Learner, StepStats
 
@@ -20,7 +20,7 @@ def run_training(
     log: RunLog,
     clock: Clock,
     budget: Budget,
-    eval_every: int,
+    evaluations: Evaluations,
     checkpoint_every: int,
     draw: Callable[[int], Sequence[Tensor]],
     evaluate: Callable[[int], tuple[Mapping[str, float], Samples]],
@@ -32,7 +32,7 @@ def run_training(
         log: the run's log; its folder takes the checkpoints.
         clock: the run's seconds so far.
         budget: where the run ends.
-        eval_every: iterations between evaluations; the end is evaluated too.
+        evaluations: when the run is evaluated.
         checkpoint_every: iterations between checkpoints; the end is saved too.
         draw: returns the real batches of an iteration, one for each critic step.
         evaluate: returns the scores of an iteration and the samples they were measured on.
@@ -47,7 +47,8 @@ def run_training(
         while True:
             finished = budget.used(trainer.iteration, clock) >= 1
             clock.wall_seconds = time.perf_counter() - started
-            if (finished or trainer.iteration % eval_every == 0) and not log.has(trainer.iteration):
+            due = finished or evaluations.due(trainer.iteration, clock, log.last_train_seconds)
+            if due and not log.has(trainer.iteration):
                 scores, samples = evaluate(trainer.iteration)
                 log.log(make_row(trainer, clock, stats, scores), samples)
                 progress.scored(scores)

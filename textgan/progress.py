@@ -31,6 +31,23 @@ class Budget:
         )
 
 
+@dataclass(frozen=True)
+class Evaluations:
+    """When a run is evaluated: every so many iterations, or at multiples of so many seconds of training.
+
+    `seconds` None: by iterations. The start and the end of a run are evaluated in either case.
+    """
+
+    every: int
+    seconds: float | None
+
+    def due(self, iteration: int, clock: Clock, last_seconds: float | None) -> bool:
+        """Whether an evaluation is due; `last_seconds` is the training clock at the last one, None before the first."""
+        if self.seconds is None or last_seconds is None:
+            return iteration % self.every == 0
+        return clock.train_seconds // self.seconds > last_seconds // self.seconds
+
+
 class Progress:
     """Shows iterations a second, the latest scores and the training time left; silent outside a terminal."""
 

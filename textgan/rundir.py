@@ -1,20 +1,47 @@
-"""A run's folder as others read it: its options, its metrics, where runs are. Starts without torch."""
+"""Read a run's folder: its options and metrics, of this version and of earlier ones. Starts without torch.
+
+`options.json` says which format the folder has. Format 2 groups the columns of `metrics.jsonl`: `scores/jsd_4`,
+`time/train_seconds`, `train/critic_loss`. Format 1 (textgan 0.1.0) wrote the names without groups and recorded no
+format. `read_options` and `read_metrics` return both formats as format 2; `as_format` turns a row back into the format
+of its run, so that a run keeps one format to its end.
+"""
 
 import glob
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
+from eval.score import upgraded
 
 OPTIONS, METRICS, SUMMARY = "options.json", "metrics.jsonl", "summary.json"
 
+FORMAT = 2
+
 Row = Mapping[str, Any]
+
+TIME = ("critic_updates", "samples_seen", "wall_seconds", "train_seconds")
+"""Columns of the group `time`: counters and both clocks. `iteration`, which rows are told apart by, has no group."""
+
+# What format 1 knew of a training step; every other column that is no counter and no clock was a score.
+_TRAIN_1 = (
+    *("critic_loss", "generator_loss", "gradient_penalty", "wasserstein", "critic_gradient_norm"),
+    *("generator_gradient_norm", "critic_update_norm", "generator_update_norm"),
+)
+
+# Settings that earlier versions did not have, with the value by which a run does what it did then.
+_ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "textgan.train": {"eval_seconds": None},
+    "images.train": {"eval_seconds": None, "precision": "float32"},
+}
 
 
 def read_options(folder: Path) -> dict[str, Any]:
-    """Return a run's options.
+    """Return a run's options, those of an earlier version with the settings and signatures of this one.
+
+    `format` stays that of the folder.
 
     Raises:
         InputError: there is no run in the folder, or its options cannot be read.
@@ -26,24 +53,59 @@ def read_options(folder: Path) -> dict[str, Any]:
         options: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: damaged ({error}); start again with another --run-dir") from error
-    return options
+    added = _ADDED_SETTINGS.get(options.get("program", ""), {})
+    newer = {"format": options.get("format", 1), "config": {**added, **options["config"]}}
+    if "signature" in options:
+        newer["signature"] = upgraded(options["signature"])
+    return {**options, **newer}
 
 
 def read_metrics(folder: Path) -> list[Row]:
-    """Return the rows of a run's metrics; a last line cut off by a crash is left out.
+    """Return the rows of a run's metrics, their columns named as in format 2 whatever the run's format.
+
+    A last line cut off by a crash is left out.
 
     Raises:
         InputError: another line is damaged.
     """
     path = folder / METRICS
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    rows = []
+    rows: list[Row] = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError as error:
             raise InputError(f"{path}:{number}: damaged row ({error}); remove the line") from error
+        rows.append({_grouped(name): value for name, value in row.items()})
     return rows
+
+
+def _grouped(name: str) -> str:
+    """Return a column's name of either format as format 2 has it."""
+    if name == "iteration" or "/" in name:
+        return name
+    group = "time" if name in TIME else "train" if name in _TRAIN_1 else "scores"
+    return f"{group}/{name}"
+
+
+def as_format(row: Row, number: int) -> Row:
+    """Return a row of format 2 with the names of the columns that a format of this number has."""
+    return row if number == FORMAT else {without_group(name): value for name, value in row.items()}
+
+
+def without_group(name: str) -> str:
+    """Return a column's name without its group: jsd_4 for scores/jsd_4."""
+    return name.rpartition("/")[2]
+
+
+def of_group(row: Row, group: str) -> dict[str, Any]:
+    """Return the columns of one group of a row, their names without it."""
+    return {without_group(name): value for name, value in row.items() if name.startswith(f"{group}/")}
+
+
+def score_range(name: str) -> tuple[float, float]:
+    """Return the smallest and the largest value of a score: a JSD lies in [0, 1], a distance in [0, infinity)."""
+    return (0.0, 1.0) if name.startswith("jsd_") else (0.0, math.inf)
 
 
 def require_scores(folder: Path) -> list[str]:

@@ -22,7 +22,7 @@ from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
 from data.files import write_json
 from eval.figures import save_figure
-from textgan.curves import group_runs, load_run, standings
+from textgan.curves import group_runs, load_run, standings, window_count
 from textgan.executors import Ended, Execution, Tell, attempt, run_all, tune_on_ray
 from textgan.experiment import Program, preset_in
 from textgan.rundir import headline, read_metrics, score_title
@@ -230,7 +230,9 @@ def _score(config: Settings, score: str) -> float:
     assert config.iterations is not None
     until = run.columns["iteration"] <= config.iterations
     run = replace(run, columns={name: values[until] for name, values in run.columns.items()})
-    return standings(group_runs([run]), score, "iterations", _POINTS, None)[0].end
+    group = group_runs([run])
+    points, _ = window_count(group, "iterations", _POINTS)
+    return standings(group, score, "iterations", points, None)[0].end
 
 
 def recommendation(program: Program[Any], command: SearchCommand, trials: Sequence[Trial]) -> str:

@@ -1,7 +1,7 @@
 """Settings: what every training run has to be told, of text or of images, and how it is told on a command line."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -49,6 +49,8 @@ class Settings(ABC):
     """Samples an evaluation scores."""
     eval_every: int = 100
     """Generator iterations between evaluations."""
+    eval_seconds: float | None = None
+    """Seconds of training between evaluations, in place of --eval-every."""
     checkpoint_every: int = 1000
     """Generator iterations between checkpoints."""
     device: Device = "auto"
@@ -71,7 +73,7 @@ class Settings(ABC):
             smallest = self.smallest.get(name)
             if smallest is not None:
                 require_at_least(as_flag(name), value, smallest)
-        for name in ("critic_lr", "generator_lr", "minutes"):
+        for name in ("critic_lr", "generator_lr", "minutes", "eval_seconds"):
             if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
                 raise InputError(f"{as_flag(name)} {value}: must be positive and finite")
         for name in ("beta1", "beta2", "generator_average"):
@@ -95,9 +97,12 @@ class Settings(ABC):
 
     @property
     def may_change(self) -> set[str]:
-        """Settings that may differ when the run is continued: its budget may grow, and its folder may be moved."""
+        """Settings that may differ when the run is continued: its budget may grow, its folder and its data be moved.
+
+        The hash of the data must stay as it is.
+        """
         linear = "linear" in (self.critic_schedule, self.generator_schedule)
-        return {"minutes", "run_dir"} if linear else {"iterations", "minutes", "run_dir"}
+        return {"minutes", "run_dir", "data"} | (set() if linear else {"iterations"})
 
     def located(self) -> Self:
         """Return the same settings with files named so that they are found from any working folder."""
@@ -106,6 +111,16 @@ class Settings(ABC):
     def as_json(self) -> dict[str, Any]:
         """Return the resolved settings as a JSON-serialisable object."""
         return {**asdict(self), "run_dir": str(self.folder)}
+
+
+def refuse_both_intervals(names: Collection[str]) -> None:
+    """Refuse settings, by name, that ask for evaluations both by iterations and by seconds.
+
+    Raises:
+        InputError: both are among the names.
+    """
+    if {"eval_every", "eval_seconds"} <= set(names):
+        raise InputError("--eval-every and --eval-seconds: give one of them; a run is evaluated by either")
 
 
 def as_flags(config: Settings, presets: Mapping[str, Settings]) -> list[str]:

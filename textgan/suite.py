@@ -34,8 +34,12 @@ from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
 from textgan.executors import Ended, Execution, run_all
 from textgan.experiment import Program
-from textgan.settings import Settings
+from textgan.rundir import OPTIONS, read_options
+from textgan.settings import Settings, refuse_both_intervals
 from textgan.train import TEXT
+
+_EVALUATIONS = 60
+"""Evaluations of a run with a budget in minutes."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,38 @@ def configs_of(program: Program[Any], methods: Sequence[Method], seeds: Sequence
     if not methods or not seeds:
         raise InputError("no runs: give at least one preset and one seed")
     configs = [_config(program, method, seed, folder) for seed in seeds for method in methods]
+    if not _was_scored_by_iterations(folder):
+        configs = [
+            _scored_by_the_clock(config, method)
+            for config, method in zip(configs, len(seeds) * list(methods), strict=True)
+        ]
     folders = [config.folder for config in configs]
     if twice_used := [str(each) for each in folders if folders.count(each) > 1]:
         raise InputError(f"{twice_used[0]}: two runs would lie there; name methods apart, and give each seed once")
     return configs
+
+
+def _was_scored_by_iterations(folder: Path) -> bool:
+    """Whether the folder holds runs of a budget in minutes whose evaluations were counted in iterations.
+
+    Suites of earlier versions scored this way; what is added to one of them must be scored alike.
+    """
+    recorded = [read_options(path.parent)["config"] for path in folder.glob(f"*/{OPTIONS}")]
+    return any(config["iterations"] is None and config["eval_seconds"] is None for config in recorded)
+
+
+def _scored_by_the_clock(config: Settings, method: Method) -> Settings:
+    """Score a run with a budget in minutes sixty times at equal times, unless the method says when to score it.
+
+    By iterations, a method with many critic steps would be scored at a few points and others at many.
+    """
+    if (
+        config.minutes is None
+        or config.iterations is not None
+        or {"eval_every", "eval_seconds"} & method.settings.keys()
+    ):
+        return config
+    return replace(config, eval_seconds=config.minutes * 60 / _EVALUATIONS)
 
 
 def _config(program: Program[Any], method: Method, seed: int, folder: Path) -> Settings:
@@ -92,6 +124,7 @@ def _config(program: Program[Any], method: Method, seed: int, folder: Path) -> S
         raise InputError(
             f"{', '.join(sorted(unknown))} of {method.name}: no such setting; see python -m {program.module} --help"
         )
+    refuse_both_intervals(settings)
     run_dir = folder / f"{method.name.replace(' ', '-').replace('/', '-')}-seed{seed}"
     # A budget that a method is given is its only one.
     budget = {name: None for name in ("iterations", "minutes") if {"iterations", "minutes"} & settings.keys()}
