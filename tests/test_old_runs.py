@@ -20,7 +20,6 @@ from textgan.config import PRESETS
 from textgan.executors import is_finished
 from textgan.rundir import read_metrics, read_options
 from textgan.sample import main as sample
-from textgan.settings import Settings
 from textgan.suite import main as suite
 from textgan.train import TEXT, train
 
@@ -33,7 +32,7 @@ def old(tmp_path: Path) -> Path:
     return Path(shutil.copytree(RUNS, tmp_path / "old"))
 
 
-def settings_of(run: Path) -> Settings:
+def settings_of(run: Path) -> Any:
     """The settings that the run was made with, as a user gives them now."""
     common: dict[str, Any] = {"minutes": None, "iterations": 6, "eval_every": 2, "checkpoint_every": 2, "device": "cpu"}
     common |= {"batch_size": 4, "latent_dim": 2, "run_dir": run}
@@ -75,7 +74,7 @@ def test_a_suite_knows_that_they_are_finished(old: Path, name: str) -> None:
 def test_a_stopped_run_is_continued_in_its_own_format(old: Path, kind: str) -> None:
     stopped = settings_of(old / f"{kind}-stopped")
     assert [row["iteration"] for row in read_metrics(stopped.folder)] == [0, 2, 4]
-    (train_on_images if kind == "images" else train)(stopped)  # type: ignore[operator]
+    (train_on_images if kind == "images" else train)(stopped)
     rows = [json.loads(line) for line in (stopped.folder / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert [row["iteration"] for row in rows] == [0, 2, 4, 6]
     assert [list(row) for row in rows] == [list(rows[0])] * 4

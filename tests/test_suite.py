@@ -103,15 +103,19 @@ def test_a_file_holds_a_suite(planned: Planned, tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_text(TOML, "utf-8")
     main(["--file", str(tmp_path / "suite.toml"), "--suite-dir", "there"])
     common: dict[str, Any] = {"data": "corpus.txt.gz", "iterations": None}
+    # A run with a budget in minutes is scored sixty times.
+    ttur = replace(PRESETS["ttur-small"], minutes=20.0, eval_seconds=20.0, **common)
     expected = [
         replace(config, seed=seed, run_dir=Path("there") / f"{name}-seed{seed}")
         for seed in (1, 2)
         for name, config in (
-            ("ttur-small,critic_lr=0.001", replace(PRESETS["ttur-small"], critic_lr=1e-3, minutes=20.0, **common)),
-            ("ttur-small,critic_lr=0.003", replace(PRESETS["ttur-small"], critic_lr=3e-3, minutes=20.0, **common)),
+            ("ttur-small,critic_lr=0.001", replace(ttur, critic_lr=1e-3)),
+            ("ttur-small,critic_lr=0.003", replace(ttur, critic_lr=3e-3)),
             (
                 "slow---orig",
-                replace(PRESETS["orig-small"], critic_lr=3e-4, minutes=30.0, penalty_weight=5.0, **common),
+                replace(
+                    PRESETS["orig-small"], critic_lr=3e-4, minutes=30.0, eval_seconds=30.0, penalty_weight=5.0, **common
+                ),
             ),
         )
     ]
@@ -147,6 +151,29 @@ def test_a_budget_that_is_given_is_the_only_one(planned: Planned, settings: list
     main(["--presets", "quickstart", "--seeds", "0", *(["--set", *settings] if settings else [])])
     (config,) = planned.configs
     assert (config.iterations, config.minutes) == budget
+
+
+@pytest.mark.parametrize(
+    ("settings", "every", "seconds"),
+    [
+        (["minutes=20"], 100, 20.0),
+        (["minutes=0.5"], 100, 0.5),
+        (["minutes=20", "eval_every=7"], 7, None),
+        (["minutes=20", "eval_seconds=5"], 100, 5.0),
+        (["iterations=700", "minutes=20"], 100, None),
+        (["iterations=700"], 100, None),
+    ],
+)
+def test_a_budget_in_minutes_is_scored_by_the_clock(
+    planned: Planned, settings: list[str], every: int, seconds: float | None
+) -> None:
+    main(["--presets", "ttur-small", "orig-small", "--seeds", "0", "--set", *settings])
+    assert [(config.eval_every, config.eval_seconds) for config in planned.configs] == [(every, seconds)] * 2
+
+
+def test_evaluations_by_iterations_and_by_the_clock_are_refused_together(planned: Planned) -> None:
+    with pytest.raises(InputError, match="--eval-every and --eval-seconds: give one of them"):
+        main(["--presets", "ttur-small", "--set", "minutes=1", "eval_every=7", "eval_seconds=5"])
 
 
 def test_values_have_the_types_of_their_fields(planned: Planned, tmp_path: Path) -> None:
@@ -357,7 +384,7 @@ def test_a_suite_runs_skips_continues_and_compares(
         rows = [read_metrics(folder / f"{name}-seed{seed}") for seed in (0, 1)]
         # Scored at 0, 2, 4 .. 10: one row closes each window, and the one before training is in none.
         assert each.windows.tolist() == [[row["scores/jsd_4"] for row in run[1:]] for run in rows]
-        assert each.ends.tolist() == [run[-1]["jsd_4"] for run in rows]
+        assert each.ends.tolist() == [run[-1]["scores/jsd_4"] for run in rows]
 
 
 def test_a_run_that_fails_does_not_stop_the_others(

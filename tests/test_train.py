@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,6 @@ from data.errors import InputError
 from eval.jsd import JsdCommand, compare
 from eval.samples import compare_characters
 from eval.score import Score
-from textgan import loop
 from textgan import train as train_module
 from textgan.checkpoint import below, read_newest
 from textgan.config import PRESETS, RunConfig
@@ -288,7 +288,7 @@ def test_evaluations_at_multiples_of_the_training_clock(
         return whole(self, real)
 
     monkeypatch.setattr(Trainer, "step", step)
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
     clocked = replace(tiny, iterations=None, minutes=2.5 / 60, eval_seconds=0.5, run_dir=tmp_path / "clocked")
     train(clocked)
     rows = read_metrics(clocked.folder)
