@@ -18,11 +18,16 @@ from numpy.typing import NDArray
 from data.command import parse_command, run_command
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError, require_at_least
-from data.files import atomic_write, write_json
 from data.vocabulary import Ids
 from eval.counts import narrow, pack
 from eval.ngrams import CountedText
-from eval.reference import ReferenceOptions, open_reference, record_path, reference_record
+from eval.reference import (
+    ReferenceOptions,
+    open_reference,
+    reference_record,
+    require_samples_output,
+    write_samples,
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class SamplerCommand:
     source: tyro.conf.Positional[str]
     """Text to count: as --data of textgan.train."""
     output: Path
-    """Text file for the lines."""
+    """Text file for the lines (.gz and .zst compress them), or - to print them."""
     order: int = 3
     """n of the model's n-grams; 1 for symbols by frequency, 0 for all symbols alike."""
     count: int = 640
@@ -88,6 +93,7 @@ def main(arguments: list[str]) -> int:
     """Draw lines."""
     command = parse_command(SamplerCommand, arguments, "eval.ngram_sampler", __doc__)
     require_at_least("--count", command.count, 1)
+    require_samples_output("--output", command.output, [command.source])
     options = ReferenceOptions(CorpusOptions(command.source, command.seq_len, lines=command.lines))
     corpus = open_corpus(options.corpus)
     text = open_reference(options, corpus).text
@@ -98,10 +104,7 @@ def main(arguments: list[str]) -> int:
     else:
         starts = corpus.train[random.integers(len(corpus.train), size=command.count)]
         ids = sample_ngram_model(text, command.order, starts, random)
-    with atomic_write(command.output) as file:
-        file.write("".join(f"{line}\n" for line in text.vocabulary.decode(ids)).encode())
-    write_json(record_path(command.output), reference_record(options, corpus))
-    print(f"wrote {command.count:,} lines to {command.output}; score them: python -m eval.jsd {command.output}")
+    write_samples(command.output, text.vocabulary.decode(ids), reference_record(options, corpus), "lines")
     return 0
 
 

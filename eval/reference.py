@@ -4,6 +4,8 @@ Samples drawn by a run have a record of their reference beside them, so that `py
 """
 
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 
 from data.corpus import Corpus, CorpusOptions, open_corpus
 from data.errors import InputError
+from data.files import write_json
+from data.outputs import is_special, require_output, told_on, write_output
 from data.sources import absolute
 from data.vocabulary import Ids
 from eval.ngrams import CountedText, count_corpus
@@ -79,6 +83,28 @@ def reference_record(options: ReferenceOptions, corpus: Corpus) -> dict[str, Any
 def record_path(samples: Path) -> Path:
     """Return where the reference of one samples file is recorded; `reference.json` serves a whole folder of them."""
     return samples.with_name(f"{samples.name}.reference.json")
+
+
+def require_samples_output(flag: str, path: Path | None, inputs: Sequence[str] = ()) -> None:
+    """Refuse a text file for samples, or the record beside it, that could not be written; see `require_output`."""
+    require_output(flag, path, inputs=inputs)
+    if path is not None and not is_special(path):
+        require_output(flag, record_path(path), (".json",))
+
+
+def write_samples(path: Path, lines: Sequence[str], reference: dict[str, Any], what: str = "samples") -> None:
+    """Write samples to a text file and their reference beside it, and say how to score them.
+
+    Beside what is no plain file there is no record.
+    """
+    with write_output(path) as file:
+        file.write("".join(f"{line}\n" for line in lines).encode())
+    wrote = f"wrote {len(lines):,} {what} to {path}"
+    if is_special(path):
+        print(wrote, file=told_on(path))
+        return
+    write_json(record_path(path), reference)
+    print(f"{wrote}; score them: {shlex.join(['python', '-m', 'eval.jsd', str(path)])}")
 
 
 def recorded_reference(samples: Path) -> tuple[ReferenceOptions, str] | None:
