@@ -41,7 +41,6 @@ _LACKING = {
     errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.ENOLCK, errno.EXDEV, errno.EBUSY,
     errno.EEXIST,
 }  # fmt: skip
-_DURABILITY = "an operation that keeps files whole: a crash may cut them off"
 _noted: set[str] = set()
 
 
@@ -77,8 +76,6 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     with naming(path, _prefix(target)):
         before = _stat(path)
-        if before is not None and not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=_prefix(target), suffix=_PARTIAL, dir=target.parent)
         temporary = Path(name)
@@ -91,8 +88,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             _keep_owner_and_mode(temporary, path, before)
             _replace(temporary, target, path)
         except BaseException:
-            with suppress(OSError):  # the error that led here is the one to tell
-                temporary.unlink(missing_ok=True)
+            _remove_if_possible(temporary)
             raise
         _sync_folder(target.parent)
 
@@ -138,7 +134,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def locked_folder(folder: Path, message: str) -> Iterator[None]:
     """Make a folder and keep other processes out of it meanwhile, by a lock on the file `.lock` in it.
 
-    The system releases the lock of a process that was killed. A note says if the file system has no locks.
+    The system releases the lock of a process that was killed. A note says so if the file system has no locks.
 
     Raises:
         InputError: with `message`, if another process has the lock.
@@ -150,10 +146,11 @@ def locked_folder(folder: Path, message: str) -> Iterator[None]:
     with naming(folder), ExitStack() as held:
         try:
             held.enter_context(lock)
+            held.callback(_remove_if_possible, folder / LOCK)  # while it is held, so that nobody else's is removed
         except filelock.Timeout:
             raise InputError(message) from None
         except OSError as error:
-            _note_lack(error, folder, "locks: make sure yourself that no two processes write there")
+            _note_lack(error, folder, "has no locks", "make sure that no two processes write there")
         yield
 
 
@@ -299,6 +296,11 @@ def _prefix(path: Path) -> str:
     return f".{path.name[:_NAME_PART]}."  # with the whole of a long name, the temporary name would be too long
 
 
+def _remove_if_possible(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
 def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
@@ -345,7 +347,12 @@ def _sync_folder(path: Path) -> None:
             os.close(descriptor)
 
 
-def _note_lack(error: OSError, path: Path, lack: str = _DURABILITY) -> None:
+def _note_lack(
+    error: OSError,
+    path: Path,
+    lack: str = "lacks an operation",
+    advice: str = "modes, and files at a crash, may be lost",
+) -> None:
     """Say once per process what the file system at a path lacks.
 
     Raises:
@@ -355,4 +362,4 @@ def _note_lack(error: OSError, path: Path, lack: str = _DURABILITY) -> None:
         raise error
     if lack not in _noted:
         _noted.add(lack)
-        print(f"note: {path}: the file system ({error.strerror}) lacks {lack}", file=sys.stderr)
+        print(f"note: {path}: its file system {lack} ({error.strerror}); going on: {advice}", file=sys.stderr)

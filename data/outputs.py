@@ -80,9 +80,15 @@ def require_output(
     Raises:
         InputError: naming the flag, the file and the remedy.
     """
-    if path is None or _stream(path) is not None:
+    if path is None:
         return
     there = _exists(flag, path)
+    if (number := _stream(path)) is not None:
+        try:
+            os.fstat(number)
+        except OSError as error:
+            raise InputError(f"{flag} {path}: is closed; give a file") from error
+        return
     if path.is_dir():
         raise InputError(f"{flag} {path}: a folder; give a file in it")
     if not is_special(path):
@@ -233,7 +239,7 @@ def _require_free(flag: str, path: Path) -> None:
     for inner, folder in pairwise([real, *real.parents]):
         if (owner := _owner(folder)) is not None and any(fnmatchcase(inner.name, name) for name in owner.names):
             raise InputError(
-                f"{flag} {path}: {folder} holds {owner.title}, and {inner.name} is its own; choose another"
+                f"{flag} {path}: {folder} holds {owner.title}, and {inner.name} is part of it; choose another {flag}"
             )
 
 

@@ -5,7 +5,7 @@ Samples drawn by a run have a record of their reference beside them, so that `py
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from data.vocabulary import Ids
 from eval.ngrams import CountedText, count_corpus
 
 FOLDER_RECORD = "reference.json"
+
+_PACKED = (".gz", ".zst")
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,16 @@ def require_samples_output(flag: str, path: Path | None, inputs: Sequence[str] =
         require_output(flag, record_path(path), (".json",))
 
 
+def _records(samples: Path) -> Iterator[Path]:
+    """Yield where a samples file's reference may be recorded, also under its name before it was packed or unpacked."""
+    yield record_path(samples)
+    plain = samples.with_suffix("") if samples.suffix in _PACKED else samples
+    for other in (plain, *(plain.with_name(plain.name + ending) for ending in _PACKED)):
+        if not other.exists():
+            yield record_path(other)
+    yield samples.with_name(FOLDER_RECORD)
+
+
 def write_samples(path: Path, lines: Sequence[str], reference: dict[str, Any], what: str = "samples") -> None:
     """Write samples to a text file and their reference beside it, and say how to score them.
 
@@ -113,7 +125,7 @@ def recorded_reference(samples: Path) -> tuple[ReferenceOptions, str] | None:
     Raises:
         InputError: the record cannot be read.
     """
-    for path in (record_path(samples), samples.with_name(FOLDER_RECORD)):
+    for path in _records(samples):
         if not path.exists():
             continue
         try:
