@@ -226,10 +226,9 @@ def _files(inputs: Iterable[str | Path]) -> Iterator[Path]:
 
 
 def _require_ending(flag: str, path: Path, endings: Sequence[str]) -> None:
-    name = path.name.lower()
-    if endings and not name.endswith(tuple(endings)):
+    if endings and path.suffix.lower() not in endings:
         raise InputError(f"{flag} {path}: must end in {', '.join(endings)}")
-    if not endings and name.endswith(_NOT_TEXT):
+    if not endings and path.name.lower().endswith(_NOT_TEXT):
         raise InputError(f"{flag} {path}: would hold text, not {path.suffix}; end it in .txt, .txt.gz or .txt.zst")
 
 

@@ -8,8 +8,7 @@ alike. What they are to be scored against, the text as a training run would see 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import numpy as np
 import tyro
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from data.command import parse_command, run_command
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError, require_at_least
+from data.outputs import is_special
 from data.vocabulary import Ids
 from eval.counts import narrow, pack
 from eval.ngrams import CountedText
@@ -25,7 +25,7 @@ from eval.reference import (
     ReferenceOptions,
     open_reference,
     reference_record,
-    require_samples_output,
+    samples_output,
     write_samples,
 )
 
@@ -36,7 +36,7 @@ class SamplerCommand:
 
     source: tyro.conf.Positional[str]
     """Text to count: as --data of textgan.train."""
-    output: Path
+    output: Annotated[str, tyro.conf.arg(metavar="FILE")]
     """Text file for the lines (.gz and .zst compress them), or - to print them."""
     order: int = 3
     """n of the model's n-grams; 1 for symbols by frequency, 0 for all symbols alike."""
@@ -93,9 +93,10 @@ def main(arguments: list[str]) -> int:
     """Draw lines."""
     command = parse_command(SamplerCommand, arguments, "eval.ngram_sampler", __doc__)
     require_at_least("--count", command.count, 1)
-    require_samples_output("--output", command.output, [command.source])
+    output = samples_output(command.output, [command.source])
     options = ReferenceOptions(CorpusOptions(command.source, command.seq_len, lines=command.lines))
     corpus = open_corpus(options.corpus)
+    record = {} if is_special(output) else reference_record(options, corpus)
     text = open_reference(options, corpus).text
     random = np.random.default_rng(command.seed)
     if command.order == 0:
@@ -104,7 +105,7 @@ def main(arguments: list[str]) -> int:
     else:
         starts = corpus.train[random.integers(len(corpus.train), size=command.count)]
         ids = sample_ngram_model(text, command.order, starts, random)
-    write_samples(command.output, text.vocabulary.decode(ids), reference_record(options, corpus), "lines")
+    write_samples(output, text.vocabulary.decode(ids), record, "lines")
     return 0
 
 

@@ -4,6 +4,7 @@ Samples drawn by a run have a record of their reference beside them, so that `py
 """
 
 import json
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -87,11 +88,19 @@ def record_path(samples: Path) -> Path:
     return samples.with_name(f"{samples.name}.reference.json")
 
 
-def require_samples_output(flag: str, path: Path | None, inputs: Sequence[str] = ()) -> None:
-    """Refuse a text file for samples, or the record beside it, that could not be written; see `require_output`."""
-    require_output(flag, path, inputs=inputs)
-    if path is not None and not is_special(path):
-        require_output(flag, record_path(path), (".json",))
+def samples_output(output: str, inputs: Sequence[str] = ()) -> Path:
+    """Return the path that --output names, after checking that samples and the record beside them can be written.
+
+    Raises:
+        InputError: they cannot; see `require_output`.
+    """
+    if output.endswith(("/", os.sep)):  # which a Path drops
+        raise InputError(f"--output {output}: a folder; give a file in it")
+    path = Path(output)
+    require_output("--output", path, inputs=inputs)
+    if not is_special(path):
+        require_output("--output", record_path(path), (".json",))
+    return path
 
 
 def _records(samples: Path) -> Iterator[Path]:

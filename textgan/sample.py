@@ -11,7 +11,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from data.files import atomic_write, write_json
 from data.outputs import require_output_folder
 from data.vocabulary import Ids, Vocabulary
 from eval.device import Device, choose_device
-from eval.reference import require_samples_output, write_samples
+from eval.reference import samples_output, write_samples
 from textgan.checkpoint import sampler_weights
 from textgan.config import Model
 from textgan.nets import Generator, LanguageModel, Sampler
@@ -46,7 +46,7 @@ class SampleCommand:
     """Folder of a run or of an exported generator."""
     count: int = 640
     """Samples to draw."""
-    output: Path | None = None
+    output: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """Text file for the samples, one per line (.gz and .zst compress them). Default: print them, as does -."""
     seed: int = 0
     """Seed of the noise."""
@@ -155,7 +155,7 @@ def main(arguments: list[str]) -> int:
     command = parse_command(SampleCommand, arguments, "textgan.sample", __doc__)
     require_at_least("--count", command.count, 1)
     require_at_least("--seed", command.seed, 0)
-    require_samples_output("--output", command.output)
+    output = None if command.output is None else samples_output(command.output)
     if command.export is not None:
         _require_export_folder(command.export)
     generator = load_generator(command.source)
@@ -167,10 +167,10 @@ def main(arguments: list[str]) -> int:
     random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
     ids = draw_samples(generator.network.to(device), command.count, random)
     lines = generator.vocabulary.decode(ids)
-    if command.output is None:
+    if output is None:
         sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
     else:
-        write_samples(command.output, lines, generator.reference)
+        write_samples(output, lines, generator.reference)
     return 0
 
 
