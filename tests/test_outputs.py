@@ -103,13 +103,17 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_standard_output_goes_on_where_it_is(name: str, tmp_path: Path) -> None:
-    code = f"from tests.test_outputs import *; print('before'); write(Path('{name}')); print('after')"
+    code = (
+        "from pathlib import Path; from data.outputs import write_output; print('before')\n"
+        f"with write_output(Path('{name}')) as file: print('meanwhile'); file.write(b'new\\n')\n"
+        "print('after')"
+    )
     log = tmp_path / "log"
     log.write_bytes(b"old\n")
     number = log.stat().st_ino
     with log.open("ab") as file:
         subprocess.run([sys.executable, "-c", code], check=True, stdout=file)
-    assert log.read_bytes() == b"old\nbefore\nnew\nafter\n"
+    assert log.read_bytes() == b"old\nbefore\nmeanwhile\nnew\nafter\n"
     assert log.stat().st_ino == number
 
 
