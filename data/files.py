@@ -1,16 +1,22 @@
-"""Files on disk: the cache folder, atomic writes, hashes."""
+"""Files on disk: the cache folder, atomic writes, locks, hashes.
 
+Lustre, CIFS, FUSE and other file systems lack some of the operations that keep files whole. Writing goes on without
+those, with one note; any other failure names the file.
+"""
+
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any, TypeVar
@@ -18,13 +24,24 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from data.errors import InputError
+
 DAMAGED_ARRAYS = (zipfile.BadZipFile, zlib.error, TokenError, EOFError, OSError, RuntimeError, ValueError)
 """What comes of damaged .npy and .npz files; an OSError also of one that cannot be read."""
 
 T = TypeVar("T")
 N = TypeVar("N", bound=np.generic)
 
+LOCK = ".lock"
+"""File in a folder that one process at a time may write to."""
+
 _PARTIAL = ".partial"  # ends the name of whatever is not complete
+_NAME_PART = 48  # characters, of four bytes at most; names of 255 bytes are usual
+_LACKING = {
+    errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.ENOLCK, errno.EXDEV, errno.EBUSY,
+    errno.EEXIST,
+}  # fmt: skip
+_noted: set[str] = set()
 
 
 def cache_folder() -> Path:
@@ -49,21 +66,31 @@ def sha256_of_json(value: Any) -> str:
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a binary file that appears at `path` complete, or not at all.
 
-    The bytes go to a temporary file in the same folder, which is synced and then renamed over `path`.
+    The bytes go to a temporary file in the same folder, which is synced and then renamed over `path`. A link stays, and
+    the file that it leads to is replaced; a replaced file's mode and, if permitted, its owner stay. Other hard links of
+    that file keep the old content.
+
+    Raises:
+        OSError: the file cannot be written; it names `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
-    _sync_folder(path.parent)
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    with naming(path, _prefix(target)):
+        before = _stat(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=_prefix(target), suffix=_PARTIAL, dir=target.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                with best_effort(path):
+                    os.fsync(file.fileno())
+            _keep_owner_and_mode(temporary, path, before)
+            _replace(temporary, target, path)
+        except BaseException:
+            _remove_if_possible(temporary)
+            raise
+        _sync_folder(target.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -77,24 +104,78 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path` when the block ends without an error.
 
     When two processes build the same folder at once, the first one to finish wins and the other's copy is dropped.
+
+    Raises:
+        OSError: the folder cannot be written; it names `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_folder(path)
-    try:
-        yield temporary
-        for file in filter(Path.is_file, temporary.rglob("*")):
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        _sync_folder(temporary)
-        temporary.chmod(0o777 & ~_umask())
+    with naming(path, _prefix(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary_folder(path)
         try:
-            temporary.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    _sync_folder(path.parent)
+            yield temporary
+            for file in filter(Path.is_file, temporary.rglob("*")):
+                with file.open("rb") as written, best_effort(path):
+                    os.fsync(written.fileno())
+            _sync_folder(temporary)
+            with best_effort(path):
+                temporary.chmod(0o777 & ~_umask())
+            try:
+                temporary.rename(path)
+            except OSError as error:
+                if not path.is_dir():
+                    _note_lack(error, path)
+                    shutil.copytree(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def locked_folder(folder: Path, message: str) -> Iterator[None]:
+    """Make a folder and keep other processes out of it meanwhile, by a lock on the file `.lock` in it.
+
+    The system releases the lock of a process that was killed. A note says so if the file system has no locks.
+
+    Raises:
+        InputError: with `message`, if another process has the lock.
+    """
+    import filelock  # most commands lock nothing
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / LOCK, blocking=False, fallback_to_soft=False)
+    with naming(folder), ExitStack() as held:
+        try:
+            held.enter_context(lock)
+            held.callback(_remove_if_possible, folder / LOCK)  # while it is held, so that nobody else's is removed
+        except filelock.Timeout:
+            raise InputError(message) from None
+        except OSError as error:
+            _note_lack(error, folder, "has no locks", "make sure that no two processes write there")
+        yield
+
+
+@contextmanager
+def naming(path: Path, prefix: str = _PARTIAL) -> Iterator[None]:
+    """Let an error of the system that names no file, or a temporary one whose name has this prefix, name `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and (error.filename is None or f"{os.sep}{prefix}" in f"{os.sep}{error.filename}"):
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
+@contextmanager
+def best_effort(path: Path) -> Iterator[None]:
+    """Go on without an operation that the file system at `path` lacks, with one note per process.
+
+    Raises:
+        OSError: the operation failed for another reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        _note_lack(error, path)
 
 
 def remove_partial(folder: Path, unchanged_for_seconds: float = 0.0) -> None:
@@ -110,7 +191,7 @@ def write_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], parts:
 
     Unlike a memory map or `np.save`, a full disk is an `OSError` that says so.
     """
-    with path.open("wb") as file:
+    with naming(path), path.open("wb") as file:
         header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
@@ -128,7 +209,7 @@ def write_rows(path: Path, rows: Iterable[NDArray[Any]]) -> int:
     The header is written first and again, now with the number, at the end: NumPy leaves the room for it.
     """
     count = 0
-    with path.open("wb") as file:
+    with naming(path), path.open("wb") as file:
         for row in rows:
             header = {"descr": row.dtype.str, "fortran_order": False, "shape": (count, *row.shape)}
             if not count:
@@ -144,7 +225,7 @@ def write_rows(path: Path, rows: Iterable[NDArray[Any]]) -> int:
 def on_disk(parts: Iterable[NDArray[N]]) -> NDArray[N]:
     """Return the concatenation of one or more arrays [n, ...] as a memory map of a file without a name."""
     cache_folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=cache_folder()) as file:
+    with naming(cache_folder()), tempfile.TemporaryFile(dir=cache_folder()) as file:
         rows = 0
         for part in parts:
             file.write(np.ascontiguousarray(part).data)
@@ -208,7 +289,16 @@ def open_cached(folder: Path, load: Callable[[Path], T], build: Callable[[Path],
 
 
 def _temporary_folder(path: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent))
+    return Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=_PARTIAL, dir=path.parent))
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:_NAME_PART]}."  # with the whole of a long name, the temporary name would be too long
+
+
+def _remove_if_possible(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
 
 
 def _umask() -> int:
@@ -217,9 +307,59 @@ def _umask() -> int:
     return mask
 
 
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _stat(path: Path) -> os.stat_result | None:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _keep_owner_and_mode(temporary: Path, path: Path, before: os.stat_result | None) -> None:
+    """Give a new file the mode and, if permitted, the owner and group of the file that it is to replace."""
+    if before is not None and hasattr(os, "chown"):
+        for owner, group in ((before.st_uid, -1), (-1, before.st_gid)):
+            with suppress(OSError):
+                os.chown(temporary, owner, group)
+    with best_effort(path):
+        temporary.chmod(0o666 & ~_umask() if before is None else stat.S_IMODE(before.st_mode))
+
+
+def _replace(temporary: Path, target: Path, path: Path) -> None:
+    """Rename a file over another; copy it if that is impossible, as over a single file mounted into a container."""
+    try:
+        temporary.replace(target)
+    except OSError as error:
+        if not target.is_file() and target.exists():
+            raise
+        _note_lack(error, path)
+        shutil.copyfile(temporary, target)
+        temporary.unlink()
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    with best_effort(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _note_lack(
+    error: OSError,
+    path: Path,
+    lack: str = "lacks an operation",
+    advice: str = "modes, and files at a crash, may be lost",
+) -> None:
+    """Say once per process what the file system at a path lacks.
+
+    Raises:
+        OSError: the error itself, if it does not mean a lack.
+    """
+    if error.errno not in _LACKING:
+        raise error
+    if lack not in _noted:
+        _noted.add(lack)
+        print(f"note: {path}: its file system {lack} ({error.strerror}); going on: {advice}", file=sys.stderr)

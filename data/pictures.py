@@ -10,6 +10,7 @@ NAME:PATH from a folder or file), `hub:NAME` or `hub:NAME:COLUMN`, a folder of i
 The cache entry is a folder `pictures/KEY` with `images.npy`, where there are classes `labels.npy`, and `pictures.json`.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -26,7 +27,6 @@ from data.command import parse_command, run_command
 from data.decoding import fit
 from data.errors import InputError, require_at_least
 from data.files import (
-    atomic_write,
     cache_folder,
     open_cached,
     read_described,
@@ -34,6 +34,7 @@ from data.files import (
     write_described,
     write_rows,
 )
+from data.outputs import require_output, told_on, write_output
 from data.picture_sources import PictureSource, open_picture_source
 
 FORMAT = 1
@@ -178,14 +179,18 @@ class PicturesCommand:
 def main(arguments: list[str]) -> int:
     """Print name, number, size and hash; write a grid if asked."""
     command = parse_command(PicturesCommand, arguments, "data.pictures", __doc__)
+    require_output("--grid", command.grid, (".png",), [command.source])
     pictures = open_pictures(PictureOptions(command.source, command.size, command.count))
     count, _, height, width = pictures.images.shape
     classes = "" if pictures.labels is None else f", {len(np.unique(pictures.labels))} classes"
-    print(f"{pictures.name}: {count:,} images of {width} x {height} pixels{classes}\nsha256 {pictures.sha256}")
-    if command.grid:
-        with atomic_write(command.grid) as file:
+    told = sys.stdout if command.grid is None else told_on(command.grid)
+    print(
+        f"{pictures.name}: {count:,} images of {width} x {height} pixels{classes}\nsha256 {pictures.sha256}", file=told
+    )
+    if command.grid is not None:
+        with write_output(command.grid) as file:
             as_grid(pictures.images[:GRID_IMAGES]).save(file, "PNG")
-        print(f"wrote {command.grid}")
+        print(f"wrote {command.grid}", file=told)
     return 0
 
 

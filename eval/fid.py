@@ -27,6 +27,7 @@ from torch.distributed import is_initialized
 
 from data.command import parse_command, run_command
 from data.errors import InputError
+from data.outputs import require_output, told_on
 from data.pictures import Pictures
 from eval.distributed import first_alone, joined, shared_statistics
 from eval.extrapolate import extrapolated
@@ -195,8 +196,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _save(command: StatsCommand) -> int:
-    if command.output.suffix != ".npz":
-        raise InputError(f"--output {command.output}: must end in .npz")
+    require_output("--output", command.output, (".npz",), [command.source])
     with joined() as rank:
         pictures, extractor = first_alone(
             lambda: (open_images(command.source, command.size, command.count), command.open_extractor())
@@ -209,7 +209,8 @@ def _save(command: StatsCommand) -> int:
             statistics = found.statistics()
         if rank == 0:
             statistics.save(command.output)
-            print(f"wrote statistics of {found.title} to {command.output}\n{found.made_by}")
+            wrote = f"wrote statistics of {found.title} to {command.output}\n{found.made_by}"
+            print(wrote, file=told_on(command.output))
     return 0
 
 

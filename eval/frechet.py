@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
 
 from data.errors import InputError
-from data.files import DAMAGED_ARRAYS, atomic_write
+from data.files import DAMAGED_ARRAYS
+from data.outputs import write_output
 from data.sources import require_file
 
 Array = NDArray[np.float64]
@@ -105,7 +106,7 @@ class FeatureStatistics:
         """Write an .npz file, atomically. Tools that know only `mu` and `sigma` can read it."""
         if self.count is None:
             raise InputError(f"{path}: statistics of an unknown number of images are not written again")
-        with atomic_write(path) as file:
+        with write_output(path) as file:
             np.savez(file, count=self.count, mu=self.mean, sigma=self.covariance, extractor=self.extractor)
 
     @cached_property

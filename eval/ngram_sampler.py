@@ -8,8 +8,7 @@ alike. What they are to be scored against, the text as a training run would see 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import numpy as np
 import tyro
@@ -18,11 +17,17 @@ from numpy.typing import NDArray
 from data.command import parse_command, run_command
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError, require_at_least
-from data.files import atomic_write, write_json
+from data.outputs import is_special
 from data.vocabulary import Ids
 from eval.counts import narrow, pack
 from eval.ngrams import CountedText
-from eval.reference import ReferenceOptions, open_reference, record_path, reference_record
+from eval.reference import (
+    ReferenceOptions,
+    open_reference,
+    reference_record,
+    samples_output,
+    write_samples,
+)
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,8 @@ class SamplerCommand:
 
     source: tyro.conf.Positional[str]
     """Text to count: as --data of textgan.train."""
-    output: Path
-    """Text file for the lines."""
+    output: Annotated[str, tyro.conf.arg(metavar="FILE")]
+    """Text file for the lines (.gz and .zst compress them), or - to print them."""
     order: int = 3
     """n of the model's n-grams; 1 for symbols by frequency, 0 for all symbols alike."""
     count: int = 640
@@ -88,8 +93,10 @@ def main(arguments: list[str]) -> int:
     """Draw lines."""
     command = parse_command(SamplerCommand, arguments, "eval.ngram_sampler", __doc__)
     require_at_least("--count", command.count, 1)
+    output = samples_output(command.output, [command.source])
     options = ReferenceOptions(CorpusOptions(command.source, command.seq_len, lines=command.lines))
     corpus = open_corpus(options.corpus)
+    record = {} if is_special(output) else reference_record(options, corpus)
     text = open_reference(options, corpus).text
     random = np.random.default_rng(command.seed)
     if command.order == 0:
@@ -98,10 +105,7 @@ def main(arguments: list[str]) -> int:
     else:
         starts = corpus.train[random.integers(len(corpus.train), size=command.count)]
         ids = sample_ngram_model(text, command.order, starts, random)
-    with atomic_write(command.output) as file:
-        file.write("".join(f"{line}\n" for line in text.vocabulary.decode(ids)).encode())
-    write_json(record_path(command.output), reference_record(options, corpus))
-    print(f"wrote {command.count:,} lines to {command.output}; score them: python -m eval.jsd {command.output}")
+    write_samples(output, text.vocabulary.decode(ids), record, "lines")
     return 0
 
 

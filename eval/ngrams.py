@@ -31,6 +31,7 @@ from data.files import (
     sha256_of_json,
     write_described,
 )
+from data.outputs import require_output_folder
 from data.sources import InvalidUtf8
 from data.vocabulary import CODE_POINTS, PADDING_ID, UNKNOWN_ID, Ids, Vocabulary
 from eval.counts import NgramCounts, count_up_to, merge, narrow, renumber
@@ -128,10 +129,15 @@ def save_counted(text: CountedText, folder: Path) -> None:
     Raises:
         InputError: the folder exists.
     """
-    if folder.exists():
-        raise InputError(f"{folder}: exists already; choose another --output")
+    _require_new(folder)
     with atomic_folder(folder) as temporary:
         _write(text, temporary)
+
+
+def _require_new(folder: Path) -> None:
+    require_output_folder("--output", folder, "counts")
+    if folder.exists():
+        raise InputError(f"{folder}: exists already; choose another --output")
 
 
 def load_counted(folder: Path) -> CountedText:
@@ -272,6 +278,8 @@ Commands = (
 def main(arguments: list[str]) -> int:
     """Count or join, and say what came out."""
     command = parse_command(cast(type[BuildCommand | MergeCommand], Commands), arguments, "eval.ngrams", __doc__)
+    if command.output is not None:
+        _require_new(command.output)
     if isinstance(command, BuildCommand):
         options = CorpusOptions(
             command.source, command.seq_len, command.vocabulary_size, command.lines, False, command.invalid_utf8

@@ -4,6 +4,9 @@ Samples drawn by a run have a record of their reference beside them, so that `py
 """
 
 import json
+import os
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,15 @@ from numpy.typing import NDArray
 
 from data.corpus import Corpus, CorpusOptions, open_corpus
 from data.errors import InputError
+from data.files import write_json
+from data.outputs import is_special, require_output, told_on, write_output
 from data.sources import absolute
 from data.vocabulary import Ids
 from eval.ngrams import CountedText, count_corpus
 
 FOLDER_RECORD = "reference.json"
+
+_PACKED = (".gz", ".zst")
 
 
 @dataclass(frozen=True)
@@ -81,13 +88,53 @@ def record_path(samples: Path) -> Path:
     return samples.with_name(f"{samples.name}.reference.json")
 
 
+def samples_output(output: str, inputs: Sequence[str] = ()) -> Path:
+    """Return the path that --output names, after checking that samples and the record beside them can be written.
+
+    Raises:
+        InputError: they cannot; see `require_output`.
+    """
+    if output.endswith(("/", os.sep)):  # which a Path drops
+        raise InputError(f"--output {output}: a folder; give a file in it")
+    path = Path(output)
+    require_output("--output", path, inputs=inputs)
+    if not is_special(path):
+        require_output("--output", record_path(path), (".json",))
+    return path
+
+
+def _records(samples: Path) -> Iterator[Path]:
+    """Yield where a samples file's reference may be recorded, also under its name before it was packed or unpacked."""
+    yield record_path(samples)
+    plain = samples.with_suffix("") if samples.suffix in _PACKED else samples
+    for other in (plain, *(plain.with_name(plain.name + ending) for ending in _PACKED)):
+        if not other.exists():
+            yield record_path(other)
+    yield samples.with_name(FOLDER_RECORD)
+
+
+def write_samples(path: Path, lines: Sequence[str], reference: dict[str, Any], what: str = "samples") -> None:
+    """Write samples to a text file and their reference beside it, and say how to score them.
+
+    Beside what is no plain file there is no record.
+    """
+    with write_output(path) as file:
+        file.write("".join(f"{line}\n" for line in lines).encode())
+    wrote = f"wrote {len(lines):,} {what} to {path}"
+    if is_special(path):
+        print(wrote, file=told_on(path))
+        return
+    write_json(record_path(path), reference)
+    print(f"{wrote}; score them: {shlex.join(['python', '-m', 'eval.jsd', str(path)])}")
+
+
 def recorded_reference(samples: Path) -> tuple[ReferenceOptions, str] | None:
     """Return the reference recorded beside a samples file and its corpus's sha256, or None.
 
     Raises:
         InputError: the record cannot be read.
     """
-    for path in (record_path(samples), samples.with_name(FOLDER_RECORD)):
+    for path in _records(samples):
         if not path.exists():
             continue
         try:

@@ -261,6 +261,8 @@ def plot(scores: dict[str, list[Score]], path: Path) -> None:
 def main(arguments: list[str]) -> int:
     """Print the report, and draw it where asked."""
     command = parse_command(ReportCommand, arguments, "eval.report", __doc__)
+    if command.plot is not None:
+        require_image_ending(command.plot, "--plot")
     scores = report(command)
     if command.plot is not None:
         plot(scores, command.plot)

@@ -16,7 +16,7 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
-from data.files import atomic_write
+from data.outputs import require_output, told_on, write_output
 from data.pictures import GRID_IMAGES, as_grid
 from eval.device import Device, choose_device
 from images.config import ImageConfig
@@ -67,21 +67,20 @@ def main(arguments: list[str]) -> int:
     require_at_least("--seed", command.seed, 0)
     if command.output is None and command.grid is None:
         raise InputError("nothing to write: give --output FILE.npz, --grid FILE.png, or both")
-    for flag, path, suffix in (("--output", command.output, ".npz"), ("--grid", command.grid, ".png")):
-        if path is not None and path.suffix != suffix:
-            raise InputError(f"{flag} {path}: must end in {suffix}")
+    require_output("--output", command.output, (".npz",))
+    require_output("--grid", command.grid, (".png",))
     device = choose_device(command.device)
     random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
     generator, iteration = load_generator(command.run)
     images = draw_images(generator.to(device), command.count, random)
     if command.output is not None:
-        with atomic_write(command.output) as file:
+        with write_output(command.output) as file:
             np.savez_compressed(file, images=images, iteration=iteration)
-        print(f"wrote {command.count:,} images to {command.output}")
+        print(f"wrote {command.count:,} images to {command.output}", file=told_on(command.output))
     if command.grid is not None:
-        with atomic_write(command.grid) as file:
+        with write_output(command.grid) as file:
             as_grid(images[:GRID_IMAGES]).save(file, "PNG")
-        print(f"wrote {command.grid}")
+        print(f"wrote {command.grid}", file=told_on(command.grid))
     return 0
 
 

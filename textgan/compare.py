@@ -23,6 +23,7 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
+from eval.figures import require_image_ending
 from eval.tables import aligned, markdown
 from textgan.band_figure import draw
 from textgan.curves import (
@@ -280,6 +281,8 @@ def as_csv(found: Sequence[Compared]) -> str:
 def main(arguments: list[str]) -> int:
     """Print the comparison, and draw it where asked."""
     command = parse_command(CompareCommand, arguments, "textgan.compare", __doc__)
+    if command.output is not None:
+        require_image_ending(command.output, "--output")
     found = compare(command)
     if command.output is not None:
         draw(command.output, [(each.score, each.axis, each.floor, each.standings) for each in found], command.paper)

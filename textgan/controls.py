@@ -8,6 +8,7 @@ the rates exchanged; and other ratios of the two at the same geometric mean.
 """
 
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from data.files import atomic_write
+from data.outputs import is_special, require_output, told_on, write_output
 from textgan.experiment import Program, preset_in
 from textgan.train import TEXT
 
@@ -65,6 +66,7 @@ def run_controls(program: Program[Any], arguments: Sequence[str], description: s
     preset = preset_in(arguments, program.presets, "ttur-small")
     default = ControlsCommand(tyro.MISSING, preset.preset, preset.data)
     command = parse_command(ControlsCommand, arguments, f"{program.package}.controls", description, default)
+    require_output("--output", command.output, (".toml",))
     if preset.critic_lr == preset.generator_lr:
         raise InputError(f"--preset {command.preset}: has one rate for both players; choose one with two")
     if not all(0 < ratio < math.inf for ratio in command.ratios) or not 0 < command.minutes < math.inf:
@@ -74,9 +76,11 @@ def run_controls(program: Program[Any], arguments: Sequence[str], description: s
     for name, (critic_lr, generator_lr) in methods(preset.critic_lr, preset.generator_lr, command.ratios).items():
         rates = [f"critic_lr = {critic_lr:.6g}", f"generator_lr = {generator_lr:.6g}"]
         lines += ["", "[[method]]", f'name = "{name}"', *rates]
-    with atomic_write(command.output) as file:
+    with write_output(command.output) as file:
         file.write("\n".join([*lines, ""]).encode())
-    print(f"wrote {command.output}; run it: python -m {program.package}.suite --file {command.output}")
+    run = shlex.join(["python", "-m", f"{program.package}.suite", "--file", str(command.output)])
+    wrote = f"wrote {command.output}"
+    print(wrote if is_special(command.output) else f"{wrote}; run it: {run}", file=told_on(command.output))
     return 0
 
 

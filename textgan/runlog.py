@@ -6,7 +6,6 @@ carry the training clock as their wall time, so its relative axis compares runs 
 data are events of a run of their own, `real data`, so that TensorBoard draws them into the charts of the scores.
 """
 
-import fcntl
 import json
 import os
 import platform
@@ -26,7 +25,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from data import __version__
 from data.errors import InputError
-from data.files import atomic_write, remove_partial, write_json
+from data.files import atomic_write, locked_folder, remove_partial, write_json
+from data.outputs import require_output_folder
 from textgan.progress import Clock
 from textgan.rundir import (
     FORMAT,
@@ -173,20 +173,13 @@ def locked(folder: Path) -> Iterator[None]:
     """Make a run's folder and keep other processes from training in it meanwhile; clear what a killed one left there.
 
     Raises:
-        InputError: another process is training there.
+        InputError: another process is training there, or the folder holds the output of another command.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{folder}: another process is training there; choose another --run-dir") from None
+    require_output_folder("--run-dir", folder, "run")
+    with locked_folder(folder, f"{folder}: another process is training there; choose another --run-dir"):
         for place in (folder, folder / "checkpoints", folder / "samples"):
             remove_partial(place)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def begin_or_continue(

@@ -11,7 +11,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -22,13 +22,14 @@ from safetensors.torch import load_file, save
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
 from data.files import atomic_write, write_json
+from data.outputs import require_output_folder
 from data.vocabulary import Ids, Vocabulary
 from eval.device import Device, choose_device
-from eval.reference import record_path
+from eval.reference import samples_output, write_samples
 from textgan.checkpoint import sampler_weights
 from textgan.config import Model
 from textgan.nets import Generator, LanguageModel, Sampler
-from textgan.rundir import read_options
+from textgan.rundir import OPTIONS, read_options
 from textgan.trainer import stream_seed
 
 _CONFIG, _MODEL = "config.json", "model.safetensors"
@@ -45,8 +46,8 @@ class SampleCommand:
     """Folder of a run or of an exported generator."""
     count: int = 640
     """Samples to draw."""
-    output: Path | None = None
-    """Text file for the samples, one a line. Default: print them."""
+    output: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """Text file for the samples, one per line (.gz and .zst compress them). Default: print them, as does -."""
     seed: int = 0
     """Seed of the noise."""
     device: Device = "auto"
@@ -99,7 +100,7 @@ def load_generator(folder: Path) -> ExportedGenerator:
     Raises:
         InputError: neither is there, or it is damaged.
     """
-    if (folder / _CONFIG).exists():
+    if _holds_export(folder):
         try:
             config = json.loads((folder / _CONFIG).read_text("utf-8"))
             weights = load_file(folder / _MODEL)
@@ -111,6 +112,32 @@ def load_generator(folder: Path) -> ExportedGenerator:
         raise InputError(f"{folder}: not a run on text; for images say python -m images.sample")
     weights, _ = sampler_weights(folder)
     return _generator(options["config"], options["characters"], weights, options["reference"])
+
+
+def _holds_export(folder: Path) -> bool:
+    """Whether a folder's exported generator counts: if it is a run too, its checkpoints are newer."""
+    if not (folder / _CONFIG).exists():
+        return False
+    if not (folder / OPTIONS).exists() or not (folder / "checkpoints").exists():
+        return True
+    print(f"note: {folder}: a run; its newest checkpoint counts, not the generator exported there", file=sys.stderr)
+    return False
+
+
+def _require_export_folder(folder: Path) -> None:
+    """Refuse a folder that an export would spoil.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    require_output_folder("--export", folder, "exported generator")
+    if (folder / _CONFIG).exists():
+        try:
+            ours = "characters" in json.loads((folder / _CONFIG).read_text("utf-8"))
+        except (ValueError, TypeError):
+            ours = False
+        if not ours:
+            raise InputError(f"--export {folder}: its {_CONFIG} is no exported generator's; choose another --export")
 
 
 def _generator(
@@ -128,6 +155,9 @@ def main(arguments: list[str]) -> int:
     command = parse_command(SampleCommand, arguments, "textgan.sample", __doc__)
     require_at_least("--count", command.count, 1)
     require_at_least("--seed", command.seed, 0)
+    output = None if command.output is None else samples_output(command.output)
+    if command.export is not None:
+        _require_export_folder(command.export)
     generator = load_generator(command.source)
     if command.export is not None:
         generator.save(command.export)
@@ -136,14 +166,11 @@ def main(arguments: list[str]) -> int:
     device = choose_device(command.device)
     random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
     ids = draw_samples(generator.network.to(device), command.count, random)
-    text = "".join(f"{line}\n" for line in generator.vocabulary.decode(ids))
-    if command.output is None:
-        sys.stdout.buffer.write(text.encode())
-        return 0
-    with atomic_write(command.output) as file:
-        file.write(text.encode())
-    write_json(record_path(command.output), generator.reference)
-    print(f"wrote {command.count:,} samples to {command.output}; score them: python -m eval.jsd {command.output}")
+    lines = generator.vocabulary.decode(ids)
+    if output is None:
+        sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
+    else:
+        write_samples(output, lines, generator.reference)
     return 0
 
 

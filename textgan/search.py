@@ -21,6 +21,7 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
 from data.files import write_json
+from data.outputs import require_output_folder
 from eval.figures import save_figure
 from textgan.curves import group_runs, load_run, standings, window_count
 from textgan.executors import Ended, Execution, Tell, attempt, run_all, tune_on_ray
@@ -312,6 +313,7 @@ def run_search(program: Program[Any], arguments: Sequence[str], description: str
     command = parse_command(SearchCommand, arguments, f"{program.package}.search", description, default)
     if command.score not in preset.scores:
         raise InputError(f"--score {command.score}: choose from {', '.join(preset.scores)}")
+    require_output_folder("--search-dir", command.search_dir, "runs")
     trials = search(program, command)
     settings = {**asdict(command), "search_dir": str(command.search_dir)}
     told = [{**asdict(trial), "mean": None if math.isinf(trial.mean) else trial.mean} for trial in trials]

@@ -32,6 +32,7 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
+from data.outputs import require_output_folder
 from textgan.executors import Ended, Execution, run_all
 from textgan.experiment import Program
 from textgan.rundir import OPTIONS, read_options
@@ -209,6 +210,7 @@ def run_suite(program: Program[Any], command: SuiteCommand) -> int:
         configs = configs_of(program, methods, seeds, command.suite_dir)
     except InputError as error:
         raise InputError(f"{command.file}: {error}" if command.file else str(error)) from error
+    require_output_folder("--suite-dir", command.suite_dir, "runs")
     try:
         ended = run_all(program, configs, command.execution)
     except KeyboardInterrupt:

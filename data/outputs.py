@@ -1,0 +1,267 @@
+"""Where a command's output goes: checked before the work, then written as a shell's `>` would, but complete or absent.
+
+`-` is standard output. Devices, pipes and `/dev/fd/N` are written to and never replaced. Text whose name ends in .gz or
+.zst is compressed, always to the same bytes.
+"""
+
+import gzip
+import io
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, Literal, TextIO, cast
+
+from data.errors import InputError
+from data.files import LOCK, atomic_write, naming
+
+Kind = Literal["run", "exported generator", "counts", "records"]
+
+STANDARD_OUTPUT = Path("-")
+
+_STREAM = re.compile(r"/dev/(?:fd/(?P<number>\d+)|(?P<name>stdin|stdout|stderr))|/proc/self/fd/(?P<of_process>\d+)")
+_STREAMS = {"stdin": 0, "stdout": 1, "stderr": 2}
+_MOST_LINKS = 40  # as Linux follows
+
+_ARRAYS = (".npz", ".npy")  # not read from folders
+
+# What readers of text, ours among them, take for something else.
+_NOT_TEXT = (
+    *(".bz2", ".xz", ".lzma", ".lz", ".lz4", ".br", ".z", ".zip", ".7z", ".rar", ".tar", ".tgz", ".tbz2", ".txz"),
+    *(".parquet", ".arrow", ".feather", ".npy", ".npz", ".pt", ".pth", ".safetensors", ".docx", ".xlsx"),
+    *(".png", ".svg", ".pdf", ".jpg", ".jpeg", ".tar.gz", ".tar.zst", ".npz.gz", ".svgz"),
+)
+
+
+@dataclass(frozen=True)
+class _Owner:
+    """A folder that a command makes: its kind, the files that show it, and the names in it that have a meaning.
+
+    At least one file of each group in `marks` must be there.
+    """
+
+    kind: Kind
+    title: str
+    marks: Sequence[Sequence[str]]
+    names: Sequence[str]
+
+
+_OWNERS = (
+    _Owner(
+        "run", "a run", (("options.json",), ("metrics.jsonl", "samples", "checkpoints")),
+        ("options.json", "metrics.jsonl", "summary.json", "samples", "checkpoints", "events.out.*", LOCK),
+    ),
+    _Owner(
+        "exported generator", "an exported generator", (("config.json",), ("model.safetensors",)),
+        ("config.json", "model.safetensors"),
+    ),
+    _Owner("counts", "n-gram counts", (("ngrams.json",),), ("ngrams.json", "*.npy")),
+    _Owner("records", "a leaderboard's records", (("task.json",),), ("*",)),
+)  # fmt: skip
+
+
+def require_output(
+    flag: str, path: Path | None, endings: Sequence[str] = (), inputs: Iterable[str | Path] = ()
+) -> None:
+    """Refuse an output file that could not be written, or would be misread, before the work begins.
+
+    Args:
+        flag: names the file.
+        path: the file, or None if the user named none.
+        endings: those that the file may have. Default: text, plain or compressed.
+        inputs: files, folders and sources that the command reads, which the output must not change.
+
+    Raises:
+        InputError: naming the flag, the file and the remedy.
+    """
+    if path is None:
+        return
+    there = _exists(flag, path)
+    if (number := _stream(path)) is not None:
+        try:
+            os.fstat(number)
+        except OSError as error:
+            raise InputError(f"{flag} {path}: is closed; give a file") from error
+        return
+    if path.is_dir():
+        raise InputError(f"{flag} {path}: a folder; give a file in it")
+    if not is_special(path):
+        _require_ending(flag, path, endings)
+        for read in _files(inputs):
+            if there and path.samefile(read):
+                raise InputError(f"{flag} {path}: is read by the command; choose another {flag}")
+            if read.is_dir() and _real(path).parent == _real(read) and path.suffix not in _ARRAYS:
+                raise InputError(f"{flag} {path}: would be read as a part of {read}; choose a file outside it")
+        _require_free(flag, path)
+    _require_writable(flag, path, there)
+
+
+def require_output_folder(flag: str, folder: Path, kind: Kind | Literal["runs"]) -> None:
+    """Refuse an output folder that could not be written to, or that holds the output of another command.
+
+    Args:
+        flag: names the folder.
+        folder: the folder; it may hold output of the same kind.
+        kind: of the output.
+
+    Raises:
+        InputError: naming the flag, the folder and the remedy.
+    """
+    there = _exists(flag, folder)
+    if str(folder) == "-" or (there and not folder.is_dir()):
+        raise InputError(f"{flag} {folder}: no folder; choose another {flag}")
+    owner = _owner(folder)
+    if owner is not None and owner.kind != kind:
+        raise InputError(f"{flag} {folder}: holds {owner.title}; choose another {flag}")
+    _require_free(flag, folder)
+    if kind in ("run", "runs") and any(map(_is_run, _real(folder).parents)):
+        raise InputError(f"{flag} {folder}: inside a run's folder; choose another {flag}")
+    if kind in ("run", "exported generator") and there and owner is None and any(map(_is_run, folder.iterdir())):
+        raise InputError(f"{flag} {folder}: holds runs; choose another {flag}, such as {folder / 'NAME'}")
+    _require_writable(flag, folder, there)
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path is standard output, a device, a pipe, or anything else that is no plain file."""
+    try:
+        return _stream(path) is not None or not stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def told_on(path: Path) -> TextIO:
+    """Return where to print what a command did: standard error if its output went to standard output."""
+    return sys.stderr if _stream(path) == _STREAMS["stdout"] else sys.stdout
+
+
+@contextmanager
+def write_output(path: Path) -> Iterator[IO[bytes]]:
+    """Open a binary file whose content goes to a user's output when the block ends without an error.
+
+    A plain file is replaced by `atomic_write`, or written in place if only the file, not its folder, may be changed.
+
+    Raises:
+        OSError: the output cannot be written; it names `path`.
+    """
+    file = io.BytesIO()
+    yield file
+    content = _compressed(path, file.getvalue())
+    with naming(path):
+        if (number := _stream(path)) is not None:
+            _write_to_stream(number, content)
+        elif is_special(path) or (path.exists() and not os.access(_real(path).parent, os.W_OK)):
+            with path.open("wb") as in_place:
+                in_place.write(content)
+        else:
+            with atomic_write(path) as whole:
+                whole.write(content)
+
+
+def _compressed(path: Path, content: bytes) -> bytes:
+    ending = path.suffix.lower()
+    if ending == ".gz":
+        return gzip.compress(content, mtime=0)
+    if ending == ".zst":
+        import pyarrow as pa
+
+        return cast(bytes, pa.compress(content, codec="zstd", asbytes=True))
+    return content
+
+
+def _write_to_stream(number: int, content: bytes) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()  # what was printed before comes first
+    if number == _STREAMS["stdout"] and sys.stdout is not None:
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+        return
+    with os.fdopen(os.dup(number), "wb") as file:
+        file.write(content)
+
+
+def _stream(path: Path) -> int | None:
+    """Return the number of the open file that a path stands for: 1 for `-` and /dev/stdout.
+
+    Opening /dev/stdout would cut off a file that standard output is appended to.
+    """
+    if path == STANDARD_OUTPUT:
+        return _STREAMS["stdout"]
+    for _ in range(_MOST_LINKS):
+        if match := _STREAM.fullmatch(os.path.normpath(path)):
+            return _STREAMS[match["name"]] if match["name"] else int(match["number"] or match["of_process"])
+        if not path.is_symlink():
+            return None
+        path = path.parent / path.readlink()
+    return None
+
+
+def _exists(flag: str, path: Path) -> bool:
+    """Whether there is something at a path, which a link may lead to.
+
+    Raises:
+        InputError: the path is impossible: a loop of links, too long, below a file, or hidden from the user.
+    """
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:
+        raise InputError(f"{flag} {path}: {getattr(error, 'strerror', error)}; choose another {flag}") from error
+    return True
+
+
+def _files(inputs: Iterable[str | Path]) -> Iterator[Path]:
+    """Yield what there is of inputs, which may be sources such as cifar10:PATH."""
+    for each in map(str, inputs):
+        for name in (each, each.partition(":")[2]):
+            if name and Path(name).exists():
+                yield Path(name)
+
+
+def _require_ending(flag: str, path: Path, endings: Sequence[str]) -> None:
+    if endings and path.suffix.lower() not in endings:
+        raise InputError(f"{flag} {path}: must end in {', '.join(endings)}")
+    if not endings and path.name.lower().endswith(_NOT_TEXT):
+        raise InputError(f"{flag} {path}: would hold text, not {path.suffix}; end it in .txt, .txt.gz or .txt.zst")
+
+
+def _require_free(flag: str, path: Path) -> None:
+    """Refuse a name that has a meaning in the folder of another command's output, or below it."""
+    real = _real(path)
+    for inner, folder in pairwise([real, *real.parents]):
+        if (owner := _owner(folder)) is not None and any(fnmatchcase(inner.name, name) for name in owner.names):
+            raise InputError(
+                f"{flag} {path}: {folder} holds {owner.title}, and {inner.name} is part of it; choose another {flag}"
+            )
+
+
+def _require_writable(flag: str, path: Path, there: bool) -> None:
+    nearest = path if there else next(folder for folder in _real(path).parents if folder.exists())
+    if not there and not nearest.is_dir():
+        raise InputError(f"{flag} {path}: {nearest} is no folder; choose another {flag}")
+    if not os.access(nearest, os.W_OK | os.X_OK if nearest.is_dir() else os.W_OK):
+        raise InputError(
+            f"{flag} {path}: {nearest} cannot be written to; change its permissions, or choose another {flag}"
+        )
+
+
+def _owner(folder: Path) -> _Owner | None:
+    for owner in _OWNERS:
+        if all(any((folder / name).exists() for name in group) for group in owner.marks):
+            return owner
+    return None
+
+
+def _is_run(folder: Path) -> bool:
+    return (owner := _owner(folder)) is not None and owner.kind == "run"
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
