@@ -90,6 +90,7 @@ def main(arguments: list[str]) -> int:
     require_at_least("--count", command.count, 1)
     options = ReferenceOptions(CorpusOptions(command.source, command.seq_len, lines=command.lines))
     corpus = open_corpus(options.corpus)
+    record = reference_record(options, corpus)
     text = open_reference(options, corpus).text
     random = np.random.default_rng(command.seed)
     if command.order == 0:
@@ -100,7 +101,7 @@ def main(arguments: list[str]) -> int:
         ids = sample_ngram_model(text, command.order, starts, random)
     with atomic_write(command.output) as file:
         file.write("".join(f"{line}\n" for line in text.vocabulary.decode(ids)).encode())
-    write_json(record_path(command.output), reference_record(options, corpus))
+    write_json(record_path(command.output), record)
     print(f"wrote {command.count:,} lines to {command.output}; score them: python -m eval.jsd {command.output}")
     return 0
 

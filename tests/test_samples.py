@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data import grammar, sources
+from data import grammar, readers
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
 from data.files import write_json
-from data.sources import read_lines
+from data.readers import read_lines
 from data.vocabulary import PADDING, Vocabulary
 from eval.ngrams import main as ngrams_main
 from eval.overlap import main
@@ -60,7 +60,7 @@ def test_ids_are_those_of_the_vocabulary_whatever_the_blocks(
     lines = ["".join(random.choices(characters + "zЖ" + PADDING, k=random.randint(0, 12))) for _ in range(60)]
     path = tmp_path / "samples.txt"
     path.write_text("\n".join(lines) + "\n", "utf-8")
-    monkeypatch.setattr(sources, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(readers, "_BLOCK_BYTES", block)
     blocks = len(list(read_lines(path)))
     assert blocks == 1 if block > 50 else blocks > 5
     text = counted_text([characters], 9, 1)

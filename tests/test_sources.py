@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data import sources
+from data import readers
 from data.errors import InputError
-from data.sources import InvalidUtf8, absolute, open_source, read_lines
+from data.readers import InvalidUtf8, read_lines
+from data.sources import absolute, open_source
 
 LINES = ["first", "", "zweite Zeile – ü", " spaces kept ", "日本"]
 
@@ -56,7 +57,7 @@ def test_lines_are_those_of_an_obvious_reader(tmp_path: Path, text: str, block: 
     if obvious[-1] == "" and not text.endswith("\r"):
         obvious.pop()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "_BLOCK_BYTES", block)
+        patch.setattr(readers, "_BLOCK_BYTES", block)
         assert list(chain.from_iterable(read_lines(path))) == obvious
 
 
@@ -74,7 +75,7 @@ def test_a_byte_order_mark_is_dropped_at_the_start_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block", [3, 7, 1 << 20])
 def test_bad_utf8_is_refused_by_file_and_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    monkeypatch.setattr(sources, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(readers, "_BLOCK_BYTES", block)
     path = tmp_path / "bad.txt"
     path.write_bytes(b"fine\n\xc3\xa9\nbr\xffken\nfine\n")
     with pytest.raises(InputError, match=r"bad\.txt:3: not UTF-8 \(byte 0xff\).*--invalid-utf8 replace"):
