@@ -24,8 +24,8 @@ _NO_TEXT = (
     (rb"\x04\x22\x4d\x18", "lz4 data", _UNPACK),
     (rb"\x1f\x9d", "compress data (.Z)", _UNPACK),
     (rb"\xff\x06\x00\x00sNaPpY", "snappy data", _UNPACK),
-    (rb"\xff\xfe\x00\x00|\x00\x00\xfe\xff", "UTF-32 text", "convert it: iconv -f UTF-32 -t UTF-8"),
-    (rb"\xff\xfe|\xfe\xff", "UTF-16 text", "convert it: iconv -f UTF-16 -t UTF-8"),
+    (rb"\xff\xfe\x00\x00|\x00\x00\xfe\xff", "UTF-32", "convert it: iconv -f UTF-32 -t UTF-8"),
+    (rb"\xff\xfe|\xfe\xff", "UTF-16", "convert it: iconv -f UTF-16 -t UTF-8"),
     (rb"%PDF-", "a PDF document", _AS_TEXT),
     (rb"\{\\rtf", "an RTF document", _AS_TEXT),
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a Microsoft Office document", _AS_TEXT),
@@ -76,7 +76,7 @@ def no_text(head: bytes) -> tuple[str, str] | None:
     for encoding in _UNMARKED:
         text = head.decode(encoding, "replace").rstrip(_CUT)  # the head may end inside a character
         if text and _CUT not in text and all(each.isprintable() or each.isspace() for each in text):
-            return f"{encoding} text", f"convert it: iconv -f {encoding} -t UTF-8"
+            return encoding, f"convert it: iconv -f {encoding} -t UTF-8"
     return "binary data (it holds NUL bytes)", _AS_TEXT
 
 

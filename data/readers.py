@@ -93,7 +93,7 @@ def open_text(path: Path) -> Iterator[IO[bytes]]:
         if name == "a tar archive":
             remedy += f", or for the One Billion Word Benchmark say lm1b:{path}"
         packed = f" in {codecs[-1]}" if codecs else ""
-        raise InputError(f"{path}: {name}{packed}, not text; {remedy}")
+        raise InputError(f"{path}: {name}{packed}, not UTF-8 text; {remedy}")
     with _unpacked(local, codecs) as file:
         if head.startswith(BOM_UTF8):
             file.read(len(BOM_UTF8))
@@ -232,12 +232,12 @@ def _unpacked(path: Path, codecs: Sequence[content.Compression]) -> Iterator[IO[
     with ExitStack() as stack:
         file: IO[bytes] = stack.enter_context(path.open("rb"))
         for codec in codecs:
-            file = stack.enter_context(_gunzipped(file) if codec == "gzip" else _zstd(file))
+            file = stack.enter_context(_gunzip(file) if codec == "gzip" else _zstd(file))
         yield file
 
 
-def _gunzipped(file: IO[bytes]) -> IO[bytes]:
-    return cast(IO[bytes], gzip.GzipFile(fileobj=file))
+def _gunzip(file: IO[bytes]) -> IO[bytes]:
+    return cast(IO[bytes], gzip.GzipFile(fileobj=file, mode="rb"))
 
 
 def _zstd(file: IO[bytes]) -> IO[bytes]:

@@ -1,6 +1,6 @@
 """Sources: which lines of text a `--data` or `--reference` value names."""
 
-from collections.abc import Container
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from data.errors import InputError
@@ -39,7 +39,7 @@ def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
     return _file_source(Path(spec), invalid_utf8)
 
 
-def require_named(spec: str, kinds: Container[str]) -> None:
+def require_named(spec: str, kinds: Iterable[str]) -> None:
     """Refuse an empty value, and a kind with a colon but nothing behind it: both are what unset variables leave.
 
     Raises:
@@ -52,7 +52,7 @@ def require_named(spec: str, kinds: Container[str]) -> None:
         raise InputError(f"{spec!r}: nothing behind the colon (an unset variable?); leave it out, or name a path there")
 
 
-def absolute(spec: str, embedded: str = "grammar", published: Container[str] = ("lm1b",)) -> str:
+def absolute(spec: str, embedded: str = "grammar", published: Collection[str] = ("lm1b",)) -> str:
     """Return a `--data` value that names the same source from any working folder.
 
     Args:
@@ -61,8 +61,9 @@ def absolute(spec: str, embedded: str = "grammar", published: Container[str] = (
         published: kinds that may be followed by a path.
 
     Raises:
-        InputError: it is a pipe or standard input, which no other process can read again.
+        InputError: it names nothing, or a pipe or standard input, which no other process can read again.
     """
+    require_named(spec, (embedded, *published))
     require_lasting(spec)
     kind, colon, rest = spec.partition(":")
     if kind == "hub":

@@ -121,17 +121,17 @@ def open_recorded(options: ReferenceOptions, sha256: str, folder: Path) -> tuple
         InputError: the corpus cannot be read, or is not what it was.
     """
     recorded = options.corpus.data
-    problem = f"{recorded}: not as it was when the samples were made"
+    problem = ""
     for data in (recorded, *moved(recorded, folder)):
         chosen = replace(options, corpus=replace(options.corpus, data=data))
         try:
             corpus = open_corpus(chosen.corpus)
         except InputError as error:
-            if data == recorded:
-                problem = str(error)
+            problem = problem or str(error).partition(";")[0]
             continue
         if corpus.sha256 == sha256:
             return chosen, corpus
+        problem = f"{data}: not as it was when the samples were made"
     raise InputError(f"{problem}; name it with --reference")
 
 
