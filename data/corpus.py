@@ -26,7 +26,8 @@ from data.files import (
     write_array,
     write_described,
 )
-from data.sources import InvalidUtf8, Source, open_source
+from data.readers import InvalidUtf8, Source
+from data.sources import open_source
 from data.vocabulary import CODE_POINTS, PADDING, UNKNOWN, Ids, Vocabulary, code_points
 
 FORMAT = 1

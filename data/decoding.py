@@ -1,6 +1,7 @@
 """Image files and arrays as pictures: what is decoded, converted, cropped and resized, and how.
 
-Grey becomes three equal channels; 16-bit grey x becomes round(x / 257), so that 65535 is 255. Transparency, also that
+Grey becomes three equal channels; 16-bit grey x becomes round(x / 257), so that 65535 is 255; so do uint16 arrays, and
+of bool arrays true becomes 255. Transparency, also that
 of a palette, is laid over white. CMYK and other colour spaces are converted as Pillow does, without a colour profile.
 A camera's note on how it was held (EXIF orientation) is obeyed. Of several frames the first one counts. Pillow reads
 16-bit colour as its upper 8 bits. Pictures of 32-bit or floating-point pixels have no range to go by and are refused.
@@ -67,11 +68,16 @@ def fit(image: Image.Image, crop: int | None, size: int | None, where: str) -> N
     return np.asarray(image).transpose(2, 0, 1)
 
 
+def sixteen_bits(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Return round(x / 257)."""
+    # 257 is odd, so there are no halves to round.
+    levels: NDArray[np.uint32] = (pixels.astype(np.uint32) + 128) // 257
+    return levels.astype(np.uint8)
+
+
 def _as_rgb(image: Image.Image, where: str) -> Image.Image:
     if image.mode.startswith("I;16"):
-        # 257 is odd, so there are no halves to round.
-        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+        return Image.fromarray(sixteen_bits(np.asarray(image))).convert("RGB")
     if image.mode in ("I", "F"):
         raise InputError(f"{where}: 32-bit pixels of unknown range; convert it to 8 or 16 bits")
     if image.has_transparency_data:

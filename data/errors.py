@@ -1,4 +1,7 @@
-"""The error a user can act on."""
+"""What a user is told: the error to act on, and notes."""
+
+import sys
+from functools import cache
 
 
 class InputError(Exception):
@@ -13,3 +16,9 @@ def require_at_least(flag: str, value: float | None, least: int) -> None:
     """
     if value is not None and not value >= least:
         raise InputError(f"{flag} {value}: must be at least {least}")
+
+
+@cache
+def note(message: str) -> None:
+    """Print a note to stderr, the same one once per process."""
+    print(f"note: {message}", file=sys.stderr)

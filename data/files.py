@@ -96,7 +96,9 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, atomically. NaN is refused."""
     with atomic_write(path) as file:
-        file.write(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False).encode() + b"\n")
+        # Bytes of file names that are not UTF-8 are lone surrogates, which become JSON's own escapes.
+        text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+        file.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from data.errors import InputError
 from data.files import atomic_folder, cache_folder
-from data.sources import InvalidUtf8, Lines, Source, file_identity, hub_lines, read_lines
+from data.inputs import file_identity
+from data.readers import InvalidUtf8, Lines, Source, hub_lines, read_lines
 
 NAME = "1-billion-word-language-modeling-benchmark-r13output"
 HUB_NAME = "dvruette/lm1b"
@@ -62,7 +63,7 @@ def open_lm1b(path: Path | None, invalid_utf8: InvalidUtf8 = "refuse", size: Siz
         _check_parquet(parquet, size)
         return Source(
             "lm1b",
-            ["lm1b", file_identity(parquet)],
+            ["lm1b", file_identity(parquet, path)],
             _counted(lambda: hub_lines(str(path), "train", "text"), size.train_lines, str(path)),
             _counted(lambda: hub_lines(str(path), "test", "text"), size.held_out_lines, str(path)),
             TRAIN_LINES,
@@ -71,7 +72,7 @@ def open_lm1b(path: Path | None, invalid_utf8: InvalidUtf8 = "refuse", size: Siz
     train_shards, held_out_shards = _shards(folder, size, str(folder))
     return Source(
         "lm1b",
-        ["lm1b", file_identity(train_shards + held_out_shards), invalid_utf8],
+        ["lm1b", file_identity(train_shards + held_out_shards, folder), invalid_utf8],
         _counted(lambda: _read_shards(train_shards, invalid_utf8), size.train_lines, str(folder)),
         _counted(lambda: _read_shards(held_out_shards, invalid_utf8), size.held_out_lines, str(folder)),
         TRAIN_LINES,
@@ -112,7 +113,8 @@ def _shards(folder: Path, size: Size, where: str) -> tuple[list[Path], list[Path
 
 def _read_shards(shards: list[Path], invalid_utf8: InvalidUtf8) -> Lines:
     for shard in shards:
-        yield from read_lines(shard, invalid_utf8)
+        # The published number of lines is that of line feeds.
+        yield from read_lines(shard, invalid_utf8, carriage_returns=False)
 
 
 def _counted(lines: Callable[[], Lines], expected: int, where: str) -> Callable[[], Lines]:
@@ -141,8 +143,8 @@ def _explained(lines: Callable[[], Lines]) -> Callable[[], Lines]:
 
 def _unpacked(archive: Path, size: Size) -> Path:
     """Return the folder the archive was unpacked to; its shards are not in numerical order inside the archive."""
-    ((_, length, modified),) = file_identity([archive])
-    folder = cache_folder() / "lm1b" / f"{length}-{modified}"
+    ((_, digest),) = file_identity([archive], archive)
+    folder = cache_folder() / "lm1b" / digest[:20]
     if folder.is_dir():
         return folder
     try:

@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,14 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.decoding import sixteen_bits
 from data.errors import InputError
 from data.files import DAMAGED_ARRAYS
+from data.inputs import local_file
 
 _BLOCK_BYTES = 1 << 23
 _LABELS = ("labels", "label")
+_ARCHIVE = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,20 @@ class _Stored:
                 yield np.frombuffer(block, self.dtype).reshape(wanted, *self.shape[1:])
 
 
+def is_arrays(path: Path) -> bool:
+    """Whether a file is one of NumPy's: by its name, or by its first bytes."""
+    if path.suffix.lower() in (".npy", ".npz"):
+        return True
+    with local_file(path).open("rb") as file:
+        return file.read(6).startswith((b"\x93NUMPY", _ARCHIVE))
+
+
 def read_arrays(path: Path) -> Iterator[tuple[NDArray[np.uint8], int | None]]:
     """Yield images uint8 [H, W, 3] with their labels, from an .npy file or the only image array of an .npz file.
 
-    The array is uint8 [N, H, W, C] or [N, C, H, W] with 1 or 3 channels; one channel becomes three equal ones. An .npz
-    file may also have integer `labels` [N].
+    The array is uint8, uint16 or bool, [N, H, W, C] or [N, C, H, W] with 1 or 3 channels; one channel becomes three
+    equal ones, true becomes 255, and 16 bits become 8 as in `data.decoding`. uint16 up to 255 is refused: it may be
+    either. An .npz file may also have integer `labels` [N] or [N, 1].
 
     Raises:
         InputError: damaged, no such array or several, another type of pixels, or axes that cannot be told apart.
@@ -60,13 +72,14 @@ def read_arrays(path: Path) -> Iterator[tuple[NDArray[np.uint8], int | None]]:
             f"among {found or 'nothing'}; store the images alone, grey ones as x[..., None]"
         )
     (images,) = candidates.values()
-    _check_pixels(images)
+    to_uint8 = _to_uint8(images)
     channels_first = _channels_first(images)
     label_array = next((arrays[name] for name in _LABELS if name in arrays), None)
     labels = _read_labels(label_array, images.shape[0]) if label_array else None
     index = 0
     for block in images.blocks():
-        pictures = block.transpose(0, 2, 3, 1) if channels_first else block
+        pixels = to_uint8(block)
+        pictures = pixels.transpose(0, 2, 3, 1) if channels_first else pixels
         for picture in np.broadcast_to(pictures, (*pictures.shape[:3], 3)):
             yield picture, None if labels is None else int(labels[index])
             index += 1
@@ -76,8 +89,8 @@ def _stored_arrays(path: Path) -> dict[str, _Stored]:
     arrays = {}
     members: list[str | None] = [None]
     try:
-        if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as archive:
+        if _is_archive(path):
+            with zipfile.ZipFile(local_file(path)) as archive:
                 members = [name for name in archive.namelist() if name.endswith(".npy")]
         for member in members:
             with _open(path, member) as file:
@@ -87,18 +100,25 @@ def _stored_arrays(path: Path) -> dict[str, _Stored]:
     except DAMAGED_ARRAYS as error:
         if isinstance(error, OSError) and error.filename:
             raise  # a file that cannot be opened
-        raise InputError(f"{path}: not a readable {path.suffix} file ({error}); write it with np.savez") from error
+        kind = ".npz" if _is_archive(path) else ".npy"
+        raise InputError(f"{path}: not a readable {kind} file ({error}); write it with np.savez") from error
     return arrays
+
+
+def _is_archive(path: Path) -> bool:
+    with local_file(path).open("rb") as file:
+        head = file.read(6)
+    return head.startswith(_ARCHIVE) or (path.suffix.lower() == ".npz" and not head.startswith(b"\x93NUMPY"))
 
 
 @contextmanager
 def _open(path: Path, member: str | None) -> Iterator[IO[bytes]]:
     if member is None:
-        with path.open("rb") as file:
+        with local_file(path).open("rb") as file:
             yield file
         return
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+        with zipfile.ZipFile(local_file(path)) as archive, archive.open(member) as file:
             yield file
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path}: damaged ({error}); fetch or write it again") from error
@@ -113,23 +133,44 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
     raise ValueError(f"format {version}")
 
 
-def _check_pixels(images: _Stored) -> None:
+def _to_uint8(images: _Stored) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
+    """Return the conversion of an array's pixels to uint8.
+
+    Raises:
+        InputError: pixels of a type or range that does not say what is white.
+    """
+    kind, bits = images.dtype.kind, 8 * images.dtype.itemsize
+    if images.fortran_order:
+        raise InputError(f"{images.path}: stored column by column; store np.ascontiguousarray(x)")
     if images.dtype == np.uint8:
-        if images.fortran_order:
-            raise InputError(f"{images.path}: stored column by column; store np.ascontiguousarray(x)")
-        return
-    remedy = "store 0 to 255 as .astype(np.uint8)"
-    kind = f"{images.dtype} pixels"
-    if images.dtype.kind == "f" and 0 not in images.shape:
-        low, high = np.min([(block.min(), -block.max()) for block in images.blocks()], axis=0) * [1, -1]
-        kind += f" from {low:g} to {high:g}"
-        if not np.isfinite([low, high]).all():
-            remedy = "mend what is not finite, then store 0 to 255 as np.uint8"
-        elif low >= 0 and high <= 1:
-            remedy = "store np.rint(x * 255).astype(np.uint8), if 1 is meant to be white"
-        elif low >= -1 and high <= 1:
-            remedy = "store np.rint((x + 1) * 127.5).astype(np.uint8), if 1 is meant to be white"
-    raise InputError(f"{images.path}: {kind} where uint8 is needed; {remedy}")
+        return lambda pixels: pixels
+    if kind == "b":
+        return lambda pixels: pixels * np.uint8(255)
+    problem, remedy = f"{images.dtype} pixels", "store 0 to 255 as np.uint8"
+    if kind in "iuf" and 0 not in images.shape:
+        bounds = [(float(block.min()), float(block.max())) for block in images.blocks()]
+        low, high = float(np.min(bounds)), float(np.max(bounds))
+        if kind == "u" and bits == 16 and high > 255:
+            return sixteen_bits
+        if kind == "f" or not 0 <= low <= high <= 255:
+            problem += f" from {low:g} to {high:g}"
+        remedy = _remedy(low, high)
+    raise InputError(f"{images.path}: {problem} where uint8 is needed; {remedy}")
+
+
+def _remedy(low: float, high: float) -> str:
+    """Return how to store numbers that reach from low to high, so that white becomes 255."""
+    if not np.isfinite([low, high]).all():
+        return "mend what is not finite, then store 0 to 255 as np.uint8"
+    if low >= 0 and high <= 1:
+        return "store np.rint(x * 255).astype(np.uint8), if 1 is meant to be white"
+    if low >= -1 and high <= 1:
+        return "store np.rint((x + 1) * 127.5).astype(np.uint8), if 1 is meant to be white"
+    if low >= 0 and high <= 255:
+        return "store 0 to 255 as np.rint(x).astype(np.uint8)"
+    if low >= 0 and high <= 65535:
+        return "store np.rint(x).astype(np.uint16), if 65535 is meant to be white"
+    return "bring black to 0 and white to 255, then store np.rint(x).clip(0, 255).astype(np.uint8)"
 
 
 def _channels_first(images: _Stored) -> bool:
@@ -143,8 +184,12 @@ def _channels_first(images: _Stored) -> bool:
 
 
 def _read_labels(labels: _Stored, count: int) -> NDArray[np.integer[Any]]:
-    if labels.shape != (count,) or labels.dtype.kind not in "iu":
-        raise InputError(
-            f"{labels.path}: labels are {labels.dtype} {list(labels.shape)} where integers [{count}] are needed"
-        )
-    return np.concatenate([*labels.blocks(), np.empty(0, labels.dtype)])
+    if labels.shape not in ((count,), (count, 1)) or labels.dtype.kind not in "iu":
+        remedy = "leave them out, or store one integer per image"
+        if labels.shape[:1] == (count,) and len(labels.shape) == 2 and labels.shape[1] > 1:
+            remedy = "of one-hot labels store labels.argmax(axis=1)"
+        elif labels.shape in ((count,), (count, 1)):
+            remedy = "store labels.astype(np.int64)"
+        found = f"{labels.dtype} {list(labels.shape)}"
+        raise InputError(f"{labels.path}: labels are {found} where integers [{count}] are needed; {remedy}")
+    return np.concatenate([*labels.blocks(), np.empty(labels.shape, labels.dtype)[:0]]).reshape(count)

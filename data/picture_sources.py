@@ -11,10 +11,13 @@ from PIL import Image
 from data import shapes, sources
 from data.decoding import decode
 from data.errors import InputError
-from data.picture_arrays import read_arrays
-from data.sources import file_identity, hub_access, read_hub_spec, require_file
+from data.inputs import expanded, file_identity, local_file, read_once, walk
+from data.picture_arrays import is_arrays, read_arrays
+from data.readers import hub_access, is_parquet, read_hub_spec
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+)
 
 _IMAGE_COLUMNS = ("image", "img")
 _LABEL_COLUMN = "label"
@@ -76,11 +79,14 @@ def open_picture_source(spec: str, size: int | None = None) -> PictureSource:
     """Return the source that a `--data` value names.
 
     `shapes`; `celeba`, `cifar10`, `svhn` or `lsun-bedrooms`, from the hub or as NAME:PATH; `hub:NAME` or
-    `hub:NAME:COLUMN`; else a folder of images or parquet files, or the path of one image, parquet file, .npy or .npz.
+    `hub:NAME:COLUMN`; else a folder of images and parquet files, or the path of one image, parquet file, .npy or .npz,
+    also through a pipe or - for standard input. A folder's subfolders count, hidden files and folders do not, and each
+    file counts once (see `data.inputs.walk`).
 
     Raises:
         InputError: there is no such thing, or no picture in it.
     """
+    sources.require_named(spec, ("shapes", *PUBLISHED))
     kind, _, rest = spec.partition(":")
     if kind == "shapes":
         if rest:
@@ -90,14 +96,14 @@ def open_picture_source(spec: str, size: int | None = None) -> PictureSource:
     if kind in PUBLISHED:
         data_set = PUBLISHED[kind]
         if rest:
-            return _local(Path(rest), kind, data_set)
+            return _local(expanded(rest), kind, data_set)
         identity = ["hub", data_set.hub_name, data_set.configuration, data_set.split]
         remedy = f"its folder as {kind}:FOLDER"
         return PictureSource(kind, identity, lambda: _hub(data_set, remedy), data_set.crop, data_set.size)
     if kind == "hub":
         return _any_hub(rest)
-    path = Path(spec)
-    return _local(path, path.resolve().name, None)
+    path = expanded(spec)
+    return _local(path, spec if read_once(path) else path.resolve().name, None)
 
 
 def absolute(spec: str) -> str:
@@ -114,19 +120,23 @@ def _shapes(size: int) -> Iterator[Picture]:
 
 def _local(path: Path, name: str, data_set: HubDataSet | None) -> PictureSource:
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if not file.name.startswith(".") and file.is_file())
-        if paths := [file for file in files if file.suffix == ".parquet"]:
-            # In the hub's own layout a folder holds all configurations and splits.
-            if data_set and data_set.configuration:
-                paths = [file for file in paths if data_set.configuration in file.relative_to(path).parts] or paths
-            split = data_set.split if data_set else "train"
-            paths = [file for file in paths if split in (file.parent.name, file.name.split("-")[0])] or paths
-        else:
-            paths = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+        found = walk(path, (*IMAGE_SUFFIXES, ".parquet"))
+        # In the hub's own layout a folder holds all configurations and splits.
+        tables = [file for file in found.files if file.suffix.lower() == ".parquet"]
+        wanted = tables
+        if data_set and data_set.configuration:
+            wanted = [file for file in wanted if data_set.configuration in file.relative_to(path).parts] or wanted
+        split = data_set.split if data_set else "train"
+        wanted = [file for file in wanted if split in (file.parent.name, file.name.split("-")[0])] or wanted
+        others = set(tables) - set(wanted)
+        paths = [file for file in found.files if file not in others]
         if not paths:
             raise InputError(f"{path}: no image ({', '.join(IMAGE_SUFFIXES)}) and no .parquet file in this folder")
+        if others:
+            found.left_out[f".parquet not of split {split}"] += len(others)
+        found.note(path)
     else:
-        require_file(path)
+        local_file(path)
         paths = [path]
 
     def pictures() -> Iterator[Picture]:
@@ -134,17 +144,17 @@ def _local(path: Path, name: str, data_set: HubDataSet | None) -> PictureSource:
             yield from _file_pictures(file)
 
     crop, size = (data_set.crop, data_set.size) if data_set else (None, None)
-    return PictureSource(name, ["files", file_identity(paths)], pictures, crop, size)
+    return PictureSource(name, ["files", file_identity(paths, path)], pictures, crop, size)
 
 
 def _file_pictures(path: Path) -> Iterator[Picture]:
-    if path.suffix == ".parquet":
+    if is_parquet(path):
         yield from _parquet(path)
-    elif path.suffix in (".npy", ".npz"):
+    elif is_arrays(path):
         for index, (image, label) in enumerate(read_arrays(path)):
             yield Picture(f"{path} image {index}", Image.fromarray(image), label)
-    elif path.suffix.lower() in IMAGE_SUFFIXES:
-        yield Picture(str(path), decode(path.read_bytes(), str(path)), None)
+    elif path.suffix.lower() in IMAGE_SUFFIXES or read_once(path):
+        yield Picture(str(path), decode(local_file(path).read_bytes(), str(path)), None)
     else:
         raise InputError(
             f"{path}: not a file of images ({', '.join((*IMAGE_SUFFIXES, '.parquet', '.npz', '.npy'))}); "
@@ -161,15 +171,16 @@ def _parquet(path: Path) -> Iterator[Picture]:
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(path)
-        schema = file.schema_arrow
-        column = _image_column(schema.names, None, str(path), "with hub:FOLDER:COLUMN")
-        columns = [column]
-        if _LABEL_COLUMN in schema.names and pa.types.is_integer(schema.field(_LABEL_COLUMN).type):
-            columns.append(_LABEL_COLUMN)
-        rows = (row for batch in file.iter_batches(_ROWS, columns=columns) for row in batch.to_pylist())
-        for number, row in enumerate(rows):
-            yield _picture(f"{path} row {number}", row[column], row.get(_LABEL_COLUMN))
+        with local_file(path).open("rb") as opened:
+            file = pq.ParquetFile(opened)
+            schema = file.schema_arrow
+            column = _image_column(schema.names, None, str(path), "with hub:FOLDER:COLUMN")
+            columns = [column]
+            if _LABEL_COLUMN in schema.names and pa.types.is_integer(schema.field(_LABEL_COLUMN).type):
+                columns.append(_LABEL_COLUMN)
+            rows = (row for batch in file.iter_batches(_ROWS, columns=columns) for row in batch.to_pylist())
+            for number, row in enumerate(rows):
+                yield _picture(f"{path} row {number}", row[column], row.get(_LABEL_COLUMN))
     except pa.ArrowException as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{path}: not a readable parquet file ({reason}); fetch it again") from error

@@ -17,8 +17,8 @@ from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
 
 from data.errors import InputError
 from data.files import DAMAGED_ARRAYS
+from data.inputs import local_file
 from data.outputs import write_output
-from data.sources import require_file
 
 Array = NDArray[np.float64]
 
@@ -154,10 +154,10 @@ def read_statistics(path: Path, published_extractor: str = UNKNOWN_EXTRACTOR) ->
     Raises:
         InputError: no such file, or not such statistics.
     """
-    require_file(path)
+    local = local_file(path)
     remedy = "make it again, or fetch it again"
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with local.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found: dict[str, NDArray[Any]] = dict(arrays)
         mean, covariance = (np.asarray(found[name], np.float64) for name in ("mu", "sigma"))
         count = int(found["count"]) if "count" in found else None

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from data.errors import InputError, require_at_least
 from data.files import DAMAGED_ARRAYS, sha256_of_file
+from data.inputs import expanded, local_file, read_once, require_different
 from data.pictures import PictureOptions, Pictures, open_pictures
 from eval.device import Device, choose_device
 from eval.feature_cache import picture_features, picture_statistics
@@ -133,6 +134,7 @@ def open_sets(samples: str, reference: str, count: int | None, flags: ExtractorF
     Raises:
         InputError: one cannot be read, or they differ in size or in what made their features.
     """
+    require_different(samples, reference)
     first, second = _open(samples, flags.size, count), _open(reference, flags.size, None)
     pictures = [each for each in (first, second) if isinstance(each, Pictures)]
     if len({_size(each) for each in pictures}) == 2:
@@ -182,7 +184,7 @@ def open_images(spec: str, size: int | None, count: int | None) -> Pictures:
     Raises:
         InputError: there are none, or they cannot be read.
     """
-    run = Path(spec)
+    run = expanded(spec)
     if (run / _RUN_OPTIONS).is_file():
         drawn = run / _RUN_SAMPLES
         if not drawn.exists():
@@ -207,8 +209,8 @@ def _iteration(path: Path) -> int | None:
 
 def _open(spec: str, size: int | None, count: int | None) -> Pictures | Path:
     """Return pictures, or the path of a file of statistics."""
-    path = Path(spec)
-    if path.suffix != ".npz" or not _holds_statistics(path):
+    path = expanded(spec)
+    if not _holds_statistics(path):
         return open_images(spec, size, count)
     if count is not None:
         raise InputError(f"--count {count}: {path} holds statistics, of all its images together; give the images")
@@ -217,10 +219,10 @@ def _open(spec: str, size: int | None, count: int | None) -> Pictures | Path:
 
 def _holds_statistics(path: Path) -> bool:
     """Whether an .npz file holds mu and sigma; a damaged one is left to the reader of images, who says so."""
-    if not path.is_file():
+    if not (path.is_file() or read_once(path)):
         return False
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(local_file(path)) as archive:
             return {"mu.npy", "sigma.npy"} <= set(archive.namelist())
     except (zipfile.BadZipFile, NotImplementedError):
         return False
@@ -238,7 +240,8 @@ def _statistics_set(path: Path, made_by: str, dims: int) -> ImageSet:
             "give --features, --weights, --resize and --size as they were made with"
         )
     found = replace(statistics, extractor=made_by)
-    return ImageSet(path.name, sha256_of_file(path), found.count, made_by, lambda: found)
+    name = str(path) if read_once(path) else path.name
+    return ImageSet(name, sha256_of_file(local_file(path)), found.count, made_by, lambda: found)
 
 
 def _made_by(extractor: Extractor, pictures: Pictures) -> str:

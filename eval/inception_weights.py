@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from data.errors import InputError
 from data.files import atomic_write, cache_folder, sha256_of_file
-from data.sources import require_file
+from data.inputs import require_file
 from eval.inception import Inception
 
 URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"

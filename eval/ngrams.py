@@ -32,7 +32,7 @@ from data.files import (
     write_described,
 )
 from data.outputs import require_output_folder
-from data.sources import InvalidUtf8
+from data.readers import InvalidUtf8
 from data.vocabulary import CODE_POINTS, PADDING_ID, UNKNOWN_ID, Ids, Vocabulary
 from eval.counts import NgramCounts, count_up_to, merge, narrow, renumber
 from eval.score import Signature

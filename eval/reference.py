@@ -6,7 +6,7 @@ Samples drawn by a run have a record of their reference beside them, so that `py
 import json
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from data.corpus import Corpus, CorpusOptions, open_corpus
 from data.errors import InputError
 from data.files import write_json
+from data.inputs import read_once
 from data.outputs import is_special, require_output, told_on, write_output
-from data.sources import absolute
+from data.sources import absolute, exists, moved
 from data.vocabulary import Ids
 from eval.ngrams import CountedText, count_corpus
 
@@ -78,7 +79,11 @@ def open_reference(options: ReferenceOptions, corpus: Corpus | None = None) -> R
 
 
 def reference_record(options: ReferenceOptions, corpus: Corpus) -> dict[str, Any]:
-    """Return what is written beside samples to say what they are to be scored against."""
+    """Return what is written beside samples to say what they are to be scored against.
+
+    Raises:
+        InputError: the corpus came through a pipe, which cannot be read again.
+    """
     data = absolute(options.corpus.data)
     return {**asdict(replace(options, corpus=replace(options.corpus, data=data))), "corpus_sha256": corpus.sha256}
 
@@ -134,6 +139,8 @@ def recorded_reference(samples: Path) -> tuple[ReferenceOptions, str] | None:
     Raises:
         InputError: the record cannot be read.
     """
+    if read_once(samples):
+        return None
     for path in _records(samples):
         if not path.exists():
             continue
@@ -146,3 +153,39 @@ def recorded_reference(samples: Path) -> tuple[ReferenceOptions, str] | None:
                 f"{path}: not a reference record ({error}); name the reference with --reference"
             ) from error
     return None
+
+
+def open_recorded(options: ReferenceOptions, sha256: str, folder: Path) -> tuple[ReferenceOptions, Corpus]:
+    """Return a recorded reference and its corpus, found by its hash where the project was moved since.
+
+    Args:
+        options: as recorded.
+        sha256: the recorded hash of the corpus.
+        folder: that of the record, or of the run.
+
+    Raises:
+        InputError: the corpus cannot be read, or is not what it was.
+    """
+    recorded = options.corpus.data
+    problem = ""
+    for data in (recorded, *moved(recorded, folder)):
+        chosen = replace(options, corpus=replace(options.corpus, data=data))
+        try:
+            corpus = open_corpus(chosen.corpus)
+        except InputError as error:
+            problem = problem or str(error).partition(";")[0]
+            continue
+        if corpus.sha256 == sha256:
+            return chosen, corpus
+        problem = f"{data}: not as it was when the samples were made"
+    raise InputError(f"{problem}; name it with --reference")
+
+
+def located(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a reference's record with the data where they lie now, if the project that holds `folder` was moved.
+
+    What lies there is not opened: the hash in the record decides when it is read.
+    """
+    corpus = record["corpus"]
+    data = next(iter(moved(corpus["data"], folder)), corpus["data"])
+    return {**record, "corpus": {**corpus, "data": corpus["data"] if exists(corpus["data"]) else data}}

@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from data.sources import InvalidUtf8, Lines
+from data.inputs import require_different
+from data.readers import InvalidUtf8, Lines
 from eval import bleu, diversity, jsd, likelihood, memorisation, overlap, word_jsd
 from eval.figures import require_image_ending, save_figure
 from eval.reference import Reference
@@ -53,7 +54,7 @@ class ReportCommand:
     """Flags of `python -m eval.report`."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Text files (plain, .gz, .zst), one sample a line."""
+    """Text files (plain, .gz, .zst, or Parquet), one sample per line; - for standard input."""
     reference: str | None = None
     """Real text to compare with: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a path, or a folder of saved counts (characters only). Default: the one recorded beside the first file, else grammar."""
     held_out: str | None = None
@@ -84,6 +85,7 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
     """
     if not command.files:
         raise InputError("no samples: name at least one text file")
+    require_different(*command.files, command.reference, command.held_out)
     flags = CharacterFlags(
         command.files[0], command.reference, command.lines, command.held_out, command.invalid_utf8,
         ngram=command.ngram, seq_len=command.seq_len, padding=command.padding,

@@ -8,13 +8,14 @@ from typing import Literal
 
 import tyro
 
-from data.corpus import Corpus, CorpusOptions, encode_source, open_corpus
+from data.corpus import Corpus, CorpusOptions, encode_source
 from data.errors import InputError, require_at_least
 from data.files import on_disk
-from data.sources import InvalidUtf8, Lines, read_lines, require_file
+from data.inputs import require_different
+from data.readers import InvalidUtf8, Lines, read_lines
 from data.vocabulary import PADDING_ID, UNKNOWN_ID, Ids
 from eval.ngrams import DESCRIPTION, CountedText, has_ngrams, load_counted
-from eval.reference import Reference, ReferenceOptions, open_reference, recorded_reference
+from eval.reference import Reference, ReferenceOptions, open_recorded, open_reference, recorded_reference
 from eval.score import Score
 
 _NOTABLE_UNKNOWN_SHARE = 0.01
@@ -29,12 +30,11 @@ class Samples:
 
 
 def open_samples(path: Path, invalid_utf8: InvalidUtf8) -> Samples:
-    """Return the lines of a text file (plain, .gz, .zst).
+    """Return the lines of a text or Parquet file, a pipe, or - for standard input; see `data.readers.read_lines`.
 
     Raises:
-        InputError: it is missing, empty, or a folder.
+        InputError: it is missing, empty, a folder, or no text.
     """
-    require_file(path)
     if not any(read_lines(path, invalid_utf8)):
         raise InputError(f"{path}: the file is empty; give one sample a line")
     return Samples(str(path), lambda: read_lines(path, invalid_utf8))
@@ -90,7 +90,7 @@ class ScoreFlags:
     """Flags of every command that scores samples."""
 
     samples: tyro.conf.Positional[Path]
-    """Text file (plain, .gz, .zst), one sample a line."""
+    """Text file (plain, .gz, .zst, or Parquet), one sample per line; - for standard input."""
     reference: str | None = None
     """Real text to compare with: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a path, or (for characters) a folder of saved counts. Default: the one recorded beside the samples, else grammar."""
     lines: int | None = None
@@ -101,6 +101,14 @@ class ScoreFlags:
     """What to do with bytes that are not UTF-8."""
     json: bool = False
     """Print a JSON list of scores instead of tables."""
+
+    def __post_init__(self) -> None:
+        """Refuse to read two inputs from one pipe.
+
+        Raises:
+            InputError: naming it.
+        """
+        require_different(self.samples, self.reference, self.held_out)
 
 
 @dataclass(frozen=True)
@@ -132,10 +140,7 @@ def _chosen_options(flags: ScoreFlags) -> tuple[ReferenceOptions, Corpus | None]
         corpus = CorpusOptions(flags.reference or "grammar", split=False, invalid_utf8=flags.invalid_utf8)
         options, opened = ReferenceOptions(corpus), None
     else:
-        options, opened = recorded[0], open_corpus(recorded[0].corpus)
-        if opened.sha256 != recorded[1]:
-            data = options.corpus.data
-            raise InputError(f"{data}: not as it was when the samples were made; name it with --reference")
+        options, opened = open_recorded(*recorded, flags.samples.parent)
     if flags.lines is None:
         return options, opened
     return replace(options, corpus=replace(options.corpus, lines=flags.lines)), None

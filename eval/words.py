@@ -23,7 +23,8 @@ from data.files import (
     sha256_of_json,
     write_described,
 )
-from data.sources import Source, open_source
+from data.readers import Source
+from data.sources import open_source
 from eval.counts import NgramCounts, merge, pack
 from eval.lines import LineNgrams, line_ngrams
 from eval.reference import some_of

@@ -1,13 +1,12 @@
 """Scoring a file of samples for a leaderboard, when it is submitted and when it is verified."""
 
-import gzip
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from data.errors import InputError
-from data.sources import read_lines
+from data.readers import is_parquet, open_text, read_lines
 from eval import bleu, diversity, jsd, memorisation, word_jsd
 from eval.reference import ReferenceOptions, open_reference
 from eval.samples import Samples, encode_samples
@@ -53,14 +52,19 @@ def score_file(
 
 
 def read_text(path: Path) -> bytes:
-    """Return the content of a text file, unpacked.
+    """Return the content of a text file, unpacked; of a Parquet file its rows, each with a line end.
 
     Raises:
-        InputError: it is damaged.
+        InputError: it is no text, or damaged.
     """
+    if is_parquet(path):
+        return "".join(f"{line}\n" for lines in read_lines(path) for line in lines).encode()
     try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        with open_text(path) as file:
+            return file.read()
+    except (EOFError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
         raise InputError(f"{path}: damaged ({error}); fetch it again") from error
 
 

@@ -23,6 +23,7 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_folder, write_json
+from data.inputs import read_once, require_lasting
 from eval.samples import ScoreFlags, chosen_options
 from eval.words import open_word_reference, real_lines
 from images.train import IMAGES
@@ -78,7 +79,7 @@ def submit(command: SubmitCommand) -> list[Path]:
         if value is not None and (command.records / command.task / TASK).exists():
             raise InputError(f"--{flag}: {command.task} has its own; leave it out, or name a new --task")
     first = Path(command.sources[0])
-    if first.is_file():
+    if first.is_file() or read_once(first):
         return [_submit_samples(command, first)]
     groups = group_runs([load_run(folder) for folder in find_runs(command.sources)])
     if command.name is not None and len(groups) > 1:
@@ -152,6 +153,8 @@ def _submit_samples(command: SubmitCommand, path: Path) -> Path:
     if command.name is None:
         raise InputError("--name: say what made these samples")
     flags = ScoreFlags(path, command.reference, held_out=command.held_out)
+    if command.reference is not None:
+        require_lasting(command.reference)
     options = chosen_options(flags)
     task_folder = command.records / command.task
     metrics = read_task(task_folder).metrics if (task_folder / TASK).exists() else command.metrics or ("jsd",)

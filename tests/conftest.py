@@ -2,12 +2,16 @@
 
 import os
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
+from threading import Thread
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from data.errors import note
 from textgan.config import RunConfig
 
 # Networks of a few channels are faster on one thread; commands that tests start inherit it. The hub is out of reach.
@@ -21,6 +25,36 @@ settings.register_profile("fuzz", settings.get_profile("tests"), max_examples=10
 settings.load_profile("tests")
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _notes() -> None:
+    """Every test sees all notes, although a process prints each once."""
+    note.cache_clear()
+
+
+@pytest.fixture
+def standard_input() -> Iterator[Callable[[bytes], None]]:
+    """Return a function that sends bytes to this process's standard input through a pipe."""
+    before = os.dup(0)
+    threads: list[Thread] = []
+
+    def write(descriptor: int, content: bytes) -> None:
+        with suppress(BrokenPipeError), os.fdopen(descriptor, "wb") as pipe:  # a test need not read it
+            pipe.write(content)
+
+    def send(content: bytes) -> None:
+        reading, writing = os.pipe()
+        os.dup2(reading, 0)
+        os.close(reading)
+        threads.append(Thread(target=write, args=(writing, content)))
+        threads[-1].start()
+
+    yield send
+    os.dup2(before, 0)
+    os.close(before)
+    for thread in threads:
+        thread.join()
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 from data import corpus as corpus_module
 from data.corpus import Corpus, CorpusOptions, encode_source, open_corpus
 from data.errors import InputError
-from data.sources import Source
+from data.readers import Source
 from data.vocabulary import PADDING, UNKNOWN
 
 

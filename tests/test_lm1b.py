@@ -10,7 +10,8 @@ import pytest
 
 from data.errors import InputError
 from data.lm1b import COMPLETE, NAME, Size, open_lm1b
-from data.sources import Source, open_source
+from data.readers import Source
+from data.sources import open_source
 
 SMALL = Size(train_lines=99 * 3, held_out_lines=50 * 2)
 TRAIN = {

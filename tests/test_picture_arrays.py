@@ -8,7 +8,7 @@ import pytest
 
 from data import picture_arrays
 from data.errors import InputError
-from data.picture_arrays import read_arrays
+from data.picture_arrays import is_arrays, read_arrays
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 3), np.uint8)
 
@@ -42,6 +42,27 @@ def test_one_channel_becomes_three(tmp_path: Path) -> None:
     assert images_of(tmp_path / "x.npy") == expected.tolist()
 
 
+@pytest.mark.parametrize("block_bytes", [130, 1 << 23])
+def test_bool_and_sixteen_bits_are_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int) -> None:
+    monkeypatch.setattr(picture_arrays, "_BLOCK_BYTES", block_bytes)
+    path = tmp_path / "x.npz"
+    np.savez(path, x=IMAGES > 99, labels=np.arange(7)[:, None])
+    assert images_of(path) == np.where(IMAGES > 99, 255, 0).tolist()
+    assert [label for _, label in read_arrays(path)] == list(range(7))
+    wide = np.random.default_rng(2).integers(0, 65536, IMAGES.shape, np.uint16)
+    for order in ("<u2", ">u2"):
+        np.savez(path, x=wide.astype(order))
+        assert images_of(path) == np.rint(wide / 257).tolist()
+
+
+@pytest.mark.parametrize("name", ["x.NPZ", "x", "x.npy"])
+def test_an_archive_is_told_by_its_bytes(tmp_path: Path, name: str) -> None:
+    with (tmp_path / name).open("wb") as file:
+        np.savez(file, IMAGES)
+    assert is_arrays(tmp_path / name)
+    assert images_of(tmp_path / name) == IMAGES.tolist()
+
+
 FLOATS = IMAGES / np.float32(255)
 NAN = FLOATS.copy()
 NAN[3, 2, 1] = np.nan
@@ -59,7 +80,11 @@ NAN[3, 2, 1] = np.nan
         ({"x": FLOATS * 255}, r"float32 pixels from 0 to 255 .*store 0 to 255 as"),
         ({"x": NAN}, r"float32 pixels from nan to nan .*mend what is not finite"),
         ({"x": np.where(FLOATS > 0.5, np.inf, FLOATS)}, r"float32 pixels from 0 to inf .*mend what is not finite"),
-        ({"x": IMAGES.astype(bool)}, r"bool pixels"),
+        ({"x": IMAGES.astype(np.uint16)}, r"uint16 pixels where uint8 is needed; store 0 to 255 as"),
+        ({"x": IMAGES.astype(np.int32) * 257}, r"int32 pixels from 0 to 65535 .*astype\(np\.uint16\)"),
+        ({"x": FLOATS * 6 - 3}, r"float32 pixels from -3 to 3 .*bring black to 0 and white to 255"),
+        ({"x": IMAGES > 99, "labels": np.eye(7, dtype=int)}, r"labels are int64 \[7, 7\] .*labels\.argmax\(axis=1\)"),
+        ({"x": IMAGES, "labels": np.ones((7, 1))}, r"labels are float64 \[7, 1\] .*labels\.astype\(np\.int64\)"),
         ({"x": IMAGES[:, :3]}, r"shape \[7, 3, 4, 3\], either axis may be the channels"),
         ({"x": np.zeros((2, 8, 8, 4), np.uint8)}, r"shape \[2, 8, 8, 4\], no axis of 1 or 3 channels"),
         ({"x": np.asfortranarray(IMAGES)}, r"stored column by column; store np\.ascontiguousarray"),

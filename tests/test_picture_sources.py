@@ -54,6 +54,47 @@ def test_a_folder_is_its_image_files_in_order(tmp_path: Path) -> None:
     assert pictures(str(tmp_path / "b.BMP")) == ([IMAGES[2].tolist()], [None])
 
 
+def test_a_folder_of_images_is_walked_as_one_of_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, outside = tmp_path / "f", tmp_path / "outside"
+    for index, name in enumerate(("b.png", "a/c.jfif", "d.avif", ".ipynb_checkpoints/b.png", ".x.png")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(IMAGES[index].repeat(8, 0).repeat(8, 1)).save(folder / name, quality=95)
+    outside.mkdir()
+    Image.fromarray(IMAGES[5]).save(outside / "e.png")
+    (folder / "linked").symlink_to(outside)
+    (folder / "linked" / "back").symlink_to(folder)
+    write_parquet(folder / "c.PARQUET", IMAGES[:2])
+    (folder / "notes.txt").write_text("no image")
+    found = [picture.where for picture in open_picture_source(str(folder)).pictures()]
+    names = ("a/c.jfif", "b.png", "c.PARQUET row 0", "c.PARQUET row 1", "d.avif", "linked/e.png")
+    assert found == [f"{folder}/{name}" for name in names]
+    assert capsys.readouterr().err == f"note: {folder}: left out 1 .txt, 2 hidden\n"
+
+
+def test_other_splits_are_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in ("train", "test", "validation"):
+        write_parquet(tmp_path / "d" / f"{split}-00000-of-00001.parquet", IMAGES[:1])
+    assert pictures(f"{tmp_path}/d") == (IMAGES[:1].tolist(), [0])
+    assert "left out 2 .parquet not of split train\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "form"), [("x.npy", np.save), ("x.NPZ", np.savez), ("x.data", np.savez)])
+def test_the_bytes_decide_what_a_file_of_images_is(tmp_path: Path, name: str, form: Any) -> None:
+    with (tmp_path / name).open("wb") as file:
+        form(file, IMAGES)
+    assert pictures(f"{tmp_path}/{name}")[0] == IMAGES.tolist()
+    write_parquet(tmp_path / "rows.data", IMAGES)
+    assert pictures(f"{tmp_path}/rows.data") == (IMAGES.tolist(), list(range(6)))
+
+
+@pytest.mark.parametrize("kind", ["celeba", "cifar10", "shapes"])
+def test_an_unset_variable_behind_a_colon_is_refused(kind: str) -> None:
+    with pytest.raises(InputError, match=rf"^'{kind}:': nothing behind the colon"):
+        open_picture_source(f"{kind}:")
+    with pytest.raises(InputError, match=r"^'': names no source"):
+        open_picture_source("")
+
+
 def test_every_form_of_parquet_gives_the_same_pictures(tmp_path: Path) -> None:
     write_parquet(tmp_path / "p" / "data" / "train-00000-of-00002.parquet", IMAGES[:4])
     write_parquet(tmp_path / "p" / "data" / "train-00001-of-00002.parquet", IMAGES[4:], label=4)

@@ -9,16 +9,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data import grammar, sources
+from data import grammar, readers
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
 from data.files import write_json
-from data.sources import read_lines
+from data.readers import read_lines
 from data.vocabulary import PADDING, Vocabulary
 from eval.ngrams import main as ngrams_main
 from eval.overlap import main
-from eval.reference import FOLDER_RECORD, Reference, ReferenceOptions, record_path, reference_record
-from eval.samples import CharacterFlags, Encoded, Samples, chosen_reference, encode_samples, open_samples, remarks
+from eval.reference import FOLDER_RECORD, Reference, ReferenceOptions, located, record_path, reference_record
+from eval.samples import (
+    CharacterFlags,
+    Encoded,
+    Samples,
+    chosen_options,
+    chosen_reference,
+    encode_samples,
+    open_samples,
+    remarks,
+)
 from tests.test_lines import dictionary
 from tests.test_overlap import as_dictionary, counted_text, printed_scores, text_dictionary, toy_lines, values_of
 
@@ -60,7 +69,7 @@ def test_ids_are_those_of_the_vocabulary_whatever_the_blocks(
     lines = ["".join(random.choices(characters + "zЖ" + PADDING, k=random.randint(0, 12))) for _ in range(60)]
     path = tmp_path / "samples.txt"
     path.write_text("\n".join(lines) + "\n", "utf-8")
-    monkeypatch.setattr(sources, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(readers, "_BLOCK_BYTES", block)
     blocks = len(list(read_lines(path)))
     assert blocks == 1 if block > 50 else blocks > 5
     text = counted_text([characters], 9, 1)
@@ -250,6 +259,44 @@ def test_changed_data_are_refused_until_named(samples: Path, text_file: Path) ->
     # Written anew but the same: what counts is the content.
     text_file.write_text(text, "utf-8")
     assert chosen_reference(CharacterFlags(samples)).text.lines == 2000
+
+
+def test_a_moved_projects_reference_is_found_by_its_hash(tmp_path: Path, text_file: Path) -> None:
+    project = tmp_path / "old"
+    (project / "data").mkdir(parents=True)
+    (project / "out").mkdir()
+    text = text_file.read_bytes()
+    (project / "data" / "c.txt").write_bytes(text)
+    (project / "out" / "s.txt").write_text("the cat sat\n" * 5, "utf-8")
+    record(project / "out" / "s.txt", ReferenceOptions(CorpusOptions(str(project / "data" / "c.txt")), ngram=3))
+    before = chosen_reference(CharacterFlags(project / "out" / "s.txt")).text
+    moved = project.rename(tmp_path / "new")
+    flags = CharacterFlags(moved / "out" / "s.txt")
+    assert chosen_reference(flags).text.sha256 == before.sha256
+    assert chosen_options(flags).corpus.data == str(moved / "data" / "c.txt")
+    # A copy whose original has changed since: the hash decides, not the path.
+    (project / "data").mkdir(parents=True)
+    (project / "data" / "c.txt").write_bytes(text + b"more\n")
+    assert chosen_reference(flags).text.sha256 == before.sha256
+    (moved / "data" / "c.txt").write_bytes(text + b"more\n")
+    with pytest.raises(
+        InputError, match=r"new/data/c\.txt: not as it was when the samples were made; name it with --ref"
+    ):
+        chosen_reference(flags)
+    shutil.rmtree(moved / "data")
+    shutil.rmtree(project)
+    with pytest.raises(InputError, match=r"old/data/c\.txt: no such file or folder; name it with --reference"):
+        chosen_reference(flags)
+
+
+def test_a_record_follows_a_moved_project(tmp_path: Path) -> None:
+    (tmp_path / "new" / "data").mkdir(parents=True)
+    (tmp_path / "new" / "data" / "c.txt").touch()
+    made = {"corpus": {"data": "/gone/data/c.txt", "lines": 5}, "ngram": 3}
+    assert located(made, tmp_path / "new" / "runs")["corpus"] == {"data": f"{tmp_path}/new/data/c.txt", "lines": 5}
+    for data in ("/gone/other.txt", "grammar", f"{tmp_path}/new/data", "hub:someone/text:column"):
+        kept = {"corpus": {"data": data}}
+        assert located(kept, tmp_path / "new" / "runs") == kept
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"corpus": {"date": 1}}', "[]"])

@@ -5,7 +5,8 @@ from typing import Any, ClassVar, Literal
 
 from data.corpus import CorpusOptions
 from data.errors import InputError
-from data.sources import InvalidUtf8, absolute
+from data.readers import InvalidUtf8
+from data.sources import absolute
 from eval.reference import ReferenceOptions
 from textgan.settings import Settings
 

@@ -25,7 +25,7 @@ from data.files import atomic_write, write_json
 from data.outputs import require_output_folder
 from data.vocabulary import Ids, Vocabulary
 from eval.device import Device, choose_device
-from eval.reference import samples_output, write_samples
+from eval.reference import located, samples_output, write_samples
 from textgan.checkpoint import sampler_weights
 from textgan.config import Model
 from textgan.nets import Generator, LanguageModel, Sampler
@@ -111,7 +111,8 @@ def load_generator(folder: Path) -> ExportedGenerator:
     if "characters" not in options:
         raise InputError(f"{folder}: not a run on text; for images say python -m images.sample")
     weights, _ = sampler_weights(folder)
-    return _generator(options["config"], options["characters"], weights, options["reference"])
+    reference = located(options["reference"], folder)
+    return _generator(options["config"], options["characters"], weights, reference)
 
 
 def _holds_export(folder: Path) -> bool:

@@ -1,0 +1,307 @@
+"""Readers: lines of text files, Parquet files and the hub's data sets, as a stream of lists, strictly UTF-8."""
+
+import gzip
+import logging
+import re
+import zlib
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+from data import content
+from data.errors import InputError, note
+from data.inputs import expanded, file_identity, local_file
+
+Lines = Iterator[list[str]]
+InvalidUtf8 = Literal["refuse", "replace"]
+
+_BLOCK_BYTES = 1 << 23
+_ROWS = 1 << 16
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Training lines and, where the source has its own, held-out lines.
+
+    `identity` changes whenever the lines may have changed (JSON-serialisable; it names the cache entry).
+    `train_lines` is how many training lines are used when the user does not say; None means all.
+    """
+
+    name: str
+    identity: Any
+    train: Callable[[], Lines]
+    held_out: Callable[[], Lines] | None = None
+    train_lines: int | None = None
+
+
+def read_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse", carriage_returns: bool = True) -> Lines:
+    """Yield the lines of a text file or the rows of a Parquet file in order, without their line ends.
+
+    The bytes decide, not the name: gzip, zstd, Parquet or plain text. LF, CR LF and a CR alone each end a line, as in
+    Python's text files. Every line counts, empty ones too; a last line needs no line end. A byte order mark is dropped.
+    Standard input and pipes are read as files are.
+
+    Args:
+        path: a file, a pipe, or - for standard input.
+        invalid_utf8: whether bytes that are not UTF-8 are refused or replaced.
+        carriage_returns: whether a CR alone ends a line.
+
+    Raises:
+        InputError: no text, bytes that are not UTF-8 (unless replaced), or a damaged compressed file.
+    """
+    if is_parquet(path):
+        yield from read_parquet(path)
+        return
+    lines_read, rest = 0, b""
+    with open_text(path) as file:
+        for block in _line_fed(file, path) if carriage_returns else _blocks(file, path):
+            complete, newline, tail = block.rpartition(b"\n")
+            if not newline:
+                rest += tail
+                continue
+            lines = _decode(rest + complete, path, lines_read, invalid_utf8)
+            rest = tail
+            if not lines_read:
+                _remark(path, lines)
+            yield lines
+            lines_read += len(lines)
+    if rest:
+        yield _decode(rest, path, lines_read, invalid_utf8)
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[IO[bytes]]:
+    """Open a text file, unpacked, behind its byte order mark.
+
+    Raises:
+        InputError: it cannot be read, is damaged, or holds something else than text, which is named.
+    """
+    local = local_file(path)
+    codecs: list[content.Compression] = []
+    while True:
+        with _unpacked(local, codecs) as file:
+            head = _read(file, path, content.HEAD_BYTES)
+        if (codec := content.compression(head)) is None:
+            break
+        codecs.append(codec)
+    if found := content.no_text(head):
+        name, remedy = found
+        if name == "a tar archive":
+            remedy += f", or for the One Billion Word Benchmark say lm1b:{path}"
+        packed = f" in {codecs[-1]}" if codecs else ""
+        raise InputError(f"{path}: {name}{packed}, not UTF-8 text; {remedy}")
+    with _unpacked(local, codecs) as file:
+        if head.startswith(BOM_UTF8):
+            file.read(len(BOM_UTF8))
+        yield file
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is Parquet: by its first bytes, or by its name."""
+    if path.suffix.lower() == ".parquet":
+        return True
+    with local_file(path).open("rb") as file:
+        return content.is_parquet(file.read(content.HEAD_BYTES))
+
+
+def read_parquet(path: Path) -> Lines:
+    """Yield the strings of a Parquet file's text column: `text`, or the only column that holds strings.
+
+    Raises:
+        InputError: damaged, no such column, several, or one of lists or bytes instead of strings.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with local_file(path).open("rb") as opened:
+            file = pq.ParquetFile(opened)
+            column = _text_column(path, {field.name: field.type for field in file.schema_arrow})
+            for batch in file.iter_batches(batch_size=_ROWS, columns=[column]):
+                yield rows_as_lines(batch.column(0).to_pylist())
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise InputError(f"{path}: not a readable parquet file ({_first_line(error)})") from error
+
+
+def _text_column(path: Path, types: dict[str, Any]) -> str:
+    import pyarrow as pa
+
+    def is_text(found: Any) -> bool:
+        found = found.value_type if pa.types.is_dictionary(found) else found
+        return bool(pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found))
+
+    # Also lists of strings, say: if they may be the text, another column is not.
+    holding = {name: found for name, found in types.items() if "string" in str(found) or "binary" in str(found)}
+    chosen = "text" if "text" in types else next(iter(holding), None)
+    if chosen is None or ("text" not in types and len(holding) > 1):
+        raise InputError(
+            f"{path}: no column `text`, and its string columns are {list(holding)}; name one: hub:FOLDER:COLUMN"
+        )
+    if not is_text(types[chosen]):
+        raise InputError(
+            f"{path}: column {chosen!r} is {types[chosen]}, not strings; write it as strings, "
+            "or name another column: hub:FOLDER:COLUMN"
+        )
+    if chosen != "text" and len(types) > 1:
+        note(f"{path}: no column `text`; column {chosen!r}, the only one of strings, is read")
+    return chosen
+
+
+def rows_as_lines(rows: Sequence[str | None]) -> list[str]:
+    """Return one line per row: line breaks inside a row become spaces, a missing value an empty line."""
+    return [re.sub(r"\r\n|\r|\n", " ", row) if row else "" for row in rows]
+
+
+@dataclass(frozen=True)
+class HubSpec:
+    """What follows "hub:": a data set's name or local folder, and its column ("" for the usual one).
+
+    `title` names both without a folder's place; `identity` changes whenever a local folder may have changed.
+    """
+
+    name: str
+    column: str
+    title: str
+    identity: Any
+
+
+def read_hub_spec(rest: str) -> HubSpec:
+    """Take a NAME[:COLUMN] apart.
+
+    Raises:
+        InputError: it names nothing, or no column behind its second colon.
+    """
+    name, colon, column = rest.partition(":")
+    if not name:
+        raise InputError("hub: names no data set; say hub:NAME or hub:NAME:COLUMN")
+    if colon and not column:
+        raise InputError(f"hub:{rest} names no column; say hub:{name} or hub:{name}:COLUMN")
+    identity: list[Any] = ["hub", rest]
+    if (folder := expanded(name)).exists():
+        name = str(folder)
+        files = sorted(filter(Path.is_file, folder.rglob("*"))) if folder.is_dir() else [folder]
+        identity = ["hub", column, file_identity(files, folder)]
+    return HubSpec(name, column, f"hub:{folder.name}:{column}".rstrip(":"), identity)
+
+
+def hub_lines(name: str, split: str, column: str) -> Lines:
+    """Yield a column of a Hugging Face data set (a hub name, or a local folder in the hub's layout), streaming.
+
+    Raises:
+        InputError: the data set, split or column does not exist, or the hub cannot be reached.
+    """
+    import datasets
+
+    with hub_access(name):
+        rows = datasets.load_dataset(name, split=split, streaming=True)
+        for batch in rows.iter(batch_size=_ROWS):
+            if column not in batch:
+                raise InputError(f"hub:{name}: no column {column!r}; it has {sorted(batch)}: say hub:{name}:COLUMN")
+            if not all(isinstance(row, str | None) for row in batch[column]):
+                raise InputError(f"hub:{name}: column {column!r} is not text; say hub:{name}:COLUMN")
+            yield rows_as_lines(cast(list[str | None], batch[column]))
+
+
+@contextmanager
+def hub_access(name: str, folder: str = "its folder") -> Iterator[None]:
+    """Turn what goes wrong while a hub's data set is read into one line; `folder` is what to give instead of its name.
+
+    Raises:
+        InputError: the data set or split does not exist, or the hub cannot be reached.
+    """
+    # Its warnings report every retry; the error below says it once.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"hub:{name}: cannot be loaded ({type(error).__name__}: {_first_line(error)}); "
+            f"check the name and the connection, or download it and give {folder}"
+        ) from error
+
+
+@contextmanager
+def _unpacked(path: Path, codecs: Sequence[content.Compression]) -> Iterator[IO[bytes]]:
+    """Open a file through decompressors, the outermost first."""
+    with ExitStack() as stack:
+        file: IO[bytes] = stack.enter_context(path.open("rb"))
+        for codec in codecs:
+            file = stack.enter_context(_gunzip(file) if codec == "gzip" else _zstd(file))
+        yield file
+
+
+def _gunzip(file: IO[bytes]) -> IO[bytes]:
+    return cast(IO[bytes], gzip.GzipFile(fileobj=file, mode="rb"))
+
+
+def _zstd(file: IO[bytes]) -> IO[bytes]:
+    import pyarrow as pa
+
+    return cast(IO[bytes], pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"))
+
+
+def _blocks(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    while block := _read(file, path, _BLOCK_BYTES):
+        yield block
+
+
+def _line_fed(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    """Yield a file's blocks with an LF for each line end."""
+    held = b""
+    for block in _blocks(file, path):
+        block = held + block
+        held = block[-1:] if block.endswith(b"\r") else b""  # an LF may follow
+        block = block.removesuffix(held)
+        if b"\r" in block:
+            block = block.replace(b"\r\n", b"\n")
+            if b"\r" in block and b"\n" in block:
+                note(f"{path}: carriage returns alone end lines too, beside line feeds")
+            block = block.replace(b"\r", b"\n")
+        yield block
+    if held:
+        yield b"\n"
+
+
+def _read(file: IO[bytes], path: Path, size: int) -> bytes:
+    try:
+        return file.read(size)
+    except (EOFError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise InputError(f"{path}: damaged compressed file ({_first_line(error)}); fetch it again") from error
+
+
+def _decode(block: bytes, path: Path, lines_before: int, invalid_utf8: InvalidUtf8) -> list[str]:
+    if b"\x00" in block:
+        line = lines_before + block.count(b"\n", 0, block.index(b"\x00")) + 1
+        raise InputError(f"{path}:{line}: a NUL byte, which text does not hold; remove it, or give a text file")
+    try:
+        text = block.decode("utf-8")
+    except UnicodeDecodeError as error:
+        binary = content.is_binary(block)
+        if binary or invalid_utf8 == "refuse":
+            line = lines_before + block.count(b"\n", 0, error.start) + 1
+            remedy = "binary data? give a text file" if binary else "repair the line or pass --invalid-utf8 replace"
+            raise InputError(f"{path}:{line}: not UTF-8 (byte 0x{block[error.start]:02x}); {remedy}") from None
+        text = block.decode("utf-8", "replace")
+    lines = text.split("\n")
+    return [line.removesuffix("\r") for line in lines] if "\r" in text else lines
+
+
+def _remark(path: Path, lines: Sequence[str]) -> None:
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
+    found = content.oddities(lines)
+    if not found and suffixes and suffixes[-1] in _TABLES:
+        found = [f"read as text, one sample per line, although it is called {suffixes[-1]}"]
+    for each in found:
+        note(f"{path}: {each}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
