@@ -1,23 +1,41 @@
 """Score and Signature: no number without the settings it depends on, nor without its error where that is known."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from data import __version__
-
 
 @dataclass(frozen=True)
 class Signature:
-    """All that two scores must share to be compared, in the manner of sacrebleu (Post 2018, arXiv 1804.08771)."""
+    """All that two scores must share to be compared, in the manner of sacrebleu (Post 2018, arXiv 1804.08771).
+
+    `version` counts the metric's definitions: it is raised when the same settings give other numbers than before.
+    """
 
     metric: str
     settings: Mapping[str, str | int]
+    version: int = 1
 
     def __str__(self) -> str:
         fields = "|".join(f"{name}:{value}" for name, value in self.settings.items())
-        return f"{self.metric}|{fields}|v:{__version__}"
+        return f"{self.metric}|{fields}|v:{self.version}"
+
+
+def upgraded(signature: str) -> str:
+    """Return a signature, or several joined by "; ", as this version writes it; compare recorded ones by this.
+
+    Version 0.1.0 wrote its own number for a metric's first definition, and split words at white space without a word.
+    """
+
+    def as_now(part: re.Match[str]) -> str:
+        settings, version = part.groups()
+        if "|sym:word|" in f"{settings}|" and "|words:" not in settings:
+            settings += "|words:whitespace|case:as-is"
+        return f"{settings}|v:{'1' if version == '0.1.0' else version}"
+
+    return re.sub(r"(.*?)\|v:([\d.]+)(?=; |$)", as_now, signature)
 
 
 @dataclass(frozen=True)
