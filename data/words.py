@@ -1,6 +1,6 @@
 """Word rules: how a line is split into words.
 
-`punctuation` (the default) splits off every punctuation mark and symbol, and a contraction before its end, as the Penn
+`punctuation` (the default of commands) splits off every punctuation mark and symbol, and a contraction before its end, as the Penn
 Treebank does: `don't` is `do n't`, `it's.` is `it 's .`, `3.5` is `3 . 5`, `well-known` is `well - known`. Both `'` and
 its typographic form count as apostrophes, and stay as they are. Combining marks and joiners stay with the character
 before them (Unicode's canonical forms are not unified), so that `e` + accent, Hindi and Persian words stay whole.
@@ -36,7 +36,7 @@ _LETTERS_PER_SPACE = 10
 class WordRule:
     """How a line is split into words, and whether in lower case."""
 
-    words: Splitting = "punctuation"
+    words: Splitting
     lower_case: bool = False
 
     @property
@@ -49,7 +49,7 @@ class WordRule:
 
         Lines are equal if their words are; under `whitespace`, if their white space is equal too.
         """
-        split = {"punctuation": _split_punctuation, "whitespace": str.split, "characters": _characters}[self.words]
+        split = _SPLIT[self.words]
 
         def words_of(line: str) -> tuple[str, list[str]]:
             line = line.lower() if self.lower_case else line
@@ -59,8 +59,8 @@ class WordRule:
         return words_of
 
 
-PUNCTUATION = WordRule()
-"""The default rule."""
+WHITE_SPACE = WordRule("whitespace")
+"""The rule of signatures that name none."""
 
 
 def _split_punctuation(line: str) -> list[str]:
@@ -82,6 +82,13 @@ def _marks() -> dict[int, str]:
     codes = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
     marks = [code for code in codes if unicodedata.category(chr(code)).startswith("M")]
     return dict.fromkeys([*marks, *map(ord, "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}")], _MARK)
+
+
+_SPLIT: dict[Splitting, Callable[[str], list[str]]] = {
+    "punctuation": _split_punctuation,
+    "whitespace": str.split,
+    "characters": _characters,
+}
 
 
 def is_unspaced(lines: Sequence[str]) -> bool:

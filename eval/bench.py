@@ -28,7 +28,6 @@ from data.command import parse_command, run_command
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
 from data.sources import open_source
-from data.words import WordRule
 from eval.bleu import SelfBleu
 from eval.counts import count_up_to, pack
 from eval.frechet import FeatureStatistics, distance
@@ -205,7 +204,7 @@ def bench_self_bleu(source: str, lines: int, nltk_lines: int) -> list[Result]:
     text = list(islice(chain.from_iterable(open_source(source).train()), lines))
 
     def ours() -> Any:
-        return SelfBleu.of(number_words(text, {}, WordRule("whitespace"))).scores(np.ones(len(text), bool))
+        return SelfBleu.of(number_words(text, {})).scores(np.ones(len(text), bool))
 
     words = [line.split() for line in text]
     method1 = SmoothingFunction().method1

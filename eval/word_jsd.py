@@ -1,7 +1,7 @@
 """The old name of `python -m eval.jsd --level word`."""
 
-from data.command import run_command
-from eval.jsd import main_of_words as main
+from eval import jsd
 
+score, main = jsd.score_words, jsd.main_of_words
 if __name__ == "__main__":
-    run_command(main)
+    jsd.run_command(main)  # type: ignore[attr-defined]

@@ -25,7 +25,7 @@ from data.files import (
     write_described,
 )
 from data.sources import Source, open_source
-from data.words import PUNCTUATION, Splitting, WordRule, is_unspaced
+from data.words import WHITE_SPACE, Splitting, WordRule, is_unspaced
 from eval.counts import NgramCounts, merge, pack
 from eval.lines import LineNgrams, line_ngrams
 from eval.reference import some_of
@@ -54,7 +54,7 @@ class Words:
     row: NDArray[np.uint32]
     lengths: NDArray[np.int64]
     hashes: NDArray[np.uint64]
-    rule: WordRule = PUNCTUATION
+    rule: WordRule = WHITE_SPACE
 
     def parts(self) -> Iterator["Words"]:
         """Yield the same lines in parts that fit in memory."""
@@ -74,7 +74,7 @@ class Words:
         return line_ngrams(pack(row[None], ngram, WORD_BASE)[0][starts], line[starts], lines)
 
 
-def number_words(lines: Sequence[str], numbers: dict[str, int], rule: WordRule = PUNCTUATION) -> Words:
+def number_words(lines: Sequence[str], numbers: dict[str, int], rule: WordRule = WHITE_SPACE) -> Words:
     """Split lines into words; a word without a number gets the next one, from 1.
 
     Raises:
@@ -94,7 +94,7 @@ def number_words(lines: Sequence[str], numbers: dict[str, int], rule: WordRule =
     return Words(np.array(row, np.uint32), np.array(lengths, np.int64), line_hashes(texts), rule)
 
 
-def number_all(blocks: Iterable[Sequence[str]], numbers: dict[str, int], rule: WordRule = PUNCTUATION) -> Words:
+def number_all(blocks: Iterable[Sequence[str]], numbers: dict[str, int], rule: WordRule = WHITE_SPACE) -> Words:
     """Split blocks of lines into words as `number_words` does; the row waits in a temporary file, not in memory."""
     lengths, hashes = [], []
 
@@ -135,7 +135,7 @@ class WordReference:
     whole: NDArray[np.uint64]
     cut: NDArray[np.uint64]
     held_out: Sequence[str]
-    rule: WordRule = PUNCTUATION
+    rule: WordRule = WHITE_SPACE
     unspaced: bool = False
 
     def number(self, samples: Samples) -> Words:
@@ -156,7 +156,7 @@ class WordReference:
         return f"{self.name} ({self.lines:,} lines)"
 
 
-def open_word_reference(options: CorpusOptions, rule: WordRule = PUNCTUATION) -> WordReference:
+def open_word_reference(options: CorpusOptions, rule: WordRule = WHITE_SPACE) -> WordReference:
     """Return what is known of a corpus's training lines' words, from the cache where it has it.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from data.errors import InputError
 from data.sources import read_lines
-from data.words import PUNCTUATION, Splitting, WordRule
+from data.words import WHITE_SPACE, Splitting, WordRule
 from eval import bleu, diversity, jsd, memorisation
 from eval.reference import ReferenceOptions, open_reference
 from eval.samples import Samples, encode_samples
@@ -73,9 +73,9 @@ def joint_signature(scores: Sequence[Score]) -> str:
 
 
 def word_rule(signature: str) -> WordRule:
-    """Return the word rule of a recorded signature; the default where nothing is scored by words."""
+    """Return the word rule of a recorded signature."""
     found = re.search(r"\|words:(\w+)\|case:([\w-]+)", upgraded(signature))
-    return PUNCTUATION if found is None else WordRule(cast(Splitting, found[1]), found[2] == "lower")
+    return WHITE_SPACE if found is None else WordRule(cast(Splitting, found[1]), found[2] == "lower")
 
 
 def by_name(scores: Sequence[Score]) -> dict[str, float]:
