@@ -1,11 +1,11 @@
 """Word rules: how a line is split into words.
 
-`punctuation` (the default of commands) splits off every punctuation mark and symbol, and a contraction before its end, as the Penn
-Treebank does: `don't` is `do n't`, `it's.` is `it 's .`, `3.5` is `3 . 5`, `well-known` is `well - known`. Both `'` and
-its typographic form count as apostrophes, and stay as they are. Combining marks and joiners stay with the character
-before them (Unicode's canonical forms are not unified), so that `e` + accent, Hindi and Persian words stay whole.
-`whitespace` splits at white space alone. `characters` makes every code point but white space a word, for scripts that
-write no spaces between words.
+`punctuation`, the default of commands, makes every punctuation mark and symbol a word and splits contractions as the
+Penn Treebank does: `don't` is `do n't`, `it's.` is `it 's .`, `3.5` is `3 . 5`, `well-known` is `well - known`. Both
+`'` and its typographic form are apostrophes, and stay as they are. Combining marks and joiners stay with the character
+before them, so that decomposed accents, Hindi and Persian words stay whole; composed and decomposed accents stay
+different. `whitespace` splits at white space alone. `characters` makes every code point but white space a word, for
+scripts without spaces between words.
 """
 
 import functools
