@@ -21,10 +21,10 @@ _TYPOGRAPHIC = "\N{RIGHT SINGLE QUOTATION MARK}"
 _CONTRACTION = f"[nN]['{_TYPOGRAPHIC}][tT]"
 _MARK = "\N{LINEAR A SIGN AB001}"
 """Stands for a combining mark while a line is matched, as no mark is a letter to `re`; a letter that nobody types."""
-_PLAIN = re.compile(rf"\w+|[^\w\s]{_MARK}*")
-_WITH_CONTRACTIONS = re.compile(rf"{_CONTRACTION}|['{_TYPOGRAPHIC}]\w+|\w+(?={_CONTRACTION})|\w+|[^\w\s]{_MARK}*")
+_PLAIN = rf"\w+|[^\w\s]{_MARK}*"
+_WITH_CONTRACTIONS = rf"{_CONTRACTION}|['{_TYPOGRAPHIC}]\w+|\w+(?={_CONTRACTION})|{_PLAIN}"
 # Thai, Lao, Tibetan, Burmese, Khmer, Japanese, Chinese; Korean has spaces.
-_UNSPACED = re.compile(
+_UNSPACED = (
     "[\u0e01-\u0eff\u0f40-\u0fbc\u1000-\u109f\u1780-\u17d3\u3005-\u3007\u3041-\u312f\u31a0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U000323af]"
 )
@@ -66,9 +66,9 @@ WHITE_SPACE = WordRule("whitespace")
 def _split_punctuation(line: str) -> list[str]:
     pattern = _WITH_CONTRACTIONS if "'" in line or _TYPOGRAPHIC in line else _PLAIN
     if line.isascii() or _marks().keys().isdisjoint(map(ord, line)):
-        return pattern.findall(line)
+        return re.findall(pattern, line)
     marked = line.translate(_marks())
-    return [line[match.start() : match.end()] for match in pattern.finditer(marked)]
+    return [line[match.start() : match.end()] for match in re.finditer(pattern, marked)]
 
 
 def _characters(line: str) -> list[str]:
@@ -98,6 +98,6 @@ def is_unspaced(lines: Sequence[str]) -> bool:
         parts = line.split()
         characters += sum(map(len, parts))
         if not line.isascii():
-            letters += len(_UNSPACED.findall(line))
+            letters += len(re.findall(_UNSPACED, line))
             spaces += len(parts) - 1
     return letters * 2 > characters and spaces * _LETTERS_PER_SPACE < letters

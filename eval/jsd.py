@@ -36,6 +36,7 @@ from eval.words import WordFlags, WordReference, Words, compare_words
 
 _CHUNK_LINES = 1 << 16
 _LONGEST_OF_WORDS = 4
+_ONLY_AT_LEVEL = {"char": ("ngram", "seq_len", "padding", "curve"), "word": ("words", "lower_case")}
 
 
 def divergence_bits(
@@ -193,9 +194,6 @@ class JsdCommand(CharacterFlags, WordFlags):
     """N-grams of characters or of words; --words and --lower-case are for words, the others for characters."""
     curve: bool = False
     """Score 10, 20, 40, ... of the samples too, to show how the score falls with their number."""
-
-
-_ONLY_AT_LEVEL = {"char": ("ngram", "seq_len", "padding", "curve"), "word": ("words", "lower_case")}
 
 
 def main(arguments: list[str]) -> int:

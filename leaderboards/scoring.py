@@ -5,7 +5,7 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from data.errors import InputError
 from data.sources import read_lines
@@ -74,7 +74,7 @@ def joint_signature(scores: Sequence[Score]) -> str:
 
 def word_rule(signature: str) -> WordRule:
     """Return the word rule of a recorded signature."""
-    found = re.search(r"\|words:(\w+)\|case:([\w-]+)", upgraded(signature))
+    found = re.search(rf"\|words:({'|'.join(get_args(Splitting))})\|case:(as-is|lower)\|", upgraded(signature))
     return WHITE_SPACE if found is None else WordRule(cast(Splitting, found[1]), found[2] == "lower")
 
 

@@ -24,9 +24,9 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_folder, write_json
 from data.words import Splitting, WordRule
-from eval.samples import ScoreFlags, chosen_options
+from eval.samples import ScoreFlags, chosen_options, open_samples
 from eval.score import upgraded
-from eval.words import open_word_reference, real_lines
+from eval.words import note_unspaced, open_word_reference, real_lines
 from images.train import IMAGES
 from leaderboards.records import RECORD, RECORDS, TASK, Kind, read_task
 from leaderboards.scoring import Metric, by_name, joint_signature, read_text, record_name, score_file, word_rule
@@ -165,6 +165,8 @@ def _submit_samples(command: SubmitCommand, path: Path) -> Path:
     if (task_folder / TASK).exists():
         task = read_task(task_folder)
         metrics, rule = tuple(task.metrics), word_rule(task.signature)
+    elif set(metrics) != {"jsd"}:
+        note_unspaced(open_samples(path, flags.invalid_utf8), open_word_reference(options.corpus, rule))
     real = None if command.held_out is None else real_lines(flags, open_word_reference(options.corpus, rule))
     found = score_file(path, metrics, options, rule, real)
     estimates = {record_name(name): (each, score.better) for score in found for name, each in score.values.items()}

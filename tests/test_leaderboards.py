@@ -306,8 +306,26 @@ def test_a_task_keeps_its_word_rule(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert task.signature.count("|words:punctuation|case:lower|v:1") == 4
     for record in made:
         assert record.scores["bleu_2"]["end"] == record.scores["copied_lines"]["end"] == 1.0
-    assert verify.main([str(records), "--reference", str(tmp_path / "real.txt")]) == 0
+    place = [str(records), "--reference", str(tmp_path / "real.txt")]
+    assert verify.main(place) == 0
     assert capsys.readouterr().out.count(": ok\n") == 2
+    path = records / "words" / "apart" / "record.json"
+    right = path.read_text("utf-8")
+    for wrong in ("words:whitespace", "words:unheard-of"):
+        path.write_text(right.replace("words:punctuation", wrong), "utf-8")
+        assert verify.main(place) == 1
+        assert "samples.txt.gz is scored as bleu|" in capsys.readouterr().out
+
+
+def test_a_new_task_of_words_notes_text_without_spaces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "chinese.txt").write_text("今天天气很好。\n" * 5, "utf-8")
+    place = [str(tmp_path / "chinese.txt"), "--reference", str(tmp_path / "chinese.txt"), "--name", "a"]
+    for number, (metric, flags, notes) in enumerate(
+        (("jsd", [], 0), ("bleu", [], 2), ("bleu", ["--words", "characters"], 0))
+    ):
+        task = ["--task", f"task-{number}", "--records", str(tmp_path / "records"), "--metrics", metric]
+        assert submit.main([*place, *task, *flags]) == 0
+        assert capsys.readouterr().err.count("pass --words characters") == notes
 
 
 def test_records_of_the_first_version_verify_and_take_more(
