@@ -18,9 +18,8 @@ from data.errors import InputError
 from eval.counts import NgramCounts
 from eval.jackknife import estimate_ratio, group_of_line, interval
 from eval.lines import LineNgrams
-from eval.samples import ScoreFlags
 from eval.score import Score, Signature, show
-from eval.words import LONGEST, WordReference, Words, compare_words
+from eval.words import LONGEST, WordFlags, WordReference, Words, compare_words
 
 _EPSILON = 0.1  # of smoothing method1
 
@@ -150,7 +149,10 @@ def score_self_bleu(samples: Words) -> Score:
         better="lower",
         samples=lines,
         reference="the samples themselves",
-        signature=Signature("self-bleu", {"n": LONGEST, "sym": "word", "smooth": "method1", "samples": lines}),
+        signature=Signature(
+            "self-bleu",
+            {"n": LONGEST, "sym": "word", "smooth": "method1", "samples": lines, **samples.rule.settings},
+        ),
     )
 
 
@@ -161,7 +163,7 @@ def score(samples: Words, reference: WordReference) -> list[Score]:
 
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
-    flags = parse_command(ScoreFlags, arguments, "eval.bleu", __doc__)
+    flags = parse_command(WordFlags, arguments, "eval.bleu", __doc__)
     show(compare_words(flags, score), flags.json)
     return 0
 

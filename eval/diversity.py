@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from data.command import parse_command, run_command
 from eval.jackknife import GROUPS, group_of_line, interval
 from eval.lines import LineNgrams
-from eval.samples import ScoreFlags
 from eval.score import Estimate, Score, Signature, show
-from eval.words import WordReference, Words, compare_words
+from eval.words import WordFlags, WordReference, Words, compare_words
 
 _LONGEST = 4
 
@@ -51,8 +50,9 @@ def score(samples: Words, _reference: WordReference) -> list[Score]:
     """Return distinct-1 .. distinct-4 and the share of duplicates."""
     lines = samples.lengths.size
     values = {f"distinct-{n}": distinct(samples.ngrams(n)) for n in range(1, _LONGEST + 1)}
-    signature = Signature("distinct", {"n": _LONGEST, "sym": "word", "samples": lines})
-    repeats = Signature("duplicates", {"sym": "word", "samples": lines})
+    settings = {"sym": "word", "samples": lines, **samples.rule.settings}
+    signature = Signature("distinct", {"n": _LONGEST, **settings})
+    repeats = Signature("duplicates", settings)
     themselves = "the samples themselves"
     return [
         Score("distinct", values, "share", "higher", lines, themselves, signature),
@@ -62,7 +62,7 @@ def score(samples: Words, _reference: WordReference) -> list[Score]:
 
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
-    flags = parse_command(ScoreFlags, arguments, "eval.diversity", __doc__)
+    flags = parse_command(WordFlags, arguments, "eval.diversity", __doc__)
     show(compare_words(flags, score), flags.json)
     return 0
 

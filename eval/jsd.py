@@ -3,14 +3,19 @@
     python -m eval.jsd samples.txt
     python -m eval.jsd samples.txt --reference corpus.txt.gz --ngram 6 --json
     python -m eval.jsd samples.txt --curve
+    python -m eval.jsd samples.txt --reference corpus.txt.gz --level word
 
 0 is the same n-gram distribution, 1 a disjoint one. A few hundred samples never reach 0, not even real ones: what real
 text of the same sample count scores is the floor. The interval is that of the expected score at this sample count; the
 corrected value estimates the score of endless samples from the same model, which lies lower.
+
+By words, n is 1 to 4, and lines are whole: not cut, not padded.
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +23,7 @@ from tqdm import tqdm
 
 from data.command import parse_command, run_command
 from data.corpus import HELD_OUT_SHARE
+from data.errors import InputError
 from data.vocabulary import Ids
 from eval.counts import NgramCounts
 from eval.jackknife import estimate
@@ -26,8 +32,11 @@ from eval.ngrams import CountedText
 from eval.reference import Reference
 from eval.samples import CharacterFlags, compare_characters
 from eval.score import Estimate, Score, Signature, show
+from eval.words import WordFlags, WordReference, Words, compare_words
 
 _CHUNK_LINES = 1 << 16
+_LONGEST_OF_WORDS = 4
+_ONLY_AT_LEVEL = {"char": ("ngram", "seq_len", "padding", "curve"), "word": ("words", "lower_case")}
 
 
 def divergence_bits(
@@ -164,10 +173,25 @@ def compare_sizes(ids: Ids, reference: Reference) -> list[Score]:
     return [found for size in [*sizes, len(ids)] for found in compare(ids[np.sort(shuffled[:size])], reference)]
 
 
+def score_words(samples: Words, reference: WordReference) -> list[Score]:
+    """Return the JSD of words' n-grams for each n with interval and bias-corrected value."""
+    values: dict[str, Estimate] = {}
+    for n in range(1, _LONGEST_OF_WORDS + 1):
+        ngrams = samples.ngrams(n)
+        counts = ngrams.total()
+        left_out = jsd_left_out(counts, reference.counts[n], [ngrams])
+        values[f"word-jsd-{n}"] = estimate(jsd(counts, reference.counts[n]), left_out)
+    lines = samples.lengths.size
+    signed = reference.signature("word-jsd", lines, {"n": _LONGEST_OF_WORDS})
+    return [Score("word-jsd", values, "bits", "lower", lines, reference.title, signed)]
+
+
 @dataclass(frozen=True)
-class JsdCommand(CharacterFlags):
+class JsdCommand(CharacterFlags, WordFlags):
     """Flags of `python -m eval.jsd`."""
 
+    level: Literal["char", "word"] = "char"
+    """N-grams of characters or of words; --words and --lower-case are for words, the others for characters."""
     curve: bool = False
     """Score 10, 20, 40, ... of the samples too, to show how the score falls with their number."""
 
@@ -175,8 +199,22 @@ class JsdCommand(CharacterFlags):
 def main(arguments: list[str]) -> int:
     """Print the score of a samples file."""
     command = parse_command(JsdCommand, arguments, "eval.jsd", __doc__)
-    show(compare_characters(command, compare_sizes if command.curve else compare), command.json)
+    for level, flags in _ONLY_AT_LEVEL.items():
+        for flag in flags:
+            if level != command.level and getattr(command, flag) != JsdCommand.__dataclass_fields__[flag].default:
+                raise InputError(f"--{flag.replace('_', '-')}: goes with --level {level}, not {command.level}")
+    if command.level == "word":
+        found = compare_words(command, score_words)
+    else:
+        found = compare_characters(command, compare_sizes if command.curve else compare)
+    show(found, command.json)
     return 0
+
+
+def main_of_words(arguments: list[str]) -> int:
+    """Print the score of a samples file by words, for those who call this command by its old name."""
+    print("note: eval.word_jsd is now eval.jsd --level word", file=sys.stderr)
+    return main([*arguments, "--level", "word"])
 
 
 if __name__ == "__main__":

@@ -11,9 +11,8 @@ import numpy as np
 
 from data.command import parse_command, run_command
 from eval.jackknife import estimate_ratio, estimate_share
-from eval.samples import ScoreFlags
 from eval.score import Estimate, Score, show
-from eval.words import WordReference, Words, compare_words
+from eval.words import WordFlags, WordReference, Words, compare_words
 
 
 def known_words(samples: Words, reference: WordReference) -> Estimate:
@@ -47,7 +46,7 @@ def score(samples: Words, reference: WordReference) -> list[Score]:
 
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
-    flags = parse_command(ScoreFlags, arguments, "eval.memorisation", __doc__)
+    flags = parse_command(WordFlags, arguments, "eval.memorisation", __doc__)
     show(compare_words(flags, score), flags.json)
     return 0
 

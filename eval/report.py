@@ -26,7 +26,8 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.inputs import require_different
 from data.readers import InvalidUtf8, Lines
-from eval import bleu, diversity, jsd, likelihood, memorisation, overlap, word_jsd
+from data.words import Splitting, WordRule
+from eval import bleu, diversity, jsd, likelihood, memorisation, overlap
 from eval.figures import require_image_ending, save_figure
 from eval.reference import Reference
 from eval.samples import (
@@ -40,12 +41,12 @@ from eval.samples import (
 )
 from eval.score import Estimate, Score
 from eval.tables import aligned, markdown
-from eval.words import WordReference, open_word_reference, real_lines, score_with_floor
+from eval.words import WordReference, note_unspaced, open_word_reference, real_lines, score_with_floor
 
 Format = Literal["text", "markdown", "json", "csv"]
 
 _OF_CHARACTERS = (jsd.compare, overlap.compare, likelihood.compare)
-_OF_WORDS = (word_jsd.score, bleu.score, diversity.score, memorisation.score)
+_OF_WORDS = (jsd.score_words, bleu.score, diversity.score, memorisation.score)
 _ARROWS = {"lower": "v", "higher": "^"}
 
 
@@ -69,6 +70,10 @@ class ReportCommand:
     """Characters a line for metrics of characters: longer lines are cut, shorter ones padded. Default: as recorded, else 32."""
     padding: Literal["in", "out"] | None = None
     """Whether n-grams that hold padding count. Default: as recorded, else in (as in the TTUR paper)."""
+    words: Splitting = "punctuation"
+    """Where words end: at punctuation too, at white space alone, or after each character."""
+    lower_case: bool = False
+    """Compare words in lower case."""
     invalid_utf8: InvalidUtf8 = "refuse"
     """What to do with bytes that are not UTF-8."""
     format: Format = "text"
@@ -94,7 +99,8 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
     reference = chosen_reference(flags)
     words = None
     if reference.train is not None:  # saved counts know no words
-        words = open_word_reference(replace(chosen_options(flags).corpus, seq_len=reference.text.seq_len))
+        corpus = replace(chosen_options(flags).corpus, seq_len=reference.text.seq_len)
+        words = open_word_reference(corpus, WordRule(command.words, command.lower_case))
     real = [] if words is None else real_lines(flags, words)
     return {each.name: _all_scores(each, reference, words, real) for each in samples}
 
@@ -137,6 +143,7 @@ def _all_scores(
         if compare is not likelihood.compare or likelihood.applies_to(reference.text)
     ]
     if words is not None:
+        note_unspaced(samples, words)
         numbered = words.number(samples)
         parts += [
             lambda score=score: score_with_floor(numbered, words, real, score)  # type: ignore[misc]

@@ -1,10 +1,11 @@
-"""Words of lines, between white space, and what is known of a reference's words: n-grams, largest counts, lines."""
+"""Words of lines by a word rule, and what is known of a reference's words: n-grams, largest counts, lines."""
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from data.files import (
 )
 from data.readers import Source
 from data.sources import open_source
+from data.words import WHITE_SPACE, Splitting, WordRule, is_unspaced
 from eval.counts import NgramCounts, merge, pack
 from eval.lines import LineNgrams, line_ngrams
 from eval.reference import some_of
@@ -36,21 +38,24 @@ LONGEST = 5
 WORD_BASE = 1 << 21
 """Base of the keys of word n-grams: so many different words can be told apart, less one."""
 
-_FORMAT = 1
+_FORMAT = 2
 _DESCRIPTION = "description.json"
 _PART_LINES = 1 << 17
+_JUDGED_LINES = 1000
 
 
 @dataclass(frozen=True)
 class Words:
     """Lines as word numbers in one row, and each line's number of words and hash [lines].
 
-    A line's words are numbered from 1 and followed by a 0. Equal lines have equal hashes, 64 bits of BLAKE2.
+    A line's words are numbered from 1 and followed by a 0. Lines that are equal by the rule have equal hashes, 64 bits
+    of BLAKE2.
     """
 
     row: NDArray[np.uint32]
     lengths: NDArray[np.int64]
     hashes: NDArray[np.uint64]
+    rule: WordRule = WHITE_SPACE
 
     def parts(self) -> Iterator["Words"]:
         """Yield the same lines in parts that fit in memory."""
@@ -58,7 +63,7 @@ class Words:
         for start in range(0, self.lengths.size, _PART_LINES):
             stop = min(start + _PART_LINES, self.lengths.size)
             lines = slice(start, stop)
-            yield Words(self.row[ends[start] : ends[stop]], self.lengths[lines], self.hashes[lines])
+            yield Words(self.row[ends[start] : ends[stop]], self.lengths[lines], self.hashes[lines], self.rule)
 
     def ngrams(self, ngram: int) -> LineNgrams:
         """Return the n-grams inside each line."""
@@ -70,37 +75,39 @@ class Words:
         return line_ngrams(pack(row[None], ngram, WORD_BASE)[0][starts], line[starts], lines)
 
 
-def number_words(lines: Sequence[str], numbers: dict[str, int]) -> Words:
+def number_words(lines: Sequence[str], numbers: dict[str, int], rule: WordRule = WHITE_SPACE) -> Words:
     """Split lines into words; a word without a number gets the next one, from 1.
 
     Raises:
         InputError: more different words than keys can tell apart.
     """
     row: list[int] = []
-    lengths = []
+    lengths, texts = [], []
+    split = rule.splitter()
     for line in lines:
-        words = line.split()
+        text, words = split(line)
+        texts.append(text)
         row.extend([numbers.setdefault(word, len(numbers) + 1) for word in words])
         row.append(0)
         lengths.append(len(words))
     if len(numbers) >= WORD_BASE:
         raise InputError(f"more than {WORD_BASE - 1:,} different words; lower --lines")
-    return Words(np.array(row, np.uint32), np.array(lengths, np.int64), line_hashes(lines))
+    return Words(np.array(row, np.uint32), np.array(lengths, np.int64), line_hashes(texts), rule)
 
 
-def number_all(blocks: Iterable[Sequence[str]], numbers: dict[str, int]) -> Words:
+def number_all(blocks: Iterable[Sequence[str]], numbers: dict[str, int], rule: WordRule = WHITE_SPACE) -> Words:
     """Split blocks of lines into words as `number_words` does; the row waits in a temporary file, not in memory."""
     lengths, hashes = [], []
 
     def rows() -> Iterator[NDArray[np.uint32]]:
         for lines in blocks:
-            words = number_words(lines, numbers)
+            words = number_words(lines, numbers, rule)
             lengths.append(words.lengths)
             hashes.append(words.hashes)
             yield words.row
 
     row = on_disk(rows())
-    return Words(row, np.concatenate(lengths), np.concatenate(hashes))
+    return Words(row, np.concatenate(lengths), np.concatenate(hashes), rule)
 
 
 def line_hashes(lines: Sequence[str]) -> NDArray[np.uint64]:
@@ -115,6 +122,7 @@ class WordReference:
 
     `lengths` are the different numbers of words that lines have; `whole` the sorted hashes of the different lines, and
     `cut` those of the first `seq_len` characters of longer ones; `held_out` are lines that are not among all these.
+    `unspaced` says that the text writes no spaces between words.
     """
 
     name: str
@@ -128,16 +136,19 @@ class WordReference:
     whole: NDArray[np.uint64]
     cut: NDArray[np.uint64]
     held_out: Sequence[str]
+    rule: WordRule = WHITE_SPACE
+    unspaced: bool = False
 
     def number(self, samples: Samples) -> Words:
-        """Return samples as word numbers; words that the reference does not have get the numbers behind its own."""
+        """Return samples as word numbers by the reference's rule; words it does not have get numbers behind its own."""
         numbers = {word: number for number, word in enumerate(self.words, start=1)}
-        return number_all(samples.read(), numbers)
+        return number_all(samples.read(), numbers, self.rule)
 
     def signature(self, metric: str, samples: int, settings: Mapping[str, str | int]) -> Signature:
         """Return what a score of so many samples against this reference depends on."""
+        reference = f"{self.name}@{self.sha256[:12]}"
         return Signature(
-            metric, {"sym": "word", **settings, "ref": f"{self.name}@{self.sha256[:12]}", "samples": samples}
+            metric, {"sym": "word", **settings, "ref": reference, "samples": samples, **self.rule.settings}
         )
 
     @property
@@ -146,33 +157,40 @@ class WordReference:
         return f"{self.name} ({self.lines:,} lines)"
 
 
-def open_word_reference(options: CorpusOptions) -> WordReference:
+def open_word_reference(options: CorpusOptions, rule: WordRule = WHITE_SPACE) -> WordReference:
     """Return what is known of a corpus's training lines' words, from the cache where it has it.
+
+    Args:
+        options: the corpus.
+        rule: how its lines, and all that are compared with them, are split into words.
 
     Raises:
         InputError: the corpus cannot be read, or has no words.
     """
     source = open_source(options.data, options.invalid_utf8)
-    identity = [source.identity, asdict(replace(options, data=source.name, vocabulary_size=0))]
+    identity = [source.identity, asdict(replace(options, data=source.name, vocabulary_size=0)), asdict(rule)]
     folder = cache_folder() / "words" / sha256_of_json(identity)[:20]
-    return open_cached(folder, _read, lambda temporary: _build(source, options, temporary))
+    return open_cached(folder, _read, lambda temporary: _build(source, options, rule, temporary))
 
 
-def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
+def _build(source: Source, options: CorpusOptions, rule: WordRule, folder: Path) -> None:
     numbers: dict[str, int] = {}
     held_out: list[str] = []
     cut: list[NDArray[np.uint64]] = []
+    first: list[str] = []
+    split = rule.splitter()
 
     def blocks() -> Iterator[Sequence[str]]:
         for lines, others in tqdm(split_lines(source, options), f"words of {source.name}", disable=None, delay=1):
             held_out.extend(others)
-            long = [line[: options.seq_len] for line in lines if len(line) > options.seq_len]
+            long = [split(line[: options.seq_len])[0] for line in lines if len(line) > options.seq_len]
             cut.append(np.unique(line_hashes(long)))
+            first.extend(lines[: _JUDGED_LINES - len(first)])
             yield lines
         if not cut:
             raise InputError(f"{source.name}: no lines; give a source with at least one line of text")
 
-    text = number_all(blocks(), numbers)
+    text = number_all(blocks(), numbers, rule)
     if not numbers:
         raise InputError(f"{source.name}: no words; give a source with at least one line of text")
     for n in tqdm(range(1, LONGEST + 1), "counting word n-grams", disable=None, delay=1):
@@ -186,7 +204,10 @@ def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
     save_array(folder / "lengths.npy", np.unique(text.lengths))
     for name, strings in (("words", list(numbers)), ("held_out", held_out)):
         (folder / f"{name}.json").write_text(json.dumps(strings), "utf-8")
-    description = {"format": _FORMAT, "name": source.name, "lines": text.lengths.size, "seq_len": options.seq_len}
+    description = {
+        "format": _FORMAT, "name": source.name, "lines": text.lengths.size, "seq_len": options.seq_len,
+        "rule": asdict(rule), "unspaced": is_unspaced(first),
+    }  # fmt: skip
     write_described(folder, _DESCRIPTION, description)
 
 
@@ -208,17 +229,45 @@ def _read(folder: Path) -> WordReference:
         whole=arrays["whole"],
         cut=arrays["cut"],
         held_out=json.loads((folder / "held_out.json").read_text("utf-8")),
+        rule=WordRule(**description["rule"]),
+        unspaced=description["unspaced"],
     )
 
 
-def compare_words(flags: ScoreFlags, score: Callable[[Words, WordReference], Sequence[Score]]) -> list[Score]:
+@dataclass(frozen=True)
+class WordFlags(ScoreFlags):
+    """Flags of the commands that compare words."""
+
+    words: Splitting = "punctuation"
+    """Where words end: at punctuation too, at white space alone, or after each character."""
+    lower_case: bool = False
+    """Compare in lower case."""
+
+    @property
+    def rule(self) -> WordRule:
+        """The word rule of samples and real text."""
+        return WordRule(self.words, self.lower_case)
+
+
+def note_unspaced(samples: Samples, reference: WordReference) -> None:
+    """Say on stderr that samples or reference write no spaces between words, if their words are expected there."""
+    if reference.rule.words == "characters":
+        return
+    first = list(islice(chain.from_iterable(samples.read()), _JUDGED_LINES))
+    for name, unspaced in ((samples.name, is_unspaced(first)), (reference.name, reference.unspaced)):
+        if unspaced:
+            print(f"note: {name} has no spaces between words: pass --words characters", file=sys.stderr)
+
+
+def compare_words(flags: WordFlags, score: Callable[[Words, WordReference], Sequence[Score]]) -> list[Score]:
     """Return the scores of a command's samples, with the floor: what as many held-out lines score.
 
     Raises:
         InputError: samples or reference cannot be read.
     """
     samples = open_samples(flags.samples, flags.invalid_utf8)
-    reference = open_word_reference(chosen_options(flags).corpus)
+    reference = open_word_reference(chosen_options(flags).corpus, flags.rule)
+    note_unspaced(samples, reference)
     return score_with_floor(reference.number(samples), reference, real_lines(flags, reference), score)
 
 

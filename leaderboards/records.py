@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from data.errors import InputError
+from eval.score import upgraded
 from leaderboards.scoring import Metric
 
 RECORDS = Path(__file__).parent / "records"
@@ -96,7 +97,7 @@ def all_tasks(records: Path) -> list[tuple[Task, list[Record]]]:
         task = read_task(path.parent)
         of_task = [read_record(record.parent) for record in sorted(path.parent.glob(f"*/{RECORD}"))]
         for record in of_task:
-            if record.kind != "published" and record.signature != task.signature:
+            if record.kind != "published" and upgraded(record.signature) != upgraded(task.signature):
                 raise InputError(f"{record.folder}: {record.signature} is not the task's {task.signature}")
         found.append((task, of_task))
     return found

@@ -1,22 +1,24 @@
 """Scoring a file of samples for a leaderboard, when it is submitted and when it is verified."""
 
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from data.errors import InputError
 from data.readers import is_parquet, open_text, read_lines
-from eval import bleu, diversity, jsd, memorisation, word_jsd
+from data.words import WHITE_SPACE, Splitting, WordRule
+from eval import bleu, diversity, jsd, memorisation
 from eval.reference import ReferenceOptions, open_reference
 from eval.samples import Samples, encode_samples
-from eval.score import Score
+from eval.score import Score, upgraded
 from eval.words import WordReference, Words, open_word_reference, score_with_floor
 
 Metric = Literal["jsd", "word-jsd", "bleu", "diversity", "memorisation"]
 
 _OF_WORDS: dict[str, Callable[[Words, WordReference], Sequence[Score]]] = {
-    "word-jsd": word_jsd.score,
+    "word-jsd": jsd.score_words,
     "bleu": bleu.score,
     "diversity": diversity.score,
     "memorisation": memorisation.score,
@@ -24,7 +26,7 @@ _OF_WORDS: dict[str, Callable[[Words, WordReference], Sequence[Score]]] = {
 
 
 def score_file(
-    path: Path, metrics: Sequence[Metric], options: ReferenceOptions, real: Sequence[str] | None = None
+    path: Path, metrics: Sequence[Metric], options: ReferenceOptions, rule: WordRule, real: Sequence[str] | None = None
 ) -> list[Score]:
     """Return scores of a text file, one sample a line.
 
@@ -32,6 +34,7 @@ def score_file(
         path: of the file.
         metrics: what is scored.
         options: the reference.
+        rule: how metrics of words split lines.
         real: lines for the floor of metrics of words. Default: the reference's own held-out lines, where it has some.
 
     Raises:
@@ -44,7 +47,7 @@ def score_file(
         found += jsd.compare(encode_samples(samples, reference.text).ids, reference)
     of_words = [_OF_WORDS[metric] for metric in metrics if metric in _OF_WORDS]
     if of_words:
-        words = open_word_reference(options.corpus)
+        words = open_word_reference(options.corpus, rule)
         numbered = words.number(samples)
         real = words.held_out if real is None else real
         found += [each for score in of_words for each in score_with_floor(numbered, words, real, score)]
@@ -71,6 +74,12 @@ def read_text(path: Path) -> bytes:
 def joint_signature(scores: Sequence[Score]) -> str:
     """Return what all of several scores depend on."""
     return "; ".join(str(score.signature) for score in scores)
+
+
+def word_rule(signature: str) -> WordRule:
+    """Return the word rule of a recorded signature."""
+    found = re.search(rf"\|words:({'|'.join(get_args(Splitting))})\|case:(as-is|lower)\|", upgraded(signature))
+    return WHITE_SPACE if found is None else WordRule(cast(Splitting, found[1]), found[2] == "lower")
 
 
 def by_name(scores: Sequence[Score]) -> dict[str, float]:

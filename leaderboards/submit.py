@@ -24,11 +24,13 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_folder, write_json
 from data.inputs import read_once, require_lasting
-from eval.samples import ScoreFlags, chosen_options
-from eval.words import open_word_reference, real_lines
+from data.words import Splitting, WordRule
+from eval.samples import ScoreFlags, chosen_options, open_samples
+from eval.score import upgraded
+from eval.words import note_unspaced, open_word_reference, real_lines
 from images.train import IMAGES
 from leaderboards.records import RECORD, RECORDS, TASK, Kind, read_task
-from leaderboards.scoring import Metric, by_name, joint_signature, read_text, record_name, score_file
+from leaderboards.scoring import Metric, by_name, joint_signature, read_text, record_name, score_file, word_rule
 from textgan.curves import Group, group_runs, load_run, standings, window_count
 from textgan.experiment import Program
 from textgan.rundir import find_runs, headline, read_metrics, read_options, require_scores
@@ -61,6 +63,10 @@ class SubmitCommand:
     """Metrics of a task that is new. Default: jsd."""
     shown: tuple[str, ...] | None = None
     """Scores that tables of a new task show, as bleu_4. Default: jsd_4 and jsd_6, or all where it has none of them."""
+    words: Splitting | None = None
+    """Where words of a new task end: at punctuation too (default), at white space alone, or after each character."""
+    lower_case: bool = False
+    """Words of a new task are compared in lower case."""
     hash_only: bool = False
     """Keep the hash of the samples alone, where they are not yours to give away."""
     records: Path = RECORDS
@@ -75,9 +81,11 @@ def submit(command: SubmitCommand) -> list[Path]:
     """
     if not command.sources:
         raise InputError("nothing to submit: name runs, or a file of samples")
-    for flag, value in (("title", command.title), ("metrics", command.metrics), ("shown", command.shown)):
-        if value is not None and (command.records / command.task / TASK).exists():
-            raise InputError(f"--{flag}: {command.task} has its own; leave it out, or name a new --task")
+    for flag in ("title", "metrics", "shown", "words", "lower_case"):
+        given = getattr(command, flag) != SubmitCommand.__dataclass_fields__[flag].default
+        if given and (command.records / command.task / TASK).exists():
+            name = flag.replace("_", "-")
+            raise InputError(f"--{name}: {command.task} has its own; leave it out, or name a new --task")
     first = Path(command.sources[0])
     if first.is_file() or read_once(first):
         return [_submit_samples(command, first)]
@@ -157,9 +165,14 @@ def _submit_samples(command: SubmitCommand, path: Path) -> Path:
         require_lasting(command.reference)
     options = chosen_options(flags)
     task_folder = command.records / command.task
-    metrics = read_task(task_folder).metrics if (task_folder / TASK).exists() else command.metrics or ("jsd",)
-    real = None if command.held_out is None else real_lines(flags, open_word_reference(options.corpus))
-    found = score_file(path, metrics, options, real)
+    metrics, rule = command.metrics or ("jsd",), WordRule(command.words or "punctuation", command.lower_case)
+    if (task_folder / TASK).exists():
+        task = read_task(task_folder)
+        metrics, rule = tuple(task.metrics), word_rule(task.signature)
+    elif set(metrics) != {"jsd"}:
+        note_unspaced(open_samples(path, flags.invalid_utf8), open_word_reference(options.corpus, rule))
+    real = None if command.held_out is None else real_lines(flags, open_word_reference(options.corpus, rule))
+    found = score_file(path, metrics, options, rule, real)
     estimates = {record_name(name): (each, score.better) for score in found for name, each in score.values.items()}
     scores = {
         name: {
@@ -231,7 +244,7 @@ def _write(
     task_folder = command.records / command.task
     if (task_folder / TASK).exists():
         task = read_task(task_folder)
-        if signature != task.signature:
+        if upgraded(signature) != upgraded(task.signature):
             raise InputError(f"{name}: scored as {signature}, but {command.task} takes {task.signature}")
     folder = task_folder / re.sub(r"[^A-Za-z0-9_.=-]+", "-", name).strip("-")
     if folder.exists():

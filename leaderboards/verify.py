@@ -19,8 +19,9 @@ from data.command import parse_command, run_command
 from data.corpus import CorpusOptions
 from data.errors import InputError
 from eval.reference import ReferenceOptions
+from eval.score import upgraded
 from leaderboards.records import RECORD, RECORDS, Record, read_record, read_task
-from leaderboards.scoring import Metric, by_name, joint_signature, read_text, score_file
+from leaderboards.scoring import Metric, by_name, joint_signature, read_text, score_file, word_rule
 
 _TOLERANCE = 1e-9
 _ROUNDED = 1e-4  # curves are
@@ -64,8 +65,8 @@ def verify(record: Record, metrics: Sequence[Metric], reference: str | None, sam
         return wrong
     options = _reference(record, reference)
     for path, entry in zip(paths, record.samples, strict=True):
-        scores = score_file(path, metrics, options)
-        if (found := joint_signature(scores)) != record.signature:
+        scores = score_file(path, metrics, options, word_rule(record.signature))
+        if (found := joint_signature(scores)) != upgraded(record.signature):
             wrong.append(f"{path.name} is scored as {found}, the record says {record.signature}")
             continue
         values = by_name(scores)

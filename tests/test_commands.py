@@ -32,7 +32,7 @@ from textgan.search import Trial
 from textgan.train import train
 
 ROOT = Path(__file__).parents[1]
-METRICS = ("jsd", "overlap", "likelihood", "word_jsd", "bleu", "diversity", "memorisation")
+METRICS = ("jsd", "overlap", "likelihood", "bleu", "diversity", "memorisation")
 COMMANDS = (
     *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search", "textgan.controls"),
     *("eval.ngrams", "eval.ngram_sampler", "eval.report", *(f"eval.{metric}" for metric in METRICS)),

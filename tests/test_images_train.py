@@ -64,7 +64,7 @@ def test_a_run_is_scored_by_the_frechet_distance_of_its_samples(small: ImageConf
     options = read_options(small.folder)
     assert options["scores"] == ["fd_random"]
     assert options["signature"] == (
-        f"fd-random|features:{extractor.signature}|size:32x32|cov:unbiased|ref:shapes@{pictures.sha256[:12]}|samples:30|v:0.1.0"
+        f"fd-random|features:{extractor.signature}|size:32x32|cov:unbiased|ref:shapes@{pictures.sha256[:12]}|samples:30|v:1"
     )
     assert outcome.summary is not None
     assert outcome.summary["best"]["fd_random"]["value"] == min(row["scores/fd_random"] for row in rows)

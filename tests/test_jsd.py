@@ -144,8 +144,7 @@ def test_there_is_no_floor_from_too_few_lines(text_file: Path) -> None:
 def test_the_signature_holds_all_a_score_depends_on(text_file: Path) -> None:
     text = open_text(text_file, split=False).text
     assert (
-        str(signature(text, 640))
-        == f"jsd|n:4|sym:char|len:32|pad:in|ref:text.txt@{text.sha256[:12]}|samples:640|v:0.1.0"
+        str(signature(text, 640)) == f"jsd|n:4|sym:char|len:32|pad:in|ref:text.txt@{text.sha256[:12]}|samples:640|v:1"
     )
 
 

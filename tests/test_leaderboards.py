@@ -290,6 +290,75 @@ def test_words_are_scored_too_and_samples_of_others_are_not_kept(
     assert "good.txt is not as it was submitted" in capsys.readouterr().out
 
 
+def test_a_task_keeps_its_word_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "real.txt").write_text("A man waits.\nTwo cats, one dog.\n" * 20, "utf-8")
+    for name, line in (("apart", "a man waits ."), ("glued", "Two cats, one dog.")):
+        (tmp_path / f"{name}.txt").write_text(f"{line}\n" * 5, "utf-8")
+    records = tmp_path / "records"
+    flags = ["--task", "words", "--reference", str(tmp_path / "real.txt"), "--records", str(records)]
+    new = ["--metrics", "bleu", "memorisation", "--lower-case"]
+    assert submit.main([str(tmp_path / "apart.txt"), *flags, *new, "--name", "apart"]) == 0
+    for change in (["--words", "whitespace"], ["--words", "punctuation"], ["--lower-case"]):
+        with pytest.raises(InputError, match=f"{change[0]}: words has its own"):
+            submit.main([str(tmp_path / "glued.txt"), *flags, *change, "--name", "glued"])
+    assert submit.main([str(tmp_path / "glued.txt"), *flags, "--name", "glued"]) == 0
+    ((task, made),) = all_tasks(records)
+    assert task.signature.count("|words:punctuation|case:lower|v:1") == 4
+    for record in made:
+        assert record.scores["bleu_2"]["end"] == record.scores["copied_lines"]["end"] == 1.0
+    place = [str(records), "--reference", str(tmp_path / "real.txt")]
+    assert verify.main(place) == 0
+    assert capsys.readouterr().out.count(": ok\n") == 2
+    path = records / "words" / "apart" / "record.json"
+    right = path.read_text("utf-8")
+    for wrong in ("words:whitespace", "words:unheard-of"):
+        path.write_text(right.replace("words:punctuation", wrong), "utf-8")
+        assert verify.main(place) == 1
+        assert "samples.txt.gz is scored as bleu|" in capsys.readouterr().out
+
+
+def test_a_new_task_of_words_notes_text_without_spaces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "chinese.txt").write_text("今天天气很好。\n" * 5, "utf-8")
+    place = [str(tmp_path / "chinese.txt"), "--reference", str(tmp_path / "chinese.txt"), "--name", "a"]
+    for number, (metric, flags, notes) in enumerate(
+        (("jsd", [], 0), ("bleu", [], 2), ("bleu", ["--words", "characters"], 0))
+    ):
+        task = ["--task", f"task-{number}", "--records", str(tmp_path / "records"), "--metrics", metric]
+        assert submit.main([*place, *task, *flags]) == 0
+        assert capsys.readouterr().err.count("pass --words characters") == notes
+
+
+def test_records_of_the_first_version_verify_and_take_more(
+    records: Path, tiny: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its signatures named the package's version and no word rule, which meant white space."""
+    words = ["--task", "words", "--reference", tiny.data, "--records", str(records)]
+    new = ["--metrics", "bleu", "diversity", "jsd", "--words", "whitespace"]
+    assert submit.main([str(tmp_path / "two.txt"), *words, *new, "--name", "by words"]) == 0
+    for path in (*records.rglob("record.json"), *records.rglob("task.json")):
+        text = path.read_text("utf-8").replace("|words:whitespace|case:as-is", "")
+        path.write_text(text.replace('|v:1"', '|v:0.1.0"').replace("|v:1;", "|v:0.1.0;"), "utf-8")
+    old = {task.name: task.signature for task, _ in all_tasks(records)}
+    assert "words:" not in old["words"]
+    assert old["toy"].endswith("|v:0.1.0")
+    assert verify.main([str(records), "--reference", tiny.data]) == 0
+    assert capsys.readouterr().out.count(": ok\n") == 4
+    assert submit.main([str(tmp_path / "two.txt"), *words, "--name", "again"]) == 0
+    assert submit.main([str(tmp_path / "suite" / "a0"), "--task", "toy", "--name", "a", "--records", str(records)]) == 0
+    assert verify.main([str(records), "--reference", tiny.data]) == 0
+    made = {record.name: record for _, of_task in all_tasks(records) for record in of_task}
+    assert made["again"].scores == made["by words"].scores
+    assert made["again"].signature.count("|words:whitespace|case:as-is|v:1") == 4
+    assert {task.name: task.signature for task, _ in all_tasks(records)} == old
+    flags = ["--records", str(records), "--output", str(tmp_path / "out"), "--readme", str(tmp_path / "none.md")]
+    assert build.main(flags) == 0
+    # Samples by another rule are not the same task's.
+    path = records / "words" / "task.json"
+    path.write_text(path.read_text("utf-8").replace("|sym:word|", "|sym:word|words:punctuation|case:as-is|"), "utf-8")
+    with pytest.raises(InputError, match="is not the task's"):
+        all_tasks(records)
+
+
 def test_runs_on_images_have_records_with_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = replace(
         IMAGE_PRESETS["orig-small"], count=80, dim=2, batch_size=4, iterations=12, eval_every=1, eval_samples=20,

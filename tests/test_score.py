@@ -3,9 +3,9 @@ import math
 
 import pytest
 
-from data import __version__
-from eval.score import Estimate, Score, Signature, as_table, show, with_floor
+from eval.score import Estimate, Score, Signature, as_table, show, upgraded, with_floor
 
+BY_SPACE = "words:whitespace|case:as-is"
 SIGNATURE = Signature("toy", {"n": 2, "ref": "text@0123"})
 
 
@@ -14,8 +14,33 @@ def a_score(**values: Estimate) -> Score:
 
 
 def test_a_signature_is_metric_settings_and_version_in_order() -> None:
-    assert str(SIGNATURE) == f"toy|n:2|ref:text@0123|v:{__version__}"
+    assert str(SIGNATURE) == "toy|n:2|ref:text@0123|v:1"
     assert str(Signature("toy", {"ref": "text@0123", "n": 2})) != str(SIGNATURE)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        ("jsd|n:6|sym:char|ref:a.txt@0123|samples:640|v:0.1.0", "jsd|n:6|sym:char|ref:a.txt@0123|samples:640|v:1"),
+        ("fid|ref:a; b|c@0123|samples:9|v:0.1.0", "fid|ref:a; b|c@0123|samples:9|v:1"),
+        ("bleu|sym:word|n:5|ref:v:0.1.0|samples:9|v:0.1.0", f"bleu|sym:word|n:5|ref:v:0.1.0|samples:9|{BY_SPACE}|v:1"),
+        (
+            "word-jsd|sym:word|n:4|samples:9|v:0.1.0; self-bleu|n:5|sym:word|samples:9|v:0.1.0",
+            f"word-jsd|sym:word|n:4|samples:9|{BY_SPACE}|v:1; self-bleu|n:5|sym:word|samples:9|{BY_SPACE}|v:1",
+        ),
+        ("jsd|sym:char|v:2", "jsd|sym:char|v:2"),
+        ("jsd|sym:char|v:1; bleu|sym:word|words:punctuation|case:lower|v:3", None),
+        ("", None),
+        ("s", None),
+    ],
+)
+def test_a_recorded_signature_is_read_as_written_now(recorded: str, expected: str | None) -> None:
+    assert upgraded(recorded) == (recorded if expected is None else expected)
+    assert upgraded(upgraded(recorded)) == upgraded(recorded)
+
+
+def test_a_new_definition_of_a_metric_is_another_version() -> None:
+    assert str(Signature("toy", {"n": 2}, version=2)) == "toy|n:2|v:2"
 
 
 def test_json_holds_all_and_null_for_what_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,7 +56,7 @@ def test_json_holds_all_and_null_for_what_is_not_known(capsys: pytest.CaptureFix
         "better": "lower",
         "samples": 1234,
         "reference": "text (5,678 lines)",
-        "signature": f"toy|n:2|ref:text@0123|v:{__version__}",
+        "signature": "toy|n:2|ref:text@0123|v:1",
     }
     assert json.loads(capsys.readouterr().out) == [expected, expected]
 

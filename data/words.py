@@ -1,0 +1,103 @@
+"""Word rules: how a line is split into words.
+
+`punctuation`, the default of commands, makes every punctuation mark and symbol a word and splits contractions as the
+Penn Treebank does: `don't` is `do n't`, `it's.` is `it 's .`, `3.5` is `3 . 5`, `well-known` is `well - known`. Both
+`'` and its typographic form are apostrophes, and stay as they are. Combining marks and joiners stay with the character
+before them, so that decomposed accents, Hindi and Persian words stay whole; composed and decomposed accents stay
+different. `whitespace` splits at white space alone. `characters` makes every code point but white space a word, for
+scripts without spaces between words.
+"""
+
+import functools
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Splitting = Literal["punctuation", "whitespace", "characters"]
+
+_TYPOGRAPHIC = "\N{RIGHT SINGLE QUOTATION MARK}"
+_CONTRACTION = f"[nN]['{_TYPOGRAPHIC}][tT]"
+_MARK = "\N{LINEAR A SIGN AB001}"
+"""Stands for a combining mark while a line is matched, as no mark is a letter to `re`; a letter that nobody types."""
+_PLAIN = rf"\w+|[^\w\s]{_MARK}*"
+_WITH_CONTRACTIONS = rf"{_CONTRACTION}|['{_TYPOGRAPHIC}]\w+|\w+(?={_CONTRACTION})|{_PLAIN}"
+# Thai, Lao, Tibetan, Burmese, Khmer, Japanese, Chinese; Korean has spaces.
+_UNSPACED = (
+    "[\u0e01-\u0eff\u0f40-\u0fbc\u1000-\u109f\u1780-\u17d3\u3005-\u3007\u3041-\u312f\u31a0-\u31ff\u3400-\u4dbf"
+    "\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U000323af]"
+)
+_LETTERS_PER_SPACE = 10
+"""Segmented text of these scripts has a space per two to five letters, other text one per fifteen or more."""
+
+
+@dataclass(frozen=True)
+class WordRule:
+    """How a line is split into words, and whether in lower case."""
+
+    words: Splitting
+    lower_case: bool = False
+
+    @property
+    def settings(self) -> dict[str, str | int]:
+        """The rule in a signature."""
+        return {"words": self.words, "case": "lower" if self.lower_case else "as-is"}
+
+    def splitter(self) -> Callable[[str], tuple[str, list[str]]]:
+        """Return a function from a line to the text that equal lines share, and its words.
+
+        Lines are equal if their words are; under `whitespace`, if their white space is equal too.
+        """
+        split = _SPLIT[self.words]
+
+        def words_of(line: str) -> tuple[str, list[str]]:
+            line = line.lower() if self.lower_case else line
+            words = split(line)
+            return (line if self.words == "whitespace" else " ".join(words)), words
+
+        return words_of
+
+
+WHITE_SPACE = WordRule("whitespace")
+"""The rule of signatures that name none."""
+
+
+def _split_punctuation(line: str) -> list[str]:
+    pattern = _WITH_CONTRACTIONS if "'" in line or _TYPOGRAPHIC in line else _PLAIN
+    if line.isascii() or _marks().keys().isdisjoint(map(ord, line)):
+        return re.findall(pattern, line)
+    marked = line.translate(_marks())
+    return [line[match.start() : match.end()] for match in re.finditer(pattern, marked)]
+
+
+def _characters(line: str) -> list[str]:
+    return list("".join(line.split()))
+
+
+@functools.cache
+def _marks() -> dict[int, str]:
+    """Return the code points of combining marks and joiners, each with the letter that stands for it in patterns."""
+    # All marks lie in these two ranges; the tests look.
+    codes = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
+    marks = [code for code in codes if unicodedata.category(chr(code)).startswith("M")]
+    return dict.fromkeys([*marks, *map(ord, "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}")], _MARK)
+
+
+_SPLIT: dict[Splitting, Callable[[str], list[str]]] = {
+    "punctuation": _split_punctuation,
+    "whitespace": str.split,
+    "characters": _characters,
+}
+
+
+def is_unspaced(lines: Sequence[str]) -> bool:
+    """Return whether lines are mostly of a script without spaces between words, and have hardly any between them."""
+    letters = characters = spaces = 0
+    for line in lines:
+        parts = line.split()
+        characters += sum(map(len, parts))
+        if not line.isascii():
+            letters += len(re.findall(_UNSPACED, line))
+            spaces += len(parts) - 1
+    return letters * 2 > characters and spaces * _LETTERS_PER_SPACE < letters
