@@ -162,7 +162,7 @@ def score(samples: Words, reference: WordReference) -> list[Score]:
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
     flags = parse_command(ScoreFlags, arguments, "eval.bleu", __doc__)
-    show(compare_words(flags, score), flags.json)
+    show(compare_words(flags, score), flags.output_format)
     return 0
 
 

@@ -63,7 +63,7 @@ def score(samples: Words, _reference: WordReference) -> list[Score]:
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
     flags = parse_command(ScoreFlags, arguments, "eval.diversity", __doc__)
-    show(compare_words(flags, score), flags.json)
+    show(compare_words(flags, score), flags.output_format)
     return 0
 
 

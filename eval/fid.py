@@ -38,6 +38,7 @@ from eval.jackknife import GROUPS
 from eval.kid import kid
 from eval.precision_recall import NEIGHBOURS, precision_recall
 from eval.score import Estimate, Score, Signature, show
+from eval.tables import FormatFlags
 
 Metric = Literal["fid", "kid", "precision-recall", "inception-score"]
 
@@ -147,7 +148,7 @@ SCORES: Mapping[Metric, Callable[[ImageSet, ImageSet], Score]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class FidCommand(ExtractorFlags):
+class FidCommand(FormatFlags, ExtractorFlags):
     """Flags of `python -m eval.fid`."""
 
     samples: tyro.conf.Positional[str]
@@ -158,8 +159,6 @@ class FidCommand(ExtractorFlags):
     """fid, kid, precision-recall, inception-score."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
     """Samples at most, the first ones. The reference is used whole."""
-    json: bool = False
-    """Print a JSON list of scores instead of tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +189,7 @@ def main(arguments: list[str]) -> int:
             _require_enough(metric, reference)
         if metric in ("kid", "precision-recall"):
             reference.required_features(metric)  # before its statistics, which are then made of them
-    show([SCORES[metric](samples, reference) for metric in dict.fromkeys(command.metrics)], command.json)
+    show([SCORES[metric](samples, reference) for metric in dict.fromkeys(command.metrics)], command.output_format)
     return 0
 
 

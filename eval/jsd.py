@@ -175,7 +175,7 @@ class JsdCommand(CharacterFlags):
 def main(arguments: list[str]) -> int:
     """Print the score of a samples file."""
     command = parse_command(JsdCommand, arguments, "eval.jsd", __doc__)
-    show(compare_characters(command, compare_sizes if command.curve else compare), command.json)
+    show(compare_characters(command, compare_sizes if command.curve else compare), command.output_format)
     return 0
 
 

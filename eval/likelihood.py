@@ -147,7 +147,7 @@ def _narrow_counts(text: CountedText) -> dict[int, NgramCounts]:
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
     flags = parse_command(CharacterFlags, arguments, "eval.likelihood", __doc__)
-    show(compare_characters(flags, compare), flags.json)
+    show(compare_characters(flags, compare), flags.output_format)
     return 0
 
 

@@ -83,7 +83,7 @@ def compare(ids: Ids, reference: Reference) -> list[Score]:
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
     flags = parse_command(CharacterFlags, arguments, "eval.overlap", __doc__)
-    show(compare_characters(flags, compare), flags.json)
+    show(compare_characters(flags, compare), flags.output_format)
     return 0
 
 

@@ -31,7 +31,7 @@ def score(samples: Words, reference: WordReference) -> list[Score]:
 def main(arguments: list[str]) -> int:
     """Print the score of a samples file."""
     flags = parse_command(ScoreFlags, arguments, "eval.word_jsd", __doc__)
-    show(compare_words(flags, score), flags.json)
+    show(compare_words(flags, score), flags.output_format)
     return 0
 
 
