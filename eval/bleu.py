@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from data.command import parse_command, run_command
 from data.errors import InputError
 from eval.counts import NgramCounts
-from eval.jackknife import estimate_ratio, group_of_line, interval
+from eval.jackknife import SHARE, estimate_ratio, group_of_line, interval
 from eval.lines import LineNgrams
 from eval.samples import ScoreFlags
 from eval.score import Score, Signature, show
@@ -119,7 +119,7 @@ def score_bleu(samples: Words, reference: WordReference) -> Score:
     ones = np.ones(len(scores))
     return Score(
         metric="bleu",
-        values={f"bleu-{n}": estimate_ratio(column, ones) for n, column in enumerate(scores.T, start=2)},
+        values={f"bleu-{n}": estimate_ratio(column, ones, SHARE) for n, column in enumerate(scores.T, start=2)},
         unit="share",
         better="higher",
         samples=len(scores),
@@ -142,7 +142,7 @@ def score_self_bleu(samples: Words) -> Score:
     groups = group_of_line(lines)
     left_out = [prepared.scores(groups != group).mean(axis=0) for group in range(groups.max() + 1)] if lines > 2 else []
     columns = np.array(left_out).reshape(-1, means.size).T
-    found = [interval(float(mean), column) for mean, column in zip(means, columns, strict=True)]
+    found = [interval(float(mean), column, SHARE) for mean, column in zip(means, columns, strict=True)]
     return Score(
         metric="self-bleu",
         values={f"self-bleu-{n}": each for n, each in enumerate(found, start=2)},

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from data.errors import InputError
 from data.files import atomic_write
+from data.naming import printable
 
 if TYPE_CHECKING:  # matplotlib takes half a second, and most commands draw nothing
     from matplotlib.figure import Figure
@@ -21,6 +22,12 @@ def require_image_ending(path: Path, flag: str) -> None:
     """
     if path.suffix not in _METADATA:
         raise InputError(f"{flag} {path}: must end in {', '.join(_METADATA)}")
+
+
+def label(name: str) -> str:
+    """Return a name as a label that is drawn as it is: dollars begin no formula, a first underscore hides nothing."""
+    shown = printable(name).replace("$", r"\$")
+    return f"\u200b{shown}" if shown.startswith("_") else shown
 
 
 def save_figure(figure: "Figure", path: Path) -> None:

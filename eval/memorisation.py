@@ -10,7 +10,7 @@ thousand samples a false match has a probability of 1e-9.
 import numpy as np
 
 from data.command import parse_command, run_command
-from eval.jackknife import estimate_ratio, estimate_share
+from eval.jackknife import SHARE, estimate_ratio, estimate_share
 from eval.samples import ScoreFlags
 from eval.score import Estimate, Score, show
 from eval.words import WordReference, Words, compare_words
@@ -23,7 +23,7 @@ def known_words(samples: Words, reference: WordReference) -> Estimate:
     if not samples.lengths.any():
         return Estimate(0.0)
     parts = np.bincount(line, known, samples.lengths.size).astype(np.float64)
-    return estimate_ratio(parts, samples.lengths.astype(np.float64))
+    return estimate_ratio(parts, samples.lengths.astype(np.float64), SHARE)
 
 
 def copied_lines(samples: Words, reference: WordReference) -> Estimate:

@@ -6,7 +6,7 @@ As `eval.jsd`, with words in place of characters and whole lines in place of cut
 """
 
 from data.command import parse_command, run_command
-from eval.jackknife import estimate
+from eval.jackknife import SHARE, estimate
 from eval.jsd import jsd, jsd_left_out
 from eval.samples import ScoreFlags
 from eval.score import Estimate, Score, show
@@ -22,7 +22,7 @@ def score(samples: Words, reference: WordReference) -> list[Score]:
         ngrams = samples.ngrams(n)
         counts = ngrams.total()
         left_out = jsd_left_out(counts, reference.counts[n], [ngrams])
-        values[f"word-jsd-{n}"] = estimate(jsd(counts, reference.counts[n]), left_out)
+        values[f"word-jsd-{n}"] = estimate(jsd(counts, reference.counts[n]), left_out, SHARE)
     lines = samples.lengths.size
     signature = reference.signature("word-jsd", lines, {"n": _LONGEST})
     return [Score("word-jsd", values, "bits", "lower", lines, reference.title, signature)]
