@@ -1,5 +1,6 @@
 """Image files of figures: complete or absent, and the same bytes for the same figure."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,13 @@ def label(name: str) -> str:
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure in the format of the file's ending."""
+    """Write a figure in the format of the file's ending. Characters that the font lacks are drawn as boxes."""
     import matplotlib
 
-    with matplotlib.rc_context({"svg.hashsalt": "textgan"}), atomic_write(path) as file:
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "textgan"}),
+        warnings.catch_warnings(),
+        atomic_write(path) as file,
+    ):
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
         figure.savefig(file, format=path.suffix[1:], dpi=200, metadata=_METADATA[path.suffix])

@@ -19,6 +19,7 @@ from data.command import parse_command, run_command
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError, require_at_least
 from data.files import atomic_write, write_json
+from data.naming import as_command, printable
 from data.vocabulary import Ids
 from eval.counts import narrow, pack
 from eval.ngrams import CountedText
@@ -101,7 +102,8 @@ def main(arguments: list[str]) -> int:
     with atomic_write(command.output) as file:
         file.write("".join(f"{line}\n" for line in text.vocabulary.decode(ids)).encode())
     write_json(record_path(command.output), reference_record(options, corpus))
-    print(f"wrote {command.count:,} lines to {command.output}; score them: python -m eval.jsd {command.output}")
+    score = as_command("python", "-m", "eval.jsd", command.output)
+    print(f"wrote {command.count:,} lines to {printable(command.output)}; score them: {score}")
     return 0
 
 

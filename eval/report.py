@@ -137,7 +137,9 @@ def _all_scores(
             lambda score=score: score_with_floor(numbered, words, real, score)  # type: ignore[misc]
             for score in _OF_WORDS
         ]
-    return [score for part in tqdm(parts, printable(samples.name), disable=None, delay=1, leave=False) for score in part()]
+    return [
+        score for part in tqdm(parts, printable(samples.name), disable=None, delay=1, leave=False) for score in part()
+    ]
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,10 @@ def rendered(scores: dict[str, list[Score]], output_format: Format) -> str:
     legend += "; * best" if output_format == "text" else ""
     signatures = [str(score.signature) for score in next(iter(scores.values()))]
     records = [
-        {"file": file, **record} for file, of_file in scores.items() for score in of_file for record in as_records(score)
+        {"file": file, **record}
+        for file, of_file in scores.items()
+        for score in of_file
+        for record in as_records(score)
     ]
     whole = {file: [score.as_json() for score in of_file] for file, of_file in scores.items()}
     return render(output_format, [Block("", table, [legend], signatures)], records, whole)
@@ -183,8 +188,9 @@ def rendered(scores: dict[str, list[Score]], output_format: Format) -> str:
 
 def _cell(estimate: Estimate, best: bool) -> str | Best:
     value = fixed(estimate.value)
-    known = estimate.low is not None and estimate.high is not None
-    interval = f" ({fixed(estimate.low)} .. {fixed(estimate.high)})" if known else ""
+    interval = ""
+    if estimate.low is not None and estimate.high is not None:
+        interval = f" ({fixed(estimate.low)} .. {fixed(estimate.high)})"
     return Best(value, interval) if best else value + interval
 
 

@@ -81,8 +81,11 @@ def render(
 
 
 def tell(output_format: Format, message: str) -> None:
-    """Print a message after a table: on stdout below text, on stderr beside what a program or document may read."""
-    print(message, file=sys.stdout if output_format == "text" else sys.stderr)
+    """Print a message after a table: on stdout below text, else on stderr, so that stdout holds the table alone."""
+    if output_format == "text":
+        print(f"\n{message}")
+    else:
+        print(message, file=sys.stderr)
 
 
 def fixed(value: float, digits: int = 4, sign: str = "") -> str:
@@ -94,7 +97,9 @@ def aligned(table: Table) -> str:
     """Return a line for each row: the first column to the left, the others to the right."""
     rows = _written(table, printable, "{}*")
     first, *widths = (max(_width(row[column]) for row in rows) for column in range(len(rows[0])))
-    return "\n".join("  ".join([_pad(row[0], first), *map(_pad, row[1:], (-width for width in widths))]) for row in rows)
+    return "\n".join(
+        "  ".join([_pad(row[0], first), *map(_pad, row[1:], (-width for width in widths))]) for row in rows
+    )
 
 
 def markdown(table: Table) -> str:
@@ -114,7 +119,7 @@ def latex(table: Table) -> str:
 def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
     """Return lines of comma-separated values below their names; None is empty."""
     lines = []
-    for values in (records[0].keys(), *(record.values() for record in records)):
+    for values in (list(records[0]), *(list(record.values()) for record in records)):
         line = io.StringIO()
         csv.writer(line).writerow(values)  # whose line end, CR LF, makes it quote both characters
         lines.append(line.getvalue().removesuffix("\r\n"))
@@ -136,13 +141,11 @@ def markdown_code(text: str) -> str:
 
 
 _LATEX = str.maketrans(
-    {
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-        **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},
-        **{"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"},
-        **{character: f"{{{character}}}" for character in "[]*"},  # would belong to the \\ of the line before
-    }
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+    | {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
+    | {character: f"{{{character}}}" for character in "[]*"}  # would belong to the \\ of the line before
 )
 
 

@@ -17,6 +17,7 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
 from data.files import atomic_write
+from data.naming import printable
 from data.pictures import GRID_IMAGES, as_grid
 from eval.device import Device, choose_device
 from images.config import ImageConfig
@@ -77,11 +78,11 @@ def main(arguments: list[str]) -> int:
     if command.output is not None:
         with atomic_write(command.output) as file:
             np.savez_compressed(file, images=images, iteration=iteration)
-        print(f"wrote {command.count:,} images to {command.output}")
+        print(f"wrote {command.count:,} images to {printable(command.output)}")
     if command.grid is not None:
         with atomic_write(command.grid) as file:
             as_grid(images[:GRID_IMAGES]).save(file, "PNG")
-        print(f"wrote {command.grid}")
+        print(f"wrote {printable(command.grid)}")
     return 0
 
 

@@ -66,7 +66,8 @@ def test_a_ratio_equals_recomputation_with_lines_left_out(lines: list[tuple[floa
     def ratio(parts: Sequence[tuple[float, int]]) -> float:
         return math.fsum(part for part, _ in parts) / sum(size for _, size in parts)
 
-    found = estimate_ratio(*(np.array(column, np.float64) for column in zip(*lines, strict=True)))
+    parts, sizes = (np.array(column, np.float64) for column in zip(*lines, strict=True))
+    found = estimate_ratio(parts, sizes)
     assert found.value == pytest.approx(ratio(lines), rel=1e-12, abs=1e-12)
     others = [lines[:i] + lines[i + 1 :] for i in range(len(lines))]
     if all(any(size for _, size in rest) for rest in others):
@@ -178,7 +179,10 @@ def test_an_interval_ends_where_its_score_does(within: Range) -> None:
     assert high > 1
     for found in (estimate(value, left_out, within), interval(value, left_out, within)):
         assert ends(found) == (max(low, least), min(high, most))
-    assert ends(estimate_ratio(np.array([2.0, 1.0]), np.array([2.0, 2.0]), within)) == (max(low, least), min(high, most))
+    assert ends(estimate_ratio(np.array([2.0, 1.0]), np.array([2.0, 2.0]), within)) == (
+        max(low, least),
+        min(high, most),
+    )
     assert estimate(0.9, np.array([0.1, 0.2]), SHARE).corrected == 1.0
     assert estimate(1 + 1e-15, np.array([]), SHARE).value == 1.0
     assert math.isnan(estimate(math.nan, np.array([0.1, 0.2]), within).value)  # an error to be seen, not 0

@@ -80,7 +80,9 @@ def toy(better: str, *values: float) -> dict[str, list[Score]]:
 def test_the_best_of_a_row_is_marked() -> None:
     (row,) = [line for line in rendered(toy("lower", 0.25, 0.75), "text").splitlines() if line.startswith("toy-1")]
     assert " ".join(row.split()) == "toy-1 v 0.2500* (0.1500 .. 0.3500) 0.7500 (0.6500 .. 0.8500) 0.5000"
-    (row,) = [line for line in rendered(toy("higher", 0.25, 0.75), "markdown").splitlines() if line.startswith("| toy-1")]
+    (row,) = [
+        line for line in rendered(toy("higher", 0.25, 0.75), "markdown").splitlines() if line.startswith("| toy-1")
+    ]
     assert row == "| toy-1 | ^ | 0.2500 (0.1500 .. 0.3500) | **0.7500** (0.6500 .. 0.8500) | 0.5000 |"
     assert "*" not in rendered(toy("lower", 0.25), "text").split("v lower")[0]
     assert rendered(toy("lower", 0.5, 0.5), "text").count("0.5000*") == 2

@@ -18,6 +18,7 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_write
+from data.naming import as_command, printable
 from textgan.experiment import Program, preset_in
 from textgan.train import TEXT
 
@@ -76,7 +77,8 @@ def run_controls(program: Program[Any], arguments: Sequence[str], description: s
         lines += ["", "[[method]]", f'name = "{name}"', *rates]
     with atomic_write(command.output) as file:
         file.write("\n".join([*lines, ""]).encode())
-    print(f"wrote {command.output}; run it: python -m {program.package}.suite --file {command.output}")
+    suite = as_command("python", "-m", f"{program.package}.suite", "--file", command.output)
+    print(f"wrote {printable(command.output)}; run it: {suite}")
     return 0
 
 

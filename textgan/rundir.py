@@ -73,12 +73,15 @@ def score_title(name: str) -> str:
 def find_runs(places: Sequence[str]) -> list[Path]:
     """Return the folders of runs: those named, those below folders named, and those a glob finds; each once, sorted.
 
+    A place that exists is that place, whatever its name means to a glob.
+
     Raises:
         InputError: a place has no run.
     """
     found: dict[Path, Path] = {}
     for place in places:
-        matches = [Path(match) for match in glob.glob(place, recursive=True)]  # noqa: PTH207 (absolute patterns too)
+        named = [place] if place and Path(place).exists() else glob.glob(place, recursive=True)  # noqa: PTH207 (absolute patterns too)
+        matches = map(Path, named)
         runs = {options.parent for match in matches for options in match.rglob(OPTIONS)}
         if not runs:
             raise InputError(f"{place}: no run there (no {OPTIONS}); give the folder of a run or of several")

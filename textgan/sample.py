@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
 from data.files import atomic_write, write_json
+from data.naming import as_command, printable
 from data.vocabulary import Ids, Vocabulary
 from eval.device import Device, choose_device
 from eval.reference import record_path
@@ -131,7 +132,7 @@ def main(arguments: list[str]) -> int:
     generator = load_generator(command.source)
     if command.export is not None:
         generator.save(command.export)
-        print(f"wrote {command.export / _CONFIG} and {command.export / _MODEL}")
+        print(printable(f"wrote {command.export / _CONFIG} and {command.export / _MODEL}"))
         return 0
     device = choose_device(command.device)
     random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
@@ -143,7 +144,8 @@ def main(arguments: list[str]) -> int:
     with atomic_write(command.output) as file:
         file.write(text.encode())
     write_json(record_path(command.output), generator.reference)
-    print(f"wrote {command.count:,} samples to {command.output}; score them: python -m eval.jsd {command.output}")
+    score = as_command("python", "-m", "eval.jsd", command.output)
+    print(f"wrote {command.count:,} samples to {printable(command.output)}; score them: {score}")
     return 0
 
 
