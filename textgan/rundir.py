@@ -80,10 +80,18 @@ def find_runs(places: Sequence[str]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     for place in places:
-        named = [place] if place and Path(place).exists() else glob.glob(place, recursive=True)  # noqa: PTH207 (absolute patterns too)
-        matches = map(Path, named)
-        runs = {options.parent for match in matches for options in match.rglob(OPTIONS)}
+        runs = {options.parent for match in _matches(place) for options in match.rglob(OPTIONS)}
         if not runs:
             raise InputError(f"{place}: no run there (no {OPTIONS}); give the folder of a run or of several")
         found |= {run.resolve(): run for run in sorted(runs)}
     return sorted(found.values())
+
+
+def _matches(place: str) -> list[Path]:
+    """Return the paths that a place names; only what comes after the folders that exist is a glob."""
+    path = Path(place)
+    if not place or path.exists():
+        return [path] if place else []
+    there = next(parent for parent in path.parents if parent.exists())
+    pattern = str(path.relative_to(there))
+    return [there / match for match in glob.glob(pattern, root_dir=there, recursive=True)]  # noqa: PTH207 (hides .*)
