@@ -27,6 +27,7 @@ from torch.distributed import is_initialized
 
 from data.command import parse_command, run_command
 from data.errors import InputError
+from data.naming import printable
 from data.pictures import Pictures
 from eval.distributed import first_alone, joined, shared_statistics
 from eval.extrapolate import extrapolated
@@ -87,8 +88,8 @@ def score_fid(samples: ImageSet, reference: ImageSet) -> Score:
     count, statistics = _count(samples), reference.statistics()
     if count < statistics.mean.size:
         print(
-            f"note: {samples.name}: {count:,} images for {statistics.mean.size:,} features: the distance is far from "
-            "that of endless samples; compare it with the floor, and only at this count",
+            f"note: {printable(samples.name)}: {count:,} images for {statistics.mean.size:,} features: the distance is "
+            "far from that of endless samples; compare it with the floor, and only at this count",
             file=sys.stderr,
         )
     if samples.features is None:
@@ -208,7 +209,7 @@ def _save(command: StatsCommand) -> int:
             statistics = found.statistics()
         if rank == 0:
             statistics.save(command.output)
-            print(f"wrote statistics of {found.title} to {command.output}\n{found.made_by}")
+            print(f"{printable(f'wrote statistics of {found.title} to {command.output}')}\n{found.made_by}")
     return 0
 
 

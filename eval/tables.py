@@ -32,6 +32,8 @@ class FormatFlags:
     def __post_init__(self) -> None:
         if self.json and self.format not in (None, "json"):
             raise InputError(f"--json --format {self.format}: --json is short for --format json; leave one out")
+        if check := getattr(super(), "__post_init__", None):  # of the flags that these are added to
+            check()
 
     @property
     def output_format(self) -> Format:

@@ -15,6 +15,7 @@ from eval.tables import (
     Block,
     Format,
     FormatFlags,
+    Table,
     aligned,
     as_csv,
     fixed,
@@ -69,7 +70,7 @@ def test_wide_characters_take_two_columns_and_accents_none() -> None:
 @pytest.mark.fuzz
 @given(st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=4))
 def test_no_name_breaks_a_table(rows: list[tuple[str, str]]) -> None:
-    table = [["a", "b"], *(list(row) for row in rows)]
+    table: Table = [("a", "b"), *rows]
     assert len(aligned(table).splitlines()) == len(table)
     lines = markdown(table).splitlines()
     assert len(lines) == len(table) + 1
@@ -145,7 +146,7 @@ def test_json_is_short_for_its_format(flags: dict[str, Any], expected: str) -> N
 def test_two_formats_are_a_mistake() -> None:
     for other in ("text", "markdown", "csv", "latex"):
         with pytest.raises(InputError, match=f"--json --format {other}: .*leave one out"):
-            FormatFlags(json=True, format=other)  # type: ignore[arg-type]
+            FormatFlags(json=True, format=other)
 
 
 @pytest.mark.parametrize(

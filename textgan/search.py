@@ -186,7 +186,7 @@ def _failed(ended: Sequence[Ended]) -> set[Path]:
     """Return the folders of runs that failed, and say why they did."""
     failed = [result for result in ended if result.state == "failed"]
     for result in failed:
-        print(f"{result.folder}: {result.message}", file=sys.stderr)
+        print(printable(f"{result.folder}: {result.message}"), file=sys.stderr)
     return {result.folder for result in failed}
 
 
