@@ -63,7 +63,7 @@ def test_latex_is_a_table_of_booktabs() -> None:
 
 
 def test_wide_characters_take_two_columns_and_accents_none() -> None:
-    table = [["漢字", "x"], ["e\u0301a", "1"], ["abcde", Best("2")]]
+    table: Table = [["漢字", "x"], ["e\u0301a", "1"], ["abcde", Best("2")]]
     assert aligned(table) == "漢字    x\ne\u0301a      1\nabcde  2*"
 
 
