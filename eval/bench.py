@@ -7,7 +7,6 @@ The whole takes some minutes and some gigabytes; nothing else should run meanwhi
 extra.
 """
 
-import json
 import os
 import resource
 import subprocess
@@ -34,6 +33,7 @@ from eval.frechet import FeatureStatistics, distance
 from eval.jsd import estimate_ids, score_ids
 from eval.ngrams import count_corpus
 from eval.reference import Reference, ReferenceOptions, open_reference
+from eval.tables import Block, FormatFlags, render
 from eval.words import number_words
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ _SAMPLES = 640
 
 
 @dataclass(frozen=True)
-class BenchCommand:
+class BenchCommand(FormatFlags):
     """Flags of `python -m eval.bench`."""
 
     lines: int = 10_000_000
@@ -60,8 +60,6 @@ class BenchCommand:
     """Lines of Self-BLEU that NLTK scores too; its time is scaled up."""
     frechet_dims: int = 2048
     """Features of the Fréchet distance."""
-    json: bool = False
-    """Print a JSON list instead of a table."""
 
 
 @dataclass(frozen=True)
@@ -250,12 +248,11 @@ def main(arguments: list[str]) -> int:
             results += bench_frechet(command.frechet_dims)
         finally:
             os.environ.pop("TEXTGAN_CACHE") if before is None else os.environ.update(TEXTGAN_CACHE=before)
-    if command.json:
-        print(json.dumps([asdict(result) for result in results]))
-        return 0
-    for result in results:
-        rival = "" if result.rival is None else f"   {result.rival}: {result.rival_figure:.4g}, {result.ratio:.4g} x"
-        print(f"{result.name:75}{result.figure:9.4g} {result.unit}{rival}")
+    table = [["", "figure", "unit", "beside", "its figure", "times better"]]
+    for each in results:
+        rival = [] if each.rival is None else [each.rival, f"{each.rival_figure:.4g}", f"{each.ratio:.4g}"]
+        table.append([each.name, f"{each.figure:.4g}", each.unit, *(rival or [""] * 3)])
+    print(render(command.output_format, [Block("", table)], [asdict(result) for result in results]))
     return 0
 
 

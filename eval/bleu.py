@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from data.command import parse_command, run_command
 from data.errors import InputError
 from eval.counts import NgramCounts
-from eval.jackknife import estimate_ratio, group_of_line, interval
+from eval.jackknife import SHARE, estimate_ratio, group_of_line, interval
 from eval.lines import LineNgrams
 from eval.score import Score, Signature, show
 from eval.words import LONGEST, WordFlags, WordReference, Words, compare_words
@@ -118,7 +118,7 @@ def score_bleu(samples: Words, reference: WordReference) -> Score:
     ones = np.ones(len(scores))
     return Score(
         metric="bleu",
-        values={f"bleu-{n}": estimate_ratio(column, ones) for n, column in enumerate(scores.T, start=2)},
+        values={f"bleu-{n}": estimate_ratio(column, ones, SHARE) for n, column in enumerate(scores.T, start=2)},
         unit="share",
         better="higher",
         samples=len(scores),
@@ -141,7 +141,7 @@ def score_self_bleu(samples: Words) -> Score:
     groups = group_of_line(lines)
     left_out = [prepared.scores(groups != group).mean(axis=0) for group in range(groups.max() + 1)] if lines > 2 else []
     columns = np.array(left_out).reshape(-1, means.size).T
-    found = [interval(float(mean), column) for mean, column in zip(means, columns, strict=True)]
+    found = [interval(float(mean), column, SHARE) for mean, column in zip(means, columns, strict=True)]
     return Score(
         metric="self-bleu",
         values={f"self-bleu-{n}": each for n, each in enumerate(found, start=2)},
@@ -164,7 +164,7 @@ def score(samples: Words, reference: WordReference) -> list[Score]:
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
     flags = parse_command(WordFlags, arguments, "eval.bleu", __doc__)
-    show(compare_words(flags, score), flags.json)
+    show(compare_words(flags, score), flags.output_format)
     return 0
 
 

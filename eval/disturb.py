@@ -12,7 +12,6 @@ disturbance, -1 where it takes worse images for better ones. A violation is a le
 before. Intervals are those of each value alone; as all levels are of the same images, they rise and fall together.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from eval.figures import require_image_ending
 from eval.image_sets import ExtractorFlags, picture_set
 from eval.responses import DEFAULT_METRICS, METRICS, SEED, Metric, Response, monotony, responses
 from eval.score import Estimate, Score
-from eval.tables import aligned
+from eval.tables import Block, Format, FormatFlags, render
 
 _BLOCK = 1 << 10
 
@@ -68,7 +67,7 @@ def other_images(other: str, source: str, count: int, side: int) -> tuple[Images
 
 
 @dataclass(frozen=True, kw_only=True)
-class DisturbCommand(ExtractorFlags):
+class DisturbCommand(FormatFlags, ExtractorFlags):
     """Flags of `python -m eval.disturb`."""
 
     source: tyro.conf.Positional[str]
@@ -84,8 +83,6 @@ class DisturbCommand(ExtractorFlags):
     """Reach of the swirl, in sides of the image. Default: the paper's 70 pixels of 64."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
     """Draw the responses and examples here (.png, .svg, .pdf)."""
-    json: bool = False
-    """Print a JSON list instead of tables."""
 
 
 def main(arguments: list[str]) -> int:
@@ -118,43 +115,37 @@ def main(arguments: list[str]) -> int:
         signed = picture_set(pictures, extractor).signature(name, len(disturbed), {**metric.settings, **settings})
         title = f"the other half of {pictures.name}"
         scores.append(Score(name, values, metric.unit, metric.better, len(disturbed), title, signed))
-    _show(scores, found, command.json)
+    _show(scores, found, command.output_format)
     if command.output is not None:
         draw(command.output, found, metrics)
     return 0
 
 
-def _show(scores: Sequence[Score], found: Sequence[Response], as_json: bool) -> None:
-    """Print a table for each metric, a row a disturbance; or a JSON list of scores with their verdicts."""
-    verdicts = {
-        score.metric: {
-            response.disturbance.name: monotony([each.value for each in response.values[score.metric]], score.better)
-            for response in found
-        }
-        for score in scores
-    }
-    if as_json:
-        facts = [
-            {
-                **score.as_json(),
-                "rank_correlation": {name: rho for name, (rho, _) in verdicts[score.metric].items()},
-                "violations": {name: violations for name, (_, violations) in verdicts[score.metric].items()},
-            }
-            for score in scores
-        ]
-        print(json.dumps(facts, allow_nan=False))
-        return
+def _show(scores: Sequence[Score], found: Sequence[Response], output_format: Format) -> None:
+    """Print a table for each metric, a row for each disturbance; in JSON scores with their verdicts."""
+    blocks, records, whole = [], [], []
     for score in scores:
-        print(f"{score.metric} of {score.samples:,} images against {score.reference}, {score.better} is better\n")
         table = [["", "levels", *("" for _ in found[0].disturbance.levels), "rho", "violations"]]
+        correlations, violations = {}, {}
         for response in found:
-            rho, violations = verdicts[score.metric][response.disturbance.name]
+            name, values = response.disturbance.name, response.values[score.metric]
+            rho, count = monotony([each.value for each in values], score.better)
+            correlations[name], violations[name] = rho, count
             levels = " ".join(f"{level:g}" for level in response.disturbance.levels)
-            cells = [_cell(value) for value in response.values[score.metric]]
-            table.append(
-                [response.disturbance.name, levels, *cells, "-" if rho is None else f"{rho:+.1f}", str(violations)]
-            )
-        print(f"{aligned(table)}\n\n{score.signature}\n")
+            table.append([name, levels, *map(_cell, values), "-" if rho is None else f"{rho:+.1f}", str(count)])
+            records += [
+                {
+                    "metric": score.metric, "disturbance": name, "level": level, "value": value.value,
+                    "low": value.low, "high": value.high, "rank_correlation": rho, "violations": count,
+                    "unit": score.unit, "better": score.better, "images": score.samples,
+                    "signature": str(score.signature),
+                }
+                for level, value in zip(response.disturbance.levels, values, strict=True)
+            ]  # fmt: skip
+        title = f"{score.metric} of {score.samples:,} images against {score.reference}, {score.better} is better"
+        blocks.append(Block(title, table, (), [str(score.signature)]))
+        whole.append({**score.as_json(), "rank_correlation": correlations, "violations": violations})
+    print(render(output_format, blocks, records, whole))
 
 
 def _cell(value: Estimate) -> str:

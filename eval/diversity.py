@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.command import parse_command, run_command
-from eval.jackknife import GROUPS, group_of_line, interval
+from eval.jackknife import GROUPS, SHARE, group_of_line, interval
 from eval.lines import LineNgrams
 from eval.score import Estimate, Score, Signature, show
 from eval.words import WordFlags, WordReference, Words, compare_words
@@ -31,7 +31,7 @@ def distinct(ngrams: LineNgrams) -> Estimate:
         if not left.any():
             return Estimate(total.counts.size / total.total)  # one group holds everything
         left_out.append(np.count_nonzero(left) / left.sum())
-    return interval(total.counts.size / total.total, left_out)
+    return interval(total.counts.size / total.total, left_out, SHARE)
 
 
 def duplicates(samples: Words) -> Estimate:
@@ -43,7 +43,7 @@ def duplicates(samples: Words) -> Estimate:
     hashes = samples.hashes
     groups = group_of_line(hashes.size)
     left_out = [repeated(hashes[groups != group]) for group in range(groups.max() + 1)] if hashes.size > 1 else []
-    return interval(repeated(hashes), left_out)
+    return interval(repeated(hashes), left_out, SHARE)
 
 
 def score(samples: Words, _reference: WordReference) -> list[Score]:
@@ -63,7 +63,7 @@ def score(samples: Words, _reference: WordReference) -> list[Score]:
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
     flags = parse_command(WordFlags, arguments, "eval.diversity", __doc__)
-    show(compare_words(flags, score), flags.json)
+    show(compare_words(flags, score), flags.output_format)
     return 0
 
 

@@ -9,7 +9,6 @@ arithmetic and in float32: what is added where statistics of both are compared, 
 of each is not timed: it compiles, and picks kernels.
 """
 
-import json
 import time
 from dataclasses import asdict, dataclass
 from typing import Annotated
@@ -28,19 +27,17 @@ from eval.disturbances import gaussian_blur
 from eval.features import Precision, extract, inception_extractor
 from eval.frechet import FeatureStatistics, distance
 from eval.image_sets import InceptionFlags
-from eval.tables import aligned
+from eval.tables import Block, FormatFlags, render
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureBenchCommand(InceptionFlags):
+class FeatureBenchCommand(FormatFlags, InceptionFlags):
     """Flags of `python -m eval.feature_bench`."""
 
     source: tyro.conf.Positional[str]
     """Images: a source as `python -m data.pictures` takes it."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
     """Use this many images at most, the first ones."""
-    json: bool = False
-    """Print a JSON list instead of a table."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +84,14 @@ def main(arguments: list[str]) -> int:
     command = parse_command(FeatureBenchCommand, arguments, "eval.feature_bench", __doc__)
     device = choose_device(command.device)
     ways = measure(command, device)
-    if command.json:
-        print(json.dumps([asdict(way) for way in ways], allow_nan=False))
-        return 0
     rows = [["arithmetic", "", "images/s", "times", "FID", "moved", "mixed"]]
     for way in ways:
         rate, moved = way.images_per_second / ways[0].images_per_second, way.fid / ways[0].fid - 1
         cells = [f"{way.images_per_second:.4g}", f"{rate:.2f}", f"{way.fid:.6g}", f"{moved:+.2e}", f"{way.mixed:.2e}"]
         rows.append([way.precision, "compiled" if way.compiled else "eager", *cells])
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    print(f"{aligned(rows)}\n\n{name}, torch {torch.__version__}, batches of {command.batch_size}")
+    about = f"{name}, torch {torch.__version__}, batches of {command.batch_size}"
+    print(render(command.output_format, [Block("", rows, [about])], [asdict(way) for way in ways]))
     return 0
 
 

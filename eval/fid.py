@@ -27,6 +27,7 @@ from torch.distributed import is_initialized
 
 from data.command import parse_command, run_command
 from data.errors import InputError
+from data.naming import printable
 from data.outputs import require_output, told_on
 from data.pictures import Pictures
 from eval.distributed import first_alone, joined, shared_statistics
@@ -39,6 +40,7 @@ from eval.jackknife import GROUPS
 from eval.kid import kid
 from eval.precision_recall import NEIGHBOURS, precision_recall
 from eval.score import Estimate, Score, Signature, show
+from eval.tables import FormatFlags
 
 Metric = Literal["fid", "kid", "precision-recall", "inception-score"]
 
@@ -87,8 +89,8 @@ def score_fid(samples: ImageSet, reference: ImageSet) -> Score:
     count, statistics = _count(samples), reference.statistics()
     if count < statistics.mean.size:
         print(
-            f"note: {samples.name}: {count:,} images for {statistics.mean.size:,} features: the distance is far from "
-            "that of endless samples; compare it with the floor, and only at this count",
+            f"note: {printable(samples.name)}: {count:,} images for {statistics.mean.size:,} features: the distance is "
+            "far from that of endless samples; compare it with the floor, and only at this count",
             file=sys.stderr,
         )
     if samples.features is None:
@@ -148,7 +150,7 @@ SCORES: Mapping[Metric, Callable[[ImageSet, ImageSet], Score]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class FidCommand(ExtractorFlags):
+class FidCommand(FormatFlags, ExtractorFlags):
     """Flags of `python -m eval.fid`."""
 
     samples: tyro.conf.Positional[str]
@@ -159,8 +161,6 @@ class FidCommand(ExtractorFlags):
     """fid, kid, precision-recall, inception-score."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
     """Samples at most, the first ones. The reference is used whole."""
-    json: bool = False
-    """Print a JSON list of scores instead of tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +191,7 @@ def main(arguments: list[str]) -> int:
             _require_enough(metric, reference)
         if metric in ("kid", "precision-recall"):
             reference.required_features(metric)  # before its statistics, which are then made of them
-    show([SCORES[metric](samples, reference) for metric in dict.fromkeys(command.metrics)], command.json)
+    show([SCORES[metric](samples, reference) for metric in dict.fromkeys(command.metrics)], command.output_format)
     return 0
 
 
@@ -209,7 +209,7 @@ def _save(command: StatsCommand) -> int:
             statistics = found.statistics()
         if rank == 0:
             statistics.save(command.output)
-            wrote = f"wrote statistics of {found.title} to {command.output}\n{found.made_by}"
+            wrote = f"{printable(f'wrote statistics of {found.title} to {command.output}')}\n{found.made_by}"
             print(wrote, file=told_on(command.output))
     return 0
 

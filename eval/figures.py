@@ -1,10 +1,12 @@
 """Image files of figures: complete or absent, and the same bytes for the same figure."""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import InputError
+from data.naming import printable
 from data.outputs import is_special, require_output, told_on, write_output
 
 if TYPE_CHECKING:  # matplotlib takes half a second, and most commands draw nothing
@@ -25,13 +27,26 @@ def require_image_ending(path: Path, flag: str) -> None:
     require_output(flag, path, tuple(_METADATA))
 
 
+def label(name: str) -> str:
+    """Return a name as a label that is drawn as it is: dollars begin no formula, a first underscore hides nothing."""
+    shown = printable(name).replace("$", r"\$")
+    return f"\u200b{shown}" if shown.startswith("_") else shown
+
+
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure in the format of the file's ending; PNG to what is no plain file and has none."""
+    """Write a figure in the format of the file's ending; PNG to what is no plain file and has none.
+
+    Characters that the font lacks are drawn as boxes.
+    """
     import matplotlib
 
     ending = path.suffix.lower()
     if ending not in _METADATA and is_special(path):
         ending = ".png"
-    metadata = _METADATA[ending]
-    with matplotlib.rc_context({"svg.hashsalt": "textgan"}), write_output(path) as file:
-        figure.savefig(file, format=ending[1:], dpi=200, metadata=metadata)
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "textgan"}),
+        warnings.catch_warnings(),
+        write_output(path) as file,
+    ):
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
+        figure.savefig(file, format=ending[1:], dpi=200, metadata=_METADATA[ending])

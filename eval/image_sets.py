@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from data.errors import InputError, require_at_least
 from data.files import DAMAGED_ARRAYS, sha256_of_file
 from data.inputs import expanded, local_file, read_once, require_different
+from data.naming import as_command, printable
 from data.pictures import PictureOptions, Pictures, open_pictures
 from eval.device import Device, choose_device
 from eval.feature_cache import picture_features, picture_statistics
@@ -188,12 +189,12 @@ def open_images(spec: str, size: int | None, count: int | None) -> Pictures:
     if (run / _RUN_OPTIONS).is_file():
         drawn = run / _RUN_SAMPLES
         if not drawn.exists():
-            command = f"python -m images.sample {run} --count 50000 --output {drawn}"
+            command = as_command("python", "-m", "images.sample", run, "--count", "50000", "--output", drawn)
             raise InputError(f"{run}: a run without {_RUN_SAMPLES}; draw them: {command}")
         newest = max((int(each.name) for each in run.glob("checkpoints/*") if each.name.isdecimal()), default=0)
         if (iteration := _iteration(drawn)) is not None and iteration < newest:
             told = f"of iteration {iteration:,}, the run's newest checkpoint of {newest:,}"
-            print(f"note: {drawn} is {told}; draw it again", file=sys.stderr)
+            print(f"note: {printable(drawn)} is {told}; draw it again", file=sys.stderr)
         spec = str(drawn)
     return open_pictures(PictureOptions(spec, size, count))
 
@@ -233,7 +234,7 @@ def _statistics_set(path: Path, made_by: str, dims: int) -> ImageSet:
     if statistics.mean.size != dims:
         raise InputError(f"{path}: statistics of {statistics.mean.size:,} features where {dims:,} are compared")
     if statistics.extractor == UNKNOWN_EXTRACTOR:
-        print(f"note: {path} does not say what made its features; taken for {made_by}", file=sys.stderr)
+        print(f"note: {printable(path)} does not say what made its features; taken for {made_by}", file=sys.stderr)
     elif statistics.extractor != made_by:
         raise InputError(
             f"{path}: statistics of {statistics.extractor}, not of {made_by}; "

@@ -31,11 +31,11 @@ class InceptionScore:
 
     @property
     def estimate(self) -> Estimate:
-        """The mean with its 95 % interval, Student's of the splits; without one of a single split."""
+        """The mean with its 95 % interval, Student's of the splits, at least 1; without one of a single split."""
         if self.splits < 2:
             return Estimate(self.mean)
         reach = student_reach(self.deviation / math.sqrt(self.splits - 1), self.splits)
-        return Estimate(self.mean, self.mean - reach, self.mean + reach)
+        return Estimate(self.mean, max(1.0, self.mean - reach), self.mean + reach)
 
 
 def inception_score(logits: NDArray[np.floating], splits: int = SPLITS) -> InceptionScore:

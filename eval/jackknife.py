@@ -18,27 +18,40 @@ from eval.score import Estimate
 GROUPS = 20
 """In how many groups lines are left out where a score without each single line would take too long."""
 
+Range = tuple[float, float]
+SHARE: Range = (0.0, 1.0)
+"""Least and greatest value of shares and of JSD."""
+POSITIVE: Range = (0.0, math.inf)
+"""Least and greatest value of distances and cross-entropies."""
+
 _CONFIDENCE = 0.95
+_ANY: Range = (-math.inf, math.inf)
 
 
-def estimate(value: float, left_out: NDArray[np.float64]) -> Estimate:
+def estimate(value: float, left_out: NDArray[np.float64], within: Range = _ANY) -> Estimate:
     """Return a score with its interval and its bias-corrected value.
 
     Args:
         value: the score of all lines.
         left_out: the scores [G] without line (or group) 1, ..., G, groups being of near-equal size. Fewer than two
             say nothing.
+        within: the score's least and greatest value. What lies beyond is cut off there: no expected score is lost.
 
     The interval is value +- t s with Student's t of G - 1 degrees of freedom and s^2 = (G - 1) / G * sum of squared
     deviations. The corrected value is G value - (G - 1) mean(left_out), free of a bias proportional to 1 / lines.
     """
+
+    def cut(number: float) -> float:
+        return min(max(number, within[0]), within[1])  # NaN stays
+
     groups = left_out.size
     if groups < 2:
-        return Estimate(value)
+        return Estimate(cut(value))
     mean = float(left_out.mean())
     error = math.sqrt((groups - 1) / groups * float(np.square(left_out - mean).sum()))
     reach = student_reach(error, groups)
-    return Estimate(value, value - reach, value + reach, corrected=groups * value - (groups - 1) * mean)
+    corrected = groups * value - (groups - 1) * mean
+    return Estimate(cut(value), cut(value - reach), cut(value + reach), cut(corrected))
 
 
 def student_reach(error: float, groups: int) -> float:
@@ -46,13 +59,13 @@ def student_reach(error: float, groups: int) -> float:
     return float(stdtrit(groups - 1, (1 + _CONFIDENCE) / 2)) * error
 
 
-def interval(value: float, left_out: NDArray[np.float64] | Sequence[float]) -> Estimate:
+def interval(value: float, left_out: NDArray[np.float64] | Sequence[float], within: Range = _ANY) -> Estimate:
     """Return a score with its interval as `estimate` does, for scores that have no use of a corrected value."""
-    found = estimate(value, np.asarray(left_out, np.float64))
+    found = estimate(value, np.asarray(left_out, np.float64), within)
     return Estimate(found.value, found.low, found.high)
 
 
-def estimate_ratio(parts: NDArray[np.float64], sizes: NDArray[np.float64]) -> Estimate:
+def estimate_ratio(parts: NDArray[np.float64], sizes: NDArray[np.float64], within: Range = _ANY) -> Estimate:
     """Return sum(parts) / sum(sizes) over lines [S] with its interval, each line left out in turn.
 
     Such a ratio has next to no bias, so it has no corrected value.
@@ -61,8 +74,8 @@ def estimate_ratio(parts: NDArray[np.float64], sizes: NDArray[np.float64]) -> Es
     whole = float(total / size)
     others = size - sizes
     if not others.all():  # one line holds everything
-        return Estimate(whole)
-    return interval(whole, (total - parts) / others)
+        return interval(whole, [], within)
+    return interval(whole, (total - parts) / others, within)
 
 
 def estimate_share(part: int, whole: int) -> Estimate:

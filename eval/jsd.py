@@ -26,7 +26,7 @@ from data.corpus import HELD_OUT_SHARE
 from data.errors import InputError
 from data.vocabulary import Ids
 from eval.counts import NgramCounts
-from eval.jackknife import estimate
+from eval.jackknife import SHARE, estimate
 from eval.lines import LineNgrams, character_ngrams
 from eval.ngrams import CountedText
 from eval.reference import Reference
@@ -51,20 +51,22 @@ def divergence_bits(
         reference_total: the sum of all of Q's counts. What Q holds outside P's support needs no more than its mass:
             there M = Q / 2, so it adds one half bit times that mass.
     """
-    return (1 + float(_terms(samples, reference / reference_total, samples_total).sum())) / 2
+    outside = (reference_total - int(reference.sum())) / reference_total
+    divergence = (outside + float(_terms(samples, reference / reference_total, samples_total).sum())) / 2
+    return min(max(divergence, 0.0), 1.0)  # rounding
 
 
 def _terms(counts: NDArray[np.int64], q: NDArray[np.float64], total: int | NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return what each n-gram of P's support adds to 2 JSD - 1; its share of Q no longer counts as outside.
+    """Return what each n-gram adds to 2 JSD.
 
-    That is p log2(p / m) + q log2(q / m) - q with m = (p + q) / 2: just p where q = 0, and 0 where the count came to 0.
+    That is p log2(p / m) + q log2(q / m) with m = (p + q) / 2: just p if q = 0, just q if p = 0, and 0 if p = q.
     """
     p = counts / total
-    terms = p.copy()
+    terms = p + q
     both = np.flatnonzero((q > 0) & (counts > 0))
     p, q = p[both], q[both]
     middle = (p + q) / 2
-    terms[both] = p * np.log2(p / middle) + q * np.log2(q / middle) - q
+    terms[both] = p * np.log2(p / middle) + q * np.log2(q / middle)
     return terms
 
 
@@ -99,7 +101,9 @@ def jsd_left_out(samples: NgramCounts, reference: NgramCounts, chunks: Iterable[
     """
     if not reference.total:
         return np.empty(0)
-    q = reference.lookup(samples.keys) / reference.total
+    of_reference = reference.lookup(samples.keys)
+    q = of_reference / reference.total
+    outside = (reference.total - int(of_reference.sum())) / reference.total
     by_total: dict[int, float] = {}
     results = []
     for chunk in chunks:
@@ -113,7 +117,7 @@ def jsd_left_out(samples: NgramCounts, reference: NgramCounts, chunks: Iterable[
         counts = samples.counts[at]
         change = _terms(counts - chunk.count, q[at], total_then) - _terms(counts, q[at], total_then)
         base = np.array([by_total[total] for total in others.tolist()])
-        results.append((1 + base + np.bincount(chunk.line, change, chunk.lines)) / 2)
+        results.append(np.clip((outside + base + np.bincount(chunk.line, change, chunk.lines)) / 2, 0, 1))
     return np.concatenate(results)
 
 
@@ -149,7 +153,7 @@ def estimate_ids(ids: Ids, reference: Reference) -> dict[int, Estimate]:
 
     estimates = {}
     for n, counted in text.count(ids).items():
-        found = estimate(jsd(counted, text.counts[n]), jsd_left_out(counted, text.counts[n], chunks(n)))
+        found = estimate(jsd(counted, text.counts[n]), jsd_left_out(counted, text.counts[n], chunks(n)), SHARE)
         estimates[n] = replace(found, floor=None if floor is None else floor[n])
     return estimates
 
@@ -207,7 +211,7 @@ def main(arguments: list[str]) -> int:
         found = compare_words(command, score_words)
     else:
         found = compare_characters(command, compare_sizes if command.curve else compare)
-    show(found, command.json)
+    show(found, command.output_format)
     return 0
 
 

@@ -22,7 +22,7 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.vocabulary import PADDING_ID, Ids
 from eval.counts import NgramCounts, merge, narrow, pack
-from eval.jackknife import estimate_ratio, interval
+from eval.jackknife import POSITIVE, estimate_ratio, interval
 from eval.ngrams import CountedText
 from eval.overlap import count_groups
 from eval.reference import Reference, some_of
@@ -72,7 +72,7 @@ def _with_line_ends(counts: Mapping[int, NgramCounts], vocabulary_size: int) -> 
 
 def quality(ids: Ids, text: CountedText) -> Estimate:
     """Return the bits per character of samples' ids [samples, seq_len] under a model of the reference."""
-    return estimate_ratio(*line_bits(ids, _narrow_counts(text), text.vocabulary.size))
+    return estimate_ratio(*line_bits(ids, _narrow_counts(text), text.vocabulary.size), POSITIVE)
 
 
 def coverage(ids: Ids, text: CountedText, real: Ids) -> Estimate:
@@ -94,7 +94,7 @@ def coverage(ids: Ids, text: CountedText, real: Ids) -> Estimate:
         bits_per_character({n: counts.minus(group[n]) for n, counts in counted.items()})
         for group in tqdm(groups, "coverage without a twentieth", disable=None, delay=1, leave=False)
     ]
-    return interval(value, left_out)
+    return interval(value, left_out, POSITIVE)
 
 
 def applies_to(text: CountedText) -> bool:
@@ -147,7 +147,7 @@ def _narrow_counts(text: CountedText) -> dict[int, NgramCounts]:
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
     flags = parse_command(CharacterFlags, arguments, "eval.likelihood", __doc__)
-    show(compare_characters(flags, compare), flags.json)
+    show(compare_characters(flags, compare), flags.output_format)
     return 0
 
 

@@ -10,7 +10,7 @@ thousand samples a false match has a probability of 1e-9.
 import numpy as np
 
 from data.command import parse_command, run_command
-from eval.jackknife import estimate_ratio, estimate_share
+from eval.jackknife import SHARE, estimate_ratio, estimate_share
 from eval.score import Estimate, Score, show
 from eval.words import WordFlags, WordReference, Words, compare_words
 
@@ -22,7 +22,7 @@ def known_words(samples: Words, reference: WordReference) -> Estimate:
     if not samples.lengths.any():
         return Estimate(0.0)
     parts = np.bincount(line, known, samples.lengths.size).astype(np.float64)
-    return estimate_ratio(parts, samples.lengths.astype(np.float64))
+    return estimate_ratio(parts, samples.lengths.astype(np.float64), SHARE)
 
 
 def copied_lines(samples: Words, reference: WordReference) -> Estimate:
@@ -47,7 +47,7 @@ def score(samples: Words, reference: WordReference) -> list[Score]:
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
     flags = parse_command(WordFlags, arguments, "eval.memorisation", __doc__)
-    show(compare_words(flags, score), flags.json)
+    show(compare_words(flags, score), flags.output_format)
     return 0
 
 

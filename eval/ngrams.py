@@ -31,11 +31,13 @@ from data.files import (
     sha256_of_json,
     write_described,
 )
+from data.naming import printable
 from data.outputs import require_output_folder
 from data.readers import InvalidUtf8
 from data.vocabulary import CODE_POINTS, PADDING_ID, UNKNOWN_ID, Ids, Vocabulary
 from eval.counts import NgramCounts, count_up_to, merge, narrow, renumber
 from eval.score import Signature
+from eval.tables import Block, FormatFlags, render, tell
 
 DESCRIPTION = "ngrams.json"
 
@@ -237,7 +239,7 @@ def _read(folder: Path) -> CountedText:
 
 
 @dataclass(frozen=True)
-class BuildCommand:
+class BuildCommand(FormatFlags):
     """Count a text's n-grams, for n = 1 up to --ngram."""
 
     source: tyro.conf.Positional[str]
@@ -259,7 +261,7 @@ class BuildCommand:
 
 
 @dataclass(frozen=True)
-class MergeCommand:
+class MergeCommand(FormatFlags):
     """Join the counts of parts."""
 
     parts: tyro.conf.Positional[tuple[Path, ...]]
@@ -292,12 +294,13 @@ def main(arguments: list[str]) -> int:
         text = merge_counted(parts, command.output.stem, command.vocabulary_size)
     if command.output is not None:
         save_counted(text, command.output)
-    print(f"{text.name}: {text.lines:,} lines, {len(text.vocabulary.characters):,} characters\n")
-    print("  n      different            total")
-    for n, counted in text.counts.items():
-        print(f"{n:3d}  {counted.keys.size:13,}  {counted.total:15,}")
+    title = f"{text.name}: {text.lines:,} lines, {len(text.vocabulary.characters):,} characters"
+    records = [{"n": n, "different": counted.keys.size, "total": counted.total} for n, counted in text.counts.items()]
+    table = [["n", "different", "total"], *([f"{value:,}" for value in record.values()] for record in records)]
+    facts = {"text": text.name, "lines": text.lines, "characters": len(text.vocabulary.characters), "ngrams": records}
+    print(render(command.output_format, [Block(title, table)], records, facts))
     if command.output is not None:
-        print(f"\nwrote {command.output}")
+        tell(command.output_format, f"wrote {printable(command.output)}")
     return 0
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from data.command import parse_command, run_command
 from data.vocabulary import Ids
 from eval.counts import NgramCounts, merge
-from eval.jackknife import GROUPS, group_of_line, interval
+from eval.jackknife import GROUPS, SHARE, group_of_line, interval
 from eval.ngrams import CountedText
 from eval.reference import Reference
 from eval.samples import CharacterFlags, compare_characters
@@ -63,7 +63,7 @@ def score(ids: Ids, text: CountedText) -> list[Score]:
         for name, metric in METRICS.items():
             # Where one group holds every n-gram, nothing is left without it, and nothing is known of the error.
             left_out = [metric(other, reference) for other in others] if all(other.total for other in others) else []
-            values[name][f"{name}-{n}"] = interval(metric(counted, reference), left_out)
+            values[name][f"{name}-{n}"] = interval(metric(counted, reference), left_out, SHARE)
     settings = text.settings(len(ids))
     return [
         Score(name, values[name], "share", "higher", len(ids), text.title, Signature(name, settings))
@@ -83,7 +83,7 @@ def compare(ids: Ids, reference: Reference) -> list[Score]:
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
     flags = parse_command(CharacterFlags, arguments, "eval.overlap", __doc__)
-    show(compare_characters(flags, compare), flags.json)
+    show(compare_characters(flags, compare), flags.output_format)
     return 0
 
 

@@ -5,7 +5,6 @@ Samples drawn by a run have a record of their reference beside them, so that `py
 
 import json
 import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from data.corpus import Corpus, CorpusOptions, open_corpus
 from data.errors import InputError
 from data.files import write_json
 from data.inputs import read_once
+from data.naming import as_command, printable
 from data.outputs import is_special, require_output, told_on, write_output
 from data.sources import absolute, exists, moved
 from data.vocabulary import Ids
@@ -125,12 +125,12 @@ def write_samples(path: Path, lines: Sequence[str], reference: dict[str, Any], w
     """
     with write_output(path) as file:
         file.write("".join(f"{line}\n" for line in lines).encode())
-    wrote = f"wrote {len(lines):,} {what} to {path}"
+    wrote = f"wrote {len(lines):,} {what} to {printable(path)}"
     if is_special(path):
         print(wrote, file=told_on(path))
         return
     write_json(record_path(path), reference)
-    print(f"{wrote}; score them: {shlex.join(['python', '-m', 'eval.jsd', str(path)])}")
+    print(f"{wrote}; score them: {as_command('python', '-m', 'eval.jsd', path)}")
 
 
 def recorded_reference(samples: Path) -> tuple[ReferenceOptions, str] | None:

@@ -8,12 +8,9 @@ A column a file, the best value of a row marked with *, 95 % intervals in bracke
 held-out lines of the reference score. Files are compared at equal sample counts only.
 """
 
-import csv
-import io
-import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 from typing import Literal
@@ -25,10 +22,11 @@ from tqdm import tqdm
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.inputs import require_different
+from data.naming import printable, shortest_different
 from data.readers import InvalidUtf8, Lines
 from data.words import Splitting, WordRule
 from eval import bleu, diversity, jsd, likelihood, memorisation, overlap
-from eval.figures import require_image_ending, save_figure
+from eval.figures import label, require_image_ending, save_figure
 from eval.reference import Reference
 from eval.samples import (
     CharacterFlags,
@@ -39,19 +37,18 @@ from eval.samples import (
     open_samples,
     remarks,
 )
-from eval.score import Estimate, Score
-from eval.tables import aligned, markdown
+from eval.score import Estimate, Score, as_records
+from eval.tables import Best, Block, Format, FormatFlags, fixed, render
 from eval.words import WordReference, note_unspaced, open_word_reference, real_lines, score_with_floor
-
-Format = Literal["text", "markdown", "json", "csv"]
 
 _OF_CHARACTERS = (jsd.compare, overlap.compare, likelihood.compare)
 _OF_WORDS = (jsd.score_words, bleu.score, diversity.score, memorisation.score)
 _ARROWS = {"lower": "v", "higher": "^"}
+_LATEX_ARROWS = {"lower": "↓", "higher": "↑"}
 
 
 @dataclass(frozen=True)
-class ReportCommand:
+class ReportCommand(FormatFlags):
     """Flags of `python -m eval.report`."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
@@ -76,8 +73,6 @@ class ReportCommand:
     """Compare words in lower case."""
     invalid_utf8: InvalidUtf8 = "refuse"
     """What to do with bytes that are not UTF-8."""
-    format: Format = "text"
-    """How to print the table; json and csv hold intervals and signatures."""
     plot: Path | None = None
     """Image file (.png, .svg, .pdf) for the same as a figure."""
 
@@ -86,10 +81,12 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
     """Return every metric's score for each file.
 
     Raises:
-        InputError: a file or the reference cannot be read, or the files differ in length.
+        InputError: a file or the reference cannot be read, a file is given twice, or the files differ in length.
     """
     if not command.files:
         raise InputError("no samples: name at least one text file")
+    if twice := [path for path in command.files if command.files.count(path) > 1]:
+        raise InputError(f"{twice[0]}: given twice; leave one out")
     require_different(*command.files, command.reference, command.held_out)
     flags = CharacterFlags(
         command.files[0], command.reference, command.lines, command.held_out, command.invalid_utf8,
@@ -136,7 +133,7 @@ def _all_scores(
 ) -> list[Score]:
     encoded = encode_samples(samples, reference.text)
     for remark in remarks(samples.name, encoded, reference.text):
-        print(f"note: {remark}", file=sys.stderr)
+        print(f"note: {printable(remark)}", file=sys.stderr)
     parts: list[Callable[[], Sequence[Score]]] = [
         lambda compare=compare: compare(encoded.ids, reference)  # type: ignore[misc]
         for compare in _OF_CHARACTERS
@@ -149,7 +146,9 @@ def _all_scores(
             lambda score=score: score_with_floor(numbered, words, real, score)  # type: ignore[misc]
             for score in _OF_WORDS
         ]
-    return [score for part in tqdm(parts, samples.name, disable=None, delay=1, leave=False) for score in part()]
+    return [
+        score for part in tqdm(parts, printable(samples.name), disable=None, delay=1, leave=False) for score in part()
+    ]
 
 
 @dataclass(frozen=True)
@@ -176,67 +175,42 @@ def rows(scores: dict[str, list[Score]]) -> list[Row]:
     return found
 
 
-def as_text(scores: dict[str, list[Score]]) -> str:
-    """Return aligned columns."""
-    return "\n".join(
-        [aligned(_cells(scores, mark="*")), "", "v lower is better, ^ higher; * best", "", *_signatures(scores)]
-    )
-
-
-def as_markdown(scores: dict[str, list[Score]]) -> str:
-    """Return a Markdown table."""
-    signatures = [f"`{signature}`" for signature in _signatures(scores)]
-    return "\n".join([markdown(_cells(scores, mark="**")), "", *signatures])
-
-
-def _cells(scores: dict[str, list[Score]], mark: str) -> list[list[str]]:
-    def cell(estimate: Estimate, best: bool) -> str:
-        value = f"{estimate.value:.4f}"
-        shown = f"**{value}**" if best and mark == "**" else f"{value}{mark}" if best else value
-        if estimate.low is None or estimate.high is None:
-            return shown
-        return f"{shown} ({estimate.low:.4f} .. {estimate.high:.4f})"
-
-    table = [["", "", *(Path(name).name for name in scores), "real text"]]
+def rendered(scores: dict[str, list[Score]], output_format: Format) -> str:
+    """Return the report in a format: as a table a column for each file, in CSV a line for each file and value."""
+    arrows = _LATEX_ARROWS if output_format == "latex" else _ARROWS
+    table: list[list[str | Best]] = [["", "", *shortest_different(list(scores)), "real text"]]
     for row in rows(scores):
-        cells = [cell(estimate, best) for estimate, best in zip(row.estimates, row.best, strict=True)]
-        table.append([row.name, _ARROWS[row.better], *cells, "-" if row.floor is None else f"{row.floor:.4f}"])
-    return table
+        cells = [_cell(estimate, best) for estimate, best in zip(row.estimates, row.best, strict=True)]
+        table.append([row.name, arrows[row.better], *cells, "-" if row.floor is None else fixed(row.floor)])
+    legend = f"{arrows['lower']} lower is better, {arrows['higher']} higher"
+    legend += "; * best" if output_format == "text" else ""
+    signatures = [str(score.signature) for score in next(iter(scores.values()))]
+    records = [
+        {"file": file, **record}
+        for file, of_file in scores.items()
+        for score in of_file
+        for record in as_records(score)
+    ]
+    whole = {file: [score.as_json() for score in of_file] for file, of_file in scores.items()}
+    return render(output_format, [Block("", table, [legend], signatures)], records, whole)
 
 
-def _signatures(scores: dict[str, list[Score]]) -> list[str]:
-    return [str(score.signature) for score in next(iter(scores.values()))]
-
-
-def as_csv(scores: dict[str, list[Score]]) -> str:
-    """Return a line for each file and value, with interval, floor and signature."""
-    text = io.StringIO()
-    columns = ["file", "metric", "name", *Estimate.__dataclass_fields__, "unit", "better", "samples", "signature"]
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    for file, of_file in scores.items():
-        for score in of_file:
-            facts = {"unit": score.unit, "better": score.better, "samples": score.samples, "signature": score.signature}
-            for name, estimate in score.values.items():
-                writer.writerow({"file": file, "metric": score.metric, "name": name, **asdict(estimate), **facts})
-    return text.getvalue().rstrip("\n")
-
-
-def as_json(scores: dict[str, list[Score]]) -> str:
-    """Return a JSON object of each file's scores."""
-    found = {file: [score.as_json() for score in of_file] for file, of_file in scores.items()}
-    return json.dumps(found, allow_nan=False)
+def _cell(estimate: Estimate, best: bool) -> str | Best:
+    value = fixed(estimate.value)
+    interval = ""
+    if estimate.low is not None and estimate.high is not None:
+        interval = f" ({fixed(estimate.low)} .. {fixed(estimate.high)})"
+    return Best(value, interval) if best else value + interval
 
 
 def plot(scores: dict[str, list[Score]], path: Path) -> None:
     """Draw a panel for each metric: the files' values with intervals, and real text.
 
     Raises:
-        InputError: the file's ending is no known image format.
+        KeyError: the file's ending is no known image format; see `require_image_ending`.
     """
     from matplotlib.figure import Figure
 
-    require_image_ending(path, "--plot")
     metrics = list(zip(*scores.values(), strict=True))
     columns = 4
     figure = Figure((3.2 * columns, 2.6 * -(-len(metrics) // columns)), layout="constrained")
@@ -244,13 +218,13 @@ def plot(scores: dict[str, list[Score]], path: Path) -> None:
     for panel, of_metric in zip(panels, metrics, strict=False):
         first = of_metric[0]
         where = np.arange(len(first.values))
-        for number, (file, score) in enumerate(zip(scores, of_metric, strict=True)):
+        for number, (file, score) in enumerate(zip(shortest_different(list(scores)), of_metric, strict=True)):
             values = list(score.values.values())
             low = [0.0 if v.low is None else v.value - v.low for v in values]
             high = [0.0 if v.high is None else v.high - v.value for v in values]
             shift = 0.12 * (number - (len(scores) - 1) / 2)
             centre = [v.value for v in values]
-            panel.errorbar(where + shift, centre, (low, high), fmt="o", ms=4, label=Path(file).name)
+            panel.errorbar(where + shift, centre, (low, high), fmt="o", ms=4, label=label(file))
         floors = [np.nan if v.floor is None else v.floor for v in first.values.values()]
         if not np.isnan(floors).all():
             panel.plot(where, floors, "k_", ms=14, label="real text")
@@ -275,8 +249,7 @@ def main(arguments: list[str]) -> int:
     scores = report(command)
     if command.plot is not None:
         plot(scores, command.plot)
-    forms = {"text": as_text, "markdown": as_markdown, "json": as_json, "csv": as_csv}
-    print(forms[command.format](scores))
+    print(rendered(scores, command.output_format))
     return 0
 
 

@@ -12,11 +12,13 @@ from data.corpus import Corpus, CorpusOptions, encode_source
 from data.errors import InputError, require_at_least
 from data.files import on_disk
 from data.inputs import require_different
+from data.naming import printable
 from data.readers import InvalidUtf8, Lines, read_lines
 from data.vocabulary import PADDING_ID, UNKNOWN_ID, Ids
 from eval.ngrams import DESCRIPTION, CountedText, has_ngrams, load_counted
 from eval.reference import Reference, ReferenceOptions, open_recorded, open_reference, recorded_reference
 from eval.score import Score
+from eval.tables import FormatFlags
 
 _NOTABLE_UNKNOWN_SHARE = 0.01
 
@@ -86,7 +88,7 @@ def remarks(name: str, encoded: Encoded, text: CountedText) -> list[str]:
 
 
 @dataclass(frozen=True)
-class ScoreFlags:
+class ScoreFlags(FormatFlags):
     """Flags of every command that scores samples."""
 
     samples: tyro.conf.Positional[Path]
@@ -99,8 +101,6 @@ class ScoreFlags:
     """Real text for the floor. Default: the reference's held-out lines, or (JSD of characters) lines taken out of it."""
     invalid_utf8: InvalidUtf8 = "refuse"
     """What to do with bytes that are not UTF-8."""
-    json: bool = False
-    """Print a JSON list of scores instead of tables."""
 
     def __post_init__(self) -> None:
         """Refuse to read two inputs from one pipe.
@@ -202,5 +202,5 @@ def compare_characters(flags: CharacterFlags, compare: Callable[[Ids, Reference]
     if not by_record and not has_ngrams(encoded.ids, most):
         raise InputError(f"{samples.name}: every line is shorter than n = {most}; lower --ngram")
     for remark in remarks(samples.name, encoded, reference.text):
-        print(f"note: {remark}", file=sys.stderr)
+        print(f"note: {printable(remark)}", file=sys.stderr)
     return compare(encoded.ids, reference)

@@ -1,10 +1,12 @@
 """Score and Signature: no number without the settings it depends on, nor without its error where that is known."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
+
+from data.naming import printable
+from eval.tables import Block, Format, fixed, render
 
 
 @dataclass(frozen=True)
@@ -87,27 +89,50 @@ def with_floor(score: Score, real: Score) -> Score:
 
 
 def as_table(score: Score) -> str:
-    """Return a score as lines of text: one a value, then the signature."""
-    known = [name for name in ("corrected", "floor") if any(_cell(value, name) for value in score.values.values())]
+    """Return a score as lines of text: one for each value, then the signature."""
+    known = _known_columns(score)
     width = max(map(len, score.values))
     rows = [f"{'':{width}}    value     95 % interval" + "".join(f"{name:>11}" for name in known)]
     for name, value in score.values.items():
-        interval = f"{_cell(value, 'low')} .. {_cell(value, 'high')}" if _cell(value, "low") else "-"
-        cells = "".join(f"{_cell(value, column) or '-':>11}" for column in known)
-        rows.append(f"{name:{width}}  {_cell(value, 'value'):>7}  {interval:>16}{cells}")
-    return "\n".join([*rows, "", str(score.signature)])
+        shown, interval, *others = _cells(value, known)
+        cells = "".join(f"{cell:>11}" for cell in others)
+        rows.append(f"{name:{width}}  {shown:>7}  {interval:>16}{cells}")
+    return "\n".join([*rows, "", printable(score.signature)])
 
 
-def show(scores: Sequence[Score], as_json: bool) -> None:
-    """Print scores as tables, or as a JSON list."""
-    if as_json:
-        print(json.dumps([score.as_json() for score in scores], allow_nan=False))
+def as_records(score: Score) -> list[dict[str, Any]]:
+    """Return a score's values as the rows of a CSV file, with interval, floor and signature."""
+    facts = {"unit": score.unit, "better": score.better, "samples": score.samples, "signature": str(score.signature)}
+    return [{"metric": score.metric, "name": name, **asdict(value), **facts} for name, value in score.values.items()]
+
+
+def show(scores: Sequence[Score], output_format: Format) -> None:
+    """Print scores: a table each, as one CSV file, or as a JSON list."""
+    if output_format == "text":
+        for score in scores:
+            print(f"{printable(_title(score))}\n\n{as_table(score)}\n")
         return
+    blocks = []
     for score in scores:
-        print(f"{score.metric} of {score.samples:,} samples against {score.reference}, {score.better} is better\n")
-        print(f"{as_table(score)}\n")
+        known = _known_columns(score)
+        rows = [[name, *_cells(value, known)] for name, value in score.values.items()]
+        blocks.append(Block(_title(score), [["", "value", "95 % interval", *known], *rows], (), [str(score.signature)]))
+    records = [record for score in scores for record in as_records(score)]
+    print(render(output_format, blocks, records, [score.as_json() for score in scores]))
 
 
-def _cell(value: Estimate, column: str) -> str:
-    number = getattr(value, column)
-    return "" if number is None else f"{round(number, 4) + 0.0:.4f}"  # never -0.0000
+def _title(score: Score) -> str:
+    return f"{score.metric} of {score.samples:,} samples against {score.reference}, {score.better} is better"
+
+
+def _known_columns(score: Score) -> list[str]:
+    """Return which of corrected value and floor at least one value has."""
+    values = score.values.values()
+    return [name for name in ("corrected", "floor") if any(getattr(value, name) is not None for value in values)]
+
+
+def _cells(value: Estimate, columns: Sequence[str]) -> list[str]:
+    """Return a value, its interval, and other numbers of it, "-" if unknown."""
+    interval = "-" if value.low is None or value.high is None else f"{fixed(value.low)} .. {fixed(value.high)}"
+    others = (getattr(value, column) for column in columns)
+    return [fixed(value.value), interval, *("-" if number is None else fixed(number) for number in others)]

@@ -16,6 +16,7 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
+from data.naming import printable
 from data.outputs import require_output, told_on, write_output
 from data.pictures import GRID_IMAGES, as_grid
 from eval.device import Device, choose_device
@@ -76,11 +77,12 @@ def main(arguments: list[str]) -> int:
     if command.output is not None:
         with write_output(command.output) as file:
             np.savez_compressed(file, images=images, iteration=iteration)
-        print(f"wrote {command.count:,} images to {command.output}", file=told_on(command.output))
+        wrote = f"wrote {command.count:,} images to {printable(command.output)}"
+        print(wrote, file=told_on(command.output))
     if command.grid is not None:
         with write_output(command.grid) as file:
             as_grid(images[:GRID_IMAGES]).save(file, "PNG")
-        print(f"wrote {command.grid}", file=told_on(command.grid))
+        print(f"wrote {printable(command.grid)}", file=told_on(command.grid))
     return 0
 
 

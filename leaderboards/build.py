@@ -15,11 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_write
-from eval.tables import markdown
+from data.naming import printable
+from eval.tables import markdown, markdown_code, markdown_text
 from leaderboards.records import RECORDS, Record, Task, all_tasks
 from leaderboards.scoring import read_text
 from textgan.band_figure import COLOURS
@@ -127,8 +129,8 @@ def _floor_line(task: Task, floor: Mapping[str, float]) -> Line:
 
 def as_markdown(task: Task, records: Sequence[Record]) -> str:
     """Return a task's table in Markdown, with its title and signature."""
-    about = f"`{task.signature}`" if task.signature else "As published; not scored by this project."
-    return f"# {task.title}\n\n{about}\n\n{_table(board(task, records))}\n\n{_LEGEND}\n"
+    about = markdown_code(task.signature) if task.signature else "As published; not scored by this project."
+    return f"# {markdown_text(task.title)}\n\n{about}\n\n{_table(board(task, records))}\n\n{_LEGEND}\n"
 
 
 def _table(made: Board) -> str:
@@ -233,7 +235,9 @@ def _with_tables(text: str, tasks: Sequence[tuple[Task, Sequence[Record]]]) -> s
 
 def index(tasks: Sequence[tuple[Task, Sequence[Record]]]) -> str:
     """Return the list of tasks in Markdown."""
-    rows = [f"- [{task.title}]({task.name}.md): {len(records)} records" for task, records in tasks]
+    rows = [
+        f"- [{markdown_text(task.title)}]({quote(task.name)}.md): {len(records)} records" for task, records in tasks
+    ]
     return "\n".join(
         [
             "# Leaderboards",
@@ -271,7 +275,7 @@ def main(arguments: list[str]) -> int:
     for path, text in texts.items():
         with atomic_write(path) as file:
             file.write(text.encode())
-        print(f"wrote {path}")
+        print(f"wrote {printable(path)}")
     return 0
 
 

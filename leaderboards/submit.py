@@ -24,6 +24,7 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_folder, write_json
 from data.inputs import read_once, require_lasting
+from data.naming import as_command, printable
 from data.words import Splitting, WordRule
 from eval.samples import ScoreFlags, chosen_options, open_samples
 from eval.score import upgraded
@@ -271,8 +272,11 @@ def main(arguments: list[str]) -> int:
     """Submit, and say what was written."""
     command = parse_command(SubmitCommand, arguments, "leaderboards.submit", __doc__)
     for folder in submit(command):
-        print(f"wrote {folder}")
-    print("now: python -m leaderboards.build")
+        print(f"wrote {printable(folder)}")
+    where: list[str | Path] = (
+        [] if command.records == RECORDS else ["--records", command.records, "--output", command.records.parent]
+    )
+    print(f"now: {as_command('python', '-m', 'leaderboards.build', *where)}")
     return 0
 
 

@@ -18,6 +18,7 @@ import tyro
 from data.command import parse_command, run_command
 from data.corpus import CorpusOptions
 from data.errors import InputError
+from data.naming import printable
 from eval.reference import ReferenceOptions
 from eval.score import upgraded
 from leaderboards.records import RECORD, RECORDS, Record, read_record, read_task
@@ -136,7 +137,7 @@ def main(arguments: list[str]) -> int:
         except InputError as error:
             wrong, said = [], f"not scored again ({error})"
         failed |= bool(wrong)
-        print(f"{'FAILED' if wrong else 'passed' if said == 'ok' else 'skipped'}  {folder}: {said}")
+        print(printable(f"{'FAILED' if wrong else 'passed' if said == 'ok' else 'skipped'}  {folder}: {said}"))
     return 1 if failed else 0
 
 

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from eval.jackknife import GROUPS, estimate, estimate_ratio, estimate_share, group_of_line
+from eval.jackknife import (
+    GROUPS,
+    POSITIVE,
+    SHARE,
+    Range,
+    estimate,
+    estimate_ratio,
+    estimate_share,
+    group_of_line,
+    interval,
+)
 from eval.score import Estimate
 
 
@@ -56,7 +66,8 @@ def test_a_ratio_equals_recomputation_with_lines_left_out(lines: list[tuple[floa
     def ratio(parts: Sequence[tuple[float, int]]) -> float:
         return math.fsum(part for part, _ in parts) / sum(size for _, size in parts)
 
-    found = estimate_ratio(*(np.array(column, np.float64) for column in zip(*lines, strict=True)))
+    parts, sizes = (np.array(column, np.float64) for column in zip(*lines, strict=True))
+    found = estimate_ratio(parts, sizes)
     assert found.value == pytest.approx(ratio(lines), rel=1e-12, abs=1e-12)
     others = [lines[:i] + lines[i + 1 :] for i in range(len(lines))]
     if all(any(size for _, size in rest) for rest in others):
@@ -157,3 +168,31 @@ def test_groups_are_of_near_equal_size_and_spread_over_the_lines(lines: int, siz
     assert [groups.count(group) for group in range(len(sizes))] == sizes
     assert len(groups) == lines
     assert all(groups[i] == groups[i + 20] for i in range(lines - 20))
+
+
+@pytest.mark.parametrize("within", [SHARE, POSITIVE])
+def test_an_interval_ends_where_its_score_does(within: Range) -> None:
+    least, most = within
+    value, left_out = 0.75, np.array([0.5, 1.0])  # two lines: 0.75 +- 3.18
+    low, high = ends(estimate(value, left_out))
+    assert low < 0
+    assert high > 1
+    for found in (estimate(value, left_out, within), interval(value, left_out, within)):
+        assert ends(found) == (max(low, least), min(high, most))
+    assert ends(estimate_ratio(np.array([2.0, 1.0]), np.array([2.0, 2.0]), within)) == (
+        max(low, least),
+        min(high, most),
+    )
+    assert estimate(0.9, np.array([0.1, 0.2]), SHARE).corrected == 1.0
+    assert estimate(1 + 1e-15, np.array([]), SHARE).value == 1.0
+    assert math.isnan(estimate(math.nan, np.array([0.1, 0.2]), within).value)  # an error to be seen, not 0
+
+
+def test_an_interval_that_is_cut_off_covers_no_less() -> None:
+    hits, repeats, share = [0, 0], 2000, 0.9
+    for values in np.random.default_rng(0).random((repeats, 5)) < share:
+        left_out = (values.sum() - values) / 4
+        for number, within in enumerate(((-math.inf, math.inf), SHARE)):
+            low, high = ends(estimate(float(values.mean()), left_out, within))
+            hits[number] += low <= share <= high
+    assert hits[0] == hits[1]

@@ -52,7 +52,7 @@ def test_equal_to_a_dictionary(data: st.DataObject) -> None:
     )
     fast, slow = both_ways(samples, reference, ngram, base)
     assert fast == pytest.approx(slow, abs=1e-12)
-    assert -1e-15 <= fast <= 1 + 1e-15
+    assert 0 <= fast <= 1
 
 
 @pytest.mark.parametrize("ngram", range(1, 9))
@@ -61,6 +61,21 @@ def test_identical_lines_score_zero_and_disjoint_ones_one(ngram: int) -> None:
     low, high = (random.integers(a, a + 1024, (40, 16)).astype(np.uint16) for a in (0, 1024))
     assert both_ways(low, low, ngram, 2050) == pytest.approx((0.0, 0.0), abs=1e-12)
     assert both_ways(low, high, ngram, 2050) == pytest.approx((1.0, 1.0), abs=1e-12)
+
+
+LINES = arrays(np.uint16, st.tuples(st.integers(1, 40), st.just(6)), elements=st.integers(0, 9))
+
+
+@pytest.mark.fuzz
+@given(LINES, LINES, st.integers(1, 4), st.integers(1, 3))
+def test_rounding_never_leaves_the_range(ids: Ids, others: Ids, ngram: int, copies: int) -> None:
+    ours = count_ngrams(ids, ngram, 10)
+    assert repr(jsd(ours, count_ngrams(np.tile(ids, (copies, 1)), ngram, 10))) == "0.0"
+    for lines in (others, others + np.uint16(10)):  # the latter have nothing in common with them
+        samples, reference = (count_ngrams(each, ngram, 20) for each in (ids, lines))
+        left_out = jsd_left_out(samples, reference, [character_ngrams(ids, ngram, 20, padding=True)])
+        assert 0 <= jsd(samples, reference) <= 1
+        assert ((left_out >= 0) & (left_out <= 1)).all()
 
 
 def test_a_single_symbol() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from data.errors import InputError
 from eval import bleu, diversity, jsd, likelihood, memorisation, overlap, word_jsd
 from eval.ngrams import main as ngrams_main
-from eval.report import as_markdown, as_text, main
+from eval.report import main, rendered
 from eval.score import Estimate, Score, Signature
 
 METRICS = (jsd, overlap, likelihood, word_jsd, bleu, diversity, memorisation)
@@ -78,13 +78,15 @@ def toy(better: str, *values: float) -> dict[str, list[Score]]:
 
 
 def test_the_best_of_a_row_is_marked() -> None:
-    (row,) = [line for line in as_text(toy("lower", 0.25, 0.75)).splitlines() if line.startswith("toy-1")]
+    (row,) = [line for line in rendered(toy("lower", 0.25, 0.75), "text").splitlines() if line.startswith("toy-1")]
     assert " ".join(row.split()) == "toy-1 v 0.2500* (0.1500 .. 0.3500) 0.7500 (0.6500 .. 0.8500) 0.5000"
-    (row,) = [line for line in as_markdown(toy("higher", 0.25, 0.75)).splitlines() if line.startswith("| toy-1")]
+    (row,) = [
+        line for line in rendered(toy("higher", 0.25, 0.75), "markdown").splitlines() if line.startswith("| toy-1")
+    ]
     assert row == "| toy-1 | ^ | 0.2500 (0.1500 .. 0.3500) | **0.7500** (0.6500 .. 0.8500) | 0.5000 |"
-    assert "*" not in as_text(toy("lower", 0.25)).split("v lower")[0]
-    assert as_text(toy("lower", 0.5, 0.5)).count("0.5000*") == 2
-    assert "toy|samples:9|v:" in as_markdown(toy("lower", 0.5))
+    assert "*" not in rendered(toy("lower", 0.25), "text").split("v lower")[0]
+    assert rendered(toy("lower", 0.5, 0.5), "text").count("0.5000*") == 2
+    assert "toy|samples:9|v:" in rendered(toy("lower", 0.5), "markdown")
 
 
 def test_markdown_is_a_table(files: list[Path], text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,6 +104,21 @@ def test_a_run_named_by_its_relative_and_its_absolute_path_is_found_once(
     assert len(find_runs(["runs/a", str(folder)])) == 1
 
 
+def test_a_place_that_exists_is_no_glob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("lr[1]", "lr1", "a*b", "aXb", "?", "c", "**", "[", "~", "-x")
+    for name in names:
+        write_run(tmp_path / "runs" / name / "seed0", [])
+    monkeypatch.chdir(tmp_path / "runs")
+    for name in names:
+        assert find_runs([name]) == find_runs([f"{name}/*"]) == find_runs([f"{name}/seed[0]"]) == [Path(name, "seed0")]
+        assert len(find_runs([str(tmp_path / "runs" / name)])) == 1
+    assert find_runs(["[ac]"]) == [Path("c/seed0")]  # only what does not exist is a glob
+    assert find_runs(["lr*"]) == [Path("lr1/seed0"), Path("lr[1]/seed0")]
+    assert len(find_runs([str(tmp_path / "r*" / "*")])) == len(names)
+    with pytest.raises(InputError, match="no run there"):
+        find_runs([""])
+
+
 def test_every_place_must_have_a_run(tmp_path: Path) -> None:
     write_run(tmp_path / "a", [])
     (tmp_path / "empty").mkdir()

@@ -45,7 +45,7 @@ def test_a_new_definition_of_a_metric_is_another_version() -> None:
 
 def test_json_holds_all_and_null_for_what_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
     score = a_score(a=Estimate(0.1, 0.0, 0.2, 0.05, 0.01), b=Estimate(0.3))
-    show([score, score], as_json=True)
+    show([score, score], "json")
     expected = {
         "metric": "toy",
         "scores": {
@@ -63,7 +63,7 @@ def test_json_holds_all_and_null_for_what_is_not_known(capsys: pytest.CaptureFix
 
 def test_no_number_is_ever_nan() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        show([a_score(a=Estimate(math.nan))], as_json=True)
+        show([a_score(a=Estimate(math.nan))], "json")
 
 
 def test_a_table_shows_what_is_known() -> None:
@@ -87,7 +87,7 @@ def test_a_table_has_columns_for_corrected_value_and_floor_in_this_order() -> No
 
 def test_tables_name_metric_samples_reference_and_direction(capsys: pytest.CaptureFixture[str]) -> None:
     score = a_score(toy=Estimate(0.5))
-    show([score], as_json=False)
+    show([score], "text")
     title = "toy of 1,234 samples against text (5,678 lines), lower is better"
     assert capsys.readouterr().out == f"{title}\n\n{as_table(score)}\n\n"
 

@@ -120,12 +120,13 @@ def random_lines(count: int, seed: int, alphabet: str = "abcdef", longest: int =
 
 
 def jackknife(value: float, left_out: Sequence[float]) -> tuple[float, float, float]:
-    """Low, high and corrected, as Quenouille and Tukey have them."""
+    """Low, high and corrected, as Quenouille and Tukey have them, cut off at 0 and 1."""
     groups = len(left_out)
     mean = math.fsum(left_out) / groups
     error = math.sqrt((groups - 1) / groups * math.fsum((each - mean) ** 2 for each in left_out))
     reach = float(stats.t.ppf(0.975, groups - 1)) * error
-    return value - reach, value + reach, groups * value - (groups - 1) * mean
+    low, high, corrected = np.clip((value - reach, value + reach, groups * value - (groups - 1) * mean), 0, 1).tolist()
+    return low, high, corrected
 
 
 def without(lines: Sequence[str], group: int, groups: int) -> list[str]:

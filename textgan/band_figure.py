@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import InputError
-from eval.figures import require_image_ending, save_figure
+from eval.figures import label, require_image_ending, save_figure
 from textgan.curves import Axis, Standing
 from textgan.rundir import score_title
 
@@ -46,9 +46,9 @@ def draw(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[St
         for standing, colour in zip(standings, COLOURS * len(standings), strict=False):
             low, high = standing.windows.min(axis=0), standing.windows.max(axis=0)
             runs = len(standing.group.runs)
-            label = f"{standing.group.name} ({runs} {'run' if runs == 1 else 'runs'})"
+            name = label(f"{standing.group.name} ({runs} {'run' if runs == 1 else 'runs'})")
             panel.fill_between(standing.x, low, high, color=colour, alpha=0.2, lw=0)
-            panel.plot(standing.x, standing.windows.mean(axis=0), color=colour, lw=1.5, label=label)
+            panel.plot(standing.x, standing.windows.mean(axis=0), color=colour, lw=1.5, label=name)
         if paper:
             for number, (method, rows) in enumerate(_published(score).items()):
                 colour = "#555555" if number else "#999999"
@@ -57,11 +57,11 @@ def draw(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[St
         if floor is not None:
             panel.axhline(floor, color="black", lw=1, ls="--", label="real data")
         panel.set_xlabel(_LABELS[axis])
-        panel.set_ylabel(score_title(score))
+        panel.set_ylabel(label(score_title(score)))
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     named = {
-        label: handle for each in figure.axes for handle, label in zip(*each.get_legend_handles_labels(), strict=True)
+        text: handle for each in figure.axes for handle, text in zip(*each.get_legend_handles_labels(), strict=True)
     }
     labels, handles = list(named), list(named.values())
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), fontsize=9, frameon=False)

@@ -6,18 +6,32 @@ python -m textgan.bench --preset ttur --data grammar --device cuda
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
+import tyro
 
-from data.command import run_command
-from textgan.experiment import Program, parse_train
+from data.command import parse_command, run_command
+from data.naming import printable
+from eval.tables import Block, FormatFlags, fixed, render
+from textgan.experiment import Program, preset_in
+from textgan.settings import Settings
 from textgan.train import TEXT
 
 A = TypeVar("A")
+C = TypeVar("C", bound=Settings)
 R = TypeVar("R")
 
 _WARM_UP, _STEPS, _EVALUATIONS = 5, 40, 5
+
+
+@dataclass(frozen=True)
+class BenchCommand(FormatFlags, Generic[C]):
+    """Flags of a bench: those of training, and how to print."""
+
+    config: tyro.conf.OmitArgPrefixes[C]
+    """Settings of the run."""
 
 
 def run_bench(program: Program[Any], arguments: Sequence[str], description: str | None) -> int:
@@ -27,7 +41,9 @@ def run_bench(program: Program[Any], arguments: Sequence[str], description: str 
         InputError: a wrong flag or value, or data that cannot be used.
     """
     prog = f"{program.package}.bench"
-    config = parse_train(arguments, program.settings, program.presets, prog, description).config
+    default: Any = BenchCommand(preset_in(arguments, program.presets, "quickstart"))
+    command = parse_command(BenchCommand[program.settings], arguments, prog, description, default)  # type: ignore[name-defined]
+    config = command.config
     experiment = program.open(config)
     trainer, device = experiment.trainer, experiment.device
     seconds = {"drawing batches": 0.0, "training step": 0.0, "evaluation": 0.0}
@@ -48,7 +64,23 @@ def run_bench(program: Program[Any], arguments: Sequence[str], description: str 
     for _ in range(_EVALUATIONS):
         timed("evaluation", experiment.evaluate, trainer.iteration)
     draw, step_seconds, evaluation = seconds.values()
-    print(f"{config.preset} on {config.data}: batch {config.batch_size}, {device}, {torch.get_num_threads()} threads")
+    threads = torch.get_num_threads()
+    title = f"{config.preset} on {config.data}: batch {config.batch_size}, {device}, {threads} threads"
+    times = {
+        "drawing batches": draw / _STEPS,
+        "training step": step_seconds / _STEPS,
+        "evaluation": evaluation / _EVALUATIONS,
+    }
+    if command.output_format != "text":
+        facts = {
+            "preset": config.preset, "data": config.data, "batch_size": config.batch_size,
+            "eval_samples": config.eval_samples, "device": str(device), "threads": threads,
+        }  # fmt: skip
+        table = [["part", "ms"], *([part, fixed(1e3 * each, 2)] for part, each in times.items())]
+        records = [{"part": part, "milliseconds": 1e3 * each, **facts} for part, each in times.items()]
+        print(render(command.output_format, [Block(title, table)], records))
+        return 0
+    print(printable(title))
     print(f"drawing batches  {1e3 * draw / _STEPS:9.2f} ms a step, {draw / (draw + step_seconds):.2%} of it")
     print(f"training step    {1e3 * step_seconds / _STEPS:9.2f} ms, {_STEPS / (draw + step_seconds):.1f} steps/s")
     print(f"evaluation       {1e3 * evaluation / _EVALUATIONS:9.2f} ms for {config.eval_samples:,} samples")

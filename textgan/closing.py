@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from data.naming import as_command, printable
 from textgan.rundir import score_title
 
 
@@ -21,15 +22,16 @@ def closing_words(folder: Path, summary: dict[str, Any]) -> str:
         first, last = summary["first"][name], summary["last"][name]
         lines.append(f"  {score_title(name)}   {first:.3f}   {best['value']:.3f}   {last:.3f}   {floor:>9}")
     lines.append("\nsome of the last samples")
-    lines += [f"    {line}" for line in samples.read_text("utf-8").split("\n")[:5]]
+    lines += [f"    {printable(line)}" for line in samples.read_text("utf-8").split("\n")[:5]]
     python, tensorboard = commands()
+    train = as_command(python, "-m", "textgan.train")
     lines += [
         "\ntry next",
-        f"    {tensorboard} --logdir {folder.parent}    # curves and samples, by training time",
-        f"    {python} -m eval.jsd {samples}",
-        f"    {python} -m textgan.sample {folder} --count 1000 --output samples.txt",
-        f"    {python} -m textgan.train --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
-        f"    {python} -m textgan.train --preset ttur --data lm1b    # the paper's experiment, for a GPU",
+        f"    {as_command(tensorboard, '--logdir', folder.parent)}    # curves and samples, by training time",
+        f"    {as_command(python, '-m', 'eval.jsd', samples)}",
+        f"    {as_command(python, '-m', 'textgan.sample', folder)} --count 1000 --output samples.txt",
+        f"    {train} --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
+        f"    {train} --preset ttur --data lm1b    # the paper's experiment, for a GPU",
     ]
     return "\n".join(lines)
 
@@ -38,7 +40,8 @@ def how_long(folder: Path, summary: dict[str, Any]) -> str:
     """Return the first line: which run, and how far it came in which time."""
     totals = summary["totals"]
     minutes, in_all = totals["train_seconds"] / 60, totals["wall_seconds"] / 60
-    return f"\n{folder}: {totals['iteration']:,} iterations, {minutes:.1f} minutes of training ({in_all:.1f} in all)"
+    took = f"{minutes:.1f} minutes of training ({in_all:.1f} in all)"
+    return f"\n{printable(folder)}: {totals['iteration']:,} iterations, {took}"
 
 
 def commands() -> tuple[str, str]:

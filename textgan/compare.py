@@ -8,15 +8,12 @@ Runs that differ in nothing but their seed are one method. Scores are compared a
 so that a method gains nothing from being scored more often.
 """
 
-import csv
-import io
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tyro
@@ -24,7 +21,7 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
 from eval.figures import require_image_ending
-from eval.tables import aligned, markdown
+from eval.tables import Block, Format, FormatFlags, fixed, render
 from textgan.band_figure import draw
 from textgan.curves import (
     Axis,
@@ -39,11 +36,9 @@ from textgan.curves import (
 )
 from textgan.rundir import find_runs, headline, require_scores
 
-Format = Literal["text", "markdown", "csv", "json"]
-
 
 @dataclass(frozen=True)
-class CompareCommand:
+class CompareCommand(FormatFlags):
     """Flags of `python -m textgan.compare`."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
@@ -56,8 +51,6 @@ class CompareCommand:
     """Windows that the x-axis is cut into, at most: no more than the run with the fewest evaluations has of them."""
     level: float | None = None
     """Level whose reaching is timed. Default: the worst method's mean at the end."""
-    format: Format = "text"
-    """How to print the table."""
     output: Path | None = None
     """Image file (.png, .svg, .pdf) for a figure: mean line and min-max band of each method, and what real text scores."""
     paper: bool = False
@@ -160,7 +153,9 @@ def statements(compared: Compared) -> list[str]:
     for a, b in combinations(compared.standings, 2):
         better, worse = sorted((a, b), key=lambda each: each.end)
         told = significance(a.ends, b.ends).statement
-        said.append(f"{better.group.name} against {worse.group.name} at the end: {better.end - worse.end:+.3f}; {told}")
+        said.append(
+            f"{better.group.name} against {worse.group.name} at the end: {fixed(better.end - worse.end, 3, '+')}; {told}"
+        )
         first, last = sorted((a, b), key=lambda each: float(each.reached.mean()))
         ratio = reach_ratio(last, first)
         if ratio is None:
@@ -194,29 +189,16 @@ def _title(compared: Compared) -> str:
     )
 
 
-def as_text(found: Sequence[Compared]) -> str:
-    """Return aligned columns and statements."""
-    parts = [
-        "\n".join([_title(compared), "", aligned(_table(compared)), "", *statements(compared)]) for compared in found
-    ]
-    if found[0].note is not None:
-        parts.append(found[0].note)
-    return "\n\n".join([*parts, found[0].standings[0].group.runs[0].signature])
+def rendered(found: Sequence[Compared], output_format: Format) -> str:
+    """Return the comparison in a format: tables with statements, all numbers, or a line for each score and method."""
+    blocks = [Block(_title(compared), _table(compared), statements(compared)) for compared in found]
+    notes = [*blocks[-1].notes, *([] if found[0].note is None else [found[0].note])]
+    blocks[-1] = replace(blocks[-1], notes=notes, signatures=[found[0].standings[0].group.runs[0].signature])
+    return render(output_format, blocks, _records(found), _whole(found))
 
 
-def as_markdown(found: Sequence[Compared]) -> str:
-    """Return Markdown tables and statements."""
-    parts = []
-    for compared in found:
-        said = [f"- {each}" for each in statements(compared)]
-        parts.append("\n".join([_title(compared), "", markdown(_table(compared)), "", *said]))
-    if found[0].note is not None:
-        parts.append(found[0].note)
-    return "\n\n".join([*parts, f"`{found[0].standings[0].group.runs[0].signature}`"])
-
-
-def as_json(found: Sequence[Compared]) -> str:
-    """Return everything as a JSON list, a score an object; what is unknown or never was is null."""
+def _whole(found: Sequence[Compared]) -> list[dict[str, Any]]:
+    """Return everything as JSON-serialisable objects, one for each score; what is unknown or never was is None."""
 
     def known(values: Any) -> list[float | None]:
         return [float(value) if math.isfinite(value) else None for value in values]
@@ -233,49 +215,49 @@ def as_json(found: Sequence[Compared]) -> str:
             "windows": [known(run) for run in each.windows],
         }
 
-    return json.dumps(
-        [
-            {
-                "score": compared.score,
-                "axis": compared.axis,
-                "level": compared.level,
-                "floor": compared.floor,
-                "signature": compared.standings[0].group.runs[0].signature,
-                "methods": [standing(each) for each in compared.standings],
-                "statements": statements(compared),
-                "note": compared.note,
-            }
-            for compared in found
-        ],
-        allow_nan=False,
-    )
+    return [
+        {
+            "score": compared.score,
+            "axis": compared.axis,
+            "level": compared.level,
+            "floor": compared.floor,
+            "signature": compared.standings[0].group.runs[0].signature,
+            "methods": [standing(each) for each in compared.standings],
+            "statements": statements(compared),
+            "note": compared.note,
+        }
+        for compared in found
+    ]
 
 
-def as_csv(found: Sequence[Compared]) -> str:
-    """Return the numbers as CSV, a line for each score and method; what is unknown is empty.
-
-    `reached` is the mean over the `reached_runs` runs that came to the level.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        (
-            *("score", "axis", "level", "floor", "method", "runs", "best_run", "best_run_at", "best_mean"),
-            *("best_mean_at", "end", "sd", "low", "high", "reached", "reached_runs"),
-        )
-    )
+def _records(found: Sequence[Compared]) -> list[dict[str, Any]]:
+    """Return the rows of the CSV file. `reached` is the mean over the `reached_runs` runs that came to the level."""
+    records = []
     for compared in found:
         for each in compared.standings:
             reached = each.reached[each.reached < math.inf]
-            writer.writerow(
-                (
-                    *(compared.score, compared.axis, compared.level, compared.floor, each.group.name),
-                    *(len(each.group.runs), *each.best_run, *each.best_mean, each.end, each.deviation),
-                    *(each.interval or (None, None)),
-                    *(float(reached.mean()) if reached.size else None, reached.size),
-                )
+            low, high = each.interval or (None, None)
+            records.append(
+                {
+                    "score": compared.score,
+                    "axis": compared.axis,
+                    "level": compared.level,
+                    "floor": compared.floor,
+                    "method": each.group.name,
+                    "runs": len(each.group.runs),
+                    "best_run": each.best_run[0],
+                    "best_run_at": each.best_run[1],
+                    "best_mean": each.best_mean[0],
+                    "best_mean_at": each.best_mean[1],
+                    "end": each.end,
+                    "sd": each.deviation,
+                    "low": low,
+                    "high": high,
+                    "reached": float(reached.mean()) if reached.size else None,
+                    "reached_runs": reached.size,
+                }
             )
-    return text.getvalue().rstrip("\n")
+    return records
 
 
 def main(arguments: list[str]) -> int:
@@ -286,8 +268,7 @@ def main(arguments: list[str]) -> int:
     found = compare(command)
     if command.output is not None:
         draw(command.output, [(each.score, each.axis, each.floor, each.standings) for each in found], command.paper)
-    forms = {"text": as_text, "markdown": as_markdown, "json": as_json, "csv": as_csv}
-    print(forms[command.format](found))
+    print(rendered(found, command.output_format))
     return 0
 
 

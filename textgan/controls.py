@@ -8,7 +8,6 @@ the rates exchanged; and other ratios of the two at the same geometric mean.
 """
 
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError
+from data.naming import as_command, printable
 from data.outputs import is_special, require_output, told_on, write_output
 from textgan.experiment import Program, preset_in
 from textgan.train import TEXT
@@ -78,9 +78,9 @@ def run_controls(program: Program[Any], arguments: Sequence[str], description: s
         lines += ["", "[[method]]", f'name = "{name}"', *rates]
     with write_output(command.output) as file:
         file.write("\n".join([*lines, ""]).encode())
-    run = shlex.join(["python", "-m", f"{program.package}.suite", "--file", str(command.output)])
-    wrote = f"wrote {command.output}"
-    print(wrote if is_special(command.output) else f"{wrote}; run it: {run}", file=told_on(command.output))
+    suite = as_command("python", "-m", f"{program.package}.suite", "--file", command.output)
+    wrote = f"wrote {printable(command.output)}"
+    print(wrote if is_special(command.output) else f"{wrote}; run it: {suite}", file=told_on(command.output))
     return 0
 
 

@@ -135,14 +135,25 @@ def score_title(name: str) -> str:
 def find_runs(places: Sequence[str]) -> list[Path]:
     """Return the folders of runs: those named, those below folders named, and those a glob finds; each once, sorted.
 
+    A place that exists is that place, whatever its name means to a glob.
+
     Raises:
         InputError: a place has no run.
     """
     found: dict[Path, Path] = {}
     for place in places:
-        matches = [Path(match) for match in glob.glob(place, recursive=True)]  # noqa: PTH207 (absolute patterns too)
-        runs = {options.parent for match in matches for options in match.rglob(OPTIONS)}
+        runs = {options.parent for match in _matches(place) for options in match.rglob(OPTIONS)}
         if not runs:
             raise InputError(f"{place}: no run there (no {OPTIONS}); give the folder of a run or of several")
         found |= {run.resolve(): run for run in sorted(runs)}
     return sorted(found.values())
+
+
+def _matches(place: str) -> list[Path]:
+    """Return the paths that a place names; only what comes after the folders that exist is a glob."""
+    path = Path(place)
+    if not place or path.exists():
+        return [path] if place else []
+    there = next(parent for parent in path.parents if parent.exists())
+    pattern = str(path.relative_to(there))
+    return [there / match for match in glob.glob(pattern, root_dir=there, recursive=True)]  # noqa: PTH207 (hides .*)

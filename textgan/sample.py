@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
 from data.files import atomic_write, write_json
+from data.naming import printable
 from data.outputs import require_output_folder
 from data.vocabulary import Ids, Vocabulary
 from eval.device import Device, choose_device
@@ -162,7 +163,7 @@ def main(arguments: list[str]) -> int:
     generator = load_generator(command.source)
     if command.export is not None:
         generator.save(command.export)
-        print(f"wrote {command.export / _CONFIG} and {command.export / _MODEL}")
+        print(printable(f"wrote {command.export / _CONFIG} and {command.export / _MODEL}"))
         return 0
     device = choose_device(command.device)
     random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))

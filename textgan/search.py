@@ -21,8 +21,10 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
 from data.files import write_json
+from data.naming import as_command, printable
 from data.outputs import require_output_folder
-from eval.figures import save_figure
+from eval.figures import label, save_figure
+from eval.tables import Best, Block, FormatFlags, fixed, render, tell
 from textgan.curves import group_runs, load_run, standings, window_count
 from textgan.executors import Ended, Execution, Tell, attempt, run_all, tune_on_ray
 from textgan.experiment import Program, preset_in
@@ -37,7 +39,7 @@ Rates = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class SearchCommand:
+class SearchCommand(FormatFlags):
     """Flags of `python -m textgan.search`."""
 
     preset: str
@@ -185,7 +187,7 @@ def _failed(ended: Sequence[Ended]) -> set[Path]:
     """Return the folders of runs that failed, and say why they did."""
     failed = [result for result in ended if result.state == "failed"]
     for result in failed:
-        print(f"{result.folder}: {result.message}", file=sys.stderr)
+        print(printable(f"{result.folder}: {result.message}"), file=sys.stderr)
     return {result.folder for result in failed}
 
 
@@ -248,6 +250,12 @@ def recommendation(program: Program[Any], command: SearchCommand, trials: Sequen
         + " ".join("failed" if score is None else f"{score:.4f}" for score in trial.scores)
         for trial in trials
     ]
+    lines = [f"    critic  generator  iterations  {command.score:>8}  of each seed", *rows, ""]
+    return "\n".join([*lines, *_advice(program, command, trials, best)])
+
+
+def _advice(program: Program[Any], command: SearchCommand, trials: Sequence[Trial], best: Trial) -> list[str]:
+    """Return what speaks for the best pair of rates, and what to run next."""
     edge = [
         name
         for name, value, ends in (
@@ -258,18 +266,37 @@ def recommendation(program: Program[Any], command: SearchCommand, trials: Sequen
     ]
     seeds = " ".join(map(str, command.seeds))
     pairs = len({(trial.critic_lr, trial.generator_lr) for trial in trials})
-    rates = f"critic_lr={best.critic_lr:g} generator_lr={best.generator_lr:g}"
-    settings = f"data={command.data} {rates} iterations={command.iterations}"
-    lines = [
-        f"    critic  generator  iterations  {command.score:>8}  of each seed",
-        *rows,
-        f"\nbest of {pairs} pairs: critic {best.critic_lr:g}, generator {best.generator_lr:g}",
+    rates = [f"critic_lr={best.critic_lr:g}", f"generator_lr={best.generator_lr:g}"]
+    settings = [f"data={command.data}", *rates, f"iterations={command.iterations}"]
+    suite = ["python", "-m", f"{program.package}.suite", "--presets", command.preset, "--seeds", "0", "1", "2"]
+    return [
+        f"best of {pairs} pairs: critic {best.critic_lr:g}, generator {best.generator_lr:g}",
         f"({command.score} {best.mean:.4f} after {best.iterations:,} iterations, mean of {len(best.scores)} seeds)",
         *(f"the {name} rate is at the edge of what was searched: widen it" for name in edge),
         f"report it on other seeds than {seeds}:",
-        f"    python -m {program.package}.suite --presets {command.preset} --seeds 0 1 2 --set {settings}",
+        f"    {as_command(*suite, '--set', *settings)}",
     ]
-    return "\n".join(lines)
+
+
+def _rendered(program: Program[Any], command: SearchCommand, trials: Sequence[Trial], whole: Any) -> str:
+    """Return trials and recommendation in a format; `whole` is what search.json holds."""
+    if command.output_format == "text":
+        return recommendation(program, command, trials)
+    best = min(trials, key=lambda trial: (-trial.rung, trial.mean))
+    advice = [] if math.isinf(best.mean) else _advice(program, command, trials, best)
+    table: list[list[str | Best]] = [["critic", "generator", "iterations", command.score, "of each seed"]]
+    records = []
+    for trial in trials:
+        mean = "failed" if math.isinf(trial.mean) else fixed(trial.mean)
+        scores = ["failed" if score is None else fixed(score) for score in trial.scores]
+        rates = [f"{trial.critic_lr:.3g}", f"{trial.generator_lr:.3g}"]
+        table.append([*rates, f"{trial.iterations:,}", Best(mean) if trial is best else mean, " ".join(scores)])
+        facts = {name: value for name, value in asdict(trial).items() if name != "scores"}
+        by_seed = {
+            f"{command.score}_seed{seed}": score for seed, score in zip(command.seeds, trial.scores, strict=True)
+        }
+        records.append({**facts, "mean": None if math.isinf(trial.mean) else trial.mean, **by_seed})
+    return render(command.output_format, [Block("", table, [line.strip() for line in advice])], records, whole)
 
 
 def draw(path: Path, trials: Sequence[Trial], score: str) -> None:
@@ -294,7 +321,7 @@ def draw(path: Path, trials: Sequence[Trial], score: str) -> None:
     if known:
         best = max(known, key=lambda trial: (trial.rung, -trial.mean))
         axes.scatter(best.generator_lr, best.critic_lr, 700, "none", edgecolors="#D55E00", linewidths=2)
-    figure.colorbar(points, label=f"{score_title(score)} where it ended (larger dots trained longer)")
+    figure.colorbar(points, label=label(f"{score_title(score)} where it ended (larger dots trained longer)"))
     axes.set_xlabel("learning rate of the generator")
     axes.set_ylabel("learning rate of the critic")
     axes.margins(0.2)
@@ -317,10 +344,12 @@ def run_search(program: Program[Any], arguments: Sequence[str], description: str
     trials = search(program, command)
     settings = {**asdict(command), "search_dir": str(command.search_dir)}
     told = [{**asdict(trial), "mean": None if math.isinf(trial.mean) else trial.mean} for trial in trials]
-    write_json(command.search_dir / "search.json", {"command": settings, "trials": told})
+    whole = {"command": {name: settings[name] for name in settings if name not in ("format", "json")}, "trials": told}
+    write_json(command.search_dir / "search.json", whole)
     draw(command.search_dir / "search.png", trials, command.score)
-    print(recommendation(program, command, trials))
-    print(f"\nwrote {command.search_dir / 'search.json'} and {command.search_dir / 'search.png'}")
+    print(_rendered(program, command, trials, whole))
+    wrote = f"wrote {command.search_dir / 'search.json'} and {command.search_dir / 'search.png'}"
+    tell(command.output_format, printable(wrote))
     return 1 if all(math.isinf(trial.mean) for trial in trials) else 0
 
 

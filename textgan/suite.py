@@ -32,6 +32,7 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
+from data.naming import as_command, printable
 from data.outputs import require_output_folder
 from textgan.executors import Ended, Execution, run_all
 from textgan.experiment import Program
@@ -217,8 +218,8 @@ def run_suite(program: Program[Any], command: SuiteCommand) -> int:
         print("stopped; the same command continues", file=sys.stderr)
         return 130
     for result in ended:
-        print(f"{result.state:9} {result.folder}" + (f": {result.message}" if result.message else ""))
-    print(f"\ncompare them: python -m textgan.compare {command.suite_dir}")
+        print(printable(f"{result.state:9} {result.folder}" + (f": {result.message}" if result.message else "")))
+    print(f"\ncompare them: {as_command('python', '-m', 'textgan.compare', command.suite_dir)}")
     return _status(ended)
 
 

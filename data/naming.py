@@ -1,0 +1,57 @@
+"""Names of files and methods in messages, tables, figures and proposed commands: shown safely, told apart, quoted."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+# Control characters, line and paragraph separators, marks that turn the direction of text, and surrogates: the bytes of
+# a file name that are not UTF-8.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+
+
+def printable(name: object) -> str:
+    r"""Return a name in one line that no terminal obeys: control characters and undecodable bytes as \n or \x1b."""
+    return _UNPRINTABLE.sub(_escaped, str(name))
+
+
+def shortest_different(paths: Sequence[str]) -> list[str]:
+    """Return the shortest end of each path that no other has: "a/500.txt" and "b/500.txt" beside "600.txt"."""
+    parts = [PurePath(path).parts for path in paths]
+
+    def shortest(number: int) -> str:
+        mine, others = parts[number], [*parts[:number], *parts[number + 1 :]]
+        for length in range(1, len(mine)):
+            if all(other[-length:] != mine[-length:] for other in others):
+                return str(PurePath(*mine[-length:]))
+        return paths[number]
+
+    return [shortest(number) for number in range(len(paths))]
+
+
+def as_command(*words: str | Path) -> str:
+    """Return a command to paste into a shell, every word quoted where it must be.
+
+    A path that begins with "-" gets "./" before it, so that it is no flag. Control characters and undecodable bytes
+    are written as $'...', which bash, zsh and ksh read.
+    """
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str | Path) -> str:
+    text = str(word)
+    if isinstance(word, Path) and text.startswith("-"):
+        text = f"./{text}"
+    if not _UNPRINTABLE.search(text):
+        return shlex.quote(text)
+    escaped = printable(text.replace("\\", "\\\\").replace("'", "\\'"))
+    return f"$'{escaped}'"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    if character in _SHORT:
+        return _SHORT[character]
+    errors = "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass"
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", errors))
