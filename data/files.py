@@ -18,6 +18,8 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from data.errors import InputError
+
 DAMAGED_ARRAYS = (zipfile.BadZipFile, zlib.error, TokenError, EOFError, OSError, RuntimeError, ValueError)
 """What comes of damaged .npy and .npz files; an OSError also of one that cannot be read."""
 
@@ -28,10 +30,17 @@ _PARTIAL = ".partial"  # ends the name of whatever is not complete
 
 
 def cache_folder() -> Path:
-    """Return the folder for derived data: `TEXTGAN_CACHE`, else `textgan` in the user's cache folder."""
+    """Return the folder for derived data: `TEXTGAN_CACHE`, else `textgan` in the user's cache folder.
+
+    Raises:
+        InputError: there is no home folder, and none is named.
+    """
     if chosen := os.environ.get("TEXTGAN_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "textgan"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "textgan"
+    except RuntimeError as error:
+        raise InputError("no home folder to keep a cache in; name one with TEXTGAN_CACHE") from error
 
 
 def sha256_of_file(path: Path) -> str:
