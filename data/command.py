@@ -1,19 +1,32 @@
 """Commands: flags from a dataclass, errors as one line on stderr with exit status 2."""
 
 import contextlib
+import difflib
 import errno
 import io
 import os
+import re
 import signal
+import stat
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 import tyro
+from tyro import _errors as flag_errors  # private: pyproject.toml bounds tyro's version
+from tyro._arguments import ArgumentDefinition
 
-from data.errors import InputError
+from data.errors import InputError, require_numbers
+from data.missing import how_to_install
 
 T = TypeVar("T")
+
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a process to stop: Ctrl-C, `kill`, and a terminal that is closed."""
 
 _CHOOSE_ANOTHER = "choose another folder (TEXTGAN_CACHE, --run-dir, --output)"
 _REMEDIES = {
@@ -25,6 +38,8 @@ _REMEDIES = {
     errno.ENOTDIR: _CHOOSE_ANOTHER,
     errno.ENOENT: "check the path",
 }
+_LESS = "lower --batch-size, --dim, --seq-len, --lines or --count"
+_NO_MEMORY = re.compile("allocate memory|enough memory|Storage size|array is too big|allowed (dimension|size) exceeded")
 
 
 def parse_command(
@@ -32,60 +47,221 @@ def parse_command(
 ) -> T:
     """Parse flags into a dataclass; its fields' docstrings are the help lines.
 
+    Args:
+        options: the dataclass.
+        arguments: what stands behind the command's name. `~/` at the start of a value is the home folder.
+        prog: the command's module, and its subcommand if it has one: "eval.fid stats".
+        description: for `--help`.
+        default: an instance whose values are the flags' defaults.
+
     Raises:
-        InputError: a wrong flag or value, in one line.
+        InputError: a wrong flag or value, or an empty one, in one line.
         SystemExit: after `--help`.
     """
-    box = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(box):
-            return tyro.cli(
-                options,
-                prog=prog,
-                description=description,
-                args=arguments,
-                default=tyro.MISSING_NONPROP if default is None else default,
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        # tyro explains in a box of several lines: what is wrong, a rule, then hints.
-        rows = [row.strip("│ ") for row in box.getvalue().splitlines() if row.startswith("│")]
-        problem = rows[: next((index for index, row in enumerate(rows) if row.startswith("──")), None)]
-        raise InputError(f"{' '.join(problem)}; see python -m {prog} --help") from None
+    command = _as_typed(prog)
+    parse = partial(
+        tyro.cli,
+        options,
+        prog=command,
+        description=description,
+        default=tyro.MISSING_NONPROP if default is None else default,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+    def known_words() -> list[str]:
+        """Return flags and subcommands, as `--help` shows them."""
+        shown = io.StringIO()
+        subcommand = takewhile(lambda word: not word.startswith("-"), arguments[:1])
+        with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit, InputError):
+            parse(description=prog, args=[*subcommand, "--help"])
+        return re.findall(r"--[a-z][\w-]*|(?<=[{,])[\w-]+(?=[},])", shown.getvalue())
+
+    def refuse(event: flag_errors.ParseErrorEvent) -> None:
+        """Raise the error in place of tyro's box; tyro prints what this does not know."""
+        if problem := _problem(event, arguments, known_words):
+            raise InputError(f"{problem}; see {command} --help")
+
+    _require_values(arguments)
+    with flag_errors.on_parse_error(refuse):
+        parsed: T = parse(args=[expand_home(argument) for argument in arguments])
+    require_numbers(parsed)
+    return parsed
+
+
+def _as_typed(prog: str) -> str:
+    """Return how the user calls a command: `python -m eval.jsd`, or `textgan jsd` by the console command."""
+    _, *subcommand = prog.split()
+    return " ".join([sys.argv[0], *subcommand]) if sys.argv[0].startswith("textgan ") else f"python -m {prog}"
+
+
+def _require_values(arguments: Sequence[str]) -> None:
+    """Refuse empty arguments: mostly a shell variable that is not set.
+
+    Raises:
+        InputError: naming the flag, or the place among the arguments.
+    """
+    flag = None
+    for number, argument in enumerate(arguments, start=1):
+        if argument.startswith("--"):
+            flag, equals, value = argument.partition("=")
+            argument = value if equals else argument
+        if not argument.strip():
+            place = f"{flag}: its value" if flag else f"argument {number}"
+            raise InputError(f"{place} is empty; is a shell variable unset?")
+
+
+def expand_home(argument: str) -> str:
+    """Return an argument with `~/` at the start of its value replaced by the home folder."""
+    match = re.match(r"(--[\w-]+=)?(~(?:/.*)?)$", argument, re.DOTALL)
+    return (match[1] or "") + os.path.expanduser(match[2]) if match else argument  # noqa: PTH111 - keeps the rest as typed
+
+
+def _problem(
+    event: flag_errors.ParseErrorEvent, arguments: Sequence[str], known_words: Callable[[], Sequence[str]]
+) -> str | None:
+    """Return what is wrong with the arguments, or None for an event of a newer tyro."""
+    match event:
+        case flag_errors.MissingArgs():
+            names = [_named(context.arg) for context in event.missing_arguments]
+            problem = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
+            unknown = event.unrecognized_tokens
+            return f"{_unknown(unknown, known_words())}; {problem}" if unknown else problem
+        case flag_errors.UnrecognizedArgs():
+            return _unknown(event.tokens, known_words())
+        case flag_errors.MissingSubcommand():
+            return f"Expected one of {{{', '.join(event.subcommand_spec.parser_from_name)}}}"
+        case flag_errors.InvalidChoice():
+            return f"{event.argument.display_name()} {event.value!r}: choose from {', '.join(sorted(event.choices))}"
+        case flag_errors.BadValue() if event.argument.is_positional():
+            # A flag stands in its place, perhaps a misspelt one.
+            flags = [word.partition("=")[0] for word in arguments if word.startswith("-")]
+            known = known_words()
+            unknown = [flag for flag in flags if flag.replace("_", "-") not in known]
+            problem = f"{_named(event.argument)} is missing"
+            return f"{_unknown(unknown, known)}; {problem}" if unknown else problem
+        case flag_errors.BadValue():
+            return f"{event.argument.display_name()}: a value is missing ({event.argument.lowered.metavar})"
+        case flag_errors.InstantiationFailure() if event.argument:
+            # Of a flag that takes several types, the reason why the value is not of the last.
+            reason = event.message.splitlines()[-1].rpartition(">: ")[2]
+            return f"{event.argument.display_name()}: {reason} (expected {event.argument.lowered.metavar})"
+    return None
+
+
+def _named(argument: ArgumentDefinition) -> str:
+    name = argument.display_name()
+    return f"{name} ({argument.lowered.metavar})" if argument.is_positional() else name
+
+
+def _unknown(words: Sequence[str], known: Sequence[str]) -> str:
+    wrong = [word for word in words if word.startswith("-")] or words
+    if set(wrong) & set(known):
+        return f"unrecognised {', '.join(wrong)} before the subcommand"
+    similar = {near: None for word in wrong for near in difflib.get_close_matches(word, known, 2)}
+    hint = f" (did you mean {' or '.join(similar)}?)" if similar else ""
+    return f"unrecognised {', '.join(wrong)}{hint}"
 
 
 def run_command(main: Callable[[list[str]], int]) -> None:
-    """Run `main(arguments)` as the process; input and file system errors become one line and status 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # samples may hold what a terminal's encoding does not
-    # As SIGINT does: whatever is half done is cleaned up on the way out.
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    """Run `main(arguments)` as the process; errors a user can act on become one line and status 2."""
+    _prepare_streams()
+    for number in STOP_SIGNALS[1:]:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(number, _stop)
+    status: str | int | None
     try:
-        status = main(sys.argv[1:])
+        try:
+            status = main(sys.argv[1:])
+        except SystemExit as stop:
+            status = stop.code
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (`| head`) went away; the interpreter must not try to flush stdout again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
     except InputError as error:
         status = _fail(str(error))
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        remedy = _REMEDIES.get(error.errno or 0)
-        status = _fail(f"{where}{error.strerror or error}" + (f"; {remedy}" if remedy else ""))
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch.cuda's, which this package does not import
+        status = _fail_of_system(error)
+    except ModuleNotFoundError as error:
+        if (line := how_to_install(error)) is None:
             raise
-        status = _fail("the GPU's memory is full; lower --batch-size")
+        status = _fail(line)
+    except UnicodeEncodeError as error:
+        if not any("\ud800" <= character <= "\udfff" for character in error.object):
+            raise
+        status = _fail(f"{error.object[:200]!r}: a name that is not UTF-8; rename it")
+    except OverflowError as error:
+        status = _fail(f"a number is too large ({error}); lower it")
+    except RecursionError:
+        status = _fail("a file is nested too deeply to be read")
+    except (MemoryError, RuntimeError, ValueError) as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch.cuda's, which this package does not import
+            status = _fail("the GPU's memory is full; lower --batch-size")
+        elif isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+            status = _fail(f"not enough memory ({error}); {_LESS}" if str(error) else f"not enough memory; {_LESS}")
+        else:
+            raise
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        status = 130
+        status = _fail("interrupted", 130)
+    _abandon_broken_streams()
     sys.exit(status)
 
 
-def _fail(message: str) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+def leave_terminal(number: int) -> None:
+    """After SIGHUP, send output for the closed terminal nowhere: writing there fails, and nothing would be saved."""
+    if number == getattr(signal, "SIGHUP", None):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                descriptor = stream.fileno()
+                if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
+                    _silence(descriptor)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    # As SIGINT does: whatever is half done is cleaned up on the way out.
+    leave_terminal(number)
+    sys.exit(128 + number)
+
+
+def _prepare_streams() -> None:
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed: the next file that is opened would take its place
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # samples may hold what a terminal's encoding does not
+
+
+def _abandon_broken_streams() -> list[str]:
+    """Return the output streams that cannot be written; the interpreter must not try again at its end."""
+    broken = []
+    for stream, name in ((sys.stdout, "standard output"), (sys.stderr, "standard error")):
+        try:
+            stream.flush()
+            os.write(stream.fileno(), b"")  # an unbuffered stream has nothing left to flush
+        except io.UnsupportedOperation:
+            continue  # no file
+        except OSError:
+            broken.append(name)
+            _silence(stream.fileno())
+    return broken
+
+
+def _silence(descriptor: int) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+def _fail_of_system(error: OSError) -> int:
+    broken = _abandon_broken_streams()
+    if isinstance(error, BrokenPipeError) or (broken and error.errno == errno.EIO):
+        return 0  # the reader (`| head`) went away, or the terminal was closed
+    remedy = None if broken else _REMEDIES.get(error.errno or 0)
+    where = error.filename or (broken[0] if broken else None)
+    if where is None and isinstance(error, FileNotFoundError):
+        where, remedy = "the working folder", "it was deleted; change to another"
+    reason = error.strerror or str(error)
+    return _fail((f"{where}: " if where else "") + reason + (f"; {remedy}" if remedy else ""))
+
+
+def _fail(message: str, status: int = 2) -> int:
+    prefix = "error: " if status == 2 else ""
+    with contextlib.suppress(OSError):
+        print(f"{prefix}{' '.join(message.split())}", file=sys.stderr)
+    return status

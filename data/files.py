@@ -45,10 +45,17 @@ _noted: set[str] = set()
 
 
 def cache_folder() -> Path:
-    """Return the folder for derived data: `TEXTGAN_CACHE`, else `textgan` in the user's cache folder."""
+    """Return the folder for derived data: `TEXTGAN_CACHE`, else `textgan` in the user's cache folder.
+
+    Raises:
+        InputError: there is no home folder, and none is named.
+    """
     if chosen := os.environ.get("TEXTGAN_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "textgan"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "textgan"
+    except RuntimeError as error:
+        raise InputError("no home folder to keep a cache in; name one with TEXTGAN_CACHE") from error
 
 
 def sha256_of_file(path: Path) -> str:

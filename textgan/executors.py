@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
+from data.command import STOP_SIGNALS
 from data.errors import InputError
 from textgan.experiment import Program
 from textgan.progress import Budget, Clock
@@ -97,11 +97,13 @@ def _in_processes(program: Program[Any], configs: Sequence[Settings], execution:
     running: dict[Path, subprocess.Popen[bytes]] = {}
     threads = max(1, (os.cpu_count() or 1) // execution.workers)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    # Children find packages where this process does: the console command does not look into the working folder.
+    from_anywhere = [] if sys.path[:1] == [str(Path.cwd())] else ["-P"]
 
     def run(config: Settings) -> Ended:
         log = config.folder.with_name(f"{config.folder.name}.log")
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", program.module, *as_flags(config, program.presets)]
+        command = [sys.executable, *from_anywhere, "-m", program.module, *as_flags(config, program.presets)]
         for _ in range(execution.retries + 1):
             with log.open("ab") as output:
                 process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
@@ -109,7 +111,7 @@ def _in_processes(program: Program[Any], configs: Sequence[Settings], execution:
             status = process.wait()
             if status == 0:
                 return Ended(config.folder, "finished")
-            if status in (130, 143, -signal.SIGINT, -signal.SIGTERM):
+            if status - 128 in STOP_SIGNALS or -status in STOP_SIGNALS:
                 return Ended(config.folder, "stopped", "by a signal")
             if status > 0:  # it ended by itself, and would again
                 break

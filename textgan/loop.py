@@ -9,6 +9,7 @@ from types import FrameType
 
 from torch import Tensor
 
+from data.command import STOP_SIGNALS, leave_terminal
 from textgan.checkpoint import save_checkpoint
 from textgan.progress import Budget, Clock, Evaluations, Progress
 from textgan.runlog import RunLog, Samples, make_row
@@ -67,9 +68,10 @@ def run_training(
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], int | None]]:
-    """Turn SIGINT and SIGTERM into a wish to stop, which the yielded function tells; a second one is not held back.
+    """Catch the first SIGINT, SIGTERM or SIGHUP; the yielded function returns its number. A second one acts normally.
 
-    Only a process's main thread hears signals; in another one there is nothing to tell.
+    A signal that the process ignores stays ignored, as nohup wants of SIGHUP. Only a process's main thread hears
+    signals; in another one there is nothing to tell.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -78,9 +80,11 @@ def stop_signals() -> Iterator[Callable[[], int | None]]:
 
     def remember(number: int, _frame: FrameType | None) -> None:
         received.append(number)
+        leave_terminal(number)
         signal.signal(number, previous[signal.Signals(number)])
 
-    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, remember) for number in heard}
     try:
         yield lambda: received[0] if received else None
     finally:

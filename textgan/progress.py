@@ -1,6 +1,7 @@
 """A run's budget, clock, and progress bar by the training clock."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tqdm import tqdm
@@ -65,14 +66,18 @@ class Progress:
         """Show where the run stands."""
         if self._bar.disable:
             return
-        used = self._budget.used(iteration, clock)
+        used = min(self._budget.used(iteration, clock), 1.0)
         iterations, seconds = iteration - self._start[0], clock.train_seconds - self._start[1]
         left = tqdm.format_interval(clock.train_seconds * (1 - used) / used)
         rate = iterations / seconds
-        self._bar.n = min(used, 1.0)
+        self._bar.n = used
         self._bar.set_postfix_str(f"iteration {iteration}, {rate:.1f}/s{self._scores}, {left} left", refresh=False)
-        self._bar.update(0)
+        try:
+            self._bar.update(0)
+        except OSError:  # the terminal was closed; a run that goes on without it is not to end
+            self._bar.disable = True
 
     def close(self) -> None:
         """Leave the bar as it is."""
-        self._bar.close()
+        with suppress(OSError):
+            self._bar.close()

@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from data.errors import InputError, require_at_least
+from data.errors import InputError, require_at_least, require_numbers
 from eval.device import Device
 from textgan.schedules import parse_schedule
+
+_MOST = 1e9  # far above what is of use, and far below what overflows in single precision
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,13 @@ class Settings(ABC):
             if smallest is not None:
                 require_at_least(as_flag(name), value, smallest)
         for name in ("critic_lr", "generator_lr", "minutes", "eval_seconds"):
-            if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
-                raise InputError(f"{as_flag(name)} {value}: must be positive and finite")
+            if (value := getattr(self, name)) is not None and not 0 < value <= _MOST:
+                raise InputError(f"{as_flag(name)} {value}: must be positive, and at most {_MOST:g}")
+        if self.penalty_weight > _MOST:
+            raise InputError(f"--penalty-weight {self.penalty_weight}: must be at most {_MOST:g}")
+        require_numbers(self)
+        if not self.data.strip():
+            raise InputError("--data: empty; name what to train on")
         for name in ("beta1", "beta2", "generator_average"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{as_flag(name)} {getattr(self, name)}: must be at least 0 and below 1")

@@ -30,7 +30,7 @@ from typing import Any, get_type_hints
 
 import tyro
 
-from data.command import parse_command, run_command
+from data.command import expand_home, parse_command, run_command
 from data.errors import InputError, require_at_least
 from data.naming import as_command, printable
 from data.outputs import require_output_folder
@@ -143,9 +143,9 @@ def _typed(program: Program[Any], name: str, value: Any) -> Any:
     """
     wanted = get_type_hints(program.settings)[name]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(value, str) or (is_number and wanted is not str):
+    if (isinstance(value, str) and value.strip() and "\0" not in value) or (is_number and wanted is not str):
         with suppress(SystemExit), redirect_stderr(io.StringIO()):
-            return tyro.cli(wanted, args=[str(value)])
+            return tyro.cli(wanted, args=[expand_home(str(value))])
     raise InputError(f"{name}={value}: not a value of this setting; see python -m {program.module} --help")
 
 
