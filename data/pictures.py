@@ -4,7 +4,7 @@
     python -m data.pictures folder-of-images --size 64 --count 1000
 
 A source is `shapes` (drawn here), `celeba`, `cifar10`, `svhn` or `lsun-bedrooms` (from the Hugging Face hub, or as
-NAME:PATH from a folder or file), `hub:NAME` or `hub:NAME:COLUMN`, a folder of images or of parquet files, or one
+NAME:PATH from a folder or file), `hub:NAME` or `hub:NAME:COLUMN`, a folder of images and parquet files, or one
 .parquet, .npz or .npy file. How images are converted and resized is said in `data.decoding`.
 
 The cache entry is a folder `pictures/KEY` with `images.npy`, where there are classes `labels.npy`, and `pictures.json`.
@@ -167,7 +167,8 @@ class PicturesCommand:
     """Flags of `python -m data.pictures`."""
 
     source: tyro.conf.Positional[str]
-    """shapes, celeba, cifar10, svhn, lsun-bedrooms, NAME:PATH of these, hub:NAME[:COLUMN], a folder, or a file."""
+    """shapes, celeba, cifar10, svhn, lsun-bedrooms, NAME:PATH of these, hub:NAME[:COLUMN], a file, -
+    (standard input), or a folder (with subfolders, without hidden files; links are followed once)."""
     size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
     """Side after a centre crop; without it the source's own, or as the images are."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None

@@ -243,7 +243,8 @@ class BuildCommand(FormatFlags):
     """Count a text's n-grams, for n = 1 up to --ngram."""
 
     source: tyro.conf.Positional[str]
-    """Text to count: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a text file (.txt, .gz, .zst), parquet file or folder."""
+    """Text to count: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a text file (.txt, .gz, .zst),
+    a parquet file, or a folder of these (with subfolders, without hidden files; links are followed once)."""
     ngram: int = 6
     """Longest n-gram, in characters."""
     seq_len: int = 32

@@ -94,7 +94,7 @@ class ScoreFlags(FormatFlags):
     samples: tyro.conf.Positional[Path]
     """Text file (plain, .gz, .zst, or Parquet), one sample per line; - for standard input."""
     reference: str | None = None
-    """Real text to compare with: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a path, or (for characters) a folder of saved counts. Default: the one recorded beside the samples, else grammar."""
+    """Real text to compare with: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a file, a folder of text and parquet files (with subfolders, without hidden files; links are followed once), - for standard input, or (for characters) a folder of saved counts. Default: the one recorded beside the samples, else grammar."""
     lines: int | None = None
     """Reference lines at most. Default: as recorded, else 200,000 of grammar, 10,000,000 of lm1b, all of another source."""
     held_out: str | None = None

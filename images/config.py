@@ -23,7 +23,7 @@ class ImageConfig(Settings):
     preset: str = "dcgan-celeba-ttur"
     """Named settings that the other flags start from: quickstart (two CPU cores, minutes), ttur-small and orig-small (two time scales and one, for CPUs), MODEL-DATA-METHOD for the paper's (dcgan on celeba, cifar10, svhn and lsun, wgan-gp on cifar10 and lsun; ttur and orig)."""
     data: str = "celeba"
-    """Training images: shapes (embedded), celeba, cifar10, svhn or lsun-bedrooms (a sample of 287,968; each also as NAME:PATH), hub:NAME[:COLUMN], a folder, a .parquet, .npz or .npy file."""
+    """Training images: shapes (embedded), celeba, cifar10, svhn or lsun-bedrooms (a sample of 287,968; each also as NAME:PATH), hub:NAME[:COLUMN], a .parquet, .npz or .npy file, or a folder of images and parquet files (with subfolders, without hidden files; links are followed once)."""
     count: int | None = None
     """Images at most, the first ones. Default: all of them."""
     size: int = 64

@@ -23,7 +23,7 @@ class RunConfig(Settings):
     model: Model = "wgan-gp"
     """What is trained: wgan-gp, or lstm: a language model by maximum likelihood, at the generator's rate, without critic, penalty and noise."""
     data: str = "lm1b"
-    """Training text: grammar (embedded), lm1b[:PATH], hub:NAME[:COLUMN], a text file (.txt, .gz, .zst), a parquet file or a folder of these."""
+    """Training text: grammar (embedded), lm1b[:PATH], hub:NAME[:COLUMN], a text file (.txt, .gz, .zst), a parquet file or a folder of these (with subfolders, without hidden files; links are followed once)."""
     lines: int | None = None
     """Training lines at most. Default: 200,000 of grammar, 10,000,000 of lm1b, all of another source."""
     seq_len: int = 32
