@@ -39,7 +39,7 @@ _REMEDIES = {
     errno.ENOTDIR: _CHOOSE_ANOTHER,
     errno.ENOENT: "check the path",
 }
-_LESS = "lower --batch-size, --dim, --seq-len, --lines or --count"
+_LESS = "lower what sets sizes: --batch-size, --dim, --seq-len, --size, --lines, --count"
 _NO_MEMORY = re.compile("allocate memory|enough memory|Storage size|array is too big|allowed (dimension|size) exceeded")
 
 
@@ -196,7 +196,8 @@ def run_command(main: Callable[[list[str]], int]) -> None:
         if type(error).__name__ == "OutOfMemoryError":  # torch.cuda's, which this package does not import
             status = _fail("the GPU's memory is full; lower --batch-size")
         elif isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
-            status = _fail(f"not enough memory ({error}); {_LESS}" if str(error) else f"not enough memory; {_LESS}")
+            needed = re.search(r"allocate (\d[\d.]* \w+)", str(error))
+            status = _fail(f"not enough memory{f' for {needed[1]}' if needed else ''}; {_LESS}")
         else:
             raise
     except KeyboardInterrupt:

@@ -6,7 +6,9 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
 
-_LARGEST = 2**63 - 1
+_MOST = 2**31 - 1
+_MOST_OF = dict.fromkeys(("seed", "seeds", "iterations", "eval_every", "checkpoint_every", "lines"), 2**63 - 1)
+_LEAST_OF = dict.fromkeys(("seed", "seeds", "retries", "order"), 0)
 
 
 class InputError(Exception):
@@ -30,7 +32,9 @@ def note(message: str) -> None:
 
 
 def require_numbers(options: Any) -> None:
-    """Refuse numbers that no flag can have: NaN, infinity, negative whole numbers, and those above 2^63 - 1.
+    """Refuse numbers that no flag can have: NaN, infinity, whole numbers below 1 or above 2^31 - 1.
+
+    Seeds may be 0. Seeds, iterations and lines may be up to 2^63 - 1: the budget or the data may end sooner.
 
     Args:
         options: a dataclass of flags; numbers in its tuples and in dataclasses inside it are checked too.
@@ -43,8 +47,11 @@ def require_numbers(options: Any) -> None:
         if is_dataclass(value):
             require_numbers(value)
         flag = "--" + field.name.replace("_", "-")
+        least, most = _LEAST_OF.get(field.name, 1), _MOST_OF.get(field.name, _MOST)
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, float) and not math.isfinite(number):
                 raise InputError(f"{flag} {number}: must be a finite number")
-            if isinstance(number, int) and not 0 <= number <= _LARGEST:
-                raise InputError(f"{flag} {number}: must be at least 0" + (" and below 2^63" if number > 0 else ""))
+            if isinstance(number, int) and not isinstance(number, bool) and not least <= number <= most:
+                raise InputError(
+                    f"{flag} {number}: must be at {f'least {least}' if number < least else f'most {most}'}"
+                )

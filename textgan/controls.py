@@ -9,7 +9,7 @@ the rates exchanged; and other ratios of the two at the same geometric mean.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,9 @@ def run_controls(program: Program[Any], arguments: Sequence[str], description: s
     lines = [f"seeds = [{', '.join(map(str, command.seeds))}]", "", "[common]", f'preset = "{command.preset}"']
     lines += [f"data = {_quoted(command.data)}", f"minutes = {command.minutes!r}"]
     for name, (critic_lr, generator_lr) in methods(preset.critic_lr, preset.generator_lr, command.ratios).items():
+        replace(
+            preset, critic_lr=critic_lr, generator_lr=generator_lr, minutes=command.minutes
+        )  # refuses what no run has
         rates = [f"critic_lr = {critic_lr:.6g}", f"generator_lr = {generator_lr:.6g}"]
         lines += ["", "[[method]]", f'name = "{name}"', *rates]
     with write_output(command.output) as file:

@@ -100,6 +100,8 @@ def candidates(command: SearchCommand) -> list[Rates]:
             raise InputError(f"{name} {low:g} {high:g}: must be a range of positive rates")
     for name in ("points", "trials", "iterations", "rungs"):
         require_at_least(f"--{name}", getattr(command, name), 1)
+    if command.rungs > 64:
+        raise InputError(f"--rungs {command.rungs}: must be at most 64")
     if command.keep < 2 or not command.seeds:
         raise InputError("--keep must be at least 2, and --seeds at least one")
     ranges = (command.critic_lr, command.generator_lr)
