@@ -52,15 +52,27 @@ def score_file(
     return found
 
 
+def kept_text(path: Path) -> bytes:
+    """Return the samples of any file as a record keeps them: UTF-8, a line feed after each.
+
+    Raises:
+        InputError: it holds no samples, or something else than text.
+    """
+    text = "".join(f"{line}\n" for lines in read_lines(path) for line in lines)
+    if not text:
+        raise InputError(f"{path}: the file is empty; give one sample per line")
+    return text.encode()
+
+
 def read_text(path: Path) -> bytes:
-    """Return the content of a text file, unpacked.
+    """Return the content of a file of a record, unpacked if it is text.
 
     Raises:
         InputError: it is damaged.
     """
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (EOFError, OSError, zlib.error) as error:
         raise InputError(f"{path}: damaged ({error}); fetch it again") from error
 
 

@@ -259,7 +259,7 @@ def test_words_are_scored_too_and_samples_of_others_are_not_kept(
         submit.main([str(tmp_path / "good.txt"), *flags, "--metrics", "jsd", "--name", "good"])
     assert submit.main([str(tmp_path / "good.txt"), *flags, "--name", "good"]) == 0
     # The scores are those of the metrics' own commands, floors included.
-    ((task, made),) = all_tasks(records)
+    ((task, made),), _ = all_tasks(records)
     by_name = {record.name: record for record in made}
     command = [str(tmp_path / "good.txt"), "--reference", str(real), "--held-out", str(held_out), "--json"]
     for main in (bleu.main, word_jsd.main):
@@ -299,7 +299,7 @@ def test_runs_on_images_have_records_with_pictures(tmp_path: Path, capsys: pytes
         train_on_images(replace(small, seed=seed, run_dir=tmp_path / "suite" / f"{seed}"))
     records = tmp_path / "records"
     assert submit.main([str(tmp_path / "suite"), "--task", "toy-images", "--records", str(records)]) == 0
-    ((task, (record,)),) = all_tasks(records)
+    ((task, (record,)),), _ = all_tasks(records)
     assert task.shown == {"fd_random": "lower"}
     assert task.floor == read_options(tmp_path / "suite" / "0")["floor"]
     for entry, seed in zip(record.samples, (0, 1), strict=True):
@@ -325,7 +325,7 @@ def test_runs_on_images_have_records_with_pictures(tmp_path: Path, capsys: pytes
 def test_the_projects_own_records_are_sound(capsys: pytest.CaptureFixture[str]) -> None:
     assert build.main(["--check"]) == 0
     assert verify.main([]) == 0
-    tasks = {task.name: (task, records) for task, records in all_tasks(RECORDS)}
+    tasks = {task.name: (task, records) for task, records in all_tasks(RECORDS)[0]}
     _, published = tasks["lm1b-char32"]
     # Table 1 of the paper and what its figure shows: the headline is the best single run.
     for name, n, best_run, best_mean in (
