@@ -17,10 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_write
+from data.naming import printable
 from eval.tables import markdown, markdown_code, markdown_text
 from leaderboards.records import RECORD, RECORDS, TASK, Record, Task, all_tasks, chosen_records, naming_damage
 from leaderboards.scoring import read_text
@@ -234,7 +236,9 @@ def _with_tables(text: str, boards: Mapping[str, Board]) -> str:
 
 def index(tasks: Sequence[tuple[Task, Sequence[Record]]]) -> str:
     """Return the list of tasks in Markdown."""
-    rows = [f"- [{markdown_text(task.title)}]({task.name}.md): {_number(len(of_task))}" for task, of_task in tasks]
+    rows = [
+        f"- [{markdown_text(task.title)}]({quote(task.name)}.md): {_number(len(of_task))}" for task, of_task in tasks
+    ]
     return "\n".join(
         [
             "# Leaderboards",
@@ -276,8 +280,8 @@ def main(arguments: list[str]) -> int:
     texts[output / "index.md"] = index(tasks)
     if readme is not None and readme.exists():
         texts[readme] = _with_tables(readme.read_text("utf-8"), boards)
-    for error in damaged:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    for each in damaged:
+        print(f"error: {' '.join(str(each).split())}", file=sys.stderr)
     digest, path = _digest(tasks, records), output / "index.html"
     if command.check:
         stale = [file.name for file, text in texts.items() if not file.exists() or file.read_text("utf-8") != text]
@@ -292,7 +296,7 @@ def main(arguments: list[str]) -> int:
     for path, text in texts.items():
         with atomic_write(path) as file:
             file.write(text.encode("utf-8", "backslashreplace"))
-        print(f"wrote {path}")
+        print(f"wrote {printable(path)}")
     return 1 if damaged else 0
 
 

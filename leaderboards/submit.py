@@ -26,6 +26,7 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_folder
+from data.naming import as_command, printable
 from eval.samples import ScoreFlags, chosen_options
 from eval.words import open_word_reference, real_lines
 from images.train import IMAGES
@@ -356,8 +357,9 @@ def main(arguments: list[str]) -> int:
     """Submit, and say what was written."""
     command = parse_command(SubmitCommand, arguments, "leaderboards.submit", __doc__)
     for folder in submit(command):
-        print(f"wrote {folder}")
-    print("now: python -m leaderboards.build")
+        print(f"wrote {printable(folder)}")
+    where: list[str | Path] = [] if command.records is None else ["--records", command.records]
+    print(f"now: {as_command('python', '-m', 'leaderboards.build', *where)}")
     return 0
 
 
