@@ -261,7 +261,8 @@ def main(arguments: list[str]) -> int:
     records = chosen_records(command.records)
     output = command.output or records.absolute().parent
     readme = command.readme or (RECORDS.parents[1] / "README.md" if command.records is None else None)
-    found, damaged = all_tasks(records)
+    damaged: list[InputError] = []
+    found = all_tasks(records, damaged)
     if not found and not damaged:
         raise InputError(f"{records}: no task there; submit a record first")
     tasks: list[tuple[Task, Sequence[Record]]] = []

@@ -123,20 +123,29 @@ def chosen_records(records: Path | None) -> Path:
     return RECORDS
 
 
-def all_tasks(records: Path) -> tuple[list[tuple[Task, list[Record]]], list[InputError]]:
-    """Return every task with its records, and what is wrong with the tasks that are damaged.
+def all_tasks(records: Path, damaged: list[InputError] | None = None) -> list[tuple[Task, list[Record]]]:
+    """Return every task with its records.
 
     The order is the page's: One Billion Word, then the other tasks that have records of this project, last those of
     published numbers alone; text before images.
+
+    Args:
+        records: folder of all records.
+        damaged: takes what is wrong with a task, which is left out then.
+
+    Raises:
+        InputError: a task is damaged, or a record's signature is not its task's, and `damaged` is not given.
     """
-    found, damaged = [], []
+    found = []
     for folder in sorted(path for path in records.glob("*/") if not path.name.startswith(".")):
         if (folder / TASK).exists() or record_folders(folder):
             try:
                 found.append(_with_records(folder))
             except InputError as error:
+                if damaged is None:
+                    raise
                 damaged.append(error)
-    return sorted(found, key=lambda pair: _place(*pair)), damaged
+    return sorted(found, key=lambda pair: _place(*pair))
 
 
 def record_folders(task_folder: Path) -> list[Path]:

@@ -223,6 +223,7 @@ def _last_samples(run: Path, iteration: int) -> Path:
 
 
 def _of_samples(command: SubmitCommand, task: Task | None, path: Path, name: str, note: str) -> Submission:
+    text = kept_text(path)
     flags = ScoreFlags(path, command.reference, held_out=command.held_out)
     options = chosen_options(flags)
     metrics = command.metrics or ("jsd",) if task is None else task.metrics
@@ -241,7 +242,6 @@ def _of_samples(command: SubmitCommand, task: Task | None, path: Path, name: str
         for name, (each, better) in estimates.items()
     }
     floors = {name: each.floor for name, (each, _) in estimates.items() if each.floor is not None}
-    text = kept_text(path)
     file = "samples.txt.gz" if not command.hash_only else None
     samples = [_sample_entry(file, text, by_name(found))]
     files = {} if file is None else {file: gzip.compress(text, mtime=0)}

@@ -129,13 +129,13 @@ def _not_of_windows(name: str, score: Mapping[str, Any], curve: Mapping[str, Any
     follows = {
         "best run": (score["best_run"], np.nanmin(windows), _WINDOWS_ROUNDED),
         "best mean": (score["best_mean"], np.nanmin(means), _WINDOWS_ROUNDED),
-        "runs' ends": (score["runs"], np.nanmean(last, axis=1), _WINDOWS_ROUNDED),
-        "curve's mean": (curve[name]["mean"], means, _ROUNDED),
-        "curve's low": (curve[name]["low"], windows.min(axis=0), _ROUNDED),
-        "curve's high": (curve[name]["high"], windows.max(axis=0), _ROUNDED),
+        "end of a run": (score["runs"], np.nanmean(last, axis=1), _WINDOWS_ROUNDED),
+        "curve of means": (curve[name]["mean"], means, _ROUNDED),
+        "lower end of the band": (curve[name]["low"], windows.min(axis=0), _ROUNDED),
+        "upper end of the band": (curve[name]["high"], windows.max(axis=0), _ROUNDED),
     }
     return [
-        f"the {place} of {name} does not follow from its windows"
+        f"the windows of {name} give another {place}"
         for place, (shown, found, tolerance) in follows.items()
         if not np.allclose(np.array(shown, float), found, rtol=0, atol=tolerance, equal_nan=True)
     ]
