@@ -3,13 +3,15 @@
     python -m leaderboards.build
     python -m leaderboards.build --check
 
-`--check` writes nothing and fails where the files are not those of the records. The page holds the plotting library and
-is not kept with the records; where it has not been built, there is nothing to check.
+`--check` writes nothing and fails if the files are not those of the records. The page holds the plotting library and
+is not kept with the records; if it has not been built, there is nothing to check. A damaged task is named and left as
+it is, the others are built; the exit status is 1 then.
 """
 
 import base64
 import hashlib
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from data.errors import InputError
 from data.files import atomic_write
 from data.naming import printable
 from eval.tables import markdown, markdown_code, markdown_text
-from leaderboards.records import RECORDS, Record, Task, all_tasks
+from leaderboards.records import RECORD, RECORDS, TASK, Record, Task, all_tasks, chosen_records, naming_damage
 from leaderboards.scoring import read_text
 from textgan.band_figure import COLOURS
 from textgan.rundir import score_title
@@ -36,13 +38,13 @@ class BuildCommand:
     """Flags of `python -m leaderboards.build`."""
 
     check: bool = False
-    """Write nothing; fail where a file is missing or stale."""
-    records: Path = RECORDS
-    """Folder of all records."""
-    output: Path = RECORDS.parent
-    """Folder for the tables and the page."""
-    readme: Path = RECORDS.parents[1] / "README.md"
-    """Text whose parts between <!-- leaderboard TASK --> and <!-- end --> are the tables of tasks too."""
+    """Write nothing; fail if a file is missing or stale."""
+    records: Path | None = None
+    """Folder of all records. Default: the checkout's; needed without one."""
+    output: Path | None = None
+    """Folder for the tables and the page. Default: the folder that --records is in."""
+    readme: Path | None = None
+    """Text with tables between <!-- leaderboard TASK --> and <!-- end -->. Default: the checkout's, of its records."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,10 @@ def _floor_line(task: Task, floor: Mapping[str, float]) -> Line:
     return Line(name, name, [*cells, Cell(f"the floor: {note}")])
 
 
-def as_markdown(task: Task, records: Sequence[Record]) -> str:
+def as_markdown(task: Task, made: Board) -> str:
     """Return a task's table in Markdown, with its title and signature."""
     about = markdown_code(task.signature) if task.signature else "As published; not scored by this project."
-    return f"# {markdown_text(task.title)}\n\n{about}\n\n{_table(board(task, records))}\n\n{_LEGEND}\n"
+    return f"# {markdown_text(task.title)}\n\n{about}\n\n{_table(made)}\n\n{_LEGEND}\n"
 
 
 def _table(made: Board) -> str:
@@ -144,30 +146,27 @@ _LEGEND = (
 )
 
 
-def page(tasks: Sequence[tuple[Task, Sequence[Record]]], digest: str) -> str:
+def section(task: Task, records: Sequence[Record], made: Board) -> dict[str, Any]:
+    """Return a task's part of the page: its table, curves, and the samples of each record that has some."""
+    from bokeh.embed import components
+
+    drawn = [record for record in records if record.curve is not None]
+    script, divs = components([_curves(task, drawn, score) for score in task.shown]) if drawn else ("", ())
+    texts = {record.name: _some_samples(record) for record in records}
+    samples = [(line.name, texts[line.name]) for line in made.lines if texts.get(line.name)]
+    return {
+        "task": task, "board": made, "script": script, "divs": divs, "samples": samples,
+        "records": len(records), "published": all(record.kind == "published" for record in records),
+    }  # fmt: skip
+
+
+def page(sections: Sequence[Mapping[str, Any]], digest: str) -> str:
     """Return the page: tables, curves and samples of all tasks, in one file that needs no network."""
     import jinja2
-    from bokeh.embed import components
     from bokeh.resources import Resources
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    sections = []
-    for task, records in tasks:
-        drawn = [record for record in records if record.curve is not None]
-        script, divs = components([_curves(task, drawn, score) for score in task.shown]) if drawn else ("", ())
-        made = board(task, records)
-        texts = {record.name: _some_samples(record) for record in records}
-        sections.append(
-            {
-                "task": task,
-                "board": made,
-                "script": script,
-                "divs": divs,
-                "samples": {line.name: texts[line.name] for line in made.lines if texts.get(line.name)},
-            }
-        )
-    template = environment.from_string(_TEMPLATE.read_text("utf-8"))
-    return template.render(
+    return environment.from_string(_TEMPLATE.read_text("utf-8")).render(
         sections=sections,
         bokeh=Resources(mode="inline", components=["bokeh"]).render(),
         digest=digest,
@@ -179,7 +178,7 @@ def _curves(task: Task, records: Sequence[Record], score: str) -> Any:
     from bokeh.plotting import figure
 
     plot = figure(
-        height=340, sizing_mode="stretch_width", x_axis_label="minutes of training", y_axis_label=score_title(score),
+        height=270, sizing_mode="stretch_width", x_axis_label="minutes of training", y_axis_label=score_title(score),
         tools="pan,box_zoom,wheel_zoom,reset,hover",
     )  # fmt: skip
     for number, record in enumerate(records):
@@ -197,6 +196,8 @@ def _curves(task: Task, records: Sequence[Record], score: str) -> Any:
         plot.hspan(y=[task.floor[score]], line_dash="dashed", line_color="black", legend_label="real data")
     plot.legend.click_policy = "hide"
     plot.legend.label_text_font_size = "9pt"
+    plot.add_layout(plot.legend[0], "right")
+    plot.toolbar.logo, plot.toolbar.autohide = None, True
     return plot
 
 
@@ -209,34 +210,34 @@ def _some_samples(record: Record) -> str:
         return ""
     if path.suffix == ".png":
         return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-    text = read_text(path).decode()
-    return "\n".join(text.split("\n")[:_SAMPLE_LINES])
+    return "\n".join(read_text(path).decode("utf-8", "replace").split("\n")[:_SAMPLE_LINES])
 
 
-def _digest(records: Path) -> str:
+def _digest(tasks: Sequence[tuple[Task, Sequence[Record]]], records: Path) -> str:
     """Return a hash of all that the page is made from."""
     made_from = hashlib.sha256(_TEMPLATE.read_bytes() + Path(__file__).read_bytes())
-    for path in sorted(records.rglob("*.json")):
-        made_from.update(str(path.relative_to(records)).encode() + path.read_bytes())
+    for task, of_task in tasks:
+        for path in (records / task.name / TASK, *(record.folder / RECORD for record in of_task)):
+            made_from.update(os.fsencode(path.relative_to(records)) + path.read_bytes())
     return made_from.hexdigest()
 
 
-def _with_tables(text: str, tasks: Sequence[tuple[Task, Sequence[Record]]]) -> str:
-    for task, records in tasks:
-        begin, end = f"<!-- leaderboard {task.name} -->\n", "<!-- end -->"
+def _with_tables(text: str, boards: Mapping[str, Board]) -> str:
+    for name, made in boards.items():
+        begin, end = f"<!-- leaderboard {name} -->\n", "<!-- end -->"
         if begin in text:
             before, _, after = text.partition(begin)
             _, found, rest = after.partition(end)
             if not found:
                 raise InputError(f"no {end} after {begin.strip()}; put it below the table's place")
-            text = f"{before}{begin}\n{_table(board(task, records))}\n\n{end}{rest}"
+            text = f"{before}{begin}\n{_table(made)}\n\n{end}{rest}"
     return text
 
 
 def index(tasks: Sequence[tuple[Task, Sequence[Record]]]) -> str:
     """Return the list of tasks in Markdown."""
     rows = [
-        f"- [{markdown_text(task.title)}]({quote(task.name)}.md): {len(records)} records" for task, records in tasks
+        f"- [{markdown_text(task.title)}]({quote(task.name)}.md): {_number(len(of_task))}" for task, of_task in tasks
     ]
     return "\n".join(
         [
@@ -250,33 +251,54 @@ def index(tasks: Sequence[tuple[Task, Sequence[Record]]]) -> str:
     )
 
 
+def _number(records: int) -> str:
+    return f"{records} record{'' if records == 1 else 's'}"
+
+
 def main(arguments: list[str]) -> int:
     """Write the tables and the page, or check them."""
     command = parse_command(BuildCommand, arguments, "leaderboards.build", __doc__)
-    tasks = all_tasks(command.records)
-    if not tasks:
-        raise InputError(f"{command.records}: no task there; submit a record first")
-    texts = {command.output / f"{task.name}.md": as_markdown(task, records) for task, records in tasks}
-    texts[command.output / "index.md"] = index(tasks)
-    if command.readme.exists():
-        texts[command.readme] = _with_tables(command.readme.read_text("utf-8"), tasks)
-    digest = _digest(command.records)
-    path = command.output / "index.html"
+    records = chosen_records(command.records)
+    output = command.output or records.absolute().parent
+    readme = command.readme or (RECORDS.parents[1] / "README.md" if command.records is None else None)
+    damaged: list[InputError] = []
+    found = all_tasks(records, damaged)
+    if not found and not damaged:
+        raise InputError(f"{records}: no task there; submit a record first")
+    tasks: list[tuple[Task, Sequence[Record]]] = []
+    boards, sections = {}, []
+    for task, of_task in found:
+        try:
+            with naming_damage(records / task.name):
+                made = board(task, of_task)
+                sections += [] if command.check else [section(task, of_task, made)]
+        except InputError as error:
+            damaged.append(error)
+        else:
+            boards[task.name] = made
+            tasks.append((task, of_task))
+    texts = {output / f"{task.name}.md": as_markdown(task, boards[task.name]) for task, _ in tasks}
+    texts[output / "index.md"] = index(tasks)
+    if readme is not None and readme.exists():
+        texts[readme] = _with_tables(readme.read_text("utf-8"), boards)
+    for each in damaged:
+        print(f"error: {' '.join(str(each).split())}", file=sys.stderr)
+    digest, path = _digest(tasks, records), output / "index.html"
     if command.check:
         stale = [file.name for file, text in texts.items() if not file.exists() or file.read_text("utf-8") != text]
         if path.exists() and f'content="{digest}"' not in path.read_text("utf-8"):
             stale.append("index.html")
         if stale:
             print(f"stale: {', '.join(stale)}; run python -m leaderboards.build", file=sys.stderr)
-            return 1
-        print(f"{len(texts) + 1} files are up to date")
-        return 0
-    texts[path] = page(tasks, digest)
+        else:
+            print(f"{len(texts) + 1} files are up to date")
+        return 1 if stale or damaged else 0
+    texts[path] = page(sections, digest)
     for path, text in texts.items():
         with atomic_write(path) as file:
-            file.write(text.encode())
+            file.write(text.encode("utf-8", "backslashreplace"))
         print(f"wrote {printable(path)}")
-    return 0
+    return 1 if damaged else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Scoring a file of samples for a leaderboard, when it is submitted and when it is verified."""
 
+import gzip
 import re
 import zlib
 from collections.abc import Callable, Sequence
@@ -7,12 +8,12 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from data.errors import InputError
-from data.readers import is_parquet, open_text, read_lines
+from data.readers import read_lines
 from data.words import WHITE_SPACE, Splitting, WordRule
 from eval import bleu, diversity, jsd, memorisation
 from eval.reference import ReferenceOptions, open_reference
 from eval.samples import Samples, encode_samples
-from eval.score import Score, upgraded
+from eval.score import Score
 from eval.words import WordReference, Words, open_word_reference, score_with_floor
 
 Metric = Literal["jsd", "word-jsd", "bleu", "diversity", "memorisation"]
@@ -54,20 +55,27 @@ def score_file(
     return found
 
 
-def read_text(path: Path) -> bytes:
-    """Return the content of a text file, unpacked; of a Parquet file its rows, each with a line end.
+def kept_text(path: Path) -> bytes:
+    """Return the samples of any file as a record keeps them: UTF-8, a line feed after each.
 
     Raises:
-        InputError: it is no text, or damaged.
+        InputError: it holds no samples, or something else than text.
     """
-    if is_parquet(path):
-        return "".join(f"{line}\n" for lines in read_lines(path) for line in lines).encode()
+    text = "".join(f"{line}\n" for lines in read_lines(path) for line in lines)
+    if not text:
+        raise InputError(f"{path}: the file is empty; give one sample per line")
+    return text.encode()
+
+
+def read_text(path: Path) -> bytes:
+    """Return the content of a file of a record, unpacked if it is text.
+
+    Raises:
+        InputError: it is damaged.
+    """
     try:
-        with open_text(path) as file:
-            return file.read()
-    except (EOFError, zlib.error, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, OSError, zlib.error) as error:
         raise InputError(f"{path}: damaged ({error}); fetch it again") from error
 
 
@@ -77,8 +85,8 @@ def joint_signature(scores: Sequence[Score]) -> str:
 
 
 def word_rule(signature: str) -> WordRule:
-    """Return the word rule of a recorded signature."""
-    found = re.search(rf"\|words:({'|'.join(get_args(Splitting))})\|case:(as-is|lower)\|", upgraded(signature))
+    """Return the word rule of a signature, as `eval.score.upgraded` writes it."""
+    found = re.search(rf"\|words:({'|'.join(get_args(Splitting))})\|case:(as-is|lower)\|", signature)
     return WHITE_SPACE if found is None else WordRule(cast(Splitting, found[1]), found[2] == "lower")
 
 

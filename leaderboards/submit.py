@@ -4,16 +4,19 @@
     python -m leaderboards.submit samples.txt --task grammar-char32 --name "3-gram model"
     python -m leaderboards.submit samples.txt --task by-words --name mine --metrics bleu --reference corpus.txt
 
-A task takes scores of one signature: its first record decides which, others are refused.
+A task takes scores of one signature: its first record decides which, others are refused. Any name will do for a record;
+its folder has a name made from it. Nothing is written before all is scored and checked.
 """
 
 import gzip
 import hashlib
 import json
 import math
-import re
 import shlex
+import shutil
+import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,16 +25,27 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from data.files import atomic_folder, write_json
-from data.inputs import read_once, require_lasting
+from data.files import atomic_folder
+from data.inputs import require_lasting
 from data.naming import as_command, printable
 from data.words import Splitting, WordRule
 from eval.samples import ScoreFlags, chosen_options, open_samples
-from eval.score import upgraded
 from eval.words import note_unspaced, open_word_reference, real_lines
 from images.train import IMAGES
-from leaderboards.records import RECORD, RECORDS, TASK, Kind, read_task
-from leaderboards.scoring import Metric, by_name, joint_signature, read_text, record_name, score_file, word_rule
+from leaderboards.records import (
+    RECORD,
+    TASK,
+    Kind,
+    Record,
+    Task,
+    chosen_records,
+    folder_name,
+    read_record,
+    read_task,
+    record_folders,
+    task_folder,
+)
+from leaderboards.scoring import Metric, by_name, joint_signature, kept_text, record_name, score_file, word_rule
 from textgan.curves import Group, group_runs, load_run, standings, window_count
 from textgan.experiment import Program
 from textgan.rundir import find_runs, headline, read_metrics, read_options, require_scores
@@ -70,33 +84,88 @@ class SubmitCommand:
     """Words of a new task are compared in lower case."""
     hash_only: bool = False
     """Keep the hash of the samples alone, where they are not yours to give away."""
-    records: Path = RECORDS
-    """Folder of all records."""
+    records: Path | None = None
+    """Folder of all records. Default: the checkout's; needed without one."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A record to be written, with its task's metrics and floor if the task is new. `files` are kept beside it."""
+
+    name: str
+    kind: Kind
+    metrics: Sequence[Metric]
+    signature: str
+    floor: Mapping[str, float] | None
+    facts: Mapping[str, Any]
+    scores: Mapping[str, Any]
+    samples: Sequence[Mapping[str, Any]]
+    curve: Mapping[str, Any] | None
+    files: Mapping[str, bytes]
 
 
 def submit(command: SubmitCommand) -> list[Path]:
     """Write the records and return their folders.
 
     Raises:
-        InputError: a source cannot be read, its signature is not the task's, or a record of this name exists.
+        InputError: a source cannot be read, its signature is not the task's, a record of this name exists, or a flag
+            does not fit; nothing is written then.
     """
     if not command.sources:
         raise InputError("nothing to submit: name runs, or a file of samples")
-    for flag in ("title", "metrics", "shown", "words", "lower_case"):
-        given = getattr(command, flag) != SubmitCommand.__dataclass_fields__[flag].default
-        if given and (command.records / command.task / TASK).exists():
-            name = flag.replace("_", "-")
-            raise InputError(f"--{name}: {command.task} has its own; leave it out, or name a new --task")
-    first = Path(command.sources[0])
-    if first.is_file() or read_once(first):
-        return [_submit_samples(command, first)]
-    groups = group_runs([load_run(folder) for folder in find_runs(command.sources)])
-    if command.name is not None and len(groups) > 1:
-        raise InputError(f"--name {command.name}: these runs are {len(groups)} methods; submit them one by one")
-    return [_submit_runs(command, group) for group in groups]
+    folder = task_folder(chosen_records(command.records), command.task)
+    task = read_task(folder) if (folder / TASK).exists() else None
+    of_task = ("title", "metrics", "shown", "words", "lower_case")
+    _refuse(command, of_task if task else (), f"{command.task} has its own; name a new --task")
+    name, note, title = (
+        None if text is None else _in_one_line(flag, text)
+        for flag, text in (("--name", command.name), ("--note", command.note), ("--title", command.title))
+    )
+    of_samples = [source for source in command.sources if source == "-" or _is_file(Path(source))]
+    if of_samples:
+        if len(command.sources) > 1:
+            raise InputError(f"{of_samples[0]}: submit a file of samples alone, with a --name of its own")
+        if not name:
+            raise InputError("--name: say what made these samples")
+        made = [_of_samples(command, task, Path(of_samples[0]), name, note or "")]
+    else:
+        _refuse(
+            command,
+            ("reference", "held_out", "metrics", "words", "lower_case", "hash_only"),
+            "of runs, which have been scored",
+        )
+        if name == "":
+            raise InputError("--name: empty; leave it out, or name these runs")
+        groups = group_runs([load_run(folder) for folder in find_runs(command.sources)])
+        if command.name is not None and len(groups) > 1:
+            raise InputError(f"--name {name}: these runs are {len(groups)} methods; submit them one by one")
+        made = [_of_runs(group, name or group.name, note or "") for group in groups]
+    return _write(folder, task, made, title or command.task, command.shown)
 
 
-def _submit_runs(command: SubmitCommand, group: Group) -> Path:
+def _is_file(path: Path) -> bool:
+    return path.exists() and not path.is_dir()
+
+
+def _refuse(command: SubmitCommand, names: Sequence[str], why: str) -> None:
+    for name in names:
+        if getattr(command, name) not in (None, False):
+            raise InputError(f"--{name.replace('_', '-')}: {why}; leave it out")
+
+
+def _in_one_line(flag: str, text: str) -> str:
+    """Return text in Unicode's composed form, with a space for all white space and control characters in a row.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    if any(unicodedata.category(character) == "Cs" for character in text):
+        raise InputError(f"{flag} {text!r}: not UTF-8; write it in UTF-8")
+    composed = unicodedata.normalize("NFC", text)
+    return " ".join("".join(" " if unicodedata.category(each) == "Cc" else each for each in composed).split())
+
+
+def _of_runs(group: Group, name: str, note: str) -> Submission:
     signature, floor = group.runs[0].signature, group.runs[0].floor
     options = [read_options(run.folder) for run in group.runs]
     names = require_scores(group.runs[0].folder)
@@ -110,6 +179,7 @@ def _submit_runs(command: SubmitCommand, group: Group) -> Path:
             "sd": each.deviation,
             "interval": each.interval,
             "runs": each.ends.tolist(),
+            "windows": [_rounded(of_run, 6) for of_run in each.windows],
             "better": "lower",
         }
         for name, each in found.items()
@@ -138,14 +208,14 @@ def _submit_runs(command: SubmitCommand, group: Group) -> Path:
         "critic_steps": config["critic_steps"] if rows[0]["time/critic_updates"] else None,
         "minutes": [row["time/train_seconds"] / 60 for row in rows],
         "iterations": [row["iteration"] for row in rows],
-        "note": command.note,
+        "note": note,
         **_portable(options[0]),
     }
     files: dict[str, bytes] = {}
     samples = []
     for run, row, of_run in zip(group.runs, rows, options, strict=True):
         seed = run.config["seed"]
-        (path,) = (run.folder / "samples").glob(f"{row['iteration']}.*")
+        path = _last_samples(run.folder, row["iteration"])
         content, is_text = path.read_bytes(), path.suffix == ".txt"
         file = f"samples-seed{seed}{path.suffix}" + (".gz" if is_text else "")
         files[file] = gzip.compress(content, mtime=0) if is_text else content
@@ -154,24 +224,30 @@ def _submit_runs(command: SubmitCommand, group: Group) -> Path:
         cleaned = {**of_run, "config": _without_place(of_run["config"], program), **_portable(of_run)}
         files[f"options-seed{seed}.json"] = json.dumps(cleaned, indent=1, ensure_ascii=False).encode() + b"\n"
     metrics: list[Metric] = ["jsd"] if program is TEXT else []
-    name = command.name or group.name
-    return _write(command, name, "runs", metrics, signature, floor, facts, scores, samples, curve, files)
+    return Submission(name, "runs", metrics, signature, floor, facts, scores, samples, curve, files)
 
 
-def _submit_samples(command: SubmitCommand, path: Path) -> Path:
-    if command.name is None:
-        raise InputError("--name: say what made these samples")
+def _last_samples(run: Path, iteration: int) -> Path:
+    for path in (run / "samples" / f"{iteration}{suffix}" for suffix in (".txt", ".png")):
+        if path.exists():
+            return path
+    raise InputError(f"{run / 'samples'}: no samples of the last iteration, {iteration}; continue the run, or restore")
+
+
+def _of_samples(command: SubmitCommand, task: Task | None, path: Path, name: str, note: str) -> Submission:
+    text = kept_text(path)
     flags = ScoreFlags(path, command.reference, held_out=command.held_out)
     if command.reference is not None:
         require_lasting(command.reference)
     options = chosen_options(flags)
-    task_folder = command.records / command.task
-    metrics, rule = command.metrics or ("jsd",), WordRule(command.words or "punctuation", command.lower_case)
-    if (task_folder / TASK).exists():
-        task = read_task(task_folder)
-        metrics, rule = tuple(task.metrics), word_rule(task.signature)
+    rule = WordRule(command.words or "punctuation", command.lower_case)
+    metrics: Sequence[Metric] = command.metrics or ("jsd",)
+    if task is not None:
+        metrics, rule = task.metrics, word_rule(task.signature)
     elif set(metrics) != {"jsd"}:
         note_unspaced(open_samples(path, flags.invalid_utf8), open_word_reference(options.corpus, rule))
+    if not metrics:
+        raise InputError(f"--task {command.task}: takes no text, as its records are of images or published numbers")
     real = None if command.held_out is None else real_lines(flags, open_word_reference(options.corpus, rule))
     found = score_file(path, metrics, options, rule, real)
     estimates = {record_name(name): (each, score.better) for score in found for name, each in score.values.items()}
@@ -185,23 +261,20 @@ def _submit_samples(command: SubmitCommand, path: Path) -> Path:
         for name, (each, better) in estimates.items()
     }
     floors = {name: each.floor for name, (each, _) in estimates.items() if each.floor is not None}
-    text = read_text(path)
     file = "samples.txt.gz" if not command.hash_only else None
     samples = [_sample_entry(file, text, by_name(found))]
     files = {} if file is None else {file: gzip.compress(text, mtime=0)}
-    facts = {"note": command.note, **_portable({"reference": asdict(options)})}
+    facts = {"note": note, **_portable({"reference": asdict(options)})}
     signature = joint_signature(found)
-    return _write(
-        command, command.name, "samples", metrics, signature, floors or None, facts, scores, samples, None, files
-    )
+    return Submission(name, "samples", metrics, signature, floors or None, facts, scores, samples, None, files)
 
 
 def _sample_entry(file: str | None, text: bytes, scores: Mapping[str, float]) -> dict[str, Any]:
     return {"file": file, "sha256": hashlib.sha256(text).hexdigest(), "scores": dict(scores)}
 
 
-def _rounded(values: Any) -> list[float | None]:
-    return [round(float(value), 4) if math.isfinite(value) else None for value in values]
+def _rounded(values: Any, digits: int = 4) -> list[float | None]:
+    return [round(float(value), digits) if math.isfinite(value) else None for value in values]
 
 
 def _without_place(config: Mapping[str, Any], program: Program[Any]) -> dict[str, Any]:
@@ -223,49 +296,80 @@ def _portable(options: Mapping[str, Any]) -> dict[str, Any]:
 def _without_folder(source: str) -> str:
     """Return a source's name: of "kind:/where/it/lies" or "/where/it/lies" without the folder."""
     kind, colon, rest = source.partition(":")
-    if not colon:
+    if not colon or Path(source).is_absolute():
         return Path(source).name
     name, more, column = rest.partition(":")
     return f"{kind}:{Path(name).name if Path(name).is_absolute() else name}{more}{column}"
 
 
 def _write(
-    command: SubmitCommand,
-    name: str,
-    kind: Kind,
-    metrics: Sequence[Metric],
-    signature: str,
-    floor: Mapping[str, float] | None,
-    facts: Mapping[str, Any],
-    scores: Mapping[str, Any],
-    samples: Sequence[Mapping[str, Any]],
-    curve: Mapping[str, Any] | None,
-    files: Mapping[str, bytes],
-) -> Path:
-    task_folder = command.records / command.task
-    if (task_folder / TASK).exists():
-        task = read_task(task_folder)
-        if upgraded(signature) != upgraded(task.signature):
-            raise InputError(f"{name}: scored as {signature}, but {command.task} takes {task.signature}")
-    folder = task_folder / re.sub(r"[^A-Za-z0-9_.=-]+", "-", name).strip("-")
-    if folder.exists():
-        raise InputError(f"{folder}: there is a record of this name; give another --name, or remove it first")
+    folder: Path, task: Task | None, made: Sequence[Submission], title: str, shown: Sequence[str] | None
+) -> list[Path]:
+    """Write records, and their task if it is new: all of them, or none."""
+    first = made[0]
+    signature = first.signature if task is None else task.signature
+    names = {}
+    for path in record_folders(folder):
+        with suppress(InputError):  # a damaged record is no reason to refuse another; `leaderboards.build` names it
+            names[read_record(path).name] = path
+    taken = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    written: dict[str, dict[str, bytes]] = {}
+    for each in made:
+        if each.signature != signature:
+            raise InputError(f"{each.name}: scored as {each.signature}, but {folder.name} takes {signature}")
+        if each.name in names:
+            where = names[each.name]
+            raise InputError(f"{where}: there is a record of this name; give another --name, or remove it first")
+        record = {field.name: getattr(each, field.name) for field in fields(Record)[1:]}
+        place = folder_name(each.name, [*taken, *written])
+        written[place] = {**each.files, RECORD: _as_json(record, each.name)}
+    paths = [folder / place for place in written]
+    if task is not None:
+        done: list[Path] = []
+        try:
+            for path, files in zip(paths, written.values(), strict=True):
+                with atomic_folder(path) as temporary:
+                    _fill(temporary, files)
+                _require_ours(path / RECORD, files[RECORD])
+                done.append(path)
+        except BaseException:
+            for path in done:
+                shutil.rmtree(path)
+            raise
+        return paths
+    if unknown := [score for score in shown or () if score not in first.scores]:
+        raise InputError(f"--shown {unknown[0]}: not scored; choose from {', '.join(first.scores)}")
+    about = {
+        "title": title, "signature": signature, "floor": first.floor, "metrics": first.metrics,
+        "shown": {score: first.scores[score]["better"] for score in shown or headline(first.scores)},
+    }  # fmt: skip
     with atomic_folder(folder) as temporary:
-        for file, content in files.items():
-            (temporary / file).write_bytes(content)
-        record = {
-            "name": name, "kind": kind, "signature": signature, "facts": facts, "scores": scores, "samples": samples,
-            "curve": curve,
-        }  # fmt: skip
-        write_json(temporary / RECORD, record)
-    if not (task_folder / TASK).exists():
-        shown = command.shown or headline(scores)
-        made = {
-            "title": command.title or command.task, "signature": signature, "floor": floor,
-            "metrics": metrics, "shown": {name: scores[name]["better"] for name in shown},
-        }  # fmt: skip
-        write_json(task_folder / TASK, made)
-    return folder
+        _fill(temporary, {TASK: _as_json(about, title)})
+        for place, files in written.items():
+            (temporary / place).mkdir()
+            _fill(temporary / place, files)
+    for path, files in zip(paths, written.values(), strict=True):
+        _require_ours(path / RECORD, files[RECORD])
+    return paths
+
+
+def _as_json(value: Any, name: str) -> bytes:
+    try:
+        text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+    except ValueError as error:
+        raise InputError(f"{name}: a score is not finite ({error}), so it is no record; look at the samples") from error
+    return text.encode("utf-8", "backslashreplace") + b"\n"  # JSON's own escapes: names of files may be no UTF-8
+
+
+def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def _require_ours(path: Path, content: bytes) -> None:
+    """Refuse a folder that another process has made meanwhile."""
+    if not path.exists() or path.read_bytes() != content:
+        raise InputError(f"{path.parent}: made by another submission meanwhile; submit again")
 
 
 def main(arguments: list[str]) -> int:
@@ -273,9 +377,7 @@ def main(arguments: list[str]) -> int:
     command = parse_command(SubmitCommand, arguments, "leaderboards.submit", __doc__)
     for folder in submit(command):
         print(f"wrote {printable(folder)}")
-    where: list[str | Path] = (
-        [] if command.records == RECORDS else ["--records", command.records, "--output", command.records.parent]
-    )
+    where: list[str | Path] = [] if command.records is None else ["--records", command.records]
     print(f"now: {as_command('python', '-m', 'leaderboards.build', *where)}")
     return 0
 

@@ -142,7 +142,7 @@ def test_runs_that_start_at_once_share_one_entry(text_file: Path, cache: Path) -
     code = "import sys; from data.corpus import *; print(open_corpus(CorpusOptions(sys.argv[1])).sha256)"
     command = [sys.executable, "-c", code, str(text_file)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    hashes = {process.communicate(timeout=60)[0] for process in processes}
+    hashes = {process.communicate(timeout=600)[0] for process in processes}
     assert hashes == {open_corpus(CorpusOptions(str(text_file))).sha256 + "\n"}
     (entry,) = (cache / "corpora").iterdir()
     assert sorted(file.name for file in entry.iterdir()) == ["corpus.json", "held_out.npy", "train.npy"]

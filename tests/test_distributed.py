@@ -1,3 +1,4 @@
+import contextlib
 import os
 import socket
 import subprocess
@@ -12,6 +13,15 @@ from eval.frechet import read_statistics
 from tests.test_commands import ROOT, run
 
 
+def free_port() -> int:
+    """A port below those that systems give to connections, so that none takes it before it is listened at."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("every port is taken")
+
+
 def test_two_processes_make_the_statistics_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -19,9 +29,7 @@ def test_two_processes_make_the_statistics_of_one(
     np.savez("real.npz", images=draw_shapes(0, 41)[0])
     command = "stats real.npz --features random-conv --device cpu --batch-size 8 --output"
     assert run(capfd, "eval.fid", *command.split(), "one.npz")[0] == 0
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     # As torchrun sets them.
     launched = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": "0"}
     for name, value in launched.items():

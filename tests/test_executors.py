@@ -24,6 +24,8 @@ from textgan.rundir import read_metrics, read_options
 from textgan.train import TEXT, train
 from textgan.trainer import NonFiniteError
 
+LOADED = 600  # seconds; what takes a moment may take minutes on a loaded machine
+
 
 @pytest.fixture
 def small(text_file: Path, tmp_path: Path) -> RunConfig:
@@ -257,10 +259,10 @@ def test_as_many_run_at_a_time_as_there_are_workers(small: RunConfig, monkeypatc
 
     def wait() -> None:
         started.release()
-        assert go.wait(60)
+        assert go.wait(LOADED)
 
     def look(*arguments: Any) -> None:
-        assert all(started.acquire(timeout=60) for _ in range(3))
+        assert all(started.acquire(timeout=LOADED) for _ in range(3))
         # All nine are waiting for a place or for the word to go, and each process has a thread that waits for it.
         assert len(set(threading.enumerate()) - others) == 3
         go.set()
@@ -281,7 +283,7 @@ def test_a_run_that_the_suite_itself_stops_is_not_tried_again(
     class Starting(Attempt):
         def wait(self) -> int:
             started.set()
-            assert told.wait(60)
+            assert told.wait(LOADED)
             return -signal.SIGTERM
 
         def terminate(self) -> None:
@@ -294,7 +296,7 @@ def test_a_run_that_the_suite_itself_stops_is_not_tried_again(
         return attempts[-1]
 
     def interrupted(*_arguments: Any) -> None:
-        assert started.wait(60)
+        assert started.wait(LOADED)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(subprocess, "Popen", start)
@@ -303,7 +305,7 @@ def test_a_run_that_the_suite_itself_stops_is_not_tried_again(
     with pytest.raises(KeyboardInterrupt):
         run_all([small], Execution("processes", workers=1))
     for thread in set(threading.enumerate()) - others:
-        thread.join(60)
+        thread.join(LOADED)
     assert len(attempts) == 1
 
 

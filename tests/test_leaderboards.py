@@ -3,15 +3,23 @@ import gzip
 import hashlib
 import json
 import math
+import re
 import shutil
+import unicodedata
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from statistics import fmean
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from data.errors import InputError
 from eval import bleu, word_jsd
@@ -20,7 +28,7 @@ from images.config import PRESETS as IMAGE_PRESETS
 from images.config import ImageConfig
 from images.train import train as train_on_images
 from leaderboards import build, submit, verify
-from leaderboards.records import RECORDS, all_tasks, read_record
+from leaderboards.records import RECORDS, TASK, all_tasks, folder_name, read_record
 from textgan.config import PRESETS, RunConfig
 from textgan.experiment import parse_train
 from textgan.rundir import read_metrics, read_options
@@ -38,11 +46,20 @@ class Tags(HTMLParser):
         self.places += [value or "" for name, value in attrs if name in ("src", "href")]
 
 
+def even_clock(run: Path) -> None:
+    """Let a run's iterations have taken the same time each: which windows hold which score is then known."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+    for row in rows:
+        row.update({name: row["iteration"] / 10 for name in row if name.endswith("_seconds")})
+    (run / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+
+
 @pytest.fixture
 def records(tiny: RunConfig, tmp_path: Path) -> Path:
     """A task with two records of runs, one of them of two seeds, and one of samples."""
     for name, change in (("a0", {}), ("a1", {"seed": 1}), ("b0", {"critic_lr": 1e-3})):
         train(replace(tiny, run_dir=tmp_path / "suite" / name, ngram=6, **change))
+        even_clock(tmp_path / "suite" / name)
     folder = tmp_path / "records"
     assert submit.main([str(tmp_path / "suite"), "--task", "toy", "--records", str(folder)]) == 0
     flags = ["--order", "2", "--count", "30", "--seq-len", "12"]
@@ -59,7 +76,6 @@ def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> N
     assert record.signature == read_options(runs[0])["signature"]
     assert record.facts["seeds"] == [0, 1]
     assert record.facts["iterations"] == [20, 20]
-    # Where the scores stand is a matter of seconds; that they are the runs' is not.
     for run, end in zip(runs, record.scores["jsd_4"]["runs"], strict=True):
         values = [row["scores/jsd_4"] for row in read_metrics(run)]
         assert min(values) <= end <= max(values)
@@ -366,6 +382,7 @@ def test_runs_on_images_have_records_with_pictures(tmp_path: Path, capsys: pytes
     )  # fmt: skip
     for seed in (0, 1):
         train_on_images(replace(small, seed=seed, run_dir=tmp_path / "suite" / f"{seed}"))
+        even_clock(tmp_path / "suite" / f"{seed}")
     records = tmp_path / "records"
     assert submit.main([str(tmp_path / "suite"), "--task", "toy-images", "--records", str(records)]) == 0
     ((task, (record,)),) = all_tasks(records)
@@ -429,3 +446,390 @@ def test_a_page_with_a_hundred_records_is_small(records: Path, tmp_path: Path) -
     tags = Tags()
     tags.feed(text)
     assert not [place for place in tags.places if not place.startswith("#")]  # it needs no network
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """Ten samples and real text, and a task `toy` with a record of the samples."""
+    (tmp_path / "real.txt").write_text("the cat sat on a mat\n" * 40, "utf-8")
+    (tmp_path / "few.txt").write_text("the cat sat on a dog\n" * 10, "utf-8")
+    assert submit_few(tmp_path, "--name", "first") == 0
+    return tmp_path
+
+
+def submit_few(folder: Path, *flags: str, source: str = "few.txt") -> int:
+    place = ["--records", str(folder / "records"), "--reference", str(folder / "real.txt")]
+    return submit.main([str(folder / source), *place, *(() if "--task" in flags else ("--task", "toy")), *flags])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def build_all(folder: Path, *flags: str) -> int:
+    """Build the tables and the page into the folder that the records are in."""
+    return build.main(["--records", str(folder / "records"), *flags])
+
+
+ODD_NAMES = [
+    "модель", "模型", "../../escaped", "/etc/passwd", "a/b", "a b", "A B", "a-b", ".", "..", "...", "-", "!", "~",
+    "x" * 300, "task.json",
+    "CON", "nul.txt", ".hidden", "two\nlines", "tab\there", "| pipe | `tick` |", "$$\\frac{1}{$$",
+    "'\"", "</script><script>alert(1)</script>", "<!-- end -->", "[link](http://x)", "__proto__", "real text", "first.",
+    "e\u0301",
+]  # fmt: skip
+
+
+def test_any_name_is_a_records_name(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(few)
+    for name in ODD_NAMES:
+        assert submit_few(few, "--name", name, "--note", f"note of {name}") == 0, name
+    after = contents(few)
+    made = [path for path in after if path not in before]
+    # Two files each, in a folder of its own within the task's; nothing else is touched.
+    assert {path: after[path] for path in before} == before
+    assert all(re.fullmatch(r"records/toy/[\w.=-]+/(record\.json|samples\.txt\.gz)", path) for path in made)
+    assert len({path.split("/")[2].casefold() for path in made}) == len(ODD_NAMES) == len(made) / 2
+    ((task, found),) = all_tasks(few / "records")
+    shown = {" ".join(unicodedata.normalize("NFC", name).split()) for name in ODD_NAMES}
+    assert {record.name for record in found} == {"first", *shown}
+    # In the table every record is one row of as many cells, and the name is text.
+    assert build_all(few) == 0
+    rows = [line for line in (few / "toy.md").read_text("utf-8").splitlines() if line.startswith("| ")]
+    assert len(rows) == 2 + len(found) + (task.floor is not None)
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert not any("<script" in row.replace("\\<", "") or "<!--" in row.replace("\\<", "") for row in rows)
+    page = (few / "index.html").read_text("utf-8")
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert verify.main([str(few / "records"), "--reference", str(few / "real.txt")]) == 0
+    assert capsys.readouterr().out.count(": ok\n") == len(found)
+    for name in ("first", "модель", "two lines", "\u00e9"):
+        with pytest.raises(InputError, match="there is a record of this name"):
+            submit_few(few, "--name", name)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True))
+def test_folders_of_records_are_possible_everywhere_and_no_two_share_one(names: list[str]) -> None:
+    taken: list[str] = []
+    for name in names:
+        folder = folder_name(name, taken)
+        assert re.fullmatch(r"[A-Za-z0-9_=][A-Za-z0-9_.=-]*", folder)
+        assert len(folder) < 100  # also as the beginning of longer names
+        assert not folder.endswith(".")
+        assert not PureWindowsPath(folder).is_reserved()
+        assert folder.casefold() not in {TASK, *(each.casefold() for each in taken)}
+        taken.append(folder)
+
+
+def test_records_that_are_there_have_the_folders_that_they_would_get() -> None:
+    for _, records in all_tasks(RECORDS):
+        for record in records:
+            assert folder_name(record.name, ["another"]) == record.folder.name
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "",
+        ".",
+        "..",
+        "../x",
+        "a/b",
+        "/abs",
+        "a\\b",
+        "модель",
+        "x" * 81,
+        "x\n",
+        "-x",
+        ".x",
+        "x.",
+        " ",
+        "con",
+        "index",
+        "TOY",
+    ],
+)
+def test_a_task_is_a_folder_of_the_records(few: Path, task: str) -> None:
+    before = contents(few)
+    with pytest.raises(InputError, match="--task"):
+        submit_few(few, "--task", task, "--name", "a")
+    assert contents(few) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (
+            ["--task", "new", "--name", "a", "--shown", "jsd_4", "jsd_9"],
+            "--shown jsd_9: not scored; choose from jsd_1,",
+        ),
+        (["--task", "new", "--name", "a", "--reference", "nowhere.txt"], "nowhere.txt: no such file"),
+        (
+            ["--task", "new", "--name", "a", "--metrics", "bleu", "--held-out", "nowhere.txt"],
+            "nowhere.txt: no such file",
+        ),
+        (["--task", "new", "--name", " \n"], "--name: say what made these samples"),
+        (["--task", "new", "--name", "a\udcff"], "--name .*: not UTF-8"),
+        (["--task", "new", "--name", "a", "--title", "a\udcff"], "--title .*: not UTF-8"),
+        (["--name", "a", "--shown", "jsd_4"], "--shown: toy has its own"),
+        (["--task", "full", "--name", "a"], "full is there without a task.json"),
+        (["--task", "file", "--name", "a"], "file is there without a task.json"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_written(few: Path, flags: list[str], said: str) -> None:
+    (few / "records" / "full" / "old").mkdir(parents=True)
+    (few / "records" / "file").touch()
+    before = sorted(few.rglob("*"))
+    with pytest.raises(InputError, match=said):
+        submit_few(few, *flags)
+    assert [path for path in sorted(few.rglob("*")) if "cache" not in path.parts] == [
+        path for path in before if "cache" not in path.parts
+    ]
+
+
+@pytest.mark.parametrize("flags", [["--reference", "x"], ["--held-out", "x"], ["--metrics", "bleu"], ["--hash-only"]])
+def test_flags_of_samples_do_not_fit_runs(records: Path, tmp_path: Path, flags: list[str]) -> None:
+    with pytest.raises(InputError, match=f"{flags[0]}: of runs, which have been scored; leave it out"):
+        submit.main([str(tmp_path / "suite"), "--task", "new", "--records", str(records), *flags])
+    with pytest.raises(InputError, match=r"two\.txt: submit a file of samples alone"):
+        submit.main([str(tmp_path / "suite"), str(tmp_path / "two.txt"), "--task", "new", "--records", str(records)])
+    assert not (records / "new").exists()
+
+
+def test_of_several_methods_all_are_written_or_none(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has a record already; or writing fails after the first."""
+    suite = str(tmp_path / "suite")
+    shutil.rmtree(records / "toy" / "ttur-critic_lr-0.003")
+    before = contents(records)
+    with pytest.raises(InputError, match="there is a record of this name"):
+        submit.main([suite, "--task", "toy", "--records", str(records)])
+    assert contents(records) == before
+    shutil.rmtree(records / "toy" / "ttur-critic_lr-0.001")
+    before = contents(records)
+    fill = submit._fill
+    for task, fills in (("toy", 1), ("new", 2)):
+        left = [fill] * fills
+        monkeypatch.setattr(submit, "_fill", lambda folder, files, left=left: left.pop()(folder, files))
+        with pytest.raises(IndexError):
+            submit.main([suite, "--task", task, "--records", str(records)])
+        assert contents(records) == before
+        assert not (records / "new").exists()
+    monkeypatch.undo()
+    assert submit.main([suite, "--task", "toy", "--records", str(records)]) == 0
+
+
+@pytest.mark.parametrize("task", ["toy", "new"])
+def test_the_slower_of_two_submissions_is_told(few: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+    fill = submit._fill
+
+    def overtaken(folder: Path, files: Any) -> None:
+        monkeypatch.setattr(submit, "_fill", fill)
+        assert submit_few(few, "--task", task, "--name", "same", "--note", "the faster one") == 0
+        fill(folder, files)
+
+    monkeypatch.setattr(submit, "_fill", overtaken)
+    with pytest.raises(InputError, match="made by another submission meanwhile; submit again"):
+        submit_few(few, "--task", task, "--name", "same")
+    made = {
+        record.name: record for each, of_task in all_tasks(few / "records") if each.name == task for record in of_task
+    }
+    assert made["same"].facts["note"] == "the faster one"
+    assert not list((few / "records").rglob("*.partial"))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut off": lambda folder: (folder / "first" / "record.json").write_text('{"name": "fi', "utf-8"),
+    "of another kind": lambda folder: (folder / "first" / "record.json").write_text("[]", "utf-8"),
+    "a number for a name": lambda folder: change(folder / "first" / "record.json", name=3),
+    "no scores": lambda folder: change(folder / "first" / "record.json", scores={"jsd_4": {"end": "low"}}),
+    "a list of scores": lambda folder: change(folder / "first" / "record.json", scores=[1]),
+    "another signature": lambda folder: change(folder / "first" / "record.json", signature="jsd|n:9"),
+    "samples elsewhere": lambda folder: change(
+        folder / "first" / "record.json", samples=[{"file": "../../../few.txt", "sha256": "", "scores": {}}]
+    ),
+    "not UTF-8": lambda folder: (folder / "first" / "record.json").write_bytes(b"\xff{}"),
+    "no task": lambda folder: (folder / "task.json").unlink(),
+    "a task cut off": lambda folder: (folder / "task.json").write_text("", "utf-8"),
+    "a task that shows nothing": lambda folder: change(folder / "task.json", shown={}),
+    "a task without metrics": lambda folder: change(folder / "task.json", shown=None),
+}
+
+
+def change(path: Path, **entries: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **entries}), "utf-8")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_task_is_named_and_the_others_are_built(
+    few: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    for task in ("good", "better"):
+        assert submit_few(few, "--task", task, "--name", "sound") == 0
+    assert build_all(few) == 0
+    old = (few / "toy.md").read_bytes()
+    for name in ("good.md", "better.md", "index.md", "index.html"):
+        (few / name).unlink()
+    DAMAGES[damage](few / "records" / "toy")
+    capsys.readouterr()
+    assert build_all(few) == 1
+    out, err = capsys.readouterr()
+    assert re.fullmatch(r"error: [^\n]*records/toy[^\n]*\n", err)
+    assert [Path(line.split()[-1]).name for line in out.splitlines()] == [
+        "better.md",
+        "good.md",
+        "index.md",
+        "index.html",
+    ]
+    assert (few / "toy.md").read_bytes() == old
+    assert build_all(few, "--check") == 1
+    assert "records/toy" in capsys.readouterr().err
+    # Another record of the same task can still be made, or is refused in one line.
+    if (few / "records" / "toy" / "task.json").exists() and not damage.startswith("a task"):
+        assert submit_few(few, "--name", "second") == 0
+    if not damage.startswith("a task that") and damage != "a task without metrics":
+        capsys.readouterr()
+        assert verify.main([str(few / "records"), "--reference", str(few / "real.txt")]) == 1
+        out = capsys.readouterr().out
+        assert [line for line in out.splitlines() if line.startswith("FAILED") and "toy/first" in line]
+        assert sum(line.startswith("passed") and line.endswith("/sound: ok") for line in out.splitlines()) == 2
+
+
+def test_what_another_process_has_not_finished_is_no_record(few: Path) -> None:
+    shutil.copytree(few / "records" / "toy" / "first", few / "records" / "toy" / ".second.x.partial")
+    shutil.copytree(few / "records" / "toy", few / "records" / ".new.x.partial")
+    ((_, (record,)),) = all_tasks(few / "records")
+    assert record.name == "first"
+    assert verify.main([str(few / "records"), "--reference", str(few / "real.txt")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("scores", "jsd_4", "windows", 1, -1), 0.0, "the windows of jsd_4 give another lower end of the band"),
+        (("scores", "jsd_4", "windows", 0, -1), 0.999, "the windows of jsd_4 give another end of a run"),
+        (("scores", "jsd_6", "best_mean"), 0.5, "the windows of jsd_6 give another best mean"),
+        (("curve", "jsd_6", "mean", -1), 0.5, "the windows of jsd_6 give another curve of means"),
+        (("scores", "jsd_4", "windows", 1), [0.5], "record.json: damaged"),
+        (("scores", "jsd_4", "windows"), [], "jsd_4 has no mean for each of 2 runs"),
+    ],
+)
+def test_scores_of_runs_follow_from_their_windows(
+    records: Path, tiny: RunConfig, capsys: pytest.CaptureFixture[str], place: Any, value: Any, said: str
+) -> None:
+    path = records / "toy" / "ttur-critic_lr-0.003" / "record.json"
+    content = json.loads(path.read_text("utf-8"))
+    for name, score in content["scores"].items():
+        rows = [json.loads(line) for run in ("a0", "a1") for line in metrics_of(records.parent / "suite" / run)]
+        found = {round(row.get(f"scores/{name}", row.get(name)), 6) for row in rows if row["iteration"]}
+        # An even clock: every evaluation after the start has a window, in which it is alone.
+        assert {value for of_run in score["windows"] for value in of_run if value is not None} == found
+        assert len(score["windows"]) == 2
+        assert {len(of_run) for of_run in score["windows"]} == {len(content["curve"]["minutes"])}
+        last = max(1, len(content["curve"]["minutes"]) // 10)
+        assert score["end"] == pytest.approx(np.mean([of_run[-last:] for of_run in score["windows"]]), abs=1e-6)
+    assert verify.main([str(path.parent), "--reference", tiny.data]) == 0
+    within = content
+    for step in place[:-1]:
+        within = within[step]
+    within[place[-1]] = value
+    path.write_text(json.dumps(content), "utf-8")
+    assert verify.main([str(path.parent), "--reference", tiny.data]) == 1
+    assert said in capsys.readouterr().out
+    for score in content["scores"].values():
+        del score["windows"]  # as in records of older versions
+    content["scores"]["jsd_6"].pop("best_mean")
+    path.write_text(json.dumps(content), "utf-8")
+    assert verify.main([str(path.parent), "--reference", tiny.data]) == 0
+
+
+def metrics_of(run: Path) -> list[str]:
+    return (run / "metrics.jsonl").read_text("utf-8").splitlines()
+
+
+def test_samples_are_kept_as_plain_lines_whatever_they_came_in(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [f"the cat sat on mat {number} é" for number in range(10)]
+    text = "".join(f"{line}\n" for line in lines).encode()
+    (few / "plain.txt").write_bytes(text)
+    (few / "dos.txt").write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    (few / "cut.txt").write_bytes(text[:-1])
+    (few / "packed.txt.gz").write_bytes(gzip.compress(text))
+    with pa.output_stream(str(few / "packed.txt.zst"), compression="zstd") as file:
+        file.write(text)
+    (few / "link.txt").symlink_to("plain.txt")
+    sources = ["plain.txt", "dos.txt", "cut.txt", "packed.txt.gz", "packed.txt.zst", "link.txt"]
+    for source in sources:
+        assert submit_few(few, "--name", source, source=source) == 0
+        assert submit_few(few, "--name", f"hash of {source}", "--hash-only", source=source) == 0
+    made = {record.name: record for record in all_tasks(few / "records")[0][1]}
+    for source in sources:
+        kept, hashed = made[source], made[f"hash of {source}"]
+        assert gzip.decompress((kept.folder / "samples.txt.gz").read_bytes()) == text
+        assert kept.scores == hashed.scores == made["plain.txt"].scores
+        assert kept.samples[0]["sha256"] == hashed.samples[0]["sha256"] == hashlib.sha256(text).hexdigest()
+        place = [str(hashed.folder), "--reference", str(few / "real.txt"), "--samples", str(few / source)]
+        assert verify.main(place) == 0
+        assert capsys.readouterr().out.endswith(": ok\n")
+    (few / "empty.txt").touch()
+    with pytest.raises(InputError, match=r"empty\.txt: the file is empty"):
+        submit_few(few, "--name", "empty", source="empty.txt")
+
+
+def test_a_picture_or_table_is_scored_rightly_or_refused(few: Path) -> None:
+    lines = [f"the cat sat on mat {number}" for number in range(10)]
+    pq.write_table(pa.table({"text": lines}), few / "table.parquet")
+    Image.new("RGB", (9, 9)).save(few / "picture.txt", "png")
+    before = contents(few / "records")
+    for source in ("table.parquet", "picture.txt"):
+        try:
+            submit_few(few, "--name", source, source=source)
+        except InputError as error:
+            assert str(error).startswith(str(few / source))
+            assert contents(few / "records") == before
+        else:
+            assert source == "table.parquet"
+            text = gzip.decompress((few / "records" / "toy" / source / "samples.txt.gz").read_bytes())
+            assert text.decode().splitlines() == lines
+
+
+def test_tasks_without_texts_take_none(few: Path) -> None:
+    change(few / "records" / "toy" / "task.json", metrics=[], signature="")
+    with pytest.raises(InputError, match="--task toy: takes no text"):
+        submit_few(few, "--name", "a")
+
+
+def test_outside_a_checkout_the_records_are_named(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leaderboards.records.RECORDS", few / "site-packages" / "leaderboards" / "records")
+    for command, flags in (
+        (submit.main, [str(few / "few.txt"), "--task", "toy", "--name", "a"]), (build.main, []), (verify.main, []),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match="--records: needed outside a checkout of textgan"):
+            command(flags)
+    assert build_all(few) == 0
+    assert (few / "toy.md").exists()  # beside the records, not beside the code
+
+
+def test_records_are_found_through_links(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (few / "elsewhere").mkdir()
+    (few / "records" / "toy").rename(few / "elsewhere" / "toy")
+    (few / "records" / "toy").symlink_to(few / "elsewhere" / "toy")
+    (few / "again").symlink_to(few / "records")
+    assert submit_few(few, "--name", "second") == 0
+    for place in (few / "again", few / "again" / "toy", few / "records", few / "records" / "toy" / "second"):
+        assert verify.main([str(place), "--reference", str(few / "real.txt")]) == 0
+        assert capsys.readouterr().out.count(": ok\n") == (1 if place.name == "second" else 2)
+    assert build.main(["--records", str(few / "again")]) == 0
+    assert "| second |" in (few / "toy.md").read_text("utf-8")
+
+
+def test_one_billion_word_comes_first_and_published_numbers_last() -> None:
+    tasks = all_tasks(RECORDS)
+    assert [task.name for task, _ in tasks[:2]] == ["lm1b-small", "lm1b-char32"]
+    only_published = [all(record.kind == "published" for record in of_task) for _, of_task in tasks[2:]]
+    assert only_published == sorted(only_published)
+    own = [bool(task.metrics) for (task, _), published in zip(tasks[2:], only_published, strict=True) if not published]
+    assert own == sorted(own, reverse=True)  # text before images
+    listed = re.findall(r"\((\S+)\.md\)", (RECORDS.parent / "index.md").read_text("utf-8"))
+    assert listed == [task.name for task, _ in tasks]

@@ -5,7 +5,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -20,11 +20,11 @@ pytest.importorskip("ray")
 
 
 def workers_in(folder: Path) -> list[int]:
-    """The processes that have a run's folder open: the one that trains there."""
-    found = []
+    """The processes that have a run's folder, or a file right in it, open: the one that trains there."""
+    found, folder = [], folder.resolve()
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if any(fd.resolve() == folder.resolve() for fd in (process / "fd").iterdir()):
+            if any(folder in ((file := fd.resolve()), file.parent) for fd in (process / "fd").iterdir()):
                 found.append(int(process.name))
         except OSError:  # gone meanwhile, or somebody else's
             continue
@@ -38,6 +38,12 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray's own making
 def quiet_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    # Room to spare on a loaded machine, where Ray gives its parts half a minute or a minute to start and to answer.
+    for name in ("gcs_server_request_timeout_seconds", "worker_register_timeout_seconds",
+                 "gcs_rpc_server_connect_timeout_s", "gcs_rpc_server_reconnect_timeout_s"):  # fmt: skip
+        monkeypatch.setenv(f"RAY_{name}", "600")
+    for name in ("health_check_timeout_ms", "health_check_initial_delay_ms"):
+        monkeypatch.setenv(f"RAY_{name}", "600000")
 
 
 def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_run(
@@ -50,9 +56,10 @@ def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_ru
     ]
     victim = runs[0].folder
     killed: list[int] = []
+    over = Event()
 
     def kill_one() -> None:
-        while not (victim / "checkpoints" / "000000100").exists():
+        while not (victim / "checkpoints" / "000000100").exists() and not over.is_set():
             os.sched_yield()
         for process in workers_in(victim):
             if process != os.getpid():
@@ -61,8 +68,11 @@ def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_ru
 
     killer = Thread(target=kill_one, daemon=True)
     killer.start()
-    ended = run_all(TEXT, runs, Execution("ray", workers=2, retries=3))
-    killer.join()
+    try:
+        ended = run_all(TEXT, runs, Execution("ray", workers=2, retries=3))
+    finally:
+        over.set()
+        killer.join()
     assert len(killed) == 1
     assert [(each.state, each.message) for each in ended] == [("finished", ""), ("finished", "")]
     for config in runs:
