@@ -153,7 +153,8 @@ def test_the_commands_count_and_join(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert jsd(joint.counts[4], whole.counts[4]) == pytest.approx(0.0, abs=1e-15)
     printed = capsys.readouterr().out
     assert f"joint: 24 lines, {len(whole.vocabulary.characters)} characters" in printed
-    assert f"  4  {whole.counts[4].keys.size:13,}  {24 * 7:15,}" in printed
+    rows = [line.split() for line in printed.splitlines()]
+    assert ["4", f"{whole.counts[4].keys.size:,}", f"{24 * 7:,}"] in rows
     with pytest.raises(InputError, match="merge: no parts"):
         main(["merge", "--output", str(tmp_path / "none.ngrams")])
 
