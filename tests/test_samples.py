@@ -350,7 +350,7 @@ def test_saved_counts_are_a_reference(samples: Path, text_file: Path, capsys: py
         (["--padding", "out"], "--padding out: .* was counted with in; build it again"),
         (["--lines", "5"], "--lines 5: .* was counted with 2000; build it again"),
         (["--ngram", "5"], "--ngram 5: text.txt was counted for n from 1 to 4"),
-        (["--ngram", "0"], "--ngram 0: text.txt was counted for n from 1 to 4"),
+        (["--ngram", "0"], "--ngram 0: must be at least 1"),
         (["--seq-len", "0"], "--seq-len 0: must be at least 1"),
     ],
 )
