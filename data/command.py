@@ -155,7 +155,7 @@ def _named(argument: ArgumentDefinition) -> str:
 
 
 def _unknown(words: Sequence[str], known: Sequence[str]) -> str:
-    wrong = [word for word in words if word.startswith("-")] or words
+    wrong = [word.partition("=")[0] for word in words if word.startswith("-")] or words
     if set(wrong) & set(known):
         return f"unrecognised {', '.join(wrong)} before the subcommand"
     similar = {near: None for word in wrong for near in difflib.get_close_matches(word, known, 2)}
@@ -185,9 +185,10 @@ def run_command(main: Callable[[list[str]], int]) -> None:
             raise
         status = _fail(line)
     except UnicodeEncodeError as error:
-        if not any("\ud800" <= character <= "\udfff" for character in error.object):
+        # Bytes of a name that are not UTF-8 are surrogates in Python; the name may stand in JSON.
+        if (name := re.search('[^"\\n]*[\ud800-\udfff][^"\\n]*', error.object)) is None:
             raise
-        status = _fail(f"{error.object[:200]!r}: a name that is not UTF-8; rename it")
+        status = _fail(f"{name[0]}: a name that is not UTF-8; rename it")
     except OverflowError as error:
         status = _fail(f"a number is too large ({error}); lower it")
     except RecursionError:

@@ -7,9 +7,11 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import fields, replace
+from importlib.metadata import version
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,6 +28,8 @@ from eval.samples import CharacterFlags, ScoreFlags
 from images.config import PRESETS as IMAGE_PRESETS
 from images.config import ImageConfig
 from images.train import train as train_on_images
+from textgan.__main__ import COMMANDS as CONSOLE
+from textgan.__main__ import main as console
 from textgan.config import RunConfig
 from textgan.executors import Ended
 from textgan.search import Trial
@@ -54,6 +58,17 @@ def run(capfd: pytest.CaptureFixture[str], module: str, *arguments: str) -> tupl
     status = stop.value.code
     assert isinstance(status, int)
     return status, captured.out, captured.err
+
+
+def run_console(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Run `textgan arguments` in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["textgan", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            console()
+    captured = capfd.readouterr()
+    assert isinstance(stop.value.code, int)
+    return stop.value.code, captured.out, captured.err
 
 
 @pytest.fixture
@@ -140,6 +155,35 @@ def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[
             assert (status, err) == (0, ""), arguments
     assert Path("samples.txt").read_text("utf-8").count("\n") == 1000
     assert Path("my-generator/model.safetensors").exists()
+
+
+def test_the_console_command_lists_and_runs_every_documented_command(capfd: pytest.CaptureFixture[str]) -> None:
+    assert {module for module, _ in CONSOLE.values()} >= {*COMMANDS, *BENCHES}
+    status, out, err = run_console(capfd, "--help")
+    assert (status, err) == (0, "")
+    for name, (module, does) in CONSOLE.items():
+        assert re.search(rf"^  {name} +{re.escape(does)}$", out, re.MULTILINE)
+        status, shown, err = run_console(capfd, *name.split(), "--help")
+        assert (status, err) == (0, "") or module == "data.grammar"
+        assert shown.startswith(f"usage: textgan {name} ") or module == "data.grammar"
+    assert run_console(capfd, "--version")[:2] == (0, f"textgan {version('textgan')}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("jsdd", "jsdd: no command; did you mean textgan jsd?; see textgan --help"),
+        ("images trian", "images trian: no command; did you mean textgan images train"),
+        ("", "no command given; see textgan --help"),
+        ("jsd a.txt --ngramm 4", "unrecognised --ngramm (did you mean --ngram?); see textgan jsd --help"),
+        ("fid stats", "source (STR) and --output are missing; see textgan fid stats --help"),
+    ],
+)
+def test_a_wrong_console_command_is_one_line(words: str, message: str, capfd: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run_console(capfd, *words.split())
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
 
 
 def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -371,15 +415,16 @@ def test_a_reader_that_goes_away_is_no_error(text_file: Path) -> None:
     assert status == "0"
 
 
-def test_ctrl_c_stops_a_run_cleanly(workplace: Path) -> None:
-    folder = workplace / "runs" / "stopped"
-    command = [sys.executable, "-m", "textgan.train", "--data", "corpus.txt.gz", "--dim", "4", "--run-dir", str(folder)]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_a_run_cleanly(number: signal.Signals, tmp_path: Path, text_file: Path) -> None:
+    folder = tmp_path / "runs" / "stopped"
+    command = [sys.executable, "-m", "textgan.train", "--data", str(text_file), "--dim", "4", "--run-dir", str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     while process.poll() is None and not (folder / "samples" / "0.txt").exists():
         os.sched_yield()
-    process.send_signal(2)
+    process.send_signal(number)
     _, err = process.communicate(timeout=600)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert err == f"stopped; the same command continues {folder}\n"
     assert len(list(folder.glob("checkpoints/*"))) <= 1  # none where not a step was taken
