@@ -22,6 +22,7 @@ from tyro._arguments import ArgumentDefinition
 
 from data.errors import InputError, require_numbers
 from data.missing import how_to_install
+from data.naming import printable
 
 T = TypeVar("T")
 
@@ -263,5 +264,5 @@ def _fail_of_system(error: OSError) -> int:
 def _fail(message: str, status: int = 2) -> int:
     prefix = "error: " if status == 2 else ""
     with contextlib.suppress(OSError):
-        print(f"{prefix}{' '.join(message.split())}", file=sys.stderr)
+        print(f"{prefix}{printable(message.strip())}", file=sys.stderr)
     return status

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from data.errors import InputError
 from data.files import atomic_folder, read_described, write_described
+from data.naming import printable
 from textgan.progress import Clock
 from textgan.trainer import Learner
 
@@ -85,7 +86,8 @@ def read_newest(run: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | N
             state = read_described(folder, _STATE)
             return folder, load_file(folder / _TENSORS), state
         except (ValueError, SafetensorError) as error:
-            print(f"warning: {folder}: damaged checkpoint ({error}); falling back to the one before", file=sys.stderr)
+            told = f"warning: {folder}: damaged checkpoint ({error}); falling back to the one before"
+            print(printable(told), file=sys.stderr)
     if folders:
         raise InputError(f"{run}: every checkpoint is damaged; start again with another --run-dir")
     return None
