@@ -264,5 +264,5 @@ def _fail_of_system(error: OSError) -> int:
 def _fail(message: str, status: int = 2) -> int:
     prefix = "error: " if status == 2 else ""
     with contextlib.suppress(OSError):
-        print(f"{prefix}{printable(message.strip())}", file=sys.stderr)
+        print(f"{prefix}{printable(message)}", file=sys.stderr)
     return status

@@ -24,12 +24,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import note as tell
 from hypothesis import strategies as st
 from PIL import Image
 
 from data import readers
 from data.errors import note
-from tests.test_commands import run
+from tests.test_commands import ROOT, run
+from textgan.config import RunConfig
+from textgan.train import train
 
 LONG = settings().max_examples > 1000
 """Whether `make fuzz` runs."""
@@ -51,6 +54,10 @@ LINES = st.one_of(
     st.sampled_from(["\u2028", "\x85", "\x0b\x0c\x1c\x1e", "\ufeff", "\u202e", "�", "\ue000", "$\\frac{$", "\x1b[31mred", "␀"]),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\x00"), max_size=12),
 )
+
+
+def one_in(number: int) -> st.SearchStrategy[bool]:
+    return st.sampled_from([False] * (number - 1) + [True])
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,7 @@ def parquet_of(table: pa.Table) -> bytes:
 @st.composite
 def parquet(draw: st.DrawFn) -> Content:
     rows = draw(st.lists(LINES.filter(lambda line: "\r" not in line), max_size=8))
-    nulls = [row if draw(st.integers(0, 5)) else None for row in rows]
+    nulls = [None if draw(one_in(6)) else row for row in rows]
     kind = draw(st.sampled_from(["string", "large_string", "dictionary", "list", "binary", "int", "with id", "two", "other name", "string_view"]))
     texts = pa.array(nulls, pa.string())
     others = {"id": pa.array([f"id {number}" for number in range(len(rows))], pa.string())}
@@ -247,7 +254,7 @@ class Workshop:
             self.pipes.append((path, content))
         elif place == "link":
             (self.folder / "elsewhere").mkdir(exist_ok=True)
-            target = self.folder / "elsewhere" / "content"
+            target = self.folder / "elsewhere" / str(len(self.files()))
             target.write_bytes(content)
             path.symlink_to(target)
         elif place == "folder":
@@ -328,7 +335,7 @@ def check(shop: Workshop, outcome: Outcome, before: set[Path]) -> None:
         assert re.match(r"error: .{10}", last), outcome
     else:
         notes.append(last)
-    assert all(re.match(r"(note|warning): .{10}", line) for line in notes if line), outcome
+    assert all(re.match(r"(note: |warning: |wrote ).{10}", line) for line in notes if line), outcome
     assert not _CONTROLS.search(outcome.err), outcome
     made = shop.files() - before
     if outcome.status:
@@ -424,26 +431,26 @@ def text_flags(draw: st.DrawFn, shop: Workshop, samples: str, module: str) -> Fl
         add("--reference", shop.put(draw(CONTENTS).data, "odd reference", draw(st.sampled_from(["file", "pipe", "link"]))), fine=False)
     else:
         add("--lines", "40")  # of the grammar
-    if draw(st.integers(0, 3)) == 0:
+    if draw(one_in(4)):
         add("--held-out", draw(st.sampled_from(["reference/real.txt", samples, "nowhere", "", "-"])), fine=False)
-    if draw(st.integers(0, 4)) == 0 and "--lines" not in flags.words:
+    if draw(one_in(5)) and "--lines" not in flags.words:
         add("--lines", draw(st.sampled_from(["1", "5", "100", "0", "-1", "99999999999999999999", "x"])), fine=False)
     if module in ("eval.jsd", "eval.report") and reference != "counts":
-        if draw(st.integers(0, 3)) == 0:
+        if draw(one_in(4)):
             flags.ngram = draw(st.sampled_from([1, 2, 3, 9, 40, 0, -1]))
             add("--ngram", str(flags.ngram), fine=0 < flags.ngram < 4)
-        if draw(st.integers(0, 3)) == 0:
+        if draw(one_in(4)):
             add("--seq-len", draw(st.sampled_from(["1", "8", "64", "300", "0", "1000000000000"])), fine=False)
-        if draw(st.integers(0, 4)) == 0:
+        if draw(one_in(5)):
             add("--padding", draw(st.sampled_from(["in", "out", "", "x"])), fine=False)
     if module in ("eval.bleu", "eval.report"):
-        if draw(st.integers(0, 2)) == 0:
+        if draw(one_in(3)):
             add("--words", draw(st.sampled_from(["punctuation", "whitespace", "characters", "x"])), fine=False)
-        if draw(st.integers(0, 3)) == 0:
+        if draw(one_in(4)):
             add("--lower-case")
-    if module == "eval.jsd" and draw(st.integers(0, 4)) == 0:
+    if module == "eval.jsd" and draw(one_in(5)):
         add(*draw(st.sampled_from([("--curve",), ("--level", "word"), ("--level", "char"), ("--level", "x"), ("--ngramm", "4")])), fine=False)
-    if draw(st.integers(0, 3)) == 0:
+    if draw(one_in(4)):
         add("--invalid-utf8", draw(st.sampled_from(["replace", "refuse"])))
     return flags
 
@@ -459,8 +466,7 @@ def a_score(draw: st.DrawFn, shop: Workshop) -> tuple[str, list[str], Content, s
     content, name, place = draw(CONTENTS), draw(NAMES), draw(PLACES)
     samples = shop.put(content.data, name + content.ending, place)
     flags, output = draw(text_flags(shop, samples, module)), draw(FORMATS)
-    fine = scorable(content) and flags.fine and place != "folder" and not samples.startswith(("-x", "--", "~"))
-    fine = fine and not (samples.endswith(".parquet") and not content.kind.startswith("parquet"))
+    fine = scorable(content) and flags.fine and acceptable(samples, content)
     return module, [samples, *flags.words, *output], content, format_of(output), fine
 
 
@@ -483,7 +489,7 @@ def saved_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.
 
 @pytest.mark.fuzz
 @situations(900, 12)
-@given(st.data())
+@given(data=st.data())
 def test_a_score_counts_the_lines_of_the_file(saved_counts: None, here: Runner, data: st.DataObject) -> None:
     with workshop() as shop, pytest.MonkeyPatch.context() as patch:
         module, arguments, content, output, fine = data.draw(a_score(shop))
@@ -495,3 +501,345 @@ def test_a_score_counts_the_lines_of_the_file(saved_counts: None, here: Runner, 
             patch.undo()
             (shop.folder / "unpacked").write_text("".join(f"{line}\n" for line in content.lines or ()), newline="")
             assert here(shop, module, ["unpacked", *arguments[1:]]).out == outcome.out
+
+
+@st.composite
+def a_report(draw: st.DrawFn, shop: Workshop) -> tuple[list[str], list[str], list[Content], str, bool]:
+    """Return the files, all arguments, the files' contents, the format, and whether a report must come."""
+    number = draw(st.integers(1, 3))
+    contents = [draw(CONTENTS) for _ in range(number)]
+    if draw(st.booleans()):  # most reports need files of the same length
+        contents = [contents[0]] * number
+    files = []
+    for content in contents:
+        place = draw(PLACES if "-" not in files and "/dev/stdin" not in files else st.just("file"))
+        name = draw(NAMES)
+        folder = draw(st.sampled_from(["", "a/", "b c/"])) if place in ("file", "link", "pipe") else ""
+        (shop.folder / folder).mkdir(exist_ok=True)
+        if (shop.folder / folder / (name + content.ending)).exists():
+            name += str(len(files))
+        if len(os.fsencode(name + content.ending)) > 255:
+            name = f"n{len(files)}"
+        files.append(shop.put(content.data, folder + name + content.ending, place))
+    flags, output = draw(text_flags(shop, files[0], "eval.report")), draw(FORMATS)
+    fine = flags.fine and len({len(content.lines or []) for content in contents}) == 1 and len(set(files)) == number
+    fine &= all(map(scorable, contents)) and all(map(acceptable, files, contents))
+    if draw(one_in(3)):
+        count = draw(st.sampled_from(["1", "2", "3", "20", "0", "-1"]))
+        flags.words += ["--count", count]
+        fine = False
+    if draw(one_in(10)):
+        plot = draw(st.sampled_from(["a.png", "$\\frac{$.svg", "b.pdf", "x.docx", "nowhere/a.png", "-", "reference"]))
+        flags.words += ["--plot", plot]
+        shop.outputs |= {shop.folder / plot, shop.folder / "nowhere"}
+        fine = False
+    return files, [*files, *flags.words, *output], contents, format_of(output), fine
+
+
+def acceptable(name: str, content: Content) -> bool:
+    """Whether a command takes a name for a file of this content: no flag, no home, no folder, no Parquet file."""
+    flag = name.startswith(("-x", "--", "~"))
+    return not (flag or Path(name).is_dir() or (name.endswith(".parquet") and "parquet" not in content.kind))
+
+
+def check_report(
+    outcome: Outcome, files: Sequence[str], arguments: Sequence[str], contents: Sequence[Content], output: str, fine: bool
+) -> None:
+    assert not (fine and outcome.status), (outcome, arguments)
+    if outcome.status:
+        return
+    lines = [None if content.lines is None else len(content.lines) for content in contents]
+    assert None not in lines, (outcome, arguments)
+    expected = {int(arguments[arguments.index("--count") + 1])} if "--count" in arguments else set(lines)
+    assert counts(outcome, output) == expected, (outcome, arguments)
+    if output == "json":
+        assert list(json.loads(outcome.out)) == files
+    if output == "csv":
+        assert {row["file"] for row in csv.DictReader(io.StringIO(outcome.out, newline=""))} == {
+            name.encode("utf-8", "backslashreplace").decode() for name in files
+        }
+    if output == "markdown":
+        rows = [line for line in outcome.out.splitlines() if line.startswith("|")]
+        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(files) + 4}, outcome.out
+
+
+@pytest.mark.fuzz
+@situations(350, 6)
+@given(data=st.data())
+def test_a_report_counts_the_lines_of_its_files(saved_counts: None, here: Runner, data: st.DataObject) -> None:
+    with workshop() as shop:
+        files, arguments, contents, output, fine = data.draw(a_report(shop))
+        check_report(here(shop, "eval.report", arguments), files, arguments, contents, output, fine)
+
+
+# --- images -----------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def arrays(draw: st.DrawFn) -> tuple[bytes, str, int | None]:
+    """Return an .npy or .npz file, its ending, and how many images it holds, None if it is to be refused."""
+    number, random = draw(st.sampled_from([5, 6, 7, 9, 0, 1, 2])), np.random.default_rng(draw(st.integers(0, 99)))
+    side = draw(st.sampled_from([16, 16, 16, 20, 4]))
+    channels = draw(st.sampled_from([1, 3, 3, 3, 3, 4]))
+    axes = [(number, side, side, channels), (number, channels, side, side)]
+    shape = draw(st.sampled_from([*axes, *axes, (number, side, side)]))
+    pixels = random.integers(0, 256, shape).astype(np.uint8)
+    kinds = ["uint8", "bool", "uint16", "dark uint16", "float32", "int64", "object", "fortran"]
+    kind = draw(st.sampled_from(["uint8"] * 6 + kinds))
+    stored = {
+        "bool": lambda: pixels > 127,
+        "uint16": lambda: (pixels.astype(np.uint16) | 2) * np.uint16(257),
+        "dark uint16": lambda: pixels.astype(np.uint16),
+        "float32": lambda: pixels.astype(np.float32) / 255,
+        "int64": lambda: pixels.astype(np.int64) - 3,
+        "object": lambda: pixels.astype(object),
+        "fortran": lambda: np.asfortranarray(pixels),
+    }.get(kind, lambda: pixels)()
+    good = kind in ("uint8", "bool", "uint16") and len(shape) == 4 and channels != 4
+    file = io.BytesIO()
+    tell(f"{stored.dtype} {stored.shape} {kind}")
+    if draw(st.booleans()):
+        np.save(file, stored)
+        return file.getvalue(), draw(st.sampled_from([".npy", ".npy", ".npz", ".txt", ""])), number if good else None
+    more = {}
+    labels = draw(st.sampled_from(["none", "none", "[N]", "[N, 1]", "[N]", "[N, 1]", "one-hot", "float", "short", "two arrays"]))
+    classes = random.integers(0, 10, number)
+    if labels == "two arrays":
+        more["others"], good = stored, False
+    elif labels != "none":
+        more["labels"] = {
+            "[N]": classes, "[N, 1]": classes[:, None], "one-hot": np.eye(10, dtype=int)[classes],
+            "float": classes.astype(float), "short": classes[1:],
+        }[labels]  # fmt: skip
+        good = good and labels in ("[N]", "[N, 1]")
+    tell(f"labels {labels}")
+    np.savez(file, images=stored, **more)
+    content = file.getvalue()
+    if draw(one_in(10)):
+        content, good = content[: draw(st.integers(0, len(content) - 1))], False
+    return content, draw(st.sampled_from([".npz", ".npz", ".npy", ""])), number if good else None
+
+
+@st.composite
+def image_sets(draw: st.DrawFn, shop: Workshop, prefix: str) -> tuple[str, int | None]:
+    """Put a set of images, and return how a command line names it and how many images it has."""
+    kinds = ["arrays", "arrays", "arrays", "folder", "folder", "image", "missing", "shapes", "no images"]
+    kind = draw(st.sampled_from(kinds if not prefix else ["good"] * 6 + kinds))
+    if kind == "good":
+        np.save(shop.folder / "real images.npy", np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3)).astype(np.uint8))
+        return "real images.npy", 9
+    name = prefix + draw(NAMES)
+    if kind == "arrays":
+        content, ending, number = draw(arrays())
+        place = draw(PLACES if shop.standard_input is None else st.just("file"))
+        return shop.put(content, name + ending, place), None if place == "folder" else number
+    if kind == "folder":
+        inside = draw(st.lists(NAMES, min_size=2, max_size=8, unique_by=str.lower))
+        (shop.folder / name / ".ipynb_checkpoints").mkdir(parents=True)
+        number = 0
+        for each in inside:
+            ending = draw(st.sampled_from([".png", ".png", ".PNG", ".jpg", ".jfif", ".bmp", ".txt"]))
+            Image.fromarray(np.full((16, 16, 3), number, np.uint8)).save(shop.folder / name / (each + ending), "PNG")
+            number += ending != ".txt" and not each.startswith(".")
+        Image.new("RGB", (6, 6)).save(shop.folder / name / ".ipynb_checkpoints" / "a.png")
+        tell(f"{number} images in {sorted(os.listdir(shop.folder / name))}")
+        return name, number
+    if kind == "image":
+        file = io.BytesIO()
+        Image.new("RGB", (16, 16)).save(file, draw(st.sampled_from(["PNG", "JPEG", "BMP", "GIF"])))
+        ending = draw(st.sampled_from([".png", ".jpg", ".txt", ""]))
+        return shop.put(file.getvalue(), name + ending, draw(st.sampled_from(["file", "link"]))), 1
+    if kind == "no images":
+        content = draw(CONTENTS)
+        return shop.put(content.data, name + content.ending, draw(st.sampled_from(["file", "folder"]))), None
+    return "shapes" if kind == "shapes" else draw(st.sampled_from(["nowhere", "", "shapes:x", "cifar10:", "hub:"])), None
+
+
+@st.composite
+def a_distance(draw: st.DrawFn, shop: Workshop) -> tuple[list[str], int | None, str, bool]:
+    samples, number = draw(image_sets(shop, ""))
+    reference, _ = draw(image_sets(shop, "ref"))
+    words = [samples, reference, "--features", "random-conv", "--device", "cpu"]
+    if not draw(one_in(3)):
+        words += ["--size", draw(st.sampled_from(["16", "16", "16", "16", "18", "0", "x"]))]
+    shapes = "shapes" in (samples, reference)
+    if shapes or draw(one_in(4)):
+        count = 3 if shapes else draw(st.sampled_from([1, 2, 3, 9, 0]))
+        words += ["--count", str(count)]
+        number = None if number is None else min(number, count)
+    if samples == "shapes":
+        number = 3
+    metrics = draw(st.sampled_from([["fid"], ["fid"], ["fid"], ["kid"], ["fid", "kid"], ["precision-recall"], ["x"]]))
+    output = draw(FORMATS)
+    fine = reference == "real images.npy" and "18" not in words and metrics[-1] in ("fid", "kid") and (number or 0) > 1
+    fine &= "--size" in words and words[words.index("--size") + 1] == "16" and not samples.startswith(("-x", "--", "~"))
+    return [*words, "--metrics", *metrics, *output], number, format_of(output), fine
+
+
+@pytest.mark.fuzz
+@situations(350, 6)
+@given(data=st.data())
+def test_a_distance_counts_the_images(here: Runner, data: st.DataObject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data.shapes.COUNT", 40)
+    with workshop() as shop:
+        arguments, number, output, fine = data.draw(a_distance(shop))
+        outcome = here(shop, "eval.fid", arguments)
+        assert not (fine and outcome.status), (outcome, arguments)
+        if outcome.status == 0:
+            assert counts(outcome, output) == {number}, (outcome, arguments, shop.files())
+
+
+# --- samples and records ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def a_run(tmp_path: Path) -> Path:
+    """The folder of a tiny run."""
+    (tmp_path / "corpus.txt").write_text(REFERENCE)
+    folder = tmp_path / "run"
+    train(
+        RunConfig(
+            data=str(tmp_path / "corpus.txt"), dim=2, latent_dim=2, batch_size=4, iterations=2, eval_every=1,
+            checkpoint_every=1, eval_samples=4, ngram=2, device="cpu", run_dir=folder,
+        )
+    )  # fmt: skip
+    return folder
+
+
+@st.composite
+def a_sampling(draw: st.DrawFn, shop: Workshop, folder: Path) -> tuple[list[str], Path | None, int]:
+    """Return arguments, the file that is written (None: standard output), and how many samples there must be."""
+    source = draw(st.sampled_from([str(folder), str(folder), str(folder), str(folder / "samples"), "nowhere", "", "link"]))
+    if source == "link":
+        source = draw(NAMES.filter(lambda name: not name.startswith("-")))
+        (shop.folder / source).symlink_to(folder)
+    count = draw(st.sampled_from([1, 2, 63, 64, 65, 200, 0, -1, 10**20]))
+    words = [source, "--count", str(count), "--device", "cpu"]
+    if draw(one_in(4)):
+        words += ["--seed", draw(st.sampled_from(["0", "7", str(2**63), str(2**70), "-1", "x", ""]))]
+    kind = draw(st.sampled_from(["none", "-", "/dev/stdout", "/dev/null", "file", "file", "gz", "link", "pipe", "folder", "odd", "below a file", "export"]))
+    name = draw(NAMES.filter(lambda name: not name.startswith(("-", "~"))))
+    output: Path | None = None
+    if kind in ("-", "/dev/stdout", "/dev/null"):
+        words += ["--output", kind]
+    elif kind in ("file", "gz", "odd"):
+        ending = {"file": ".txt", "gz": draw(st.sampled_from([".gz", ".txt.gz", ".zst", ".GZ"]))}.get(kind)
+        output = shop.folder / (name + (ending or draw(st.sampled_from([".png", ".bz2", ".parquet", "", ".tar.gz"]))))
+        if draw(st.booleans()) and not output.exists():
+            output.write_text("before\n")
+        words += ["--output", draw(st.sampled_from([output.name, str(output)]))]
+    elif kind == "link":
+        (shop.folder / "target.txt").write_text("before\n")
+        output = shop.folder / f"{name}.link"
+        output.symlink_to("target.txt")
+        words.append(f"--output={output.name}")
+    elif kind == "folder":
+        (shop.folder / "there").mkdir()
+        words += ["--output", "there"]
+    elif kind == "below a file":
+        (shop.folder / "file").touch()
+        words += ["--output", "file/x.txt"]
+    elif kind == "export":
+        words += ["--export", draw(st.sampled_from(["export", f"{name}.d", str(folder), ""]))]
+        shop.outputs |= {shop.folder / "export", shop.folder / f"{name}.d"}
+    if output is not None:
+        shop.outputs |= {output, output.parent / "reference.json", output.parent / f"{output.name}.reference.json"}
+    return words, output, count
+
+
+def lines_in(path: Path) -> int:
+    opener = {".gz": gzip.decompress, ".zst": lambda data: pa.CompressedInputStream(pa.BufferReader(data), "zstd").read()}
+    return opener.get(path.suffix.lower(), bytes)(path.read_bytes()).count(b"\n")
+
+
+@pytest.mark.fuzz
+@situations(250, 6)
+@given(data=st.data())
+def test_samples_are_as_many_as_asked_for(a_run: Path, here: Runner, data: st.DataObject) -> None:
+    with workshop() as shop:
+        arguments, output, count = data.draw(a_sampling(shop, a_run))
+        before = set(a_run.rglob("*"))
+        contents = {path: path.read_bytes() for path in shop.files() if path.is_file()}
+        outcome = here(shop, "textgan.sample", arguments)
+        assert set(a_run.rglob("*")) == before
+        if outcome.status:
+            assert {path: path.read_bytes() for path in shop.files() if path.is_file()} == contents
+        elif output is not None:
+            assert lines_in(output) == count
+            if output.suffix == ".txt":
+                assert run_json(here, shop, output) == count
+        elif "--export" not in arguments:
+            assert outcome.out.count("\n") == (1 if "/dev/null" in arguments else count)
+
+
+def run_json(here: Runner, shop: Workshop, samples: Path) -> int:
+    outcome = here(shop, "eval.jsd", [str(samples), "--json"])
+    return json.loads(outcome.out)[0]["samples"] if outcome.status == 0 else -1
+
+
+@st.composite
+def a_submission(draw: st.DrawFn, shop: Workshop) -> tuple[list[str], Content]:
+    content, place = draw(CONTENTS), draw(PLACES)
+    samples = shop.put(content.data, draw(NAMES) + content.ending, place)
+    (shop.folder / "reference").mkdir()
+    Path("reference/real.txt").write_text(REFERENCE)
+    words = [samples, "--records", "records"]
+    words += ["--task", draw(st.sampled_from(["task"] * 6 + ["../x", "a/b", "", ".", "/tmp/x", draw(NAMES)]))]
+    if not draw(one_in(9)):
+        words += ["--name", draw(st.one_of(NAMES, NAMES, NAMES, st.sampled_from(["", "a/b", "../x", ".", "con"])))]
+    words += ["--reference", draw(st.sampled_from(["reference/real.txt"] * 9 + ["nowhere", "-", ""]))]
+    if draw(one_in(3)):
+        words += ["--metrics", *draw(st.sampled_from([["jsd"], ["bleu"], ["jsd", "bleu"], ["word-jsd", "diversity"], ["x"]]))]
+    if draw(one_in(4)):
+        words += ["--shown", draw(st.sampled_from(["jsd_4", "bleu_2", "nothing"]))]
+    if draw(one_in(4)):
+        words += draw(st.sampled_from([["--hash-only"], ["--title", "a|b\n"], ["--note", "$x$"], ["--words", "characters"]]))
+    shop.outputs.add(shop.folder / "records")
+    return words, content
+
+
+@pytest.mark.fuzz
+@situations(150, 4)
+@given(data=st.data())
+def test_a_record_is_whole_or_not_there(here: Runner, data: st.DataObject) -> None:
+    with workshop() as shop:
+        arguments, content = data.draw(a_submission(shop))
+        outcome = here(shop, "leaderboards.submit", arguments)
+        if outcome.status == 0:
+            assert content.lines is not None
+            (record,) = (shop.folder / "records").glob("*/*/record.json")
+            assert f"|samples:{len(content.lines)}|" in json.loads(record.read_text("utf-8"))["signature"].replace(";", "|")
+            if "--hash-only" not in arguments:
+                verified = here(shop, "leaderboards.verify", ["records", "--reference", "reference/real.txt"])
+                assert verified.out.startswith("passed"), (verified, arguments)
+
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fuzz
+@situations(50, 3)
+@given(data=st.data())
+def test_processes_do_the_same(saved_counts: None, a_run: Path, data: st.DataObject, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in data.draw(st.sampled_from([{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with workshop() as shop:
+        command = data.draw(st.sampled_from(["score", "score", "score", "report", "distance", "sampling", "submission"]))
+        if command == "score":
+            module, arguments, content, output, fine = data.draw(a_score(shop))
+            check_score(as_process(shop, module, arguments), content, arguments, output, fine)
+        elif command == "report":
+            files, arguments, contents, output, fine = data.draw(a_report(shop))
+            check_report(as_process(shop, "eval.report", arguments), files, arguments, contents, output, fine)
+        elif command == "distance":
+            arguments, number, output, _ = data.draw(a_distance(shop))
+            outcome = as_process(shop, "eval.fid", arguments)
+            assert outcome.status or counts(outcome, output) == {number}
+        elif command == "sampling":
+            arguments, written, count = data.draw(a_sampling(shop, a_run))
+            outcome = as_process(shop, "textgan.sample", arguments)
+            assert outcome.status or written is None or lines_in(written) == count
+        else:
+            arguments, content = data.draw(a_submission(shop))
+            assert as_process(shop, "leaderboards.submit", arguments).status or content.lines is not None

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from data.errors import InputError
@@ -84,7 +84,8 @@ def read_newest(run: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | N
     for folder in folders:
         try:
             state = read_described(folder, _STATE)
-            return folder, load_file(folder / _TENSORS), state
+            # `load_file` takes no name that is not UTF-8.
+            return folder, load((folder / _TENSORS).read_bytes()), state
         except (ValueError, SafetensorError) as error:
             told = f"warning: {folder}: damaged checkpoint ({error}); falling back to the one before"
             print(printable(told), file=sys.stderr)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import tyro
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
 from data.command import parse_command, run_command
 from data.errors import InputError, note, require_at_least
@@ -104,7 +104,7 @@ def load_generator(folder: Path) -> ExportedGenerator:
     if _holds_export(folder):
         try:
             config = json.loads((folder / _CONFIG).read_text("utf-8"))
-            weights = load_file(folder / _MODEL)
+            weights = load((folder / _MODEL).read_bytes())  # `load_file` takes no name that is not UTF-8
             return _generator(config, config["characters"], weights, config["reference"])
         except (ValueError, KeyError, TypeError, RuntimeError, FileNotFoundError, SafetensorError) as error:
             reason = " ".join(str(error).split())  # torch's has several lines
