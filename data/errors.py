@@ -6,6 +6,8 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
 
+from data.naming import printable
+
 _MOST = 2**31 - 1
 _MOST_OF = dict.fromkeys(("seed", "seeds", "iterations", "eval_every", "checkpoint_every", "lines"), 2**63 - 1)
 _LEAST_OF = dict.fromkeys(("seed", "seeds", "retries", "order"), 0)
@@ -27,8 +29,8 @@ def require_at_least(flag: str, value: float | None, least: int) -> None:
 
 @cache
 def note(message: str) -> None:
-    """Print a note to stderr, the same one once per process."""
-    print(f"note: {message}", file=sys.stderr)
+    """Print a note in one line to stderr, the same one once per process."""
+    print(printable(f"note: {message}"), file=sys.stderr)
 
 
 def require_numbers(options: Any) -> None:

@@ -24,7 +24,8 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import InputError
+from data.errors import InputError, note
+from data.naming import printable
 
 DAMAGED_ARRAYS = (zipfile.BadZipFile, zlib.error, TokenError, EOFError, OSError, RuntimeError, ValueError)
 """What comes of damaged .npy and .npz files; an OSError also of one that cannot be read."""
@@ -284,7 +285,7 @@ def open_cached(folder: Path, load: Callable[[Path], T], build: Callable[[Path],
         try:
             return load(folder)
         except ValueError as error:
-            print(f"warning: {folder}: damaged cache entry ({error}); rebuilding it", file=sys.stderr)
+            print(printable(f"warning: {folder}: damaged cache entry ({error}); rebuilding it"), file=sys.stderr)
             # Renamed first: another process may be about to do the same, or to put a good one in its place.
             damaged = _temporary_folder(folder)
             with suppress(FileNotFoundError):
@@ -371,4 +372,4 @@ def _note_lack(
         raise error
     if lack not in _noted:
         _noted.add(lack)
-        print(f"note: {path}: its file system {lack} ({error.strerror}); going on: {advice}", file=sys.stderr)
+        note(f"{path}: its file system {lack} ({error.strerror}); going on: {advice}")

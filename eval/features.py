@@ -5,7 +5,6 @@ convolutions' features is "FD-random", never FID: it needs no download and follo
 no objects, and its values compare with no published ones.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from data.errors import InputError
+from data.errors import InputError, note
 from eval.frechet import FeatureStatistics
 from eval.inception import FEATURES, Resize, resized
 from eval.inception_weights import load_inception
@@ -66,9 +65,7 @@ def open_extractor(
     if kind == "inception":
         extractor = inception_extractor(weights, resize, device, precision, compiled_for)
         if extractor.signature.startswith("inception-custom"):
-            print(
-                f"note: {weights} is not the published file; its scores compare with none but its own", file=sys.stderr
-            )
+            note(f"{weights} is not the published file; its scores compare with none but its own")
         return extractor
     return random_conv_extractor(device=device)
 

@@ -14,7 +14,6 @@ estimates the distance of endless samples. Only that of Inception's features is 
 """
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 from torch.distributed import is_initialized
 
 from data.command import parse_command, run_command
-from data.errors import InputError
+from data.errors import InputError, note
 from data.naming import printable
 from data.outputs import require_output, told_on
 from data.pictures import Pictures
@@ -88,10 +87,9 @@ def score_fid(samples: ImageSet, reference: ImageSet) -> Score:
     """Return the Fréchet distance; without an interval where only the statistics of the samples are known."""
     count, statistics = _count(samples), reference.statistics()
     if count < statistics.mean.size:
-        print(
-            f"note: {printable(samples.name)}: {count:,} images for {statistics.mean.size:,} features: the distance is "
-            "far from that of endless samples; compare it with the floor, and only at this count",
-            file=sys.stderr,
+        note(
+            f"{samples.name}: {count:,} images for {statistics.mean.size:,} features: the distance is "
+            "far from that of endless samples; compare it with the floor, and only at this count"
         )
     if samples.features is None:
         found = Estimate(distance(samples.statistics(), statistics))

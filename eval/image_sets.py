@@ -4,7 +4,6 @@ A set is a source of `data.pictures`, the folder of a training run on images wit
 statistics (.npz with mu and sigma), of which no images are known.
 """
 
-import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,10 +15,10 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
-from data.errors import InputError, require_at_least
+from data.errors import InputError, note, require_at_least
 from data.files import DAMAGED_ARRAYS, sha256_of_file
 from data.inputs import expanded, local_file, read_once, require_different
-from data.naming import as_command, printable
+from data.naming import as_command
 from data.pictures import PictureOptions, Pictures, open_pictures
 from eval.device import Device, choose_device
 from eval.feature_cache import picture_features, picture_statistics
@@ -194,7 +193,7 @@ def open_images(spec: str, size: int | None, count: int | None) -> Pictures:
         newest = max((int(each.name) for each in run.glob("checkpoints/*") if each.name.isdecimal()), default=0)
         if (iteration := _iteration(drawn)) is not None and iteration < newest:
             told = f"of iteration {iteration:,}, the run's newest checkpoint of {newest:,}"
-            print(f"note: {printable(drawn)} is {told}; draw it again", file=sys.stderr)
+            note(f"{drawn} is {told}; draw it again")
         spec = str(drawn)
     return open_pictures(PictureOptions(spec, size, count))
 
@@ -234,7 +233,7 @@ def _statistics_set(path: Path, made_by: str, dims: int) -> ImageSet:
     if statistics.mean.size != dims:
         raise InputError(f"{path}: statistics of {statistics.mean.size:,} features where {dims:,} are compared")
     if statistics.extractor == UNKNOWN_EXTRACTOR:
-        print(f"note: {printable(path)} does not say what made its features; taken for {made_by}", file=sys.stderr)
+        note(f"{path} does not say what made its features; taken for {made_by}")
     elif statistics.extractor != made_by:
         raise InputError(
             f"{path}: statistics of {statistics.extractor}, not of {made_by}; "

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 from tqdm import tqdm
 
@@ -96,7 +96,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     damaged = f"{path}: damaged or no weights; fetch it again from {URL}"
     if path.suffix == ".safetensors":
         try:
-            return load_file(path)
+            return load(path.read_bytes())  # `load_file` takes no name that is not UTF-8
         except SafetensorError as error:
             raise InputError(damaged) from error
     if not _is_whole(path):

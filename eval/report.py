@@ -8,7 +8,6 @@ A column a file, the best value of a row marked with *, 95 % intervals in bracke
 held-out lines of the reference score. Files are compared at equal sample counts only.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
@@ -20,7 +19,7 @@ import tyro
 from tqdm import tqdm
 
 from data.command import parse_command, run_command
-from data.errors import InputError
+from data.errors import InputError, note
 from data.inputs import require_different
 from data.naming import printable, shortest_different
 from data.readers import InvalidUtf8, Lines
@@ -133,7 +132,7 @@ def _all_scores(
 ) -> list[Score]:
     encoded = encode_samples(samples, reference.text)
     for remark in remarks(samples.name, encoded, reference.text):
-        print(f"note: {printable(remark)}", file=sys.stderr)
+        note(remark)
     parts: list[Callable[[], Sequence[Score]]] = [
         lambda compare=compare: compare(encoded.ids, reference)  # type: ignore[misc]
         for compare in _OF_CHARACTERS

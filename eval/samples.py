@@ -1,6 +1,5 @@
 """Samples to score: text files, one sample a line, read as a stream; and the flags that name them and their reference."""
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,10 +8,9 @@ from typing import Literal
 import tyro
 
 from data.corpus import Corpus, CorpusOptions, encode_source
-from data.errors import InputError, require_at_least
+from data.errors import InputError, note, require_at_least
 from data.files import on_disk
 from data.inputs import require_different
-from data.naming import printable
 from data.readers import InvalidUtf8, Lines, read_lines
 from data.vocabulary import PADDING_ID, UNKNOWN_ID, Ids
 from eval.ngrams import DESCRIPTION, CountedText, has_ngrams, load_counted
@@ -202,5 +200,5 @@ def compare_characters(flags: CharacterFlags, compare: Callable[[Ids, Reference]
     if not by_record and not has_ngrams(encoded.ids, most):
         raise InputError(f"{samples.name}: every line is shorter than n = {most}; lower --ngram")
     for remark in remarks(samples.name, encoded, reference.text):
-        print(f"note: {printable(remark)}", file=sys.stderr)
+        note(remark)
     return compare(encoded.ids, reference)

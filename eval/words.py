@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.corpus import CorpusOptions, split_lines
-from data.errors import InputError
+from data.errors import InputError, note
 from data.files import (
     cache_folder,
     on_disk,
@@ -256,7 +255,7 @@ def note_unspaced(samples: Samples, reference: WordReference) -> None:
     first = list(islice(chain.from_iterable(samples.read()), _JUDGED_LINES))
     for name, unspaced in ((samples.name, is_unspaced(first)), (reference.name, reference.unspaced)):
         if unspaced:
-            print(f"note: {name} has no spaces between words: pass --words characters", file=sys.stderr)
+            note(f"{name} has no spaces between words: pass --words characters")
 
 
 def compare_words(flags: WordFlags, score: Callable[[Words, WordReference], Sequence[Score]]) -> list[Score]:

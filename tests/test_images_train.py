@@ -57,7 +57,7 @@ def test_a_run_is_scored_by_the_frechet_distance_of_its_samples(small: ImageConf
     pictures = open_pictures(small.pictures)
     features = [extract(each, extractor).astype(np.float64) for each in (images, pictures.images)]
     ours, real = (FeatureStatistics.of(each, "same") for each in features)
-    assert rows[-1]["fd_random"] == pytest.approx(distance(ours, real), rel=1e-6)
+    assert rows[-1]["scores/fd_random"] == pytest.approx(distance(ours, real), rel=1e-6)
     content = (small.folder / "samples" / "6.png").read_bytes()
     with Image.open(io.BytesIO(content)) as grid:
         assert np.array_equal(np.asarray(grid), np.asarray(as_grid(images)))
@@ -76,7 +76,7 @@ def test_a_run_is_scored_by_the_frechet_distance_of_its_samples(small: ImageConf
     events = EventAccumulator(str(small.folder), {"images": 0})
     events.Reload()
     assert [event.step for event in events.Images("samples")] == [0, 2, 4, 6]
-    assert events.Scalars("scores/fd_random")[-1].value == pytest.approx(rows[-1]["fd_random"], rel=1e-6)
+    assert events.Scalars("scores/fd_random")[-1].value == pytest.approx(rows[-1]["scores/fd_random"], rel=1e-6)
 
 
 @pytest.mark.parametrize("model", ["dcgan", "wgan-gp"])
@@ -277,7 +277,7 @@ def test_suites_and_comparisons_work_as_for_text(
     assert found["score"] == "fd_random"
     assert {method["method"] for method in found["methods"]} == {"ttur-small", "orig-small"}
     for method in found["methods"]:
-        last = [read_metrics(Path(run))[-1]["fd_random"] for run in method["runs"]]
+        last = [read_metrics(Path(run))[-1]["scores/fd_random"] for run in method["runs"]]
         assert method["end"]["runs"] == pytest.approx(last)
     other = replace(small, eval_samples=20, run_dir=tmp_path / "suite" / "other")
     train(other)

@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from data.errors import InputError
 from data.files import atomic_folder, read_described, write_described
+from data.naming import printable
 from textgan.progress import Clock
 from textgan.trainer import Learner
 
@@ -83,9 +84,11 @@ def read_newest(run: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | N
     for folder in folders:
         try:
             state = read_described(folder, _STATE)
-            return folder, load_file(folder / _TENSORS), state
+            # `load_file` takes no name that is not UTF-8.
+            return folder, load((folder / _TENSORS).read_bytes()), state
         except (ValueError, SafetensorError) as error:
-            print(f"warning: {folder}: damaged checkpoint ({error}); falling back to the one before", file=sys.stderr)
+            told = f"warning: {folder}: damaged checkpoint ({error}); falling back to the one before"
+            print(printable(told), file=sys.stderr)
     if folders:
         raise InputError(f"{run}: every checkpoint is damaged; start again with another --run-dir")
     return None

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from data.command import parse_command
 from data.errors import InputError
 from data.files import write_json
+from data.naming import printable
 from textgan.checkpoint import load_checkpoint
 from textgan.loop import run_training
 from textgan.progress import Budget, Clock, Evaluations
@@ -205,10 +206,11 @@ def run_program(program: Program[C], arguments: Sequence[str], description: str 
     try:
         outcome = program.train(config)
     except NonFiniteError as error:
-        print(f"error: {error}; the last checkpoint in {config.folder} stays; try smaller rates", file=sys.stderr)
+        told = f"error: {error}; the last checkpoint in {config.folder} stays; try smaller rates"
+        print(printable(told), file=sys.stderr)
         return 1
     if outcome.summary is None:
-        print(f"stopped; the same command continues {outcome.folder}", file=sys.stderr)
+        print(printable(f"stopped; the same command continues {outcome.folder}"), file=sys.stderr)
         return 128 + (outcome.stopped_by or 0)
     print(program.closing_words(outcome.folder, outcome.summary))
     return 0

@@ -24,7 +24,7 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from torch.utils.tensorboard import SummaryWriter
 
 from data import __version__
-from data.errors import InputError
+from data.errors import InputError, note
 from data.files import atomic_write, locked_folder, remove_partial, write_json
 from data.outputs import require_output_folder
 from textgan.progress import Clock
@@ -256,10 +256,9 @@ def _changes(folder: Path, options: Mapping[str, Any], device: torch.device, las
     """
     now = datetime.now(UTC)
     if now.timestamp() < options["started"] + last["time/wall_seconds"]:
-        print(
-            f"note: {folder}: the system's clock is earlier than when the run was last written; TensorBoard, which "
-            "orders events by it, may miss the curves from here on",
-            file=sys.stderr,
+        note(
+            f"{folder}: the system's clock is earlier than when the run was last written; TensorBoard, which "
+            "orders events by it, may miss the curves from here on"
         )
     before = {**options["device"], **options["versions"]}
     for change in options.get("continued", []):
@@ -269,7 +268,7 @@ def _changes(folder: Path, options: Mapping[str, Any], device: torch.device, las
     if not changed:
         return []
     told = ", ".join(f"{name} {value} (before: {before.get(name)})" for name, value in changed.items())
-    print(f"note: {folder}: continued with {told}; numbers differ from an uninterrupted run's", file=sys.stderr)
+    note(f"{folder}: continued with {told}; numbers differ from an uninterrupted run's")
     return [{"iteration": last["iteration"], "utc": now.isoformat(timespec="seconds"), **changed}]
 
 

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 import tyro
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
 from data.command import parse_command, run_command
-from data.errors import InputError, require_at_least
+from data.errors import InputError, note, require_at_least
 from data.files import atomic_write, write_json
 from data.naming import printable
 from data.outputs import require_output_folder
@@ -104,10 +104,11 @@ def load_generator(folder: Path) -> ExportedGenerator:
     if _holds_export(folder):
         try:
             config = json.loads((folder / _CONFIG).read_text("utf-8"))
-            weights = load_file(folder / _MODEL)
+            weights = load((folder / _MODEL).read_bytes())  # `load_file` takes no name that is not UTF-8
             return _generator(config, config["characters"], weights, config["reference"])
         except (ValueError, KeyError, TypeError, RuntimeError, FileNotFoundError, SafetensorError) as error:
-            raise InputError(f"{folder}: not a readable exported generator ({error}); export it again") from error
+            reason = " ".join(str(error).split())  # torch's has several lines
+            raise InputError(f"{folder}: not a readable exported generator ({reason}); export it again") from error
     options = read_options(folder)
     if "characters" not in options:
         raise InputError(f"{folder}: not a run on text; for images say python -m images.sample")
@@ -122,7 +123,7 @@ def _holds_export(folder: Path) -> bool:
         return False
     if not (folder / OPTIONS).exists() or not (folder / "checkpoints").exists():
         return True
-    print(f"note: {folder}: a run; its newest checkpoint counts, not the generator exported there", file=sys.stderr)
+    note(f"{folder}: a run; its newest checkpoint counts, not the generator exported there")
     return False
 
 

@@ -4,7 +4,9 @@
     python -m textgan.suite --presets ttur-small --seeds 0 1 --set critic_lr=1e-3,3e-3 iterations=2000
     python -m textgan.suite --file suite.toml --executor ray --workers 8 --gpus 0.25
 
-The same command continues: finished runs are skipped, broken ones go on from their checkpoints. A file holds the same:
+The same command continues: finished runs are skipped, broken ones go on from their checkpoints. With a budget in
+minutes alone, each run is scored at sixty equal times of training, unless eval_every or eval_seconds is set. A file
+holds the same:
 
     seeds = [0, 1, 2]
     [common]                    # settings of every run
