@@ -113,7 +113,7 @@ def _require_values(arguments: Sequence[str]) -> None:
 
 def expand_home(argument: str) -> str:
     """Return an argument with `~/` at the start of its value replaced by the home folder."""
-    match = re.match(r"(--[\w-]+=)?(~(?:/.*)?)$", argument, re.DOTALL)
+    match = re.match(r"(--[\w-]+=)?(~/.*)$", argument, re.DOTALL)
     return (match[1] or "") + os.path.expanduser(match[2]) if match else argument  # noqa: PTH111 - keeps the rest as typed
 
 

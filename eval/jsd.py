@@ -184,7 +184,7 @@ def score_words(samples: Words, reference: WordReference) -> list[Score]:
         ngrams = samples.ngrams(n)
         counts = ngrams.total()
         left_out = jsd_left_out(counts, reference.counts[n], [ngrams])
-        values[f"word-jsd-{n}"] = estimate(jsd(counts, reference.counts[n]), left_out)
+        values[f"word-jsd-{n}"] = estimate(jsd(counts, reference.counts[n]), left_out, SHARE)
     lines = samples.lengths.size
     signed = reference.signature("word-jsd", lines, {"n": _LONGEST_OF_WORDS})
     return [Score("word-jsd", values, "bits", "lower", lines, reference.title, signed)]

@@ -112,7 +112,7 @@ def test_the_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("HOME", str(tmp_path))
     assert parsed("~/a", "b~/c", "./~", "--name=~/d").files == (tmp_path / "a", Path("b~/c"), Path("~"))
     assert parsed("--name=~/d").name == f"{tmp_path}/d"
-    assert parsed("--name", "~").name == str(tmp_path)
+    assert parsed("--name", "~").name == "~"
     assert expand_home("~10 minutes") == "~10 minutes"
 
 

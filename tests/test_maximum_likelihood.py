@@ -123,7 +123,7 @@ def test_a_run_is_logged_resumed_exported_and_compared_as_those_of_a_gan(
     ]
     assert all(row["train/critic_loss"] is None for row in rows)
     assert rows[-1]["train/generator_loss"] < rows[1]["train/generator_loss"]
-    assert rows[-1]["jsd_2"] < rows[0]["jsd_2"]
+    assert rows[-1]["scores/jsd_2"] < rows[0]["scores/jsd_2"]
 
     class PowerCutError(Exception):
         """The machine goes out."""

@@ -83,7 +83,8 @@ def stop_signals() -> Iterator[Callable[[], int | None]]:
         leave_terminal(number)
         signal.signal(number, previous[signal.Signals(number)])
 
-    heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    # nohup leaves SIGHUP ignored; a shell's background job has SIGINT ignored too, and is stopped by it all the same.
+    heard = [each for each in STOP_SIGNALS if each == signal.SIGINT or signal.getsignal(each) is not signal.SIG_IGN]
     previous = {number: signal.signal(number, remember) for number in heard}
     try:
         yield lambda: received[0] if received else None
