@@ -105,7 +105,8 @@ def _windows(groups: Sequence[Group], command: CompareCommand) -> tuple[int, str
     points, rarest = window_count(groups, command.axis, command.points)
     if points == command.points:
         return points, None
-    remedy = "; --eval-seconds scores all methods at the same times" if "minutes" in command.axis else ""
+    by_clock = "a larger --eval-seconds" if rarest.config.get("eval_seconds") else "--eval-seconds"
+    remedy = f"; {by_clock} scores all methods at the same times" if "minutes" in command.axis else ""
     evaluations = "one evaluation" if points == 1 else f"{points} evaluations"
     return (
         points,
