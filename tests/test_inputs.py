@@ -198,7 +198,8 @@ def test_a_folder_is_walked_by_one_rule(tmp_path: Path, capsys: pytest.CaptureFi
     ]
     found.note(folder)
     assert capsys.readouterr().err == (
-        f"note: {folder}: left out 1 .json, 1 .md, 2 broken links, 2 hidden, 1 pipes or devices, 1 without a suffix\n"
+        f"note: {folder}: left out 1 .json, 1 .md, 2 broken links, 2 hidden, 1 pipes or devices, 3 repeated links, "
+        "1 without a suffix\n"
     )
     (folder / "b.txt").chmod(0o644)
     names = [line for lines in open_source(str(folder)).train() for line in lines]
