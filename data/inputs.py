@@ -120,7 +120,7 @@ def walk(folder: Path, suffixes: tuple[str, ...]) -> Walk:
     """Return a folder's files with the given suffixes, in either case, from it and its subfolders.
 
     Hidden files and folders are left out. Links are followed; a file or folder that can be reached in several ways
-    counts once, so a link to a folder above ends there.
+    counts once, so a link to a folder above ends there, and the note counts it.
     """
     found: dict[Path, Path] = {}
     left_out: Counter[str] = Counter()
@@ -129,6 +129,7 @@ def walk(folder: Path, suffixes: tuple[str, ...]) -> Walk:
     while waiting:
         current = waiting.pop()
         if (real := current.resolve()) in seen:
+            left_out["repeated links"] += 1
             continue
         seen.add(real)
         for path in sorted(current.iterdir(), reverse=True):
@@ -142,6 +143,8 @@ def walk(folder: Path, suffixes: tuple[str, ...]) -> Walk:
                 left_out["pipes or devices"] += 1
             elif path.name.lower().endswith(suffixes):
                 real = path.resolve()
+                if real in found:
+                    left_out["repeated links"] += 1
                 found[real] = min(path, found.get(real, path))
             else:
                 left_out[path.suffix.lower() or "without a suffix"] += 1

@@ -120,6 +120,8 @@ def require_output_folder(flag: str, folder: Path, kind: Kind | Literal["runs"])
     if owner is not None and owner.kind != kind:
         raise InputError(f"{flag} {folder}: holds {owner.title}; choose another {flag}")
     _require_free(flag, folder)
+    if kind in ("run", "runs") and not _is_utf8(folder):  # TensorBoard takes no other
+        raise InputError(f"{flag} {folder}: a name that is not UTF-8; choose another {flag}")
     if kind in ("run", "runs") and any(map(_is_run, _real(folder).parents)):
         raise InputError(f"{flag} {folder}: inside a run's folder; choose another {flag}")
     if kind in ("run", "exported generator") and there and owner is None and any(map(_is_run, folder.iterdir())):
@@ -257,6 +259,14 @@ def _owner(folder: Path) -> _Owner | None:
         if all(any((folder / name).exists() for name in group) for group in owner.marks):
             return owner
     return None
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(_real(path)).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_run(folder: Path) -> bool:

@@ -40,12 +40,13 @@ def in_background(write: Callable[[], object]) -> Thread:
 def test_standard_input_is_read_as_often_as_a_file(
     standard_input: Callable[[bytes], None], cache: Path, name: str, pack: Callable[[bytes], bytes]
 ) -> None:
-    standard_input(pack(TEXT))
+    packed = pack(TEXT)
+    standard_input(packed)
     assert read_once(name)
     assert read(name) == read(name) == LINES
     assert read("-") == LINES  # the same pipe by another name
     (copy,) = (cache / "spool").iterdir()
-    assert copy.read_bytes() == pack(TEXT)
+    assert copy.read_bytes() == packed
     assert copy.stat().st_mode & 0o077 == 0
     standard_input(b"another\n")
     assert read(name) == ["another"]
@@ -198,7 +199,8 @@ def test_a_folder_is_walked_by_one_rule(tmp_path: Path, capsys: pytest.CaptureFi
     ]
     found.note(folder)
     assert capsys.readouterr().err == (
-        f"note: {folder}: left out 1 .json, 1 .md, 2 broken links, 2 hidden, 1 pipes or devices, 1 without a suffix\n"
+        f"note: {folder}: left out 1 .json, 1 .md, 2 broken links, 2 hidden, 1 pipes or devices, 3 repeated links, "
+        "1 without a suffix\n"
     )
     (folder / "b.txt").chmod(0o644)
     names = [line for lines in open_source(str(folder)).train() for line in lines]

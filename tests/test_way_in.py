@@ -50,8 +50,24 @@ def situations(of_make_fuzz: int, of_tests: int) -> settings:
 ENGLISH = ["the cat sat on a mat", "A dog ran home.", "the dog sat, and the cat ran", "a cat on the mat"]
 LINES = st.one_of(
     st.sampled_from(ENGLISH),
-    st.sampled_from(["", " ", "\t", "a\tb", '"a, b",c', "{}", '{"text": "a"}', "猫坐在垫子上", "🐈‍⬛ 👩‍👩‍👧", "e\u0301a\u0308", "x" * 3000]),
-    st.sampled_from(["\u2028", "\x85", "\x0b\x0c\x1c\x1e", "\ufeff", "\u202e", "�", "\ue000", "$\\frac{$", "\x1b[31mred", "␀"]),
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "\t",
+            "a\tb",
+            '"a, b",c',
+            "{}",
+            '{"text": "a"}',
+            "猫坐在垫子上",
+            "🐈‍⬛ 👩‍👩‍👧",
+            "e\u0301a\u0308",
+            "x" * 3000,
+        ]
+    ),
+    st.sampled_from(
+        ["\u2028", "\x85", "\x0b\x0c\x1c\x1e", "\ufeff", "\u202e", "�", "\ue000", "$\\frac{$", "\x1b[31mred", "␀"]
+    ),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\x00"), max_size=12),
 )
 
@@ -84,7 +100,7 @@ def lines_of(data: bytes) -> list[str]:
 
 @st.composite
 def plain(draw: st.DrawFn) -> Content:
-    lines = draw(st.lists(LINES, max_size=12))
+    lines = draw(st.lists(LINES, min_size=0 if draw(one_in(12)) else 2, max_size=12))
     ends = draw(st.sampled_from([["\n"], ["\r\n"], ["\r"], ["\n", "\r\n", "\r"]]))
     text = "".join(line + draw(st.sampled_from(ends)) for line in lines)
     if lines and draw(st.booleans()):
@@ -99,7 +115,9 @@ def broken(draw: st.DrawFn) -> Content:
     """Text with bytes that are no UTF-8, or are NUL; binary data."""
     data = draw(plain()).data
     at = draw(st.integers(0, len(data)))
-    wrong = draw(st.sampled_from([b"\xff", b"\xe7\x8c", b"\x00", b"\xed\xa0\x80", b"caf\xe9", b"\xc0\x80", bytes(range(256))]))
+    wrong = draw(
+        st.sampled_from([b"\xff", b"\xe7\x8c", b"\x00", b"\xed\xa0\x80", b"caf\xe9", b"\xc0\x80", bytes(range(256))])
+    )
     data = data[:at] + wrong + data[at:]
     return Content(data, lines=None if b"\x00" in wrong else lines_of(data), kind="broken")
 
@@ -107,7 +125,9 @@ def broken(draw: st.DrawFn) -> Content:
 @st.composite
 def packed(draw: st.DrawFn) -> Content:
     of = draw(plain())
-    kind = draw(st.sampled_from(["gz", "zst", "gz gz", "members", "gz as txt", "zst as txt", "plain as gz", "plain as zst"]))
+    kind = draw(
+        st.sampled_from(["gz", "zst", "gz gz", "members", "gz as txt", "zst as txt", "plain as gz", "plain as zst"])
+    )
     data, ending = of.data, ".txt"
     if kind in ("gz", "gz gz", "gz as txt"):
         data = gzip.compress(data, mtime=0)
@@ -129,7 +149,22 @@ def no_text(draw: st.DrawFn) -> Content:
     data = of.data + b"some more words\n"
     kind = draw(
         st.sampled_from(
-            ["tar", "tar.gz", "zip", "bz2", "xz", "npy", "utf-16", "utf-16-be", "utf-32", "png", "cut gz", "cut zst", "gz and more", "cut parquet"]
+            [
+                "tar",
+                "tar.gz",
+                "zip",
+                "bz2",
+                "xz",
+                "npy",
+                "utf-16",
+                "utf-16-be",
+                "utf-32",
+                "png",
+                "cut gz",
+                "cut zst",
+                "gz and more",
+                "cut parquet",
+            ]
         )
     )
     file = io.BytesIO()
@@ -176,7 +211,22 @@ def parquet_of(table: pa.Table) -> bytes:
 def parquet(draw: st.DrawFn) -> Content:
     rows = draw(st.lists(LINES.filter(lambda line: "\r" not in line), max_size=8))
     nulls = [None if draw(one_in(6)) else row for row in rows]
-    kind = draw(st.sampled_from(["string", "large_string", "dictionary", "list", "binary", "int", "with id", "two", "other name", "string_view"]))
+    kind = draw(
+        st.sampled_from(
+            [
+                "string",
+                "large_string",
+                "dictionary",
+                "list",
+                "binary",
+                "int",
+                "with id",
+                "two",
+                "other name",
+                "string_view",
+            ]
+        )
+    )
     texts = pa.array(nulls, pa.string())
     others = {"id": pa.array([f"id {number}" for number in range(len(rows))], pa.string())}
     columns = {
@@ -366,9 +416,14 @@ def as_process(shop: Workshop, module: str, arguments: Sequence[str]) -> Outcome
     before = shop.files()
     with fed(shop, in_this_process=False):
         done = subprocess.run(
-            [sys.executable, "-m", module, *arguments], input=shop.standard_input or b"", capture_output=True, check=False
+            [sys.executable, "-m", module, *arguments],
+            input=shop.standard_input or b"",
+            capture_output=True,
+            check=False,
         )
-    outcome = Outcome(done.returncode, *(stream.decode("utf-8", "backslashreplace") for stream in (done.stdout, done.stderr)))
+    outcome = Outcome(
+        done.returncode, *(stream.decode("utf-8", "backslashreplace") for stream in (done.stdout, done.stderr))
+    )
     check(shop, outcome, before)
     assert not list(Path(os.environ["TEXTGAN_CACHE"]).rglob("*.partial"))
     return outcome
@@ -383,11 +438,24 @@ def counts(outcome: Outcome, output_format: str) -> set[int]:
         return {score["samples"] for score in scores}
     if output_format == "csv":
         return {int(row["samples"]) for row in csv.DictReader(io.StringIO(outcome.out))}
-    found = {int(number.replace(",", "")) for number in re.findall(r"^\W*[\w-]+ of ([\d,]+) samples", outcome.out, re.MULTILINE)}
+    found = {
+        int(number.replace(",", ""))
+        for number in re.findall(r"^\W*[\w-]+ of ([\d,]+) samples", outcome.out, re.MULTILINE)
+    }
     return found | set(map(int, re.findall(r"samples\\?:(\d+)", outcome.out)))
 
 
-FORMATS = st.sampled_from([(), ("--format", "text"), ("--format", "markdown"), ("--format", "csv"), ("--format", "json"), ("--json",), ("--format", "latex")])
+FORMATS = st.sampled_from(
+    [
+        (),
+        ("--format", "text"),
+        ("--format", "markdown"),
+        ("--format", "csv"),
+        ("--format", "json"),
+        ("--json",),
+        ("--format", "latex"),
+    ]
+)
 REFERENCE = "the cat sat on a mat\na dog ran home\nthe dog sat\na cat ran, and a dog sat.\n" * 6
 
 
@@ -406,52 +474,56 @@ class Flags:
 
 @st.composite
 def text_flags(draw: st.DrawFn, shop: Workshop, samples: str, module: str) -> Flags:
-    flags = Flags()
+    """Return flags of a command of texts: right ones, and in some situations also wrong ones."""
+    flags, odd = Flags(), draw(one_in(3))
+
+    def pick(right: str, wrong: str = "") -> str:
+        return draw(st.sampled_from(right.split(" ") + (wrong.split(" ") if odd and wrong else [])))
 
     def add(*words: str, fine: bool = True) -> None:
         flags.words += words
         flags.fine &= fine
 
-    reference = draw(st.sampled_from(["text", "text", "text", "counts", "same", "grammar", "missing", "empty", "odd", "none", "folder"]))
     (shop.folder / "reference").mkdir()
     Path("reference/real.txt").write_text(REFERENCE)
-    if reference == "text":
-        add("--reference", "reference/real.txt")
-    elif reference == "folder":
-        add("--reference", "reference")
-    elif reference == "counts":
-        add("--reference", os.environ["COUNTS"], fine=module == "eval.jsd")
-    elif reference == "same":
-        add("--reference", samples, fine=False)
-    elif reference == "grammar":
-        add("--reference", "grammar", "--lines", "50")
-    elif reference in ("missing", "empty"):
-        add("--reference", "nowhere.txt" if reference == "missing" else "", fine=False)
-    elif reference == "odd":
-        add("--reference", shop.put(draw(CONTENTS).data, "odd reference", draw(st.sampled_from(["file", "pipe", "link"]))), fine=False)
-    else:
-        add("--lines", "40")  # of the grammar
+    reference = pick("text text text folder counts grammar none", "same missing empty odd")
+    if reference == "odd":
+        reference = shop.put(draw(CONTENTS).data, "odd reference", draw(st.sampled_from(["file", "pipe", "link"])))
+        add("--reference", reference, fine=False)
+    elif reference != "none":
+        places = {"text": "reference/real.txt", "folder": "reference", "counts": os.environ["COUNTS"]}
+        places |= {"grammar": "grammar", "same": samples, "missing": "nowhere.txt", "empty": ""}
+        fine = reference in ("text", "folder", "grammar") or (reference, module) == ("counts", "eval.jsd")
+        add("--reference", places[reference], fine=fine)
+    if reference in ("grammar", "none"):
+        add("--lines", "50")
+    elif draw(one_in(5)):
+        lines = pick("5 100", "1 0 -1 99999999999999999999 x")
+        add("--lines", lines, fine=reference in ("text", "folder") and lines in ("5", "100"))
     if draw(one_in(4)):
-        add("--held-out", draw(st.sampled_from(["reference/real.txt", samples, "nowhere", "", "-"])), fine=False)
-    if draw(one_in(5)) and "--lines" not in flags.words:
-        add("--lines", draw(st.sampled_from(["1", "5", "100", "0", "-1", "99999999999999999999", "x"])), fine=False)
+        held_out = pick("reference/real.txt", f"nowhere - {'' if ' ' in samples else samples} ")
+        add("--held-out", held_out, fine=held_out == "reference/real.txt")
     if module in ("eval.jsd", "eval.report") and reference != "counts":
         if draw(one_in(4)):
-            flags.ngram = draw(st.sampled_from([1, 2, 3, 9, 40, 0, -1]))
+            flags.ngram = int(pick("1 2 3", "9 40 0 -1"))
             add("--ngram", str(flags.ngram), fine=0 < flags.ngram < 4)
         if draw(one_in(4)):
-            add("--seq-len", draw(st.sampled_from(["1", "8", "64", "300", "0", "1000000000000"])), fine=False)
+            seq_len = pick("8 64 300", "1 0 1000000000000")
+            add("--seq-len", seq_len, fine=seq_len in ("8", "64", "300"))
         if draw(one_in(5)):
-            add("--padding", draw(st.sampled_from(["in", "out", "", "x"])), fine=False)
+            padding = pick("in out", " x")
+            add("--padding", padding, fine=padding in ("in", "out"))
     if module in ("eval.bleu", "eval.report"):
         if draw(one_in(3)):
-            add("--words", draw(st.sampled_from(["punctuation", "whitespace", "characters", "x"])), fine=False)
+            words = pick("punctuation whitespace characters", "x")
+            add("--words", words, fine=words != "x")
         if draw(one_in(4)):
             add("--lower-case")
     if module == "eval.jsd" and draw(one_in(5)):
-        add(*draw(st.sampled_from([("--curve",), ("--level", "word"), ("--level", "char"), ("--level", "x"), ("--ngramm", "4")])), fine=False)
+        level = pick("--curve --level=char", "--level=word --level=x --level= --ngramm=4")
+        add(level, fine=level in ("--curve", "--level=char"))
     if draw(one_in(4)):
-        add("--invalid-utf8", draw(st.sampled_from(["replace", "refuse"])))
+        add("--invalid-utf8", pick("replace refuse", "ignore"), fine=False)
     return flags
 
 
@@ -543,7 +615,12 @@ def acceptable(name: str, content: Content) -> bool:
 
 
 def check_report(
-    outcome: Outcome, files: Sequence[str], arguments: Sequence[str], contents: Sequence[Content], output: str, fine: bool
+    outcome: Outcome,
+    files: Sequence[str],
+    arguments: Sequence[str],
+    contents: Sequence[Content],
+    output: str,
+    fine: bool,
 ) -> None:
     assert not (fine and outcome.status), (outcome, arguments)
     if outcome.status:
@@ -553,10 +630,10 @@ def check_report(
     expected = {int(arguments[arguments.index("--count") + 1])} if "--count" in arguments else set(lines)
     assert counts(outcome, output) == expected, (outcome, arguments)
     if output == "json":
-        assert list(json.loads(outcome.out)) == files
+        assert list(json.loads(outcome.out)) == [str(Path(name)) for name in files]
     if output == "csv":
         assert {row["file"] for row in csv.DictReader(io.StringIO(outcome.out, newline=""))} == {
-            name.encode("utf-8", "backslashreplace").decode() for name in files
+            str(Path(name)).encode("utf-8", "backslashreplace").decode() for name in files
         }
     if output == "markdown":
         rows = [line for line in outcome.out.splitlines() if line.startswith("|")]
@@ -602,7 +679,9 @@ def arrays(draw: st.DrawFn) -> tuple[bytes, str, int | None]:
         np.save(file, stored)
         return file.getvalue(), draw(st.sampled_from([".npy", ".npy", ".npz", ".txt", ""])), number if good else None
     more = {}
-    labels = draw(st.sampled_from(["none", "none", "[N]", "[N, 1]", "[N]", "[N, 1]", "one-hot", "float", "short", "two arrays"]))
+    labels = draw(
+        st.sampled_from(["none", "none", "[N]", "[N, 1]", "[N]", "[N, 1]", "one-hot", "float", "short", "two arrays"])
+    )
     classes = random.integers(0, 10, number)
     if labels == "two arrays":
         more["others"], good = stored, False
@@ -626,7 +705,9 @@ def image_sets(draw: st.DrawFn, shop: Workshop, prefix: str) -> tuple[str, int |
     kinds = ["arrays", "arrays", "arrays", "folder", "folder", "image", "missing", "shapes", "no images"]
     kind = draw(st.sampled_from(kinds if not prefix else ["good"] * 6 + kinds))
     if kind == "good":
-        np.save(shop.folder / "real images.npy", np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3)).astype(np.uint8))
+        np.save(
+            shop.folder / "real images.npy", np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3)).astype(np.uint8)
+        )
         return "real images.npy", 9
     name = prefix + draw(NAMES)
     if kind == "arrays":
@@ -652,7 +733,9 @@ def image_sets(draw: st.DrawFn, shop: Workshop, prefix: str) -> tuple[str, int |
     if kind == "no images":
         content = draw(CONTENTS)
         return shop.put(content.data, name + content.ending, draw(st.sampled_from(["file", "folder"]))), None
-    return "shapes" if kind == "shapes" else draw(st.sampled_from(["nowhere", "", "shapes:x", "cifar10:", "hub:"])), None
+    return "shapes" if kind == "shapes" else draw(
+        st.sampled_from(["nowhere", "", "shapes:x", "cifar10:", "hub:"])
+    ), None
 
 
 @st.composite
@@ -709,7 +792,9 @@ def a_run(tmp_path: Path) -> Path:
 @st.composite
 def a_sampling(draw: st.DrawFn, shop: Workshop, folder: Path) -> tuple[list[str], Path | None, int]:
     """Return arguments, the file that is written (None: standard output), and how many samples there must be."""
-    source = draw(st.sampled_from([str(folder), str(folder), str(folder), str(folder / "samples"), "nowhere", "", "link"]))
+    source = draw(
+        st.sampled_from([str(folder), str(folder), str(folder), str(folder / "samples"), "nowhere", "", "link"])
+    )
     if source == "link":
         source = draw(NAMES.filter(lambda name: not name.startswith("-")))
         (shop.folder / source).symlink_to(folder)
@@ -717,7 +802,25 @@ def a_sampling(draw: st.DrawFn, shop: Workshop, folder: Path) -> tuple[list[str]
     words = [source, "--count", str(count), "--device", "cpu"]
     if draw(one_in(4)):
         words += ["--seed", draw(st.sampled_from(["0", "7", str(2**63), str(2**70), "-1", "x", ""]))]
-    kind = draw(st.sampled_from(["none", "-", "/dev/stdout", "/dev/null", "file", "file", "gz", "link", "pipe", "folder", "odd", "below a file", "export"]))
+    kind = draw(
+        st.sampled_from(
+            [
+                "none",
+                "-",
+                "/dev/stdout",
+                "/dev/null",
+                "file",
+                "file",
+                "gz",
+                "link",
+                "pipe",
+                "folder",
+                "odd",
+                "below a file",
+                "export",
+            ]
+        )
+    )
     name = draw(NAMES.filter(lambda name: not name.startswith(("-", "~"))))
     output: Path | None = None
     if kind in ("-", "/dev/stdout", "/dev/null"):
@@ -748,7 +851,10 @@ def a_sampling(draw: st.DrawFn, shop: Workshop, folder: Path) -> tuple[list[str]
 
 
 def lines_in(path: Path) -> int:
-    opener = {".gz": gzip.decompress, ".zst": lambda data: pa.CompressedInputStream(pa.BufferReader(data), "zstd").read()}
+    opener = {
+        ".gz": gzip.decompress,
+        ".zst": lambda data: pa.CompressedInputStream(pa.BufferReader(data), "zstd").read(),
+    }
     return opener.get(path.suffix.lower(), bytes)(path.read_bytes()).count(b"\n")
 
 
@@ -789,11 +895,16 @@ def a_submission(draw: st.DrawFn, shop: Workshop) -> tuple[list[str], Content]:
         words += ["--name", draw(st.one_of(NAMES, NAMES, NAMES, st.sampled_from(["", "a/b", "../x", ".", "con"])))]
     words += ["--reference", draw(st.sampled_from(["reference/real.txt"] * 9 + ["nowhere", "-", ""]))]
     if draw(one_in(3)):
-        words += ["--metrics", *draw(st.sampled_from([["jsd"], ["bleu"], ["jsd", "bleu"], ["word-jsd", "diversity"], ["x"]]))]
+        words += [
+            "--metrics",
+            *draw(st.sampled_from([["jsd"], ["bleu"], ["jsd", "bleu"], ["word-jsd", "diversity"], ["x"]])),
+        ]
     if draw(one_in(4)):
         words += ["--shown", draw(st.sampled_from(["jsd_4", "bleu_2", "nothing"]))]
     if draw(one_in(4)):
-        words += draw(st.sampled_from([["--hash-only"], ["--title", "a|b\n"], ["--note", "$x$"], ["--words", "characters"]]))
+        words += draw(
+            st.sampled_from([["--hash-only"], ["--title", "a|b\n"], ["--note", "$x$"], ["--words", "characters"]])
+        )
     shop.outputs.add(shop.folder / "records")
     return words, content
 
@@ -808,7 +919,9 @@ def test_a_record_is_whole_or_not_there(here: Runner, data: st.DataObject) -> No
         if outcome.status == 0:
             assert content.lines is not None
             (record,) = (shop.folder / "records").glob("*/*/record.json")
-            assert f"|samples:{len(content.lines)}|" in json.loads(record.read_text("utf-8"))["signature"].replace(";", "|")
+            assert f"|samples:{len(content.lines)}|" in json.loads(record.read_text("utf-8"))["signature"].replace(
+                ";", "|"
+            )
             if "--hash-only" not in arguments:
                 verified = here(shop, "leaderboards.verify", ["records", "--reference", "reference/real.txt"])
                 assert verified.out.startswith("passed"), (verified, arguments)
@@ -820,12 +933,18 @@ def test_a_record_is_whole_or_not_there(here: Runner, data: st.DataObject) -> No
 @pytest.mark.fuzz
 @situations(50, 3)
 @given(data=st.data())
-def test_processes_do_the_same(saved_counts: None, a_run: Path, data: st.DataObject, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in data.draw(st.sampled_from([{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])).items():
+def test_processes_do_the_same(
+    saved_counts: None, a_run: Path, data: st.DataObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in data.draw(
+        st.sampled_from([{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+    ).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with workshop() as shop:
-        command = data.draw(st.sampled_from(["score", "score", "score", "report", "distance", "sampling", "submission"]))
+        command = data.draw(
+            st.sampled_from(["score", "score", "score", "report", "distance", "sampling", "submission"])
+        )
         if command == "score":
             module, arguments, content, output, fine = data.draw(a_score(shop))
             check_score(as_process(shop, module, arguments), content, arguments, output, fine)
