@@ -178,12 +178,14 @@ class Scripted:
     def __init__(self, statuses: Mapping[int, Sequence[int]], wait: Callable[[], None] = lambda: None) -> None:
         self.statuses = statuses
         self.wait = wait
+        self.one_at_a_time = threading.Lock()  # flags are read by tyro, which is not made for several threads
         self.attempts: Counter[int] = Counter()
         self.commands: list[Sequence[str]] = []
         self.environments: list[Mapping[str, str]] = []
 
     def __call__(self, command: Sequence[str], stdout: IO[bytes], stderr: int, env: Mapping[str, str]) -> "Attempt":
-        seed = parsed(command[3:]).seed
+        with self.one_at_a_time:
+            seed = parsed(command[3:]).seed
         self.attempts[seed] += 1
         self.commands.append(command)
         self.environments.append(env)

@@ -99,8 +99,9 @@ penalty_weight = 5
 """
 
 
-def test_a_file_holds_a_suite(planned: Planned, tmp_path: Path) -> None:
-    (tmp_path / "suite.toml").write_text(TOML, "utf-8")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])  # an editor may begin it with a byte order mark
+def test_a_file_holds_a_suite(planned: Planned, tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "suite.toml").write_text(TOML, encoding)
     main(["--file", str(tmp_path / "suite.toml"), "--suite-dir", "there"])
     common: dict[str, Any] = {"data": "corpus.txt.gz", "iterations": None}
     # A run with a budget in minutes is scored sixty times.

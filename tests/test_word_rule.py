@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from data import words as rules
 from data.corpus import CorpusOptions
-from data.errors import InputError
+from data.errors import InputError, note
 from data.words import WHITE_SPACE, Splitting, WordRule, is_unspaced
 from eval import bleu, diversity, jsd, memorisation, report, word_jsd
 from eval.bleu import score_bleu
@@ -307,6 +307,7 @@ def test_text_without_spaces_is_noted_and_split_by_characters(
     level = ["--level", "word"] if command == "jsd" else []
 
     def notes(*arguments: str) -> list[str]:
+        note.cache_clear()  # as in a process of its own
         assert mains[command].main([*arguments, *level]) == 0
         said = capsys.readouterr().err.splitlines()
         return [line for line in said if "no spaces between words" in line]

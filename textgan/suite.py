@@ -170,7 +170,7 @@ def read_suite(path: Path) -> tuple[list[Method], list[int]]:
         InputError: it cannot be read, or is no suite.
     """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a TOML file ({error})") from error
     if unknown := content.keys() - {"seeds", "common", "method"}:
