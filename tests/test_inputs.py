@@ -40,12 +40,13 @@ def in_background(write: Callable[[], object]) -> Thread:
 def test_standard_input_is_read_as_often_as_a_file(
     standard_input: Callable[[bytes], None], cache: Path, name: str, pack: Callable[[bytes], bytes]
 ) -> None:
-    standard_input(pack(TEXT))
+    packed = pack(TEXT)
+    standard_input(packed)
     assert read_once(name)
     assert read(name) == read(name) == LINES
     assert read("-") == LINES  # the same pipe by another name
     (copy,) = (cache / "spool").iterdir()
-    assert copy.read_bytes() == pack(TEXT)
+    assert copy.read_bytes() == packed
     assert copy.stat().st_mode & 0o077 == 0
     standard_input(b"another\n")
     assert read(name) == ["another"]
