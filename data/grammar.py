@@ -17,7 +17,7 @@ from itertools import chain, count, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from data.command import parse_command, run_command
+from data.command import run_command
 
 VERSION = "grammar-1"
 TRAIN_LINES = 200_000
@@ -235,14 +235,8 @@ def _spans(start: NDArray[np.int32], length: NDArray[np.int32]) -> NDArray[np.in
     return np.arange(ends[-1], dtype=np.int32) + np.repeat(start - ends + length, length)
 
 
-@dataclass(frozen=True)
-class GrammarCommand:
-    """Flags of `python -m data.grammar`: none."""
-
-
-def main(arguments: list[str]) -> int:
+def main(_arguments: list[str]) -> int:
     """Print training lines until the reader has enough."""
-    parse_command(GrammarCommand, arguments, "data.grammar", __doc__)
     for lines in train_lines():
         sys.stdout.write("\n".join(lines) + "\n")
     return 0
