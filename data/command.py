@@ -132,7 +132,8 @@ def _problem(
         case flag_errors.MissingSubcommand():
             return f"Expected one of {{{', '.join(event.subcommand_spec.parser_from_name)}}}"
         case flag_errors.InvalidChoice():
-            return f"{event.argument.display_name()} {event.value!r}: choose from {', '.join(sorted(event.choices))}"
+            choices = sorted(set(event.choices) - {"None"})  # the default, which nobody types
+            return f"{event.argument.display_name()} {event.value!r}: choose from {', '.join(choices)}"
         case flag_errors.BadValue() if event.argument.is_positional():
             # A flag stands in its place, perhaps a misspelt one.
             flags = [word.partition("=")[0] for word in arguments if word.startswith("-")]
@@ -141,17 +142,21 @@ def _problem(
             problem = f"{_named(event.argument)} is missing"
             return f"{_unknown(unknown, known)}; {problem}" if unknown else problem
         case flag_errors.BadValue():
-            return f"{event.argument.display_name()}: a value is missing ({event.argument.lowered.metavar})"
+            return f"{event.argument.display_name()}: a value is missing ({_expected(event.argument)})"
         case flag_errors.InstantiationFailure() if event.argument:
             # Of a flag that takes several types, the reason why the value is not of the last.
             reason = event.message.splitlines()[-1].rpartition(">: ")[2]
-            return f"{event.argument.display_name()}: {reason} (expected {event.argument.lowered.metavar})"
+            return f"{event.argument.display_name()}: {reason} (expected {_expected(event.argument)})"
     return None
 
 
 def _named(argument: ArgumentDefinition) -> str:
     name = argument.display_name()
-    return f"{name} ({argument.lowered.metavar})" if argument.is_positional() else name
+    return f"{name} ({_expected(argument)})" if argument.is_positional() else name
+
+
+def _expected(argument: ArgumentDefinition) -> str:
+    return re.sub(r"\{None\}\||None,", "", str(argument.lowered.metavar))
 
 
 def _unknown(words: Sequence[str], known: Sequence[str]) -> str:

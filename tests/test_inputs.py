@@ -19,7 +19,7 @@ from data.files import sha256_of_file
 from data.inputs import file_identity, local_file, read_once, require_different, walk
 from data.readers import read_lines
 from data.sources import absolute, moved, open_source
-from tests.test_commands import run
+from tests.test_commands import ROOT, run
 
 LINES = [f"the cat sat on mat {index}" for index in range(3000)]
 TEXT = "".join(f"{line}\n" for line in LINES).encode()
@@ -100,6 +100,11 @@ def test_closed_standard_input_and_a_terminal_are_named(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InputError, match=r"^-: standard input is closed; pipe"):
         local_file(Path("-"))
+    closed = subprocess.run(
+        ["bash", "-c", '"$0" -m eval.jsd - <&-', sys.executable], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (closed.returncode, closed.stdout) == (2, "")
+    assert closed.stderr.startswith("error: -: standard input is closed; pipe")
 
 
 def test_one_pipe_is_not_two_inputs(standard_input: Callable[[bytes], None], tmp_path: Path) -> None:

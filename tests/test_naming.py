@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.errors import note
 from data.naming import as_command, printable, shortest_different
 
 # Of control characters, marks, undecodable bytes, and what shells, globs, Markdown, LaTeX and matplotlib read.
@@ -81,3 +82,8 @@ def test_a_path_is_no_flag() -> None:
     assert as_command("python", "-m", "eval.jsd", Path("-x y.txt")) == "python -m eval.jsd './-x y.txt'"
     assert as_command("python", Path("-")) == "python ./-"
     assert as_command("python", Path("runs/lr[1]"), "a$b", "") == "python 'runs/lr[1]' 'a$b' ''"
+
+
+def test_a_note_is_one_line_that_no_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    note("two\nlines\x1b[31m.txt: caf\udce9")
+    assert capsys.readouterr().err == "note: two\\nlines\\x1b[31m.txt: caf\\xe9\n"

@@ -376,6 +376,18 @@ def test_training_in_the_folder_of_another_command_is_refused(folder: str, work:
     assert contents(work) == before
 
 
+def test_names_that_are_not_utf8(work: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    with pytest.raises(InputError, match=r"^--run-dir .*: a name that is not UTF-8; choose another --run-dir$"):
+        train(small(run_dir=name))
+    assert not Path(name).exists()
+    expected = run(capfd, "textgan.sample", "RUN", "--count", "3")
+    for folder in ("RUN", "EXPORT"):  # whose owner renamed them
+        Path(folder).rename(name)
+        assert run(capfd, "textgan.sample", name, "--count", "3") == expected
+        Path(name).rename(folder)
+
+
 def test_what_does_no_harm_is_permitted(work: Path) -> None:
     sample(["RUN", "--count", "5", "--output", "RUN/mine.txt"])
     sample(["RUN", "--export", "RUN/generator"])

@@ -58,6 +58,15 @@ def test_flags_make_a_grid_seed_by_seed(planned: Planned) -> None:
     assert planned.execution == Execution()
 
 
+def test_a_comma_in_the_name_of_a_file_is_none_between_values(
+    planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a,b.txt").touch()
+    main(["--presets", "orig", "--seeds", "0", "--set", "data=a,b.txt"])
+    assert [Path(config.data).name for config in planned.configs] == ["a,b.txt"]
+
+
 def test_two_lists_of_values_make_every_pair(planned: Planned) -> None:
     main(["--presets", "orig", "--seeds", "0", "--set", "critic_steps=1,10", "critic_lr=1e-4,3e-4"])
     assert [(config.critic_steps, config.critic_lr) for config in planned.configs] == [

@@ -34,6 +34,7 @@ import tyro
 
 from data.command import expand_home, parse_command, run_command
 from data.errors import InputError, require_at_least
+from data.inputs import expanded
 from data.naming import as_command, printable
 from data.outputs import require_output_folder
 from textgan.executors import Ended, Execution, run_all
@@ -194,7 +195,8 @@ def _of_flags(program: Program[Any], command: SuiteCommand) -> list[Method]:
         name, equals, value = setting.partition("=")
         if not equals:
             raise InputError(f"--set {setting}: must be NAME=VALUE")
-        common[name.replace("-", "_")] = value.split(",") if "," in value else value
+        several = "," in value and not expanded(value).exists()  # a file's name may hold commas
+        common[name.replace("-", "_")] = value.split(",") if several else value
     return list(methods_of(common, [{"preset": preset} for preset in command.presets]))
 
 
