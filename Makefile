@@ -5,6 +5,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# Tests in as many processes as there are cores, each file's module fixtures once in each.
+PYTEST := $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 SETUP := $(VENV)/.setup-done
 
 .PHONY: demo test check fuzz format clean
@@ -13,13 +15,13 @@ demo: $(SETUP)
 	$(VENV)/bin/python -m textgan.train --preset quickstart
 
 test: $(SETUP)
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
 
 check: $(SETUP)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
 
 fuzz: $(SETUP)
 	$(VENV)/bin/python -m pytest -m fuzz --hypothesis-profile=fuzz
