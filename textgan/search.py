@@ -141,6 +141,8 @@ def _rung_by_rung(
         trials = [_trial(command, settings, pair, rung, failed) for pair in left]
         trials.sort(key=lambda trial: trial.mean)
         done += trials
+        if math.isinf(trials[0].mean):  # all failed, and would again
+            break
         survivors = max(1, -(-len(trials) // command.keep))
         left = [(trial.critic_lr, trial.generator_lr) for trial in trials[:survivors]]
     return done
@@ -244,7 +246,7 @@ def recommendation(program: Program[Any], command: SearchCommand, trials: Sequen
     """Return the best pair of rates, what speaks for it, and what to run next."""
     best = min(trials, key=lambda trial: (-trial.rung, trial.mean))
     if math.isinf(best.mean):
-        return "every candidate failed; search smaller rates"
+        return "every candidate failed, as said above; search smaller rates only if numbers were not finite"
     rows = [
         f"  {trial.critic_lr:8.3g}  {trial.generator_lr:9.3g}  {trial.iterations:10,}  "
         + ("  failed" if math.isinf(trial.mean) else f"{trial.mean:8.4f}")
