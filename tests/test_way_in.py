@@ -541,7 +541,8 @@ def test_a_score_counts_the_lines_of_the_file(saved_counts: None, here: Runner, 
         if outcome.status == 0 and output == "json" and arguments[0] not in arguments[1:]:
             # Neither place, nor container, nor line ends, nor blocks change what is scored.
             patch.undo()
-            (shop.folder / "unpacked").write_text("".join(f"{line}\n" for line in content.lines or ()), newline="")
+            text = "\ufeff" + "".join(f"{line}\n" for line in content.lines or ())
+            (shop.folder / "unpacked").write_text(text, "utf-8", newline="")
             assert here(shop, module, ["unpacked", *arguments[1:]]).out == outcome.out
 
 
