@@ -40,6 +40,11 @@ def upgraded(signature: str) -> str:
     return re.sub(r"(.*?)\|v:([\d.]+)(?=; |$)", as_now, signature)
 
 
+def without_name(signature: str) -> str:
+    """Return a signature without its reference's name: the hash tells one reference from another."""
+    return re.sub(r"\|ref:[^|]*@", "|ref:@", signature)
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A value, the 95 % interval of its expectation at this sample count, and what else is known; None where not.

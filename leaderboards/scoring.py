@@ -64,7 +64,8 @@ def kept_text(path: Path) -> bytes:
     text = "".join(f"{line}\n" for lines in read_lines(path) for line in lines)
     if not text:
         raise InputError(f"{path}: the file is empty; give one sample per line")
-    return text.encode()
+    # Readers take one byte order mark off: a first line that begins with the character gets another.
+    return ("\ufeff" + text if text.startswith("\ufeff") else text).encode()
 
 
 def read_text(path: Path) -> bytes:

@@ -129,6 +129,7 @@ def submit(command: SubmitCommand) -> list[Path]:
             raise InputError("--name: say what made these samples")
         made = [_of_samples(command, task, Path(of_samples[0]), name, note or "")]
     else:
+        folders = find_runs(command.sources)  # a source that is missing is named first
         _refuse(
             command,
             ("reference", "held_out", "metrics", "words", "lower_case", "hash_only"),
@@ -136,7 +137,7 @@ def submit(command: SubmitCommand) -> list[Path]:
         )
         if name == "":
             raise InputError("--name: empty; leave it out, or name these runs")
-        groups = group_runs([load_run(folder) for folder in find_runs(command.sources)])
+        groups = group_runs([load_run(folder) for folder in folders])
         if command.name is not None and len(groups) > 1:
             raise InputError(f"--name {name}: these runs are {len(groups)} methods; submit them one by one")
         made = [_of_runs(group, name or group.name, note or "") for group in groups]

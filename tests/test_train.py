@@ -335,9 +335,11 @@ def test_a_run_continues_when_it_and_its_data_were_moved(
     train(whole)
     train(tiny)
     (tmp_path / "moved").mkdir()
-    for place in ("text.txt", "run"):
-        (tmp_path / place).rename(tmp_path / "moved" / place)
-    moved = replace(tiny, data=str(tmp_path / "moved" / "text.txt"), run_dir=tmp_path / "moved" / "run", iterations=30)
+    for place, name in (("text.txt", "renamed.txt"), ("run", "run")):
+        (tmp_path / place).rename(tmp_path / "moved" / name)
+    moved = replace(
+        tiny, data=str(tmp_path / "moved" / "renamed.txt"), run_dir=tmp_path / "moved" / "run", iterations=30
+    )
     train(moved)
     assert_same_run(whole.folder, moved.folder)
     options = read_options(moved.folder)

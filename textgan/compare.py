@@ -185,7 +185,7 @@ def _title(compared: Compared) -> str:
     windows = compared.standings[0].x.size
     floor = "" if compared.floor is None else f", real data {compared.floor:.3f}"
     return (
-        f"{compared.score} against {compared.axis}, means in {windows} windows up to {end:,.4g}, "
+        f"{compared.score} against {compared.axis}, means in {windows} window{'' if windows == 1 else 's'} up to {end:,.4g}, "
         f"level {compared.level:.3f}{floor}"
     )
 

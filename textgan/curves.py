@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import InputError
+from eval.score import without_name
 from textgan.rundir import read_metrics, read_options, score_range, without_group
 
 Axis = Literal["minutes", "wall-minutes", "iterations", "critic-updates", "samples"]
@@ -87,7 +88,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         InputError: two runs' scores do not compare, as their signatures differ, or two have the same settings and seed.
     """
     for run in runs:
-        if run.signature != runs[0].signature:
+        if without_name(run.signature) != without_name(runs[0].signature):
             ours, theirs = (set(each.signature.split("|")) for each in (runs[0], run))
             raise InputError(
                 f"{run.folder} does not compare with {runs[0].folder}: {', '.join(sorted(theirs - ours))} "

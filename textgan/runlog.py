@@ -27,6 +27,7 @@ from data import __version__
 from data.errors import InputError, note
 from data.files import atomic_write, locked_folder, remove_partial, write_json
 from data.outputs import require_output_folder
+from eval.score import without_name
 from textgan.progress import Clock
 from textgan.rundir import (
     FORMAT,
@@ -225,8 +226,9 @@ def begin_or_continue(
         raise InputError(f"--device {device.type}: the run in {folder} is on {before}; choose another --run-dir")
     if options["data_sha256"] != facts["data_sha256"]:
         raise InputError(f"--data: not what the run in {folder} began with; choose another --run-dir")
-    if (before := options.get("signature")) != facts.get("signature"):
-        raise InputError(f"{folder}: its scores are {before}, not {facts.get('signature')}; choose another --run-dir")
+    before, now = str(options.get("signature")), str(facts.get("signature"))
+    if without_name(before) != without_name(now):
+        raise InputError(f"{folder}: its scores are {before}, not {now}; choose another --run-dir")
     changes = _changes(folder, options, device, rows[-1]) if rows else []
     if changes or options["config"] != config:  # a larger budget, say, or data at another place
         continued = [*options.get("continued", []), *changes]
