@@ -68,7 +68,7 @@ def test_a_folder_of_images_is_walked_as_one_of_text(tmp_path: Path, capsys: pyt
     found = [picture.where for picture in open_picture_source(str(folder)).pictures()]
     names = ("a/c.jfif", "b.png", "c.PARQUET row 0", "c.PARQUET row 1", "d.avif", "linked/e.png")
     assert found == [f"{folder}/{name}" for name in names]
-    assert capsys.readouterr().err == f"note: {folder}: left out 1 .txt, 2 hidden\n"
+    assert capsys.readouterr().err == f"note: {folder}: left out 1 .txt, 2 hidden, 1 repeated links\n"
 
 
 def test_other_splits_are_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
