@@ -12,7 +12,6 @@ corrected value estimates the score of endless samples from the same model, whic
 By words, n is 1 to 4, and lines are whole: not cut, not padded.
 """
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -23,7 +22,7 @@ from tqdm import tqdm
 
 from data.command import parse_command, run_command
 from data.corpus import HELD_OUT_SHARE
-from data.errors import InputError
+from data.errors import InputError, note
 from data.vocabulary import Ids
 from eval.counts import NgramCounts
 from eval.jackknife import SHARE, estimate
@@ -217,7 +216,7 @@ def main(arguments: list[str]) -> int:
 
 def main_of_words(arguments: list[str]) -> int:
     """Print the score of a samples file by words, for those who call this command by its old name."""
-    print("note: eval.word_jsd is now eval.jsd --level word", file=sys.stderr)
+    note("eval.word_jsd is now eval.jsd --level word")
     return main([*arguments, "--level", "word"])
 
 

@@ -186,6 +186,7 @@ def located(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
     What lies there is not opened: the hash in the record decides when it is read.
     """
-    corpus = record["corpus"]
-    data = next(iter(moved(corpus["data"], folder)), corpus["data"])
-    return {**record, "corpus": {**corpus, "data": corpus["data"] if exists(corpus["data"]) else data}}
+    data = record["corpus"]["data"]
+    if not exists(data):
+        data = next(iter(moved(data, folder)), data)
+    return {**record, "corpus": {**record["corpus"], "data": data}}

@@ -70,7 +70,7 @@ def run_training(
 def stop_signals() -> Iterator[Callable[[], int | None]]:
     """Catch the first SIGINT, SIGTERM or SIGHUP; the yielded function returns its number. A second one acts normally.
 
-    A signal that the process ignores stays ignored, as nohup wants of SIGHUP. Only a process's main thread hears
+    SIGTERM and SIGHUP that the process ignores stay ignored, as nohup wants. Only a process's main thread hears
     signals; in another one there is nothing to tell.
     """
     received: list[int] = []
