@@ -1,6 +1,7 @@
 # make demo    set everything up and train the quickstart: two CPU cores, about three minutes
 # make test    set everything up and run the tests
 # make check   formatting, lint, types and tests
+# make same-bytes BASE=COMMIT    compare weights and scores of short runs with an earlier commit's
 # make fuzz    10,000 generated cases of each metric, 2,000 generated situations and 50 processes of the commands
 
 PYTHON ?= python3
@@ -9,7 +10,9 @@ VENV ?= .venv
 PYTEST := $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 SETUP := $(VENV)/.setup-done
 
-.PHONY: demo test check fuzz format clean
+BASE ?= HEAD
+
+.PHONY: demo test check same-bytes fuzz format clean
 
 demo: $(SETUP)
 	$(VENV)/bin/python -m textgan.train --preset quickstart
@@ -22,6 +25,9 @@ check: $(SETUP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(PYTEST)
+
+same-bytes: $(SETUP)
+	$(VENV)/bin/python -m tests.same_bytes $(BASE)
 
 fuzz: $(SETUP)
 	$(VENV)/bin/python -m pytest -m fuzz --hypothesis-profile=fuzz
