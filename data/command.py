@@ -11,6 +11,7 @@ import stat
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from types import FrameType
@@ -20,7 +21,7 @@ import tyro
 from tyro import _errors as flag_errors  # private: pyproject.toml bounds tyro's version
 from tyro._arguments import ArgumentDefinition
 
-from data.errors import InputError, require_numbers
+from data.errors import InputError, note, require_numbers
 from data.missing import how_to_install
 from data.naming import printable
 
@@ -210,6 +211,23 @@ def run_command(main: Callable[[list[str]], int]) -> None:
         status = _fail("interrupted", 130)
     _abandon_broken_streams()
     sys.exit(status)
+
+
+def run_moved(old: str, new: str, *arguments: str) -> None:
+    """Run a command that has moved as the process, as `run_command` does, with a note of its new name.
+
+    Args:
+        old: the module's old name.
+        new: the module that has its `main` now.
+        arguments: arguments by which the new command does what the old one did; they come first.
+    """
+
+    def main(given: list[str]) -> int:
+        note(f"{old} is now {' '.join((new.removesuffix('.__main__'), *arguments))}")
+        status: int = import_module(new).main([*arguments, *given])
+        return status
+
+    run_command(main)
 
 
 def leave_terminal(number: int) -> None:

@@ -20,10 +20,10 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from data import shapes
 from data.command import parse_command, run_command
 from data.errors import InputError
-from data.pictures import PictureOptions, Pictures, open_pictures
+from data.images import shapes
+from data.images.dataset import PictureOptions, Pictures, open_pictures
 from eval.disturb_figure import draw
 from eval.disturbances import SHARES, SWIRL_RADIUS, Images, all_disturbances, require_others
 from eval.figures import require_image_ending
@@ -71,7 +71,7 @@ class DisturbCommand(FormatFlags, ExtractorFlags):
     """Flags of `python -m eval.disturb`."""
 
     source: tyro.conf.Positional[str]
-    """Images as `python -m data.pictures` takes them: shapes, cifar10[:PATH], celeba, hub:NAME, a folder, a file."""
+    """Images as `python -m data.images` takes them: shapes, cifar10[:PATH], celeba, hub:NAME, a folder, a file."""
     other: Annotated[str, tyro.conf.arg(metavar="SOURCE")] = "shapes"
     """Images to contaminate with; shapes among shapes are enlarged."""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from data.errors import InputError
-from data.pictures import batch_floats, to_uint8
+from data.images.dataset import batch_floats, to_uint8
 
 Images = NDArray[np.uint8]
 

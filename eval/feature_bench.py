@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from data.pictures import PictureOptions, open_pictures
+from data.images.dataset import PictureOptions, open_pictures
 from eval.device import choose_device
 from eval.disturb import split
 from eval.disturbances import gaussian_blur
@@ -35,7 +35,7 @@ class FeatureBenchCommand(FormatFlags, InceptionFlags):
     """Flags of `python -m eval.feature_bench`."""
 
     source: tyro.conf.Positional[str]
-    """Images: a source as `python -m data.pictures` takes it."""
+    """Images: a source as `python -m data.images` takes it."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
     """Use this many images at most, the first ones."""
 

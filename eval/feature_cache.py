@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.files import cache_folder, open_cached, read_described, save_array, sha256_of_json, write_described
-from data.pictures import Pictures
+from data.images.dataset import Pictures
 from eval.features import BATCH_SIZE, Extractor, extract, statistics_of
 from eval.frechet import FeatureStatistics, read_statistics
 from eval.reference import some_of

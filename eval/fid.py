@@ -5,7 +5,7 @@
     python -m eval.fid stats folder-of-images --size 32 --output reference.npz
     python -m eval.fid samples.npz reference.npz
 
-Samples and reference are each a source of `data.pictures` (shapes, cifar10, hub:NAME, a folder of images, an .npz, .npy
+Samples and reference are each a source of `data.images` (shapes, cifar10, hub:NAME, a folder of images, an .npz, .npy
 or .parquet file, ...), the folder of a training run on images with samples.npz in it, or a file of statistics.
 
 Few images never reach 0, not even real ones: what as many of the reference's images score against its others is the
@@ -26,9 +26,9 @@ from torch.distributed import is_initialized
 
 from data.command import parse_command, run_command
 from data.errors import InputError, note
+from data.images.dataset import Pictures
 from data.naming import printable
 from data.outputs import require_output, told_on
-from data.pictures import Pictures
 from eval.distributed import first_alone, joined, shared_statistics
 from eval.extrapolate import extrapolated
 from eval.features import Extractor
@@ -152,7 +152,7 @@ class FidCommand(FormatFlags, ExtractorFlags):
     """Flags of `python -m eval.fid`."""
 
     samples: tyro.conf.Positional[str]
-    """Images to score: a source as `python -m data.pictures` takes it, a run's folder, or a file of statistics."""
+    """Images to score: a source as `python -m data.images` takes it, a run's folder, or a file of statistics."""
     reference: tyro.conf.Positional[str]
     """Real images, likewise."""
     metrics: Annotated[tuple[Metric, ...], tyro.conf.arg(metavar="NAME...")] = ("fid",)
@@ -166,7 +166,7 @@ class StatsCommand(ExtractorFlags):
     """Flags of `python -m eval.fid stats`."""
 
     source: tyro.conf.Positional[str]
-    """Images: a source as `python -m data.pictures` takes it, or a run's folder."""
+    """Images: a source as `python -m data.images` takes it, or a run's folder."""
     output: Annotated[Path, tyro.conf.arg(metavar="FILE.npz")]
     """File for count, mean and covariance of their features."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None

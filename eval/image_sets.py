@@ -1,6 +1,6 @@
 """Image sets to score or to score against, how they are named on a command line, and what makes their features.
 
-A set is a source of `data.pictures`, the folder of a training run on images with `samples.npz` in it, or a file of
+A set is a source of `data.images`, the folder of a training run on images with `samples.npz` in it, or a file of
 statistics (.npz with mu and sigma), of which no images are known.
 """
 
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from data.errors import InputError, note, require_at_least
 from data.files import DAMAGED_ARRAYS, sha256_of_file
+from data.images.dataset import PictureOptions, Pictures, open_pictures
 from data.inputs import expanded, local_file, read_once, require_different
 from data.naming import as_command
-from data.pictures import PictureOptions, Pictures, open_pictures
 from eval.device import Device, choose_device
 from eval.feature_cache import picture_features, picture_statistics
 from eval.features import BATCH_SIZE, Extractor, FeatureKind, Precision, open_extractor, require_fitting

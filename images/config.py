@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from data.errors import InputError
-from data.picture_sources import absolute
-from data.pictures import PictureOptions
+from data.images.dataset import PictureOptions
+from data.images.sources import absolute
 from eval.features import FeatureKind, Precision, require_fitting
 from eval.fid import metric_name
 from eval.inception import Resize

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from data.pictures import to_uint8
+from data.images.dataset import to_uint8
 from images import dcgan, residual
 from images.config import ImageConfig, LossName
 from textgan.losses import HINGE, LEAST_SQUARES, MINIMAX, NON_SATURATING, WASSERSTEIN, Loss

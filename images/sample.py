@@ -16,9 +16,9 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
+from data.images.dataset import GRID_IMAGES, as_grid
 from data.naming import printable
 from data.outputs import require_output, told_on, write_output
-from data.pictures import GRID_IMAGES, as_grid
 from eval.device import Device, choose_device
 from images.config import ImageConfig
 from images.networks import ImageGenerator, draw_images, make_networks

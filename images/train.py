@@ -17,7 +17,7 @@ from torch import Tensor
 
 from data.command import run_command
 from data.errors import InputError
-from data.pictures import GRID_IMAGES, Pictures, as_grid, batch_floats, open_pictures
+from data.images.dataset import GRID_IMAGES, Pictures, as_grid, batch_floats, open_pictures
 from eval.device import choose_device
 from eval.feature_cache import picture_statistics
 from eval.features import open_extractor, statistics_of

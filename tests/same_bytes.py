@@ -66,8 +66,8 @@ def differences(before: Result, now: Result) -> list[str]:
     for old, new in zip(before.rows, now.rows, strict=True):
         for name in sorted(old.keys() | new.keys()):
             was, is_now = old.get(name), new.get(name)
-            both = was is not None and is_now is not None
-            if was != is_now and not (both and name.startswith("scores/") and abs(was - is_now) <= 1e-12):
+            tolerance = 1e-12 if name.startswith("scores/") else 0.0
+            if was != is_now and (was is None or is_now is None or abs(was - is_now) > tolerance):
                 found.append(f"iteration {new['iteration']}, {name}: {was} before, {is_now} now")
     return found
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 from data.command import run_command
 from data.grammar import train_lines
-from data.shapes import draw_shapes
+from data.images.shapes import draw_shapes
 from eval.samples import CharacterFlags, ScoreFlags
 from images.config import PRESETS as IMAGE_PRESETS
 from images.config import ImageConfig
@@ -41,7 +41,7 @@ COMMANDS = (
     *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search", "textgan.controls"),
     *("eval.ngrams", "eval.ngram_sampler", "eval.report", *(f"eval.{metric}" for metric in METRICS)),
     *("images.train", "images.suite", "images.search", "images.controls", "images.sample"),
-    *("data.pictures", "eval.fid", "eval.disturb"),
+    *("data.images", "eval.fid", "eval.disturb"),
     *("leaderboards.submit", "leaderboards.build", "leaderboards.verify"),
 )
 POSITIONAL = {"samples", "source", "sources", "files", "runs", "places", "run", "reference"}
@@ -147,7 +147,7 @@ def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[
                 # Hours of training; that suites and searches do what they say is tested on small ones.
                 finished: Any = lambda _program, configs, _: [Ended(each.folder, "finished") for each in configs]  # noqa: E731
                 patch.setattr("textgan.suite.run_all", finished)
-                patch.setattr("data.shapes.COUNT", 400)
+                patch.setattr("data.images.shapes.COUNT", 400)
                 patch.setattr(
                     "textgan.search.search", lambda _program, _command: [Trial(3e-3, 1e-3, 2, 1800, [0.6, 0.7])]
                 )
@@ -243,7 +243,7 @@ def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -
         "images.search": importlib.import_module("textgan.executors").Execution,
         "images.controls": importlib.import_module("textgan.controls").ControlsCommand,
         "images.sample": importlib.import_module("images.sample").SampleCommand,
-        "data.pictures": importlib.import_module("data.pictures").PicturesCommand,
+        "data.images": importlib.import_module("data.images").PicturesCommand,
         "eval.disturb": importlib.import_module("eval.disturb").DisturbCommand,
         "eval.fid": importlib.import_module("eval.fid").FidCommand,
         "textgan.search": importlib.import_module("textgan.executors").Execution,

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.decoding import decode, fit
 from data.errors import InputError
+from data.images.decoding import decode, fit
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from data.shapes import draw_shapes
+from data.images.shapes import draw_shapes
 from eval.features import arithmetic, extract, random_conv_extractor, statistics_of
 from images.config import ImageConfig
 from images.networks import make_networks

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.shapes import draw_shapes
+from data.images.shapes import draw_shapes
 from eval.frechet import read_statistics
 from tests.test_commands import ROOT, run
 

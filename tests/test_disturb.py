@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.errors import InputError
-from data.pictures import PictureOptions, open_pictures
-from data.shapes import draw_shapes
+from data.images.dataset import PictureOptions, open_pictures
+from data.images.shapes import draw_shapes
 from eval import disturb
 from eval.disturb import main, other_images, split
 from eval.disturbances import Disturbance, Images, all_disturbances, gaussian_blur, salt_and_pepper

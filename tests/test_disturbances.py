@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from data.errors import InputError
-from data.shapes import draw_shapes
+from data.images.shapes import draw_shapes
 from eval import disturbances
 from eval.disturbances import (
     SHARES,

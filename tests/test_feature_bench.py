@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from data.errors import InputError
-from data.pictures import PictureOptions, open_pictures
+from data.images.dataset import PictureOptions, open_pictures
 from eval.disturb import split
 from eval.disturbances import gaussian_blur
 from eval.feature_bench import main

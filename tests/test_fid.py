@@ -16,8 +16,8 @@ from scipy.linalg import sqrtm
 
 from data.errors import InputError
 from data.files import sha256_of_file
-from data.pictures import PictureOptions, open_pictures
-from data.shapes import draw_shapes
+from data.images.dataset import PictureOptions, open_pictures
+from data.images.shapes import draw_shapes
 from eval import feature_cache, fid
 from eval.features import Extractor, extract, inception_extractor, random_conv_extractor
 from eval.frechet import FeatureStatistics
@@ -202,7 +202,7 @@ def write_folder(name: str, *images: Image.Image) -> None:
 
 
 def test_what_is_converted_scores_as_its_conversion(capfd: pytest.CaptureFixture[str]) -> None:
-    # As data.decoding says: grey three times, transparency over white, 16 bits divided by 257, sizes by --size.
+    # As data.images.decoding says: grey three times, transparency over white, 16 bits divided by 257, sizes by --size.
     random = np.random.default_rng(1)
     grey, colour = random.integers(0, 256, (32, 32), np.uint8), random.integers(0, 256, (32, 32, 3), np.uint8)
     alpha = random.integers(0, 2, (32, 32, 1), np.uint8) * np.uint8(255)

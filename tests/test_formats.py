@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from data.errors import InputError
-from data.shapes import draw_shapes
+from data.images.shapes import draw_shapes
 from eval.figures import label
 from eval.report import main as report
 from tests.test_compare import falling, rows_of

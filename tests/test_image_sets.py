@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
-from data.pictures import PictureOptions, open_pictures
-from data.shapes import draw_shapes
+from data.images.dataset import PictureOptions, open_pictures
+from data.images.shapes import draw_shapes
 from eval.image_sets import open_images
 
 

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from data.errors import InputError
-from data.pictures import as_grid, batch_floats, open_pictures
+from data.images.dataset import as_grid, batch_floats, open_pictures
 from eval.features import extract, random_conv_extractor
 from eval.frechet import FeatureStatistics, distance
 from eval.reference import some_of

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data import picture_arrays
 from data.errors import InputError
-from data.picture_arrays import is_arrays, read_arrays
+from data.images import arrays as picture_arrays
+from data.images.arrays import is_arrays, read_arrays
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 3), np.uint8)
 

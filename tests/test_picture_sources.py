@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.errors import InputError
-from data.picture_sources import open_picture_source
-from data.shapes import draw_shapes
+from data.images.shapes import draw_shapes
+from data.images.sources import open_picture_source
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (6, 4, 5, 3), np.uint8)
 

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from data import pictures as pictures_module
 from data.errors import InputError
-from data.pictures import PictureOptions, as_grid, batch_floats, main, open_pictures, to_uint8
-from data.shapes import draw_shapes
+from data.images import dataset as pictures_module
+from data.images.__main__ import main
+from data.images.dataset import PictureOptions, as_grid, batch_floats, open_pictures, to_uint8
+from data.images.shapes import draw_shapes
 from tests.test_picture_sources import IMAGES, write_parquet
 
 ROOT = Path(__file__).parents[1]
@@ -134,7 +135,7 @@ def test_nothing_is_left_behind_when_decoding_fails(folder: Path, cache: Path) -
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(cache: Path) -> None:
     # A limit on the size of files stands in for a full disk.
-    limited = f"ulimit -f 100; exec {shlex.quote(sys.executable)} -m data.pictures shapes --count 200"
+    limited = f"ulimit -f 100; exec {shlex.quote(sys.executable)} -m data.images shapes --count 200"
     result = subprocess.run(["bash", "-c", limited], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert re.fullmatch(r"error: .*File too large; .*TEXTGAN_CACHE.*\n", result.stderr)
@@ -232,5 +233,5 @@ def test_real_images(cifar10_sample: Path) -> None:
 
 
 def test_it_starts_without_torch() -> None:
-    code = "import sys, data.pictures; sys.exit('torch' in sys.modules or 'datasets' in sys.modules)"
+    code = "import sys, data.images.dataset; sys.exit('torch' in sys.modules or 'datasets' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0

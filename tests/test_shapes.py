@@ -6,9 +6,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from data import shapes
 from data.errors import InputError
-from data.shapes import CLASSES, draw_shapes, outline_distance, random_numbers
+from data.images import shapes
+from data.images.shapes import CLASSES, draw_shapes, outline_distance, random_numbers
 
 
 def digest(size: int, seed: int) -> str:

@@ -733,7 +733,7 @@ def a_distance(draw: st.DrawFn, shop: Workshop) -> tuple[list[str], int | None, 
 @situations(350, 6)
 @given(data=st.data())
 def test_a_distance_counts_the_images(here: Runner, data: st.DataObject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.shapes.COUNT", 40)
+    monkeypatch.setattr("data.images.shapes.COUNT", 40)
     with workshop() as shop:
         arguments, number, output, fine = data.draw(a_distance(shop))
         outcome = here(shop, "eval.fid", arguments)

@@ -41,7 +41,7 @@ COMMANDS = {
     "images search": ("images.search", "search both learning rates on images"),
     "images controls": ("images.controls", "write a suite that tells two time scales from good rates"),
     "images bench": ("images.bench", "time the parts of a training run on images"),
-    "data pictures": ("data.pictures", "show a data set of images"),
+    "data images": ("data.images.__main__", "show a data set of images"),
     "data grammar": ("data.grammar", "print the embedded corpus"),
     "data bench": ("data.bench", "time the encoding of text"),
 }

@@ -8,11 +8,12 @@ from typing import Any
 
 from PIL import Image
 
-from data import shapes, sources
-from data.decoding import decode
+from data import sources
 from data.errors import InputError
+from data.images import shapes
+from data.images.arrays import is_arrays, read_arrays
+from data.images.decoding import decode
 from data.inputs import expanded, file_identity, local_file, read_once, walk
-from data.picture_arrays import is_arrays, read_arrays
 from data.readers import hub_access, is_parquet, read_hub_spec
 
 IMAGE_SUFFIXES = (

@@ -11,9 +11,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.decoding import sixteen_bits
 from data.errors import InputError
 from data.files import DAMAGED_ARRAYS
+from data.images.decoding import sixteen_bits
 from data.inputs import local_file
 
 _BLOCK_BYTES = 1 << 23
@@ -57,8 +57,8 @@ def read_arrays(path: Path) -> Iterator[tuple[NDArray[np.uint8], int | None]]:
     """Yield images uint8 [H, W, 3] with their labels, from an .npy file or the only image array of an .npz file.
 
     The array is uint8, uint16 or bool, [N, H, W, C] or [N, C, H, W] with 1 or 3 channels; one channel becomes three
-    equal ones, true becomes 255, and 16 bits become 8 as in `data.decoding`. uint16 up to 255 is refused: it may be
-    either. An .npz file may also have integer `labels` [N] or [N, 1].
+    equal ones, true becomes 255, and 16 bits become 8 as in `data.images.decoding`. uint16 up to 255 is refused: it may
+    be either. An .npz file may also have integer `labels` [N] or [N, 1].
 
     Raises:
         InputError: damaged, no such array or several, another type of pixels, or axes that cannot be told apart.

@@ -1,0 +1,1 @@
+"""Images: sources, decoding, and data sets of one size."""

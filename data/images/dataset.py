@@ -1,0 +1,154 @@
+"""Pictures: images of one size as uint8 [N, 3, H, W], memory-mapped from a cache folder.
+
+A source is `shapes` (drawn here), `celeba`, `cifar10`, `svhn` or `lsun-bedrooms` (from the Hugging Face hub, or as
+NAME:PATH from a folder or file), `hub:NAME` or `hub:NAME:COLUMN`, a folder of images and parquet files, or one
+.parquet, .npz or .npy file. How images are converted and resized is said in `data.images.decoding`.
+
+The cache entry is a folder `pictures/KEY` with `images.npy`, where there are classes `labels.npy`, and `pictures.json`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from data.errors import InputError, require_at_least
+from data.files import (
+    cache_folder,
+    open_cached,
+    read_described,
+    sha256_of_json,
+    write_described,
+    write_rows,
+)
+from data.images.decoding import fit
+from data.images.sources import PictureSource, open_picture_source
+
+FORMAT = 1
+GRID_COLUMNS = 8
+GRID_IMAGES = GRID_COLUMNS**2
+
+_IMAGES, _LABELS, _DESCRIPTION = "images.npy", "labels.npy", "pictures.json"
+_GAP_PIXELS = 2
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """Which images, and of what size. Equal options over an unchanged source give equal pictures.
+
+    `size` is pixels a side after the centre crop (None: the source's own, or as the images are, all of one size);
+    `count` caps the images, the first ones being used (None: the source's own number).
+    """
+
+    data: str = "shapes"
+    size: int | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images [N, 3, H, W], read-only and memory-mapped; `labels` [N] are their classes, None where there are none.
+
+    `sha256` is that of the images' .npy file: the same images have the same, wherever they came from.
+    """
+
+    name: str
+    sha256: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None
+
+
+def open_pictures(options: PictureOptions) -> Pictures:
+    """Return the pictures from the cache, decoding them first where they are absent, outdated or damaged.
+
+    Raises:
+        InputError: the source cannot be read, has no images, or images of several sizes where no size is given.
+    """
+    require_at_least("--size", options.size, 1)
+    require_at_least("--count", options.count, 1)
+    source = open_picture_source(options.data, options.size)
+    options = replace(
+        options,
+        data=source.name,
+        size=source.size if options.size is None else options.size,
+        count=source.count if options.count is None else options.count,
+    )
+    # The identity tells which images `data` stands for, whatever way the path was written.
+    key = sha256_of_json([FORMAT, source.identity, source.crop, asdict(options)])[:20]
+    folder = cache_folder() / "pictures" / key
+    return open_cached(folder, _load, lambda temporary: _build(source, options, temporary))
+
+
+def batch_floats(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return x / 127.5 - 1: 0 and 255 become -1 and 1."""
+    return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def to_uint8(images: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Return the inverse of `batch_floats`, rounded to the nearest (not cut off, as the published code did).
+
+    What lies outside [-1, 1] becomes 0 or 255.
+
+    Raises:
+        ValueError: a pixel is infinite or NaN.
+    """
+    if not np.isfinite(images).all():
+        raise ValueError("an image with infinite or NaN pixels")
+    levels: NDArray[np.floating] = np.clip(np.rint((images + 1) * 127.5), 0, 255)
+    return levels.astype(np.uint8)
+
+
+def as_grid(images: NDArray[np.uint8]) -> Image.Image:
+    """Return images [n, 3, H, W] as one, eight a row, with white lines between them."""
+    count, _, height, width = images.shape
+    columns = min(count, GRID_COLUMNS)
+    rows = -(-count // columns)
+    grid = Image.new(
+        "RGB", (columns * (width + _GAP_PIXELS) - _GAP_PIXELS, rows * (height + _GAP_PIXELS) - _GAP_PIXELS), "white"
+    )
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        place = (column * (width + _GAP_PIXELS), row * (height + _GAP_PIXELS))
+        grid.paste(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))), place)
+    return grid
+
+
+def _load(folder: Path) -> Pictures:
+    description = read_described(folder, _DESCRIPTION)
+    images = np.load(folder / _IMAGES, mmap_mode="r", allow_pickle=False)
+    labels = np.load(folder / _LABELS, allow_pickle=False) if _LABELS in description["sha256"] else None
+    return Pictures(description["name"], description["sha256"][_IMAGES], images, labels)
+
+
+def _build(source: PictureSource, options: PictureOptions, folder: Path) -> None:
+    """Decode the source into `folder`, one image at a time."""
+    labels: list[int | None] = []
+    count = write_rows(folder / _IMAGES, _fitted(source, options, labels))
+    if not count:
+        raise InputError(f"{source.name}: no images; give a source with at least one")
+    known = [label for label in labels if label is not None]
+    if len(known) == count:
+        write_rows(folder / _LABELS, iter(np.array(known, np.int64)))
+    description = {"name": source.name, "source": source.identity, "options": asdict(options), "images": count}
+    write_described(folder, _DESCRIPTION, description)
+
+
+def _fitted(source: PictureSource, options: PictureOptions, labels: list[int | None]) -> Iterator[NDArray[np.uint8]]:
+    """Yield images [3, H, W] of one size, and append their classes to `labels`."""
+    first: tuple[str, tuple[int, ...]] | None = None
+    pictures = islice(source.pictures(), options.count)
+    for picture in tqdm(pictures, f"decoding {source.name}", disable=None, delay=1):
+        image = fit(picture.image, source.crop, options.size, picture.where)
+        first = first or (picture.where, image.shape)
+        if image.shape != first[1]:
+            sizes = [
+                f"{where} is {width} x {height}" for where, (_, height, width) in (first, (picture.where, image.shape))
+            ]
+            raise InputError(f"{' and '.join(sizes)} pixels; give --size to crop and resize them all alike")
+        labels.append(picture.label)
+        yield image
