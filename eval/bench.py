@@ -1,50 +1,34 @@
-"""Time the evaluators, each beside what it is to be compared with, in the same run.
+"""Time the evaluators, each beside a rival in the same run.
 
-    python -m eval.bench
-    python -m eval.bench --self-bleu-text corpus.txt.gz --json
+    python -m eval.bench text
+    python -m eval.bench text --self-bleu-text corpus.txt.gz --format json
+    python -m eval.bench encoding --lines 1000000
+    python -m eval.bench images shapes --count 2000
+    python -m eval.bench images cifar10 --count 10000 --batch-size 256 --device cuda
 
-The whole takes some minutes and some gigabytes; nothing else should run meanwhile. NLTK comes with the development
-extra.
+`text` takes some minutes and some gigabytes; NLTK comes with the extra `dev`. `images` times the Inception features in
+each precision, eager and compiled, and prints how far each moves the distance. Run nothing else meanwhile.
 """
 
 import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import chain, islice
-from math import log2
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, cast
 
-import numpy as np
-from scipy.linalg import sqrtm
+import tyro
 
 from data.command import parse_command, run_command
-from data.corpus import CorpusOptions, open_corpus
-from data.errors import InputError
-from data.sources import open_source
-from eval.bleu import SelfBleu
-from eval.counts import count_up_to, pack
-from eval.frechet import FeatureStatistics, distance
-from eval.jsd import estimate_ids, score_ids
-from eval.ngrams import count_corpus
-from eval.reference import Reference, ReferenceOptions, open_reference
-from eval.tables import Block, FormatFlags, render
-from eval.words import number_words
-
-T = TypeVar("T")
-
-_NGRAM = 6
-_SAMPLES = 640
+from eval.core.device import choose_device
+from eval.core.tables import Block, FormatFlags, render
+from eval.images.image_sets import InceptionFlags
+from eval.text import bench
 
 
 @dataclass(frozen=True)
-class BenchCommand(FormatFlags):
-    """Flags of `python -m eval.bench`."""
+class TextCommand(FormatFlags):
+    """The n-gram metrics, Self-BLEU and the Fréchet distance."""
 
     lines: int = 10_000_000
     """Grammar lines of the large reference."""
@@ -63,191 +47,87 @@ class BenchCommand(FormatFlags):
 
 
 @dataclass(frozen=True)
-class Result:
-    """What was measured: a figure with its unit and, where there is a rival, the rival's figure in the same unit.
+class EncodingCommand(FormatFlags):
+    """The encoding of grammar lines into an empty cache."""
 
-    `ratio` says how many times better the figure is.
-    """
-
-    name: str
-    figure: float
-    unit: str
-    rival: str | None = None
-    rival_figure: float | None = None
-    ratio: float | None = None
+    lines: int = 1_000_000
+    """Lines to draw, encode and cache."""
 
 
-def timed(call: Callable[[], T]) -> tuple[float, T]:
-    """Return seconds and result of a call."""
-    start = time.perf_counter()
-    result = call()
-    return time.perf_counter() - start, result
+@dataclass(frozen=True, kw_only=True)
+class ImagesCommand(FormatFlags, InceptionFlags):
+    """The extraction of Inception features."""
+
+    source: tyro.conf.Positional[str]
+    """Images: a source as `python -m data.images` takes it."""
+    count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
+    """Use this many images at most, the first ones."""
 
 
-def best_of(times: int, call: Callable[[], Any]) -> float:
-    """Return the seconds of the fastest of some calls."""
-    return min(timed(call)[0] for _ in range(times))
+Commands = (
+    Annotated[TextCommand, tyro.conf.subcommand("text")]
+    | Annotated[EncodingCommand, tyro.conf.subcommand("encoding")]
+    | Annotated[ImagesCommand, tyro.conf.subcommand("images")]
+)
 
 
-def bench_build(lines: int) -> list[Result]:
-    """Build a reference from nothing in a process of its own, then count it alone, beside numpy.sort."""
-    command = [sys.executable, "-m", "eval.ngrams", "build", "grammar", "--lines", str(lines)]
-    seconds, _ = timed(lambda: subprocess.run(command, check=True, capture_output=True))
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    corpus = open_corpus(CorpusOptions("grammar", lines=lines, split=False))
-    counting, counted = timed(lambda: count_up_to(corpus.train, _NGRAM, corpus.vocabulary.size))
-    rate = sum(counts.total for counts in counted.values()) / counting / 1e6
-    keys = pack(corpus.train, _NGRAM, corpus.vocabulary.size).ravel()
-    sort_rate = keys.size / timed(keys.sort)[0] / 1e6
-    return [
-        Result(f"build, {lines:,} lines, n = 1..{_NGRAM}: generate, encode, count, save", seconds, "s"),
-        Result("its peak memory", memory, "GiB"),
-        Result("of this, counting", counting, "s"),
-        Result(
-            "counting rate",
-            rate,
-            "million n-grams/s",
-            f"numpy.sort of its {keys.size:,} 6-grams",
-            sort_rate,
-            rate / sort_rate,
-        ),
-    ]
-
-
-def bench_score(lines: int) -> list[Result]:
-    """Score samples against the large reference, loaded and warm; then as a process that has it in the cache."""
-    corpus = open_corpus(CorpusOptions("grammar", lines=lines, split=False))
-    reference = Reference(count_corpus(corpus, _NGRAM, True, 2048), corpus.train, None)
-    ids = corpus.held_out[:_SAMPLES]
-    plain = best_of(5, lambda: score_ids(ids, reference.text))
-    whole = best_of(5, lambda: estimate_ids(ids, reference))
-    with tempfile.TemporaryDirectory() as folder:
-        samples = Path(folder, "samples.txt")
-        samples.write_text("\n".join(corpus.vocabulary.decode(ids)), "utf-8")
-
-        def command(*flags: str) -> float:
-            words = [sys.executable, "-m", "eval.jsd", str(samples), "--reference", "grammar", *flags]
-            return best_of(3, lambda: subprocess.run(words, check=True, capture_output=True))
-
-        subprocess.run(
-            [sys.executable, "-m", "eval.jsd", str(samples)], check=True, capture_output=True
-        )  # fill the cache
-        process, large = command(), command("--lines", str(lines))
-    return [
-        Result(f"score {_SAMPLES} samples, n = 1..{_NGRAM}", 1e3 * plain, "ms"),
-        Result("with interval, corrected value and floor", 1e3 * whole, "ms"),
-        Result("python -m eval.jsd, reference of 200,000 lines cached", process, "s"),
-        Result(f"python -m eval.jsd, reference of {lines:,} lines cached", large, "s"),
-    ]
-
-
-Dictionary = dict[tuple[str, ...], int]
-
-
-def dictionary_counts(lines: list[str], ngram: int, seq_len: int) -> Dictionary:
-    """Count n-grams the obvious way, as the published evaluator does."""
-    counts: Dictionary = {}
-    for line in lines:
-        symbols = tuple(line[:seq_len].ljust(seq_len, "\0"))
-        for start in range(seq_len - ngram + 1):
-            window = symbols[start : start + ngram]
-            counts[window] = counts.get(window, 0) + 1
-    return counts
-
-
-def dictionary_jsd(p_counts: Dictionary, q_counts: Dictionary) -> float:
-    """Return the JSD in bits the obvious way, term by term over the union of the supports."""
-    p_total, q_total = sum(p_counts.values()), sum(q_counts.values())
-    total = 0.0
-    for window in p_counts.keys() | q_counts.keys():
-        p, q = p_counts.get(window, 0) / p_total, q_counts.get(window, 0) / q_total
-        middle = (p + q) / 2
-        if p > 0:
-            total += p * log2(p / middle) / 2
-        if q > 0:
-            total += q * log2(q / middle) / 2
-    return total
-
-
-def bench_dictionaries(source: str, lines: int) -> list[Result]:
-    """Count and score from text, beside dictionaries of tuples."""
-    text = list(islice(chain.from_iterable(open_source(source).train()), lines))
-    reference = open_reference(ReferenceOptions(CorpusOptions(source, lines=lines, split=False)))
-    vocabulary, seq_len = reference.text.vocabulary, reference.text.seq_len
-    samples = text[:: len(text) // _SAMPLES][:_SAMPLES]
-    lengths = range(1, _NGRAM + 1)
-    building = best_of(5, lambda: count_up_to(vocabulary.encode(text, seq_len), _NGRAM, vocabulary.size))
-    scoring = best_of(20, lambda: score_ids(vocabulary.encode(samples, seq_len), reference.text))
-    slow_building, real = timed(lambda: {n: dictionary_counts(text, n, seq_len) for n in lengths})
-    slow_scoring, scores = timed(
-        lambda: {n: dictionary_jsd(dictionary_counts(samples, n, seq_len), real[n]) for n in lengths}
-    )
-    expected = score_ids(vocabulary.encode(samples, seq_len), reference.text)
-    assert all(abs(scores[n] - expected[n]) < 1e-9 for n in lengths), "both ways must agree"
-    title = f"{len(text):,} lines of {Path(source).name}, from text, n = 1..{_NGRAM}"
-    rival = "dictionaries"
-    return [
-        Result(f"count {title}", building, "s", rival, slow_building, slow_building / building),
-        Result(f"score {_SAMPLES} samples against {title}", 1e3 * scoring, "ms", rival, 1e3 * slow_scoring,
-               slow_scoring / scoring),
-    ]  # fmt: skip
-
-
-def bench_self_bleu(source: str, lines: int, nltk_lines: int) -> list[Result]:
-    """Score Self-BLEU beside NLTK, whose time on a few lines against all others is scaled up."""
-    try:
-        from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
-    except ImportError as error:
-        raise InputError("NLTK is not installed; pip install nltk, or textgan's development extra") from error
-    text = list(islice(chain.from_iterable(open_source(source).train()), lines))
-
-    def ours() -> Any:
-        return SelfBleu.of(number_words(text, {})).scores(np.ones(len(text), bool))
-
-    words = [line.split() for line in text]
-    method1 = SmoothingFunction().method1
-
-    def theirs(index: int) -> list[float]:
-        others = words[:index] + words[index + 1 :]
-        weights = [tuple(1 / n for _ in range(n)) for n in range(2, 6)]
-        return list(sentence_bleu(others, words[index], weights, smoothing_function=method1))
-
-    seconds, scores = timed(ours)
-    slow, expected = timed(lambda: [theirs(index) for index in range(nltk_lines)])
-    assert np.abs(scores[:nltk_lines] - np.array(expected)).max() < 1e-12, "both ways must agree"
-    scaled = slow * len(text) / nltk_lines
-    name = f"Self-BLEU-2..5, {len(text):,} lines of {Path(source).name}"
-    return [Result(name, seconds, "s", f"NLTK, scaled from {nltk_lines} lines", scaled, scaled / seconds)]
-
-
-def bench_frechet(dims: int) -> list[Result]:
-    """Compute a Fréchet distance beside one by the root of a general matrix."""
-    random = np.random.default_rng(0)
-    mixing = np.exp(-np.arange(dims) / dims * 4) * random.standard_normal((dims, dims)) / dims**0.5
-    first, second = (FeatureStatistics.of(random.standard_normal((3 * dims, dims)) @ mixing, "") for _ in range(2))
-    seconds = best_of(3, lambda: distance(first, second))
-    slow, root = timed(lambda: sqrtm(first.covariance @ second.covariance))
-    expected = np.square(first.mean - second.mean).sum()
-    expected += np.trace(first.covariance + second.covariance - 2 * root.real)
-    assert abs(distance(first, second) / expected - 1) < 1e-6, "both ways must agree"
-    return [Result(f"Fréchet distance, {dims:,} dimensions", seconds, "s", "scipy.linalg.sqrtm", slow, slow / seconds)]
-
-
-def main(arguments: list[str]) -> int:
-    """Measure everything in a cache folder of its own, and print a table."""
-    command = parse_command(BenchCommand, arguments, "eval.bench", __doc__)
-    results: list[Result] = []
+@contextmanager
+def _empty_cache() -> Iterator[None]:
     before = os.environ.get("TEXTGAN_CACHE")
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TEXTGAN_CACHE"] = cache
         try:
-            results += bench_build(command.lines)
-            results += bench_score(command.lines)
-            results += bench_dictionaries(command.dictionary_text, command.dictionary_lines)
-            results += bench_self_bleu(command.self_bleu_text, command.self_bleu_lines, command.nltk_lines)
-            results += bench_frechet(command.frechet_dims)
+            yield
         finally:
             os.environ.pop("TEXTGAN_CACHE") if before is None else os.environ.update(TEXTGAN_CACHE=before)
+
+
+def _text_results(command: TextCommand | EncodingCommand) -> list[bench.Result]:
+    with _empty_cache():
+        if isinstance(command, EncodingCommand):
+            return bench.bench_encoding(command.lines)
+        return [
+            *bench.bench_build(command.lines),
+            *bench.bench_score(command.lines),
+            *bench.bench_dictionaries(command.dictionary_text, command.dictionary_lines),
+            *bench.bench_self_bleu(command.self_bleu_text, command.self_bleu_lines, command.nltk_lines),
+            *bench.bench_frechet(command.frechet_dims),
+        ]
+
+
+def _show_images(command: ImagesCommand) -> None:
+    import torch
+
+    from eval.images.bench import measure
+
+    device = choose_device(command.device)
+    timings = measure(command.source, command.count, command, device)
+    rows = [["arithmetic", "", "images/s", "times", "FID", "moved", "mixed"]]
+    for each in timings:
+        rate, moved = each.images_per_second / timings[0].images_per_second, each.fid / timings[0].fid - 1
+        cells = [
+            f"{each.images_per_second:.4g}",
+            f"{rate:.2f}",
+            f"{each.fid:.6g}",
+            f"{moved:+.2e}",
+            f"{each.mixed:.2e}",
+        ]
+        rows.append([each.precision, "compiled" if each.compiled else "eager", *cells])
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    about = f"{name}, torch {torch.__version__}, batches of {command.batch_size}"
+    print(render(command.output_format, [Block("", rows, [about])], [asdict(each) for each in timings]))
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, and print a table."""
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+        arguments = ["text", *arguments]  # which this command did before it had subcommands
+    kinds = cast(type[TextCommand | EncodingCommand | ImagesCommand], Commands)
+    command = parse_command(kinds, arguments, "eval.bench", __doc__)
+    if isinstance(command, ImagesCommand):
+        _show_images(command)
+        return 0
+    results = _text_results(command)
     table = [["", "figure", "unit", "beside", "its figure", "times better"]]
     for each in results:
         rival = [] if each.rival is None else [each.rival, f"{each.rival_figure:.4g}", f"{each.ratio:.4g}"]

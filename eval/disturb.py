@@ -12,7 +12,7 @@ disturbance, -1 where it takes worse images for better ones. A violation is a le
 before. Intervals are those of each value alone; as all levels are of the same images, they rise and fall together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,29 +23,15 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.images import shapes
-from data.images.dataset import PictureOptions, Pictures, open_pictures
-from eval.disturb_figure import draw
-from eval.disturbances import SHARES, SWIRL_RADIUS, Images, all_disturbances, require_others
-from eval.figures import require_image_ending
-from eval.image_sets import ExtractorFlags, picture_set
-from eval.responses import DEFAULT_METRICS, METRICS, SEED, Metric, Response, monotony, responses
-from eval.score import Estimate, Score
-from eval.tables import Block, Format, FormatFlags, render
+from data.images.dataset import PictureOptions, open_pictures
+from eval.core.figures import require_image_ending, save_figure
+from eval.core.score import Estimate, Score
+from eval.core.tables import Block, Format, FormatFlags, render
+from eval.images.disturbances import SEED, SHARES, SWIRL_RADIUS, Images, all_disturbances, require_others, split
+from eval.images.image_sets import ExtractorFlags, picture_set
+from eval.images.sensitivity import DEFAULT_METRICS, METRICS, Metric, Response, monotony, responses
 
 _BLOCK = 1 << 10
-
-
-def split(pictures: Pictures) -> tuple[Images, Images]:
-    """Return halves of the pictures, chosen at random and in random order: files are often sorted by class.
-
-    Raises:
-        InputError: fewer than four pictures.
-    """
-    count = len(pictures.images)
-    if count < 4:
-        raise InputError(f"{pictures.name}: {count} images do not make two halves; give at least 4")
-    order, half = np.random.default_rng(SEED).permutation(count), count // 2
-    return pictures.images[order[:half]], pictures.images[order[half:]]
 
 
 def other_images(other: str, source: str, count: int, side: int) -> tuple[Images, str]:
@@ -117,7 +103,7 @@ def main(arguments: list[str]) -> int:
         scores.append(Score(name, values, metric.unit, metric.better, len(disturbed), title, signed))
     _show(scores, found, command.output_format)
     if command.output is not None:
-        draw(command.output, found, metrics)
+        plot(command.output, found, metrics)
     return 0
 
 
@@ -161,6 +147,46 @@ def _chosen_metrics(command: DisturbCommand) -> dict[str, Metric]:
         if name not in known:
             raise InputError(f"--metrics {name}: of {command.features} features there are {', '.join(known)}")
     return {name: known[name] for name in dict.fromkeys(command.metrics or DEFAULT_METRICS[command.features])}
+
+
+def plot(path: Path, found: Sequence[Response], metrics: Mapping[str, Metric]) -> None:
+    """Draw a column for each disturbance: a panel for each metric, and images, a column a level.
+
+    Raises:
+        KeyError: the file's ending is no known image format; see `require_image_ending`.
+    """
+    from matplotlib.figure import Figure
+
+    rows = len(metrics) + 1
+    figure = Figure((2.2 * len(found), 2.2 * rows + 1), layout="constrained")
+    panels = figure.subplots(rows, len(found), squeeze=False, height_ratios=[*[1] * len(metrics), 1.6])
+    for (*curves, pictures), response in zip(panels.T, found, strict=True):
+        levels = response.disturbance.levels
+        for panel, (name, metric) in zip(curves, metrics.items(), strict=True):
+            values = response.values[name]
+            reach = [
+                (0.0, 0.0) if each.low is None or each.high is None else (each.value - each.low, each.high - each.value)
+                for each in values
+            ]
+            panel.errorbar(
+                levels, [each.value for each in values], np.transpose(reach), fmt="o-", color="#0072B2", ms=4, lw=1.5
+            )
+            panel.set_xticks(levels, [f"{level:g}" for level in levels])
+            panel.set_xlabel("level", fontsize=8)
+            panel.tick_params(labelsize=8)
+            panel.grid(alpha=0.3)
+            panel.spines[["top", "right"]].set_visible(False)
+            if response is found[0]:
+                panel.set_ylabel(f"{name} ({metric.better} is better)", fontsize=8)
+        curves[0].set_title(response.disturbance.name, fontsize=10)
+        count, shown, _, height, width = response.examples.shape
+        pictures.imshow(response.examples.transpose(1, 3, 0, 4, 2).reshape(shown * height, count * width, 3))
+        pictures.set_xticks([(index + 0.5) * width for index in range(count)], [f"{level:g}" for level in levels])
+        pictures.set_yticks([])
+        pictures.set_xlabel("level", fontsize=8)
+        pictures.tick_params(labelsize=8, length=0)
+        pictures.spines[:].set_visible(False)
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 import tyro
-from numpy.typing import NDArray
 from torch.distributed import is_initialized
 
 from data.command import parse_command, run_command
@@ -29,29 +28,21 @@ from data.errors import InputError, note
 from data.images.dataset import Pictures
 from data.naming import printable
 from data.outputs import require_output, told_on
-from eval.distributed import first_alone, joined, shared_statistics
-from eval.extrapolate import extrapolated
-from eval.features import Extractor
-from eval.frechet import FeatureStatistics, distance
-from eval.image_sets import ExtractorFlags, ImageSet, open_images, open_sets, picture_set
-from eval.inception_score import SPLITS, inception_score
-from eval.jackknife import GROUPS
-from eval.kid import kid
-from eval.precision_recall import NEIGHBOURS, precision_recall
-from eval.score import Estimate, Score, Signature, show
-from eval.tables import FormatFlags
+from eval.core.processes import first_alone, joined
+from eval.core.score import Estimate, Score, Signature, show
+from eval.core.tables import FormatFlags
+from eval.images.features import Extractor, metric_name, shared_statistics
+from eval.images.fid_infinity import frechet
+from eval.images.frechet import distance
+from eval.images.image_sets import ExtractorFlags, ImageSet, open_images, open_sets, picture_set
+from eval.images.inception_score import SPLITS, inception_score
+from eval.images.kid import kid
+from eval.images.precision_recall import NEIGHBOURS, precision_recall
 
 Metric = Literal["fid", "kid", "precision-recall", "inception-score"]
 
 _LEAST: Mapping[Metric, int] = {"fid": 2, "kid": 2, "precision-recall": NEIGHBOURS + 1, "inception-score": SPLITS}
-_CORRECTABLE = 2
 _ESTIMATOR: Mapping[str, str | int] = {"cov": "unbiased"}
-
-
-def metric_name(metric: Literal["fid", "kid"], made_by: str) -> str:
-    """Return what a distance of features is called, by their kind or signature: "fid" of Inception's alone."""
-    kind = made_by.partition("-")[0]
-    return metric if kind == "inception" else f"{metric[0]}d-{kind}"
 
 
 def floor(pictures: Pictures, extractor: Extractor, samples: int) -> float | None:
@@ -63,24 +54,6 @@ def signature(reference: Pictures, extractor: Extractor, samples: int, settings:
     """Return what the distance of so many samples to the reference depends on."""
     name = metric_name("fid", extractor.signature)
     return picture_set(reference, extractor).signature(name, samples, {**_ESTIMATOR, **settings})
-
-
-def frechet(features: NDArray[np.floating], reference: FeatureStatistics) -> Estimate:
-    """Return the Fréchet distance of features [N, D], with its interval from 40 images, corrected from 2 D images on.
-
-    The interval is the jackknife's: twenty groups of samples are taken out of the whole's statistics in turn. Of 100
-    repetitions on Gaussians of 64 dimensions it covered the expected distance in 94 to 100, N being D to 5 D. At N = D
-    the corrected value lay too low by more than its standard deviation; at 2 D the correction was a tenth off at most.
-    What the reference's own number adds stays in all of these: use as large a reference as there is.
-
-    Raises:
-        InputError: fewer than two images, NaN or infinity.
-    """
-    count, dims = features.shape
-    if count < 2 * GROUPS:
-        return Estimate(distance(FeatureStatistics.of(features, reference.extractor), reference))
-    found = extrapolated(features, reference)
-    return found if count >= _CORRECTABLE * dims else replace(found, corrected=None)
 
 
 def score_fid(samples: ImageSet, reference: ImageSet) -> Score:

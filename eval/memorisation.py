@@ -7,47 +7,15 @@ length), as models of cut lines see no more of it. Lines are compared by 64-bit 
 thousand samples a false match has a probability of 1e-9.
 """
 
-import numpy as np
-
 from data.command import parse_command, run_command
-from eval.jackknife import SHARE, estimate_ratio, estimate_share
-from eval.score import Estimate, Score, show
-from eval.words import WordFlags, WordReference, Words, compare_words
-
-
-def known_words(samples: Words, reference: WordReference) -> Estimate:
-    """Return the share of the samples' words that occur in the reference; 0 without any word."""
-    line = np.repeat(np.arange(samples.lengths.size), samples.lengths + 1)
-    known = (samples.row > 0) & (samples.row <= len(reference.words))
-    if not samples.lengths.any():
-        return Estimate(0.0)
-    parts = np.bincount(line, known, samples.lengths.size).astype(np.float64)
-    return estimate_ratio(parts, samples.lengths.astype(np.float64), SHARE)
-
-
-def copied_lines(samples: Words, reference: WordReference) -> Estimate:
-    """Return the share of samples that are lines of the reference, or their beginnings of `seq_len` characters."""
-    copied = np.isin(samples.hashes, reference.whole) | np.isin(samples.hashes, reference.cut)
-    return estimate_share(int(copied.sum()), copied.size)
-
-
-def score(samples: Words, reference: WordReference) -> list[Score]:
-    """Return the shares of known words and of copied lines."""
-    lines = samples.lengths.size
-    known = reference.signature("known-words", lines, {})
-    copied = reference.signature("copied-lines", lines, {"len": reference.seq_len})
-    found = {"known-words": known_words(samples, reference)}
-    copies = {"copied-lines": copied_lines(samples, reference)}
-    return [
-        Score("known-words", found, "share", "higher", lines, reference.title, known),
-        Score("copied-lines", copies, "share", "lower", lines, reference.title, copied),
-    ]
+from eval.core.score import show
+from eval.text.cli import WordCommand, score_by
 
 
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
-    flags = parse_command(WordFlags, arguments, "eval.memorisation", __doc__)
-    show(compare_words(flags, score), flags.output_format)
+    command = parse_command(WordCommand, arguments, "eval.memorisation", __doc__)
+    show(score_by(["memorisation"], command.samples, command), command.output_format)
     return 0
 
 

@@ -19,15 +19,15 @@ from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError, require_at_least
 from data.outputs import is_special
 from data.vocabulary import Ids
-from eval.counts import narrow, pack
-from eval.ngrams import CountedText
-from eval.reference import (
+from eval.text.counts import narrow, pack
+from eval.text.reference import (
     ReferenceOptions,
     open_reference,
     reference_record,
     samples_output,
     write_samples,
 )
+from eval.text.reference_counts import CountedText
 
 
 @dataclass(frozen=True)

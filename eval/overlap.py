@@ -7,83 +7,15 @@ samples' n-grams, counted as often as they occur, that occur in the reference; r
 cosine that of the two vectors of relative frequencies.
 """
 
-from collections.abc import Callable
-
-import numpy as np
-
 from data.command import parse_command, run_command
-from data.vocabulary import Ids
-from eval.counts import NgramCounts, merge
-from eval.jackknife import GROUPS, SHARE, group_of_line, interval
-from eval.ngrams import CountedText
-from eval.reference import Reference
-from eval.samples import CharacterFlags, compare_characters
-from eval.score import Estimate, Score, Signature, show, with_floor
-
-
-def precision(samples: NgramCounts, reference: NgramCounts) -> float:
-    """Return the share of the samples' n-grams that occur in the reference; 0 without any n-gram."""
-    known = reference.lookup(samples.keys) > 0
-    return float(samples.counts[known].sum()) / samples.total if samples.total else 0.0
-
-
-def recall(samples: NgramCounts, reference: NgramCounts) -> float:
-    """Return the share of the reference's n-grams that occur in the samples."""
-    return float(reference.lookup(samples.keys).sum()) / reference.total
-
-
-def cosine(samples: NgramCounts, reference: NgramCounts) -> float:
-    """Return the cosine of the angle between the vectors of counts; 0 without any n-gram."""
-    if not samples.total:
-        return 0.0
-    product = samples.counts.astype(np.float64) @ reference.lookup(samples.keys)
-    return float(product) / (samples.norm * reference.norm)
-
-
-METRICS: dict[str, Callable[[NgramCounts, NgramCounts], float]] = {
-    "precision": precision,
-    "recall": recall,
-    "cosine": cosine,
-}
-
-
-def count_groups(ids: Ids, text: CountedText) -> list[dict[int, NgramCounts]]:
-    """Count lines in the groups that the jackknife leaves out."""
-    groups = group_of_line(len(ids))
-    return [text.count(ids[groups == group]) for group in range(min(GROUPS, len(ids)))]
-
-
-def score(ids: Ids, text: CountedText) -> list[Score]:
-    """Return precision, recall and cosine of samples' ids [samples, seq_len] for each n, with intervals."""
-    groups = count_groups(ids, text)
-    values: dict[str, dict[str, Estimate]] = {name: {} for name in METRICS}
-    for n, reference in text.counts.items():
-        counted = merge(group[n] for group in groups)
-        others = [counted.minus(group[n]) for group in groups]
-        for name, metric in METRICS.items():
-            # Where one group holds every n-gram, nothing is left without it, and nothing is known of the error.
-            left_out = [metric(other, reference) for other in others] if all(other.total for other in others) else []
-            values[name][f"{name}-{n}"] = interval(metric(counted, reference), left_out, SHARE)
-    settings = text.settings(len(ids))
-    return [
-        Score(name, values[name], "share", "higher", len(ids), text.title, Signature(name, settings))
-        for name in METRICS
-    ]
-
-
-def compare(ids: Ids, reference: Reference) -> list[Score]:
-    """Return the scores of samples' ids, with what as many held-out lines score as the floor, where there are any."""
-    scores = score(ids, reference.text)
-    real = reference.real_lines(len(ids))
-    if real is None:
-        return scores
-    return [with_floor(ours, floor) for ours, floor in zip(scores, score(real, reference.text), strict=True)]
+from eval.core.score import show
+from eval.text.cli import CharacterCommand, score_by
 
 
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
-    flags = parse_command(CharacterFlags, arguments, "eval.overlap", __doc__)
-    show(compare_characters(flags, compare), flags.output_format)
+    command = parse_command(CharacterCommand, arguments, "eval.overlap", __doc__)
+    show(score_by(["overlap"], command.samples, command), command.output_format)
     return 0
 
 

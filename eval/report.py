@@ -8,70 +8,42 @@ A column a file, the best value of a row marked with *, 95 % intervals in bracke
 held-out lines of the reference score. Files are compared at equal sample counts only.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
 import numpy as np
 import tyro
-from tqdm import tqdm
 
 from data.command import parse_command, run_command
-from data.errors import InputError, note
+from data.errors import InputError
 from data.inputs import require_different
-from data.naming import printable, shortest_different
-from data.readers import InvalidUtf8, Lines
-from data.words import Splitting, WordRule
-from eval import bleu, diversity, jsd, likelihood, memorisation, overlap
-from eval.figures import label, require_image_ending, save_figure
-from eval.reference import Reference
-from eval.samples import (
-    CharacterFlags,
-    Samples,
-    chosen_options,
-    chosen_reference,
-    encode_samples,
-    open_samples,
-    remarks,
-)
-from eval.score import Estimate, Score, as_records
-from eval.tables import Best, Block, Format, FormatFlags, fixed, render
-from eval.words import WordReference, note_unspaced, open_word_reference, real_lines, score_with_floor
+from data.naming import shortest_different
+from data.readers import Lines
+from eval.core.figures import label, require_image_ending, save_figure
+from eval.core.score import Estimate, Score, as_records
+from eval.core.tables import Best, Block, Format, fixed, render
+from eval.text.cli import CharacterFlags, WordFlags, chosen_text
+from eval.text.metrics import CHARACTER_METRICS, METRICS, require_metrics, score_samples
+from eval.text.reference_counts import is_saved_counts
+from eval.text.samples import Samples, open_samples
 
-_OF_CHARACTERS = (jsd.compare, overlap.compare, likelihood.compare)
-_OF_WORDS = (jsd.score_words, bleu.score, diversity.score, memorisation.score)
 _ARROWS = {"lower": "v", "higher": "^"}
 _LATEX_ARROWS = {"lower": "↓", "higher": "↑"}
 
 
-@dataclass(frozen=True)
-class ReportCommand(FormatFlags):
+@dataclass(frozen=True, kw_only=True)
+class ReportCommand(CharacterFlags, WordFlags):
     """Flags of `python -m eval.report`."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
     """Text files (plain, .gz, .zst, or Parquet), one sample per line; - for standard input."""
-    reference: str | None = None
-    """Real text to compare with: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a path, or a folder of saved counts (characters only). Default: the one recorded beside the first file, else grammar."""
-    held_out: str | None = None
-    """Real text for the last column. Default: the reference's own held-out lines, where it has some."""
     count: int | None = None
     """Samples to score of each file, drawn at random. Default: all; needed where files differ in length."""
-    lines: int | None = None
-    """Reference lines at most. Default: as recorded, else 200,000 of grammar, 10,000,000 of lm1b, all of another source."""
-    ngram: int | None = None
-    """Longest n-gram of characters. Default: as recorded, else 6."""
-    seq_len: int | None = None
-    """Characters a line for metrics of characters: longer lines are cut, shorter ones padded. Default: as recorded, else 32."""
-    padding: Literal["in", "out"] | None = None
-    """Whether n-grams that hold padding count. Default: as recorded, else in (as in the TTUR paper)."""
-    words: Splitting = "punctuation"
-    """Where words end: at punctuation too, at white space alone, or after each character."""
-    lower_case: bool = False
-    """Compare words in lower case."""
-    invalid_utf8: InvalidUtf8 = "refuse"
-    """What to do with bytes that are not UTF-8."""
+    metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
+    """jsd, overlap, likelihood, word-jsd, bleu, diversity, memorisation. Default: all that the reference allows."""
     plot: Path | None = None
     """Image file (.png, .svg, .pdf) for the same as a figure."""
 
@@ -87,18 +59,13 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
     if twice := [path for path in command.files if command.files.count(path) > 1]:
         raise InputError(f"{twice[0]}: given twice; leave one out")
     require_different(*command.files, command.reference, command.held_out)
-    flags = CharacterFlags(
-        command.files[0], command.reference, command.lines, command.held_out, command.invalid_utf8,
-        ngram=command.ngram, seq_len=command.seq_len, padding=command.padding,
-    )  # fmt: skip
+    require_metrics(command.metrics)
     samples = _equal_counts([open_samples(path, command.invalid_utf8) for path in command.files], command.count)
-    reference = chosen_reference(flags)
-    words = None
-    if reference.train is not None:  # saved counts know no words
-        corpus = replace(chosen_options(flags).corpus, seq_len=reference.text.seq_len)
-        words = open_word_reference(corpus, WordRule(command.words, command.lower_case))
-    real = [] if words is None else real_lines(flags, words)
-    return {each.name: _all_scores(each, reference, words, real) for each in samples}
+    saved = command.reference is not None and is_saved_counts(Path(command.reference))
+    wanted = command.metrics or (tuple(CHARACTER_METRICS) if saved else METRICS)
+    real = chosen_text(command, command.files[0], wanted)
+    metrics = command.metrics or real.metrics()
+    return {each.name: score_samples(each, metrics, real) for each in samples}
 
 
 def _equal_counts(samples: Sequence[Samples], count: int | None) -> list[Samples]:
@@ -125,29 +92,6 @@ def _equal_counts(samples: Sequence[Samples], count: int | None) -> list[Samples
         return Samples(each.name, read)
 
     return [chosen(each) for each in samples]
-
-
-def _all_scores(
-    samples: Samples, reference: Reference, words: WordReference | None, real: Sequence[str]
-) -> list[Score]:
-    encoded = encode_samples(samples, reference.text)
-    for remark in remarks(samples.name, encoded, reference.text):
-        note(remark)
-    parts: list[Callable[[], Sequence[Score]]] = [
-        lambda compare=compare: compare(encoded.ids, reference)  # type: ignore[misc]
-        for compare in _OF_CHARACTERS
-        if compare is not likelihood.compare or likelihood.applies_to(reference.text)
-    ]
-    if words is not None:
-        note_unspaced(samples, words)
-        numbered = words.number(samples)
-        parts += [
-            lambda score=score: score_with_floor(numbered, words, real, score)  # type: ignore[misc]
-            for score in _OF_WORDS
-        ]
-    return [
-        score for part in tqdm(parts, printable(samples.name), disable=None, delay=1, leave=False) for score in part()
-    ]
 
 
 @dataclass(frozen=True)

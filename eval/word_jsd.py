@@ -1,7 +1,6 @@
-"""The old name of `python -m eval.jsd --level word`."""
+"""`python -m eval.jsd --level word` under its old name, until 1.0."""
 
-from eval import jsd
+from data.command import run_moved
 
-score, main = jsd.score_words, jsd.main_of_words
 if __name__ == "__main__":
-    jsd.run_command(main)  # type: ignore[attr-defined]
+    run_moved("eval.word_jsd", "eval.jsd", "--level", "word")

@@ -7,9 +7,8 @@ from typing import Any, ClassVar, Literal, Self
 from data.errors import InputError
 from data.images.dataset import PictureOptions
 from data.images.sources import absolute
-from eval.features import FeatureKind, Precision, require_fitting
-from eval.fid import metric_name
-from eval.inception import Resize
+from eval.images.features import FeatureKind, Precision, metric_name, require_fitting
+from eval.images.inception import Resize
 from textgan.settings import Settings
 
 Model = Literal["dcgan", "wgan-gp"]

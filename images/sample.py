@@ -19,7 +19,7 @@ from data.errors import InputError, require_at_least
 from data.images.dataset import GRID_IMAGES, as_grid
 from data.naming import printable
 from data.outputs import require_output, told_on, write_output
-from eval.device import Device, choose_device
+from eval.core.device import Device, choose_device
 from images.config import ImageConfig
 from images.networks import ImageGenerator, draw_images, make_networks
 from textgan.checkpoint import sampler_weights

@@ -18,11 +18,11 @@ from torch import Tensor
 from data.command import run_command
 from data.errors import InputError
 from data.images.dataset import GRID_IMAGES, Pictures, as_grid, batch_floats, open_pictures
-from eval.device import choose_device
-from eval.feature_cache import picture_statistics
-from eval.features import open_extractor, statistics_of
+from eval.core.device import choose_device
 from eval.fid import floor, signature
-from eval.frechet import distance
+from eval.images.feature_cache import picture_statistics
+from eval.images.features import open_extractor, statistics_of
+from eval.images.frechet import distance
 from images.closing import closing_words
 from images.config import PRESETS, ImageConfig
 from images.networks import LOSSES, draw_images, make_networks

@@ -23,9 +23,18 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_write
 from data.naming import printable
-from eval.tables import markdown, markdown_code, markdown_text
-from leaderboards.records import RECORD, RECORDS, TASK, Record, Task, all_tasks, chosen_records, naming_damage
-from leaderboards.scoring import read_text
+from eval.core.tables import markdown, markdown_code, markdown_text
+from leaderboards.records import (
+    RECORD,
+    RECORDS,
+    TASK,
+    Record,
+    Task,
+    all_tasks,
+    chosen_records,
+    naming_damage,
+    read_text,
+)
 from textgan.band_figure import COLOURS
 from textgan.rundir import score_title
 

@@ -5,18 +5,21 @@
 folders without a `record.json`, are none.
 """
 
+import gzip
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from data.errors import InputError
-from eval.score import upgraded
-from leaderboards.scoring import Metric
+from data.readers import read_lines
+from data.words import WHITE_SPACE, Splitting, WordRule
+from eval.core.score import Score, upgraded
 
 RECORDS = Path(__file__).parent / "records"
 TASK, RECORD = "task.json", "record.json"
@@ -41,7 +44,7 @@ class Task:
     title: str
     signature: str
     floor: Mapping[str, float] | None
-    metrics: Sequence[Metric]
+    metrics: Sequence[str]
     shown: Mapping[str, Direction]
 
 
@@ -206,3 +209,49 @@ def folder_name(name: str, taken: Iterable[str]) -> str:
     if name.isascii() and len(plain) <= _LONGEST and plain.casefold() not in others and not _DEVICES.fullmatch(plain):
         return plain
     return f"{plain[:_LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}".lstrip("-")
+
+
+def kept_text(path: Path) -> bytes:
+    """Return the samples of any file as a record keeps them: UTF-8, a line feed after each.
+
+    Raises:
+        InputError: it holds no samples, or something else than text.
+    """
+    text = "".join(f"{line}\n" for lines in read_lines(path) for line in lines)
+    if not text:
+        raise InputError(f"{path}: the file is empty; give one sample per line")
+    # Readers take one byte order mark off: a first line that begins with the character gets another.
+    return ("\ufeff" + text if text.startswith("\ufeff") else text).encode()
+
+
+def read_text(path: Path) -> bytes:
+    """Return the content of a file of a record, unpacked if it is text.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path}: damaged ({error}); fetch it again") from error
+
+
+def joint_signature(scores: Sequence[Score]) -> str:
+    """Return what all of several scores depend on."""
+    return "; ".join(str(score.signature) for score in scores)
+
+
+def word_rule(signature: str) -> WordRule:
+    """Return the word rule of a signature, as `eval.core.score.upgraded` writes it."""
+    found = re.search(rf"\|words:({'|'.join(get_args(Splitting))})\|case:(as-is|lower)\|", signature)
+    return WHITE_SPACE if found is None else WordRule(cast(Splitting, found[1]), found[2] == "lower")
+
+
+def by_name(scores: Sequence[Score]) -> dict[str, float]:
+    """Return the values of scores under the names they have in records: "jsd_4"."""
+    return {record_name(name): each.value for score in scores for name, each in score.values.items()}
+
+
+def record_name(name: str) -> str:
+    """Return a score's name as in a run's metrics."""
+    return name.replace("-", "_")

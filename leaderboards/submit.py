@@ -29,8 +29,10 @@ from data.files import atomic_folder
 from data.inputs import require_lasting
 from data.naming import as_command, printable
 from data.words import Splitting, WordRule
-from eval.samples import ScoreFlags, chosen_options, open_samples
-from eval.words import note_unspaced, open_word_reference, real_lines
+from eval.text.cli import ReferenceFlags, chosen_options, real_lines
+from eval.text.metrics import score_file
+from eval.text.samples import open_samples
+from eval.text.words import note_unspaced, open_word_reference
 from images.train import IMAGES
 from leaderboards.records import (
     RECORD,
@@ -38,14 +40,18 @@ from leaderboards.records import (
     Kind,
     Record,
     Task,
+    by_name,
     chosen_records,
     folder_name,
+    joint_signature,
+    kept_text,
     read_record,
     read_task,
     record_folders,
+    record_name,
     task_folder,
+    word_rule,
 )
-from leaderboards.scoring import Metric, by_name, joint_signature, kept_text, record_name, score_file, word_rule
 from textgan.curves import Group, group_runs, load_run, standings, window_count
 from textgan.experiment import Program
 from textgan.rundir import find_runs, headline, read_metrics, read_options, require_scores
@@ -74,7 +80,7 @@ class SubmitCommand:
     """Real text to score samples against. Default: the one recorded beside them, else grammar."""
     held_out: str | None = None
     """Real text for the floor of metrics of words. Default: the reference's own held-out lines."""
-    metrics: tuple[Metric, ...] | None = None
+    metrics: tuple[str, ...] | None = None
     """Metrics of a task that is new. Default: jsd."""
     shown: tuple[str, ...] | None = None
     """Scores that tables of a new task show, as bleu_4. Default: jsd_4 and jsd_6, or all where it has none of them."""
@@ -94,7 +100,7 @@ class Submission:
 
     name: str
     kind: Kind
-    metrics: Sequence[Metric]
+    metrics: Sequence[str]
     signature: str
     floor: Mapping[str, float] | None
     facts: Mapping[str, Any]
@@ -224,7 +230,7 @@ def _of_runs(group: Group, name: str, note: str) -> Submission:
         samples.append({**entry, "seed": seed, "iteration": row["iteration"]})
         cleaned = {**of_run, "config": _without_place(of_run["config"], program), **_portable(of_run)}
         files[f"options-seed{seed}.json"] = json.dumps(cleaned, indent=1, ensure_ascii=False).encode() + b"\n"
-    metrics: list[Metric] = ["jsd"] if program is TEXT else []
+    metrics: list[str] = ["jsd"] if program is TEXT else []
     return Submission(name, "runs", metrics, signature, floor, facts, scores, samples, curve, files)
 
 
@@ -237,12 +243,12 @@ def _last_samples(run: Path, iteration: int) -> Path:
 
 def _of_samples(command: SubmitCommand, task: Task | None, path: Path, name: str, note: str) -> Submission:
     text = kept_text(path)
-    flags = ScoreFlags(path, command.reference, held_out=command.held_out)
+    flags = ReferenceFlags(reference=command.reference, held_out=command.held_out)
     if command.reference is not None:
         require_lasting(command.reference)
-    options = chosen_options(flags)
+    options = chosen_options(flags, path)
     rule = WordRule(command.words or "punctuation", command.lower_case)
-    metrics: Sequence[Metric] = command.metrics or ("jsd",)
+    metrics: Sequence[str] = command.metrics or ("jsd",)
     if task is not None:
         metrics, rule = task.metrics, word_rule(task.signature)
     elif set(metrics) != {"jsd"}:

@@ -20,18 +20,23 @@ import tyro
 from data.command import parse_command, run_command
 from data.corpus import CorpusOptions
 from data.errors import InputError
-from eval.reference import ReferenceOptions
+from eval.text.metrics import score_file
+from eval.text.reference import ReferenceOptions
 from leaderboards.records import (
     RECORD,
     Record,
     Task,
+    by_name,
     chosen_records,
+    joint_signature,
+    kept_text,
     naming_damage,
     read_record,
     read_task,
+    read_text,
     record_folders,
+    word_rule,
 )
-from leaderboards.scoring import by_name, joint_signature, kept_text, read_text, score_file, word_rule
 
 _TOLERANCE = 1e-9
 _ROUNDED = 1e-4  # curves are

@@ -11,8 +11,8 @@ from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu, sentence_b
 from scipy import stats
 
 from data.errors import InputError
-from eval.bleu import SelfBleu, bleu, main, score_bleu, score_self_bleu
-from eval.words import WordReference, number_words
+from eval.text.bleu import SelfBleu, bleu, main, score_bleu, score_self_bleu
+from eval.text.words import WordReference, number_words
 from tests.test_words import (
     coco_lines,
     command_line,

@@ -18,7 +18,7 @@ from data.command import expand_home, parse_command, run_command
 from data.errors import InputError, require_numbers
 from data.files import cache_folder
 from data.missing import EXTRAS
-from eval.ngrams import Commands
+from eval.text.reference_counts import Commands
 from textgan.config import PRESETS
 from textgan.suite import main as suite
 
@@ -332,7 +332,7 @@ def test_text_is_scored_by_a_plain_installation_and_starts_with_little(tmp_path:
         "import sys\n"
         "import eval.jsd, eval.bleu, eval.report\n"
         "print({'scipy.stats', 'pandas', 'pydantic', 'torch'} & set(sys.modules))\n"
-        "import eval.ngrams, eval.ngram_sampler, eval.overlap, eval.likelihood, eval.diversity, eval.memorisation\n"
+        "import eval.text.reference_counts, eval.ngram_sampler, eval.overlap, eval.likelihood, eval.diversity, eval.memorisation\n"
         "print(eval.report.main(['a.txt', '--reference', 'a.txt', '--format', 'markdown']))\n",
         "utf-8",
     )

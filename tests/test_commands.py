@@ -24,7 +24,7 @@ from PIL import Image
 from data.command import run_command
 from data.grammar import train_lines
 from data.images.shapes import draw_shapes
-from eval.samples import CharacterFlags, ScoreFlags
+from eval.text.samples import CharacterFlags, ScoreFlags
 from images.config import PRESETS as IMAGE_PRESETS
 from images.config import ImageConfig
 from images.train import train as train_on_images

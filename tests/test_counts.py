@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from data.vocabulary import Ids
-from eval import counts as counts_module
-from eval.counts import NgramCounts, count_ngrams, count_up_to, merge, pack, renumber, unpack
+from eval.text import counts as counts_module
+from eval.text.counts import NgramCounts, count_ngrams, count_up_to, merge, pack, renumber, unpack
 
 Dictionary = Counter[tuple[int, ...]]
 

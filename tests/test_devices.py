@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from data.images.shapes import draw_shapes
-from eval.features import arithmetic, extract, random_conv_extractor, statistics_of
+from eval.images.features import arithmetic, extract, random_conv_extractor, statistics_of
 from images.config import ImageConfig
 from images.networks import make_networks
 from images.train import build_trainer

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data.images.shapes import draw_shapes
-from eval.frechet import read_statistics
+from eval.images.frechet import read_statistics
 from tests.test_commands import ROOT, run
 
 

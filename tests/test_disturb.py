@@ -16,14 +16,14 @@ from data.images.dataset import PictureOptions, open_pictures
 from data.images.shapes import draw_shapes
 from eval import disturb
 from eval.disturb import main, other_images, split
-from eval.disturbances import Disturbance, Images, all_disturbances, gaussian_blur, salt_and_pepper
-from eval.features import Extractor, extract, random_conv_extractor
 from eval.fid import frechet
-from eval.frechet import FeatureStatistics, distance
-from eval.inception_score import inception_score
-from eval.kid import kid
-from eval.precision_recall import precision_recall
-from eval.responses import METRICS, monotony, responses
+from eval.images.disturbances import Disturbance, Images, all_disturbances, gaussian_blur, salt_and_pepper
+from eval.images.features import Extractor, extract, random_conv_extractor
+from eval.images.frechet import FeatureStatistics, distance
+from eval.images.inception_score import inception_score
+from eval.images.kid import kid
+from eval.images.precision_recall import precision_recall
+from eval.images.sensitivity import METRICS, monotony, responses
 
 
 def brightness(images: torch.Tensor) -> torch.Tensor:

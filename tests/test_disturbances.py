@@ -9,8 +9,8 @@ from scipy.ndimage import map_coordinates
 
 from data.errors import InputError
 from data.images.shapes import draw_shapes
-from eval import disturbances
-from eval.disturbances import (
+from eval.images import disturbances
+from eval.images.disturbances import (
     SHARES,
     Images,
     all_disturbances,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from eval.diversity import distinct, duplicates, main, score
-from eval.words import number_words
+from eval.text.diversity import distinct, duplicates, main, score
+from eval.text.words import number_words
 from tests.test_words import (
     all_windows,
     coco_lines,

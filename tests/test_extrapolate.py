@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
-from eval.extrapolate import extrapolated
-from eval.frechet import FeatureStatistics, distance
+from eval.images.fid_infinity import extrapolated
+from eval.images.frechet import FeatureStatistics, distance
 
 SIZE = 16
 ENDLESS = FeatureStatistics(None, np.zeros(SIZE), np.diag(np.exp(-np.arange(SIZE) / 3)), "x")

@@ -10,10 +10,10 @@ from torch import nn
 from data.errors import InputError
 from data.images.dataset import PictureOptions, open_pictures
 from eval.disturb import split
-from eval.disturbances import gaussian_blur
 from eval.feature_bench import main
-from eval.frechet import FeatureStatistics, distance
-from eval.inception import Inception, resized
+from eval.images.disturbances import gaussian_blur
+from eval.images.frechet import FeatureStatistics, distance
+from eval.images.inception import Inception, resized
 
 
 def random_inception() -> Inception:

@@ -13,8 +13,8 @@ from scipy.signal import correlate2d
 from torch import nn
 
 from data.errors import InputError
-from eval.features import Extractor, compiled, extract, random_conv_extractor, statistics_of
-from eval.frechet import FeatureStatistics, distance
+from eval.images.features import Extractor, compiled, extract, random_conv_extractor, statistics_of
+from eval.images.frechet import FeatureStatistics, distance
 from tests.conftest import REAL_DATA
 
 Images = NDArray[np.uint8]

@@ -18,13 +18,14 @@ from data.errors import InputError
 from data.files import sha256_of_file
 from data.images.dataset import PictureOptions, open_pictures
 from data.images.shapes import draw_shapes
-from eval import feature_cache, fid
-from eval.features import Extractor, extract, inception_extractor, random_conv_extractor
-from eval.frechet import FeatureStatistics
-from eval.image_sets import picture_set
-from eval.inception import Inception
-from eval.kid import kid
-from eval.precision_recall import precision_recall
+from eval import fid
+from eval.images import feature_cache
+from eval.images.features import Extractor, extract, inception_extractor, random_conv_extractor
+from eval.images.frechet import FeatureStatistics
+from eval.images.image_sets import picture_set
+from eval.images.inception import Inception
+from eval.images.kid import kid
+from eval.images.precision_recall import precision_recall
 from tests.test_commands import ROOT, run
 
 Images = NDArray[np.uint8]

@@ -15,7 +15,7 @@ from PIL import Image
 
 from data.errors import InputError
 from data.images.shapes import draw_shapes
-from eval.figures import label
+from eval.core.figures import label
 from eval.report import main as report
 from tests.test_compare import falling, rows_of
 from tests.test_rundir import write_run

@@ -13,7 +13,7 @@ from scipy.linalg import eigvalsh, sqrtm
 from scipy.stats import ortho_group
 
 from data.errors import InputError
-from eval.frechet import FeatureStatistics, distance, frechet_distance, read_statistics
+from eval.images.frechet import FeatureStatistics, distance, frechet_distance, read_statistics
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import pytest
 from data.errors import InputError
 from data.images.dataset import PictureOptions, open_pictures
 from data.images.shapes import draw_shapes
-from eval.image_sets import open_images
+from eval.images.image_sets import open_images
 
 
 def test_samples_of_an_older_checkpoint_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from data.errors import InputError
 from data.images.dataset import as_grid, batch_floats, open_pictures
-from eval.features import extract, random_conv_extractor
-from eval.frechet import FeatureStatistics, distance
-from eval.reference import some_of
+from eval.images.features import extract, random_conv_extractor
+from eval.images.frechet import FeatureStatistics, distance
+from eval.core.sampling import some_of
 from images import train as train_module
 from images.config import PRESETS, ImageConfig
 from images.networks import draw_images

@@ -53,7 +53,7 @@ def test_the_engine_knows_no_text_and_no_networks() -> None:
         modules = imported(ROOT / "textgan" / f"{name}.py")
         ours = {module for module in modules if module.split(".")[0] in PACKAGES}
         below = {"data", *(f"data.{module}" for module in ("command", "errors", "files", "naming", "outputs"))}
-        below |= {"eval.device", "eval.score"}
+        below |= {"eval.core.device", "eval.core.score"}
         assert ours <= below | {f"textgan.{other}" for other in ENGINE}, name
 
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from data.errors import InputError
-from eval import inception, inception_weights
-from eval.features import arithmetic, extract, inception_extractor, open_extractor
-from eval.inception import Inception, resized
-from eval.inception_weights import load_inception, published_weights
+from eval.images import inception, inception_weights
+from eval.images.features import arithmetic, extract, inception_extractor, open_extractor
+from eval.images.inception import Inception, resized
+from eval.images.inception_weights import load_inception, published_weights
 
 # Features of pytorch-fid's InceptionV3 (block 3) in float64, with the weights of `seeded` and the images of `images`
 # resized its way; computed with that program by others, not with this code.

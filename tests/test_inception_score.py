@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data.errors import InputError
-from eval.inception_score import InceptionScore, inception_score
+from eval.images.inception_score import InceptionScore, inception_score
 
 LOGITS = np.random.default_rng(0).normal(0, 2, (43, 7))
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from eval.jackknife import (
+from eval.core.intervals import (
     GROUPS,
     POSITIVE,
     SHARE,
@@ -19,7 +19,7 @@ from eval.jackknife import (
     group_of_line,
     interval,
 )
-from eval.score import Estimate
+from eval.core.score import Estimate
 
 
 def pseudo_value_interval(value: float, left_out: Sequence[float]) -> tuple[float, float]:

@@ -17,11 +17,11 @@ from scipy.spatial.distance import jensenshannon
 from data.corpus import CorpusOptions
 from data.errors import InputError
 from data.vocabulary import Ids
-from eval.counts import count_ngrams
-from eval.jsd import compare, estimate_ids, floor_ids, jsd, jsd_left_out, jsd_taken_out, main, score_ids, signature
-from eval.lines import character_ngrams
+from eval.text.jsd import compare, estimate_ids, floor_ids, jsd, jsd_left_out, jsd_taken_out, main, score_ids, signature
+from eval.text.counts import character_ngrams
 from eval.ngram_sampler import sample_ngram_model
-from eval.reference import Reference, ReferenceOptions, open_reference
+from eval.text.counts import count_ngrams
+from eval.text.reference import Reference, ReferenceOptions, open_reference
 from tests.test_counts import Dictionary, dictionary_counts
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from data.errors import InputError
-from eval import kid as kid_module
-from eval.jackknife import estimate
-from eval.kid import kid
+from eval.core.intervals import estimate
+from eval.images import kid as kid_module
+from eval.images.kid import kid
 
 Features = NDArray[np.floating[Any]]
 

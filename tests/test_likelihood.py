@@ -17,12 +17,12 @@ from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
 from data.vocabulary import Ids
 from eval import likelihood
-from eval.counts import NgramCounts, count_up_to, distinct, pack
-from eval.likelihood import compare, coverage, line_bits, main, quality
-from eval.ngrams import CountedText
-from eval.ngrams import main as ngrams_main
-from eval.reference import Reference, ReferenceOptions, open_reference
-from eval.score import Estimate, Score
+from eval.core.score import Estimate, Score
+from eval.text.likelihood import compare, coverage, line_bits, main, quality
+from eval.text.counts import NgramCounts, count_up_to, distinct, pack
+from eval.text.reference import Reference, ReferenceOptions, open_reference
+from eval.text.reference_counts import CountedText
+from eval.text.reference_counts import main as ngrams_main
 from tests.test_jackknife import pseudo_value_interval
 from tests.test_lines import draw_lines
 from tests.test_overlap import counted_text, toy_lines

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from data.corpus import CorpusOptions, open_corpus
 from data.vocabulary import Ids
-from eval.counts import Keys
-from eval.lines import LineNgrams, character_ngrams, line_ngrams
+from eval.text.counts import LineNgrams, character_ngrams, line_ngrams
+from eval.text.counts import Keys
 
 Window = tuple[int, ...]
 Dictionary = Counter[Window]

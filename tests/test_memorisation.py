@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from data.corpus import CorpusOptions, open_corpus
-from eval.memorisation import copied_lines, known_words, main
-from eval.reference import ReferenceOptions, reference_record
-from eval.words import Words, number_words, open_word_reference
+from eval.text.memorisation import copied_lines, known_words, main
+from eval.text.reference import ReferenceOptions, reference_record
+from eval.text.words import Words, number_words, open_word_reference
 from tests.test_words import (
     coco_lines,
     command_line,

@@ -7,7 +7,7 @@ import pytest
 from data.corpus import CorpusOptions
 from data.errors import InputError
 from eval.ngram_sampler import sample_ngram_model
-from eval.reference import ReferenceOptions, open_reference
+from eval.text.reference import ReferenceOptions, open_reference
 
 
 def source(path: Path, lines: list[str], padding: bool = True) -> tuple[ReferenceOptions, Path]:

@@ -8,9 +8,9 @@ import pytest
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
 from data.files import write_described
-from eval import ngrams as ngrams_module
-from eval.jsd import jsd
-from eval.ngrams import CountedText, count_corpus, load_counted, main, merge_counted, save_counted
+from eval.text.jsd import jsd
+from eval.text import reference_counts as ngrams_module
+from eval.text.reference_counts import CountedText, count_corpus, load_counted, main, merge_counted, save_counted
 from tests.test_counts import dictionary_counts
 
 LINES = ["a cat", "the dog sat", "a cat sat on the mat", "ünder", "", "a\u2400b", "dogs & cats", "the mat"] * 3

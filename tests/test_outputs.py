@@ -20,10 +20,10 @@ import pytest
 
 from data.errors import InputError
 from data.outputs import require_output, require_output_folder, write_output
-from eval.figures import require_image_ending, save_figure
-from eval.ngrams import main as ngrams
-from eval.reference import record_path
-from eval.samples import open_samples
+from eval.core.figures import require_image_ending, save_figure
+from eval.text.reference import record_path
+from eval.text.reference_counts import main as ngrams
+from eval.text.samples import open_samples
 from images.config import PRESETS as IMAGE_PRESETS
 from images.train import train as train_on_images
 from tests.test_commands import run

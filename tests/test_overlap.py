@@ -16,12 +16,12 @@ from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
 from data.files import write_json
 from data.vocabulary import Vocabulary
-from eval.counts import NgramCounts, count_ngrams, count_up_to, merge
-from eval.lines import character_ngrams
-from eval.ngrams import CountedText
-from eval.overlap import METRICS, cosine, count_groups, main, precision, recall, score
-from eval.reference import ReferenceOptions, record_path, reference_record
-from eval.samples import CharacterFlags, chosen_reference
+from eval.text.counts import character_ngrams
+from eval.text.overlap import METRICS, cosine, count_groups, main, precision, recall, score
+from eval.text.counts import NgramCounts, count_ngrams, count_up_to, merge
+from eval.text.reference import ReferenceOptions, record_path, reference_record
+from eval.text.reference_counts import CountedText
+from eval.text.samples import CharacterFlags, chosen_reference
 from tests.test_jackknife import pseudo_value_interval
 from tests.test_lines import SIZES, Dictionary, dictionary, draw_lines, line_dictionary, windows_of
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from data.errors import InputError
-from eval import precision_recall as module
-from eval.precision_recall import precision_recall
+from eval.images import precision_recall as module
+from eval.images.precision_recall import precision_recall
 
 Features = NDArray[np.floating[Any]]
 

@@ -9,9 +9,9 @@ from PIL import Image
 
 from data.errors import InputError
 from eval import bleu, diversity, jsd, likelihood, memorisation, overlap, word_jsd
-from eval.ngrams import main as ngrams_main
+from eval.core.score import Estimate, Score, Signature
 from eval.report import main, rendered
-from eval.score import Estimate, Score, Signature
+from eval.text.reference_counts import main as ngrams_main
 
 METRICS = (jsd, overlap, likelihood, word_jsd, bleu, diversity, memorisation)
 

@@ -15,10 +15,10 @@ from data.errors import InputError
 from data.files import write_json
 from data.readers import read_lines
 from data.vocabulary import PADDING, Vocabulary
-from eval.ngrams import main as ngrams_main
 from eval.overlap import main
-from eval.reference import FOLDER_RECORD, Reference, ReferenceOptions, located, record_path, reference_record
-from eval.samples import (
+from eval.text.reference import FOLDER_RECORD, Reference, ReferenceOptions, located, record_path, reference_record
+from eval.text.reference_counts import main as ngrams_main
+from eval.text.samples import (
     CharacterFlags,
     Encoded,
     Samples,

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from eval.score import Estimate, Score, Signature, as_table, show, upgraded, with_floor
+from eval.core.score import Estimate, Score, Signature, as_table, show, upgraded, with_floor
 
 BY_SPACE = "words:whitespace|case:as-is"
 SIGNATURE = Signature("toy", {"n": 2, "ref": "text@0123"})

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from eval.tables import (
+from eval.core.tables import (
     Best,
     Block,
     Format,

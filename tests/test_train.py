@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from data.errors import InputError
-from eval.jsd import JsdCommand, compare
-from eval.samples import compare_characters
-from eval.score import Score
+from eval.core.score import Score
+from eval.text.jsd import JsdCommand, compare
+from eval.text.samples import compare_characters
 from textgan import train as train_module
 from textgan.checkpoint import below, read_newest
 from textgan.config import PRESETS, RunConfig

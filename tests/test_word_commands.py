@@ -7,7 +7,7 @@ import pytest
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
 from eval import bleu, diversity, memorisation, word_jsd
-from eval.reference import ReferenceOptions, reference_record
+from eval.text.reference import ReferenceOptions, reference_record
 from tests.test_words import held_out_by_checksum, random_lines, write_lines
 
 COMMANDS = {"bleu": bleu.main, "diversity": diversity.main, "memorisation": memorisation.main, "jsd": word_jsd.main}

@@ -17,8 +17,8 @@ from data.corpus import CorpusOptions
 from data.errors import InputError, note
 from data.words import WHITE_SPACE, Splitting, WordRule, is_unspaced
 from eval import bleu, diversity, jsd, memorisation, report, word_jsd
-from eval.bleu import score_bleu
-from eval.words import number_words, open_word_reference
+from eval.text.bleu import score_bleu
+from eval.text.words import number_words, open_word_reference
 from tests.conftest import REAL_DATA
 from tests.test_bleu import nltk_bleu, nltk_self_bleu
 from tests.test_words import command_line, write_lines

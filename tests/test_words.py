@@ -17,11 +17,11 @@ from scipy import stats
 
 from data.corpus import CorpusOptions
 from data.errors import InputError
-from eval import words as words_module
-from eval.counts import NgramCounts, merge
-from eval.lines import LineNgrams
-from eval.samples import Samples
-from eval.words import (
+from eval.text.counts import LineNgrams
+from eval.text import words as words_module
+from eval.text.counts import NgramCounts, merge
+from eval.text.samples import Samples
+from eval.text.words import (
     LONGEST,
     WORD_BASE,
     WordReference,

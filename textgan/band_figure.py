@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import InputError
-from eval.figures import label, require_image_ending, save_figure
+from eval.core.figures import label, require_image_ending, save_figure
 from textgan.curves import Axis, Standing
 from textgan.rundir import score_title
 

@@ -20,8 +20,8 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
-from eval.figures import require_image_ending
-from eval.tables import Block, Format, FormatFlags, fixed, render
+from eval.core.figures import require_image_ending
+from eval.core.tables import Block, Format, FormatFlags, fixed, render
 from textgan.band_figure import draw
 from textgan.curves import (
     Axis,

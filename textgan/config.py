@@ -7,7 +7,7 @@ from data.corpus import CorpusOptions
 from data.errors import InputError
 from data.readers import InvalidUtf8
 from data.sources import absolute
-from eval.reference import ReferenceOptions
+from eval.text.reference import ReferenceOptions
 from textgan.settings import Settings
 
 Preset = Literal["quickstart", "ttur", "orig", "mle", "ttur-small", "orig-small", "mle-small"]

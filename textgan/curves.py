@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import InputError
-from eval.score import without_name
+from eval.core.score import without_name
 from textgan.rundir import read_metrics, read_options, score_range, without_group
 
 Axis = Literal["minutes", "wall-minutes", "iterations", "critic-updates", "samples"]

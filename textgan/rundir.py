@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
-from eval.score import upgraded
+from eval.core.score import upgraded
 
 OPTIONS, METRICS, SUMMARY = "options.json", "metrics.jsonl", "summary.json"
 

@@ -27,7 +27,7 @@ from data import __version__
 from data.errors import InputError, note
 from data.files import atomic_write, locked_folder, remove_partial, write_json
 from data.outputs import require_output_folder
-from eval.score import without_name
+from eval.core.score import without_name
 from textgan.progress import Clock
 from textgan.rundir import (
     FORMAT,

@@ -25,8 +25,8 @@ from data.files import atomic_write, write_json
 from data.naming import printable
 from data.outputs import require_output_folder
 from data.vocabulary import Ids, Vocabulary
-from eval.device import Device, choose_device
-from eval.reference import located, samples_output, write_samples
+from eval.core.device import Device, choose_device
+from eval.text.reference import located, samples_output, write_samples
 from textgan.checkpoint import sampler_weights
 from textgan.config import Model
 from textgan.nets import Generator, LanguageModel, Sampler

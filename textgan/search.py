@@ -23,8 +23,8 @@ from data.errors import InputError, require_at_least
 from data.files import write_json
 from data.naming import as_command, printable
 from data.outputs import require_output_folder
-from eval.figures import label, save_figure
-from eval.tables import Best, Block, FormatFlags, fixed, render, tell
+from eval.core.figures import label, save_figure
+from eval.core.tables import Best, Block, FormatFlags, fixed, render, tell
 from textgan.curves import group_runs, load_run, standings, window_count
 from textgan.executors import Ended, Execution, Tell, attempt, run_all, tune_on_ray
 from textgan.experiment import Program, preset_in

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from data.errors import InputError, require_at_least, require_numbers
-from eval.device import Device
+from eval.core.device import Device
 from textgan.schedules import parse_schedule
 
 _MOST = 1e9  # far above what is of use, and far below what overflows in single precision

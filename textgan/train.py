@@ -18,9 +18,9 @@ from data.command import run_command
 from data.corpus import Corpus, open_corpus
 from data.errors import InputError
 from data.vocabulary import Ids, Vocabulary
-from eval.device import choose_device
-from eval.jsd import floor_ids, score_ids, signature
-from eval.reference import FOLDER_RECORD, open_reference, reference_record
+from eval.core.device import choose_device
+from eval.text.jsd import floor_ids, score_ids, signature
+from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
 from textgan.closing import closing_words
 from textgan.config import PRESETS, RunConfig
 from textgan.experiment import Experiment, Program, critic_player, generator_player, run_program

@@ -6,7 +6,6 @@ no objects, and its values compare with no published ones.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,19 +13,20 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from data.errors import InputError, note
-from eval.frechet import FeatureStatistics
-from eval.inception import FEATURES, Resize, resized
-from eval.inception_weights import load_inception
+from eval.core.device import Precision, arithmetic, compiled
+from eval.core.processes import first_alone
+from eval.images.frechet import FeatureStatistics
+from eval.images.inception import FEATURES, Resize, resized
+from eval.images.inception_weights import load_inception
 
 BATCH_SIZE = 64
 
 FeatureKind = Literal["inception", "random-conv"]
-Precision = Literal["float32", "tf32", "bf16"]
 
 _CPU = torch.device("cpu")
 _RANDOM_CHANNELS = (4, 4, 4)
@@ -125,40 +125,6 @@ def inception_extractor(
     )
 
 
-def compiled(network: Callable[[Tensor], Tensor], batch_size: int) -> Callable[[Tensor], Tensor]:
-    """Return the network compiled for full batches; compiling once more for the last one would take longer than it."""
-    from torch._dynamo.exc import TorchDynamoException  # seconds to import
-
-    whole = torch.compile(network, dynamic=False)
-
-    def forward(pixels: Tensor) -> Tensor:
-        if len(pixels) != batch_size:
-            return network(pixels)
-        try:
-            return whole(pixels)
-        except TorchDynamoException as error:
-            reason = str(error).partition("\n")[0]
-            raise InputError(f"--compile: PyTorch cannot compile here ({reason}); leave it out") from error
-
-    return forward
-
-
-@contextmanager
-def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Multiply as exactly as asked: in float32, on CUDA in TF32 where that is wanted, or in bfloat16.
-
-    PyTorch's own default is TF32 in convolutions on CUDA, without a word.
-    """
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = precision == "tf32"
-    try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            yield
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
-
-
 def random_conv_extractor(seed: int = 0, device: torch.device = _CPU) -> Extractor:
     """Return the extractor of FD-random: colours, and random 3x3 convolutions averaged over the cells of a 4x4 grid.
 
@@ -195,6 +161,12 @@ def random_conv_extractor(seed: int = 0, device: torch.device = _CPU) -> Extract
 
     dims = 2 * 3 + (_RANDOM_CELLS**2 + 1) * sum(_RANDOM_CHANNELS)
     return Extractor(f"random-conv-2@seed{seed}", dims, device, features)
+
+
+def metric_name(metric: Literal["fid", "kid"], made_by: str) -> str:
+    """Return what a distance of features is called, by their kind or signature: "fid" of Inception's alone."""
+    kind = made_by.partition("-")[0]
+    return metric if kind == "inception" else f"{metric[0]}d-{kind}"
 
 
 def extract(images: NDArray[np.uint8], extractor: Extractor, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
@@ -237,6 +209,33 @@ def statistics_of(images: NDArray[np.uint8], extractor: Extractor, batch_size: i
     mean = total / len(images)
     scatter = (scatter - torch.outer(total, mean)) / max(len(images) - 1, 1)
     return FeatureStatistics(len(images), (shift + mean).cpu().numpy(), scatter.cpu().numpy(), extractor.signature)
+
+
+def shared_statistics(images: NDArray[np.uint8], extractor: Extractor, batch_size: int) -> FeatureStatistics:
+    """Return the statistics of images' features, each process having extracted its share; in all of them the same.
+
+    Raises:
+        InputError: fewer images than processes, or NaN or infinity came out.
+    """
+    rank, size, dims = distributed.get_rank(), distributed.get_world_size(), extractor.dims
+
+    def require_shares() -> None:
+        if len(images) < size:
+            raise InputError(f"{len(images)} images for {size} processes; start fewer")
+
+    first_alone(require_shares)
+    share = images[rank * len(images) // size : (rank + 1) * len(images) // size]
+    own = statistics_of(share, extractor, batch_size)
+    sent = torch.from_numpy(np.concatenate([[len(share)], own.mean, own.covariance.ravel()]))
+    received = [torch.empty_like(sent) for _ in range(size)]
+    distributed.all_gather(received, sent)
+    first, *others = (
+        FeatureStatistics(int(each[0]), each[1 : dims + 1], each[dims + 1 :].reshape(dims, dims), extractor.signature)
+        for each in (tensor.numpy() for tensor in received)
+    )
+    for other in others:
+        first = first.merge(other)
+    return first
 
 
 def _batches(images: NDArray[np.uint8], extractor: Extractor, batch_size: int) -> Iterator[Tensor]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from data.naming import printable
-from eval.tables import Block, Format, fixed, render
+from eval.core.tables import Block, Format, fixed, render
 
 
 @dataclass(frozen=True)

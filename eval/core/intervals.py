@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, stdtrit
 
-from eval.score import Estimate
+from eval.core.score import Estimate
 
 GROUPS = 20
 """In how many groups lines are left out where a score without each single line would take too long."""

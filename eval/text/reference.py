@@ -10,9 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from data.corpus import Corpus, CorpusOptions, open_corpus
 from data.errors import InputError
 from data.files import write_json
@@ -21,7 +18,8 @@ from data.naming import as_command, printable
 from data.outputs import is_special, require_output, told_on, write_output
 from data.sources import absolute, exists, moved
 from data.vocabulary import Ids
-from eval.ngrams import CountedText, count_corpus
+from eval.core.sampling import some_of
+from eval.text.reference_counts import CountedText, count_corpus
 
 FOLDER_RECORD = "reference.json"
 
@@ -60,11 +58,6 @@ class Reference:
 
 def _choose(lines: Ids, count: int) -> Ids | None:
     return None if len(lines) < count else lines[some_of(len(lines), count)]
-
-
-def some_of(lines: int, count: int, seed: int = 0) -> NDArray[np.int64]:
-    """Return the numbers [count] of some of so many lines, in order and always the same."""
-    return np.sort(np.random.default_rng(seed).choice(lines, count, replace=False))
 
 
 def open_reference(options: ReferenceOptions, corpus: Corpus | None = None) -> Reference:

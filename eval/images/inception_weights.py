@@ -19,7 +19,7 @@ from tqdm import tqdm
 from data.errors import InputError
 from data.files import atomic_write, cache_folder, sha256_of_file
 from data.inputs import require_file
-from eval.inception import Inception
+from eval.images.inception import Inception
 
 URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"

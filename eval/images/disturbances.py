@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from data.errors import InputError
-from data.images.dataset import batch_floats, to_uint8
+from data.images.dataset import Pictures, batch_floats, to_uint8
 
 Images = NDArray[np.uint8]
 
@@ -25,6 +25,10 @@ SWIRL_RADIUS = 70 / 64
 """Reach of the swirl in sides of the image: the 70 pixels of 64 that the paper has for CelebA."""
 
 _BLOCK_VALUES = 1 << 21  # pixels' values held as floats at a time
+
+
+SEED = 0
+"""Seed of the halves and of disturbances with noise."""
 
 
 @dataclass(frozen=True)
@@ -234,3 +238,16 @@ def _require_amount(level: float) -> None:
 def _require_radius(radius: float) -> None:
     if not 0 < radius < math.inf:
         raise InputError(f"--swirl-radius {radius}: must be above 0")
+
+
+def split(pictures: Pictures) -> tuple[Images, Images]:
+    """Return halves of the pictures, chosen at random and in random order: files are often sorted by class.
+
+    Raises:
+        InputError: fewer than four pictures.
+    """
+    count = len(pictures.images)
+    if count < 4:
+        raise InputError(f"{pictures.name}: {count} images do not make two halves; give at least 4")
+    order, half = np.random.default_rng(SEED).permutation(count), count // 2
+    return pictures.images[order[:half]], pictures.images[order[half:]]

@@ -25,12 +25,11 @@ from data.files import (
 )
 from data.readers import Source
 from data.sources import open_source
-from data.words import WHITE_SPACE, Splitting, WordRule, is_unspaced
-from eval.counts import NgramCounts, merge, pack
-from eval.lines import LineNgrams, line_ngrams
-from eval.reference import some_of
-from eval.samples import Samples, ScoreFlags, chosen_options, open_samples
-from eval.score import Score, Signature, with_floor
+from data.words import WHITE_SPACE, WordRule, is_unspaced
+from eval.core.sampling import some_of
+from eval.core.score import Score, Signature, with_floor
+from eval.text.counts import LineNgrams, NgramCounts, line_ngrams, merge, pack
+from eval.text.samples import Samples
 
 LONGEST = 5
 """Longest word n-gram of the scores."""
@@ -233,21 +232,6 @@ def _read(folder: Path) -> WordReference:
     )
 
 
-@dataclass(frozen=True)
-class WordFlags(ScoreFlags):
-    """Flags of the commands that compare words."""
-
-    words: Splitting = "punctuation"
-    """Where words end: at punctuation too, at white space alone, or after each character."""
-    lower_case: bool = False
-    """Compare in lower case."""
-
-    @property
-    def rule(self) -> WordRule:
-        """The word rule of samples and real text."""
-        return WordRule(self.words, self.lower_case)
-
-
 def note_unspaced(samples: Samples, reference: WordReference) -> None:
     """Say on stderr that samples or reference write no spaces between words, if their words are expected there."""
     if reference.rule.words == "characters":
@@ -256,29 +240,6 @@ def note_unspaced(samples: Samples, reference: WordReference) -> None:
     for name, unspaced in ((samples.name, is_unspaced(first)), (reference.name, reference.unspaced)):
         if unspaced:
             note(f"{name} has no spaces between words: pass --words characters")
-
-
-def compare_words(flags: WordFlags, score: Callable[[Words, WordReference], Sequence[Score]]) -> list[Score]:
-    """Return the scores of a command's samples, with the floor: what as many held-out lines score.
-
-    Raises:
-        InputError: samples or reference cannot be read.
-    """
-    samples = open_samples(flags.samples, flags.invalid_utf8)
-    reference = open_word_reference(chosen_options(flags).corpus, flags.rule)
-    note_unspaced(samples, reference)
-    return score_with_floor(reference.number(samples), reference, real_lines(flags, reference), score)
-
-
-def real_lines(flags: ScoreFlags, reference: WordReference) -> Sequence[str]:
-    """Return lines of real text that are not in the reference: those of --held-out, else its own; maybe none."""
-    if flags.held_out is None:
-        return reference.held_out
-    source = open_source(flags.held_out, flags.invalid_utf8)
-    lines = list(chain.from_iterable((source.held_out or source.train)()))
-    if not lines:
-        raise InputError(f"{source.name}: no lines; give a source with at least one line of text")
-    return lines
 
 
 def score_with_floor(

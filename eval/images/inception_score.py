@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import entr, log_softmax
 
 from data.errors import InputError
-from eval.jackknife import student_reach
-from eval.score import Estimate
+from eval.core.intervals import student_reach
+from eval.core.score import Estimate
 
 SPLITS = 10
 

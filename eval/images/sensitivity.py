@@ -11,19 +11,18 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from data.errors import InputError
-from eval.disturbances import Disturbance, Images
-from eval.features import BATCH_SIZE, Extractor, FeatureKind, extract
-from eval.fid import frechet
-from eval.frechet import FeatureStatistics
-from eval.inception_score import SPLITS, inception_score
-from eval.kid import kid
-from eval.precision_recall import NEIGHBOURS, precision_recall
-from eval.score import Estimate
+from eval.core.score import Estimate
+from eval.images.disturbances import SEED, Disturbance, Images
+from eval.images.features import BATCH_SIZE, Extractor, FeatureKind, extract
+from eval.images.fid_infinity import frechet
+from eval.images.frechet import FeatureStatistics
+from eval.images.inception_score import SPLITS, inception_score
+from eval.images.kid import kid
+from eval.images.precision_recall import NEIGHBOURS, precision_recall
 
 Features = NDArray[np.float32]
 Better = Literal["lower", "higher"]
 
-SEED = 0
 EXAMPLES = 6
 """Images shown of each level."""
 

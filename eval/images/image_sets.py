@@ -20,12 +20,12 @@ from data.files import DAMAGED_ARRAYS, sha256_of_file
 from data.images.dataset import PictureOptions, Pictures, open_pictures
 from data.inputs import expanded, local_file, read_once, require_different
 from data.naming import as_command
-from eval.device import Device, choose_device
-from eval.feature_cache import picture_features, picture_statistics
-from eval.features import BATCH_SIZE, Extractor, FeatureKind, Precision, open_extractor, require_fitting
-from eval.frechet import UNKNOWN_EXTRACTOR, FeatureStatistics, read_statistics
-from eval.inception import Resize
-from eval.score import Signature
+from eval.core.device import Device, Precision, choose_device
+from eval.core.score import Signature
+from eval.images.feature_cache import picture_features, picture_statistics
+from eval.images.features import BATCH_SIZE, Extractor, FeatureKind, open_extractor, require_fitting
+from eval.images.frechet import UNKNOWN_EXTRACTOR, FeatureStatistics, read_statistics
+from eval.images.inception import Resize
 
 _RUN_OPTIONS, _RUN_SAMPLES = "options.json", "samples.npz"
 

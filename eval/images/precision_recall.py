@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.errors import InputError
-from eval.jackknife import estimate_share
-from eval.score import Estimate
+from eval.core.intervals import estimate_share
+from eval.core.score import Estimate
 
 Array = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.errors import InputError
-from eval.jackknife import GROUPS, interval
-from eval.score import Estimate
+from eval.core.intervals import GROUPS, interval
+from eval.core.score import Estimate
 
 Array = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from data.files import cache_folder, open_cached, read_described, save_array, sha256_of_json, write_described
 from data.images.dataset import Pictures
-from eval.features import BATCH_SIZE, Extractor, extract, statistics_of
-from eval.frechet import FeatureStatistics, read_statistics
-from eval.reference import some_of
+from eval.core.sampling import some_of
+from eval.images.features import BATCH_SIZE, Extractor, extract, statistics_of
+from eval.images.frechet import FeatureStatistics, read_statistics
 
 _FORMAT = 2
 _DESCRIPTION = "features.json"

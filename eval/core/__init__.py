@@ -1,0 +1,1 @@
+"""What text and image metrics share."""

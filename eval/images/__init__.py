@@ -1,0 +1,1 @@
+"""Image metrics, and what their commands are made of."""

@@ -1,0 +1,63 @@
+"""Time the Inception features in each precision, eager and compiled, and how far each moves the distance.
+
+The images are halved at random, and one half is blurred by a pixel. `fid` is the distance of the halves in one
+precision. `mixed` is the distance between the same images in this precision and in float32: the error of comparing
+statistics across precisions, which the signature prevents. The first batch of each is not timed: it compiles, and picks
+kernels.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from data.errors import InputError
+from data.images.dataset import PictureOptions, open_pictures
+from eval.core.device import Precision
+from eval.images.disturbances import gaussian_blur, split
+from eval.images.features import extract, inception_extractor
+from eval.images.frechet import FeatureStatistics, distance
+from eval.images.image_sets import InceptionFlags
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A way to compute features: its speed, and the distances that come out."""
+
+    precision: Precision
+    compiled: bool
+    images_per_second: float
+    fid: float
+    mixed: float
+
+
+def measure(source: str, count: int | None, flags: InceptionFlags, device: torch.device) -> list[Timing]:
+    """Return the timings on this device, plain float32 first.
+
+    Raises:
+        InputError: the weights or the images cannot be had, or they do not fill two batches.
+    """
+    pictures = open_pictures(PictureOptions(source, flags.size, count))
+    first, second = split(pictures)
+    if len(first) < 2 * flags.batch_size:
+        raise InputError(f"{pictures.name}: halves of {len(first)} images do not fill two batches; lower --batch-size")
+    halves = first, gaussian_blur(second, 1)
+    precisions: tuple[Precision, ...] = ("float32", "tf32", "bf16") if device.type == "cuda" else ("float32", "bf16")
+    plain: list[NDArray[np.float32]] = []
+    found = []
+    for precision in precisions:
+        for compiled_for in (None, flags.batch_size):
+            extractor = inception_extractor(flags.weights, flags.resize, device, precision, compiled_for)
+            extract(first[: flags.batch_size], extractor, flags.batch_size)
+            start = time.perf_counter()
+            features = [extract(half, extractor, flags.batch_size) for half in halves]
+            seconds = time.perf_counter() - start
+            plain = plain or features
+            ours, blurred, exact = (FeatureStatistics.of(each, "") for each in (*features, plain[0]))
+            rate = sum(map(len, halves)) / seconds
+            found.append(
+                Timing(precision, compiled_for is not None, rate, distance(ours, blurred), distance(ours, exact))
+            )
+    return found

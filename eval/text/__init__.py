@@ -1,0 +1,1 @@
+"""Text metrics, and what their commands are made of."""

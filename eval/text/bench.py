@@ -1,0 +1,215 @@
+"""Time the text metrics and the Fréchet distance, each beside a rival in the same run."""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain, islice
+from math import log2
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from scipy.linalg import sqrtm
+
+from data.corpus import CorpusOptions, open_corpus
+from data.errors import InputError
+from data.sources import open_source
+from eval.images.frechet import FeatureStatistics, distance
+from eval.text.bleu import SelfBleu
+from eval.text.counts import count_up_to, pack
+from eval.text.jsd import estimate_ids, score_ids
+from eval.text.reference import Reference, ReferenceOptions, open_reference
+from eval.text.reference_counts import count_corpus
+from eval.text.words import number_words
+
+T = TypeVar("T")
+
+_NGRAM = 6
+_SAMPLES = 640
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured: a figure with its unit and, where there is a rival, the rival's figure in the same unit.
+
+    `ratio` says how many times better the figure is.
+    """
+
+    name: str
+    figure: float
+    unit: str
+    rival: str | None = None
+    rival_figure: float | None = None
+    ratio: float | None = None
+
+
+def timed(call: Callable[[], T]) -> tuple[float, T]:
+    """Return seconds and result of a call."""
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
+def best_of(times: int, call: Callable[[], Any]) -> float:
+    """Return the seconds of the fastest of some calls."""
+    return min(timed(call)[0] for _ in range(times))
+
+
+def bench_encoding(lines: int) -> list[Result]:
+    """Draw, encode and cache grammar lines."""
+    seconds, _ = timed(lambda: open_corpus(CorpusOptions("grammar", lines=lines)))
+    # Linux counts kilobytes, macOS bytes.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return [
+        Result(f"draw, encode and cache {lines:,} lines", seconds, "s"),
+        Result("rate", lines / seconds, "lines/s"),
+        Result("peak memory of the process", peak / 1e6, "MB"),
+    ]
+
+
+def bench_build(lines: int) -> list[Result]:
+    """Build a reference from nothing in a process of its own, then count it alone, beside numpy.sort."""
+    command = [sys.executable, "-m", "eval.ngrams", "build", "grammar", "--lines", str(lines)]
+    seconds, _ = timed(lambda: subprocess.run(command, check=True, capture_output=True))
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    corpus = open_corpus(CorpusOptions("grammar", lines=lines, split=False))
+    counting, counted = timed(lambda: count_up_to(corpus.train, _NGRAM, corpus.vocabulary.size))
+    rate = sum(counts.total for counts in counted.values()) / counting / 1e6
+    keys = pack(corpus.train, _NGRAM, corpus.vocabulary.size).ravel()
+    sort_rate = keys.size / timed(keys.sort)[0] / 1e6
+    return [
+        Result(f"build, {lines:,} lines, n = 1..{_NGRAM}: generate, encode, count, save", seconds, "s"),
+        Result("its peak memory", memory, "GiB"),
+        Result("of this, counting", counting, "s"),
+        Result(
+            "counting rate",
+            rate,
+            "million n-grams/s",
+            f"numpy.sort of its {keys.size:,} 6-grams",
+            sort_rate,
+            rate / sort_rate,
+        ),
+    ]
+
+
+def bench_score(lines: int) -> list[Result]:
+    """Score samples against the large reference, loaded and warm; then as a process that has it in the cache."""
+    corpus = open_corpus(CorpusOptions("grammar", lines=lines, split=False))
+    reference = Reference(count_corpus(corpus, _NGRAM, True, 2048), corpus.train, None)
+    ids = corpus.held_out[:_SAMPLES]
+    plain = best_of(5, lambda: score_ids(ids, reference.text))
+    whole = best_of(5, lambda: estimate_ids(ids, reference))
+    with tempfile.TemporaryDirectory() as folder:
+        samples = Path(folder, "samples.txt")
+        samples.write_text("\n".join(corpus.vocabulary.decode(ids)), "utf-8")
+
+        def command(*flags: str) -> float:
+            words = [sys.executable, "-m", "eval.jsd", str(samples), "--reference", "grammar", *flags]
+            return best_of(3, lambda: subprocess.run(words, check=True, capture_output=True))
+
+        subprocess.run(
+            [sys.executable, "-m", "eval.jsd", str(samples)], check=True, capture_output=True
+        )  # fill the cache
+        process, large = command(), command("--lines", str(lines))
+    return [
+        Result(f"score {_SAMPLES} samples, n = 1..{_NGRAM}", 1e3 * plain, "ms"),
+        Result("with interval, corrected value and floor", 1e3 * whole, "ms"),
+        Result("python -m eval.jsd, reference of 200,000 lines cached", process, "s"),
+        Result(f"python -m eval.jsd, reference of {lines:,} lines cached", large, "s"),
+    ]
+
+
+Dictionary = dict[tuple[str, ...], int]
+
+
+def dictionary_counts(lines: list[str], ngram: int, seq_len: int) -> Dictionary:
+    """Count n-grams the obvious way, as the published evaluator does."""
+    counts: Dictionary = {}
+    for line in lines:
+        symbols = tuple(line[:seq_len].ljust(seq_len, "\0"))
+        for start in range(seq_len - ngram + 1):
+            window = symbols[start : start + ngram]
+            counts[window] = counts.get(window, 0) + 1
+    return counts
+
+
+def dictionary_jsd(p_counts: Dictionary, q_counts: Dictionary) -> float:
+    """Return the JSD in bits the obvious way, term by term over the union of the supports."""
+    p_total, q_total = sum(p_counts.values()), sum(q_counts.values())
+    total = 0.0
+    for window in p_counts.keys() | q_counts.keys():
+        p, q = p_counts.get(window, 0) / p_total, q_counts.get(window, 0) / q_total
+        middle = (p + q) / 2
+        if p > 0:
+            total += p * log2(p / middle) / 2
+        if q > 0:
+            total += q * log2(q / middle) / 2
+    return total
+
+
+def bench_dictionaries(source: str, lines: int) -> list[Result]:
+    """Count and score from text, beside dictionaries of tuples."""
+    text = list(islice(chain.from_iterable(open_source(source).train()), lines))
+    reference = open_reference(ReferenceOptions(CorpusOptions(source, lines=lines, split=False)))
+    vocabulary, seq_len = reference.text.vocabulary, reference.text.seq_len
+    samples = text[:: len(text) // _SAMPLES][:_SAMPLES]
+    lengths = range(1, _NGRAM + 1)
+    building = best_of(5, lambda: count_up_to(vocabulary.encode(text, seq_len), _NGRAM, vocabulary.size))
+    scoring = best_of(20, lambda: score_ids(vocabulary.encode(samples, seq_len), reference.text))
+    slow_building, real = timed(lambda: {n: dictionary_counts(text, n, seq_len) for n in lengths})
+    slow_scoring, scores = timed(
+        lambda: {n: dictionary_jsd(dictionary_counts(samples, n, seq_len), real[n]) for n in lengths}
+    )
+    expected = score_ids(vocabulary.encode(samples, seq_len), reference.text)
+    assert all(abs(scores[n] - expected[n]) < 1e-9 for n in lengths), "both ways must agree"
+    title = f"{len(text):,} lines of {Path(source).name}, from text, n = 1..{_NGRAM}"
+    rival = "dictionaries"
+    return [
+        Result(f"count {title}", building, "s", rival, slow_building, slow_building / building),
+        Result(f"score {_SAMPLES} samples against {title}", 1e3 * scoring, "ms", rival, 1e3 * slow_scoring,
+               slow_scoring / scoring),
+    ]  # fmt: skip
+
+
+def bench_self_bleu(source: str, lines: int, nltk_lines: int) -> list[Result]:
+    """Score Self-BLEU beside NLTK, whose time on a few lines against all others is scaled up."""
+    try:
+        from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+    except ImportError as error:
+        raise InputError("NLTK is not installed; pip install nltk, or textgan's development extra") from error
+    text = list(islice(chain.from_iterable(open_source(source).train()), lines))
+
+    def ours() -> Any:
+        return SelfBleu.of(number_words(text, {})).scores(np.ones(len(text), bool))
+
+    words = [line.split() for line in text]
+    method1 = SmoothingFunction().method1
+
+    def theirs(index: int) -> list[float]:
+        others = words[:index] + words[index + 1 :]
+        weights = [tuple(1 / n for _ in range(n)) for n in range(2, 6)]
+        return list(sentence_bleu(others, words[index], weights, smoothing_function=method1))
+
+    seconds, scores = timed(ours)
+    slow, expected = timed(lambda: [theirs(index) for index in range(nltk_lines)])
+    assert np.abs(scores[:nltk_lines] - np.array(expected)).max() < 1e-12, "both ways must agree"
+    scaled = slow * len(text) / nltk_lines
+    name = f"Self-BLEU-2..5, {len(text):,} lines of {Path(source).name}"
+    return [Result(name, seconds, "s", f"NLTK, scaled from {nltk_lines} lines", scaled, scaled / seconds)]
+
+
+def bench_frechet(dims: int) -> list[Result]:
+    """Compute a Fréchet distance beside one by the root of a general matrix."""
+    random = np.random.default_rng(0)
+    mixing = np.exp(-np.arange(dims) / dims * 4) * random.standard_normal((dims, dims)) / dims**0.5
+    first, second = (FeatureStatistics.of(random.standard_normal((3 * dims, dims)) @ mixing, "") for _ in range(2))
+    seconds = best_of(3, lambda: distance(first, second))
+    slow, root = timed(lambda: sqrtm(first.covariance @ second.covariance))
+    expected = np.square(first.mean - second.mean).sum()
+    expected += np.trace(first.covariance + second.covariance - 2 * root.real)
+    assert abs(distance(first, second) / expected - 1) < 1e-6, "both ways must agree"
+    return [Result(f"Fréchet distance, {dims:,} dimensions", seconds, "s", "scipy.linalg.sqrtm", slow, slow / seconds)]

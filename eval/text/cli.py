@@ -1,0 +1,191 @@
+"""Flags of the commands that score text, and the real text that they choose."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from data.corpus import Corpus, CorpusOptions, encode_source
+from data.errors import InputError, require_at_least
+from data.inputs import require_different
+from data.readers import InvalidUtf8
+from data.sources import open_source
+from data.words import Splitting, WordRule
+from eval.core.score import Score
+from eval.core.tables import FormatFlags
+from eval.text.metrics import CHARACTER_METRICS, WORD_METRICS, RealText, score_samples
+from eval.text.reference import Reference, ReferenceOptions, open_recorded, open_reference, recorded_reference
+from eval.text.reference_counts import CountedText, is_saved_counts, load_counted
+from eval.text.samples import open_samples
+from eval.text.words import WordReference, open_word_reference
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceFlags(FormatFlags):
+    """Flags that name the real text."""
+
+    reference: str | None = None
+    """Real text to compare with: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a file, a folder of text and parquet files (with subfolders, without hidden files; links are followed once), - for standard input, or (for characters) a folder of saved counts. Default: the one recorded beside the samples, else grammar."""
+    lines: int | None = None
+    """Reference lines at most. Default: as recorded, else 200,000 of grammar, 10,000,000 of lm1b, all of another source."""
+    held_out: str | None = None
+    """Real text for the floor. Default: the reference's held-out lines, or (JSD of characters) lines taken out of it."""
+    invalid_utf8: InvalidUtf8 = "refuse"
+    """What to do with bytes that are not UTF-8."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CharacterFlags(ReferenceFlags):
+    """Flags of the metrics of characters."""
+
+    ngram: int | None = None
+    """Longest n-gram, in characters; scores are given for 1 up to it. Default: as recorded, else 6."""
+    seq_len: int | None = None
+    """Characters a line: longer lines are cut, shorter ones padded. Default: as recorded, else 32."""
+    padding: Literal["in", "out"] | None = None
+    """Whether n-grams that hold padding count. Default: as recorded, else in (as in the TTUR paper)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordFlags(ReferenceFlags):
+    """Flags of the metrics of words."""
+
+    words: Splitting = "punctuation"
+    """Where words end: at punctuation too, at white space alone, or after each character."""
+    lower_case: bool = False
+    """Compare in lower case."""
+
+    @property
+    def rule(self) -> WordRule:
+        """The word rule of samples and real text."""
+        return WordRule(self.words, self.lower_case)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CharacterCommand(CharacterFlags):
+    """Flags of a command that scores the characters of one file."""
+
+    samples: tyro.conf.Positional[Path]
+    """Text file (plain, .gz, .zst, or Parquet), one sample per line; - for standard input."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordCommand(WordFlags):
+    """Flags of a command that scores the words of one file."""
+
+    samples: tyro.conf.Positional[Path]
+    """Text file (plain, .gz, .zst, or Parquet), one sample per line; - for standard input."""
+
+
+def chosen_options(flags: ReferenceFlags, samples: Path) -> ReferenceOptions:
+    """Return which lines are the reference, and how they are counted.
+
+    Raises:
+        InputError: a flag's value is impossible, or the recorded lines are not what they were.
+    """
+    return _chosen_options(flags, samples)[0]
+
+
+def _chosen_options(flags: ReferenceFlags, samples: Path) -> tuple[ReferenceOptions, Corpus | None]:
+    """Return the reference's options, recorded or given, with --lines; and the recorded corpus, where it is that."""
+    require_at_least("--lines", flags.lines, 1)
+    recorded = recorded_reference(samples) if flags.reference is None else None
+    if recorded is None:
+        corpus = CorpusOptions(flags.reference or "grammar", split=False, invalid_utf8=flags.invalid_utf8)
+        options, opened = ReferenceOptions(corpus), None
+    else:
+        options, opened = open_recorded(*recorded, samples.parent)
+    if flags.lines is None:
+        return options, opened
+    return replace(options, corpus=replace(options.corpus, lines=flags.lines)), None
+
+
+def chosen_reference(flags: CharacterFlags, samples: Path) -> Reference:
+    """Return the reference that a command's flags choose.
+
+    Raises:
+        InputError: it cannot be read, is too short, or is not what it was when the samples were recorded.
+    """
+    require_at_least("--seq-len", flags.seq_len, 1)
+    if flags.reference is not None and is_saved_counts(Path(flags.reference)):
+        reference = Reference(_saved_counts(Path(flags.reference), flags), None, None)
+    else:
+        reference = _corpus_reference(flags, samples)
+    if flags.held_out is None:
+        return reference
+    vocabulary, seq_len = reference.text.vocabulary, reference.text.seq_len
+    return replace(reference, held_out=encode_source(flags.held_out, vocabulary, seq_len, flags.invalid_utf8))
+
+
+def _corpus_reference(flags: CharacterFlags, samples: Path) -> Reference:
+    options, opened = _chosen_options(flags, samples)
+    seq_len = options.corpus.seq_len if flags.seq_len is None else flags.seq_len
+    chosen = ReferenceOptions(
+        replace(options.corpus, seq_len=seq_len),
+        ngram=options.ngram if flags.ngram is None else flags.ngram,
+        padding=options.padding if flags.padding is None else flags.padding == "in",
+    )
+    return open_reference(chosen, opened if seq_len == options.corpus.seq_len else None)
+
+
+def _saved_counts(folder: Path, flags: CharacterFlags) -> CountedText:
+    text = load_counted(folder)
+    padding = "in" if text.padding else "out"
+    for flag, counted, asked in (
+        ("--seq-len", text.seq_len, flags.seq_len),
+        ("--padding", padding, flags.padding),
+        ("--lines", text.lines, flags.lines),
+    ):
+        if asked not in (None, counted):
+            raise InputError(f"{flag} {asked}: {folder} was counted with {counted}; build it again")
+    return text if flags.ngram is None else text.up_to(flags.ngram)
+
+
+def real_lines(flags: ReferenceFlags, reference: WordReference) -> Sequence[str]:
+    """Return lines of real text that are not in the reference: those of --held-out, else its own; maybe none."""
+    if flags.held_out is None:
+        return reference.held_out
+    source = open_source(flags.held_out, flags.invalid_utf8)
+    lines = list(chain.from_iterable((source.held_out or source.train)()))
+    if not lines:
+        raise InputError(f"{source.name}: no lines; give a source with at least one line of text")
+    return lines
+
+
+def chosen_text(flags: ReferenceFlags, samples: Path, metrics: Sequence[str]) -> RealText:
+    """Return the real text that a command's flags choose, prepared for some metrics.
+
+    Args:
+        flags: `CharacterFlags` for metrics of characters, `WordFlags` for metrics of words, or both.
+        samples: the file whose record names the text if no flag does.
+        metrics: names of `METRICS`.
+
+    Raises:
+        InputError: it cannot be read, is too short, or is not what it was when the samples were recorded.
+    """
+    characters = words = None
+    held_out: Sequence[str] = ()
+    if isinstance(flags, CharacterFlags) and CHARACTER_METRICS.keys() & set(metrics):
+        characters = chosen_reference(flags, samples)
+    if isinstance(flags, WordFlags) and WORD_METRICS.keys() & set(metrics):
+        corpus = chosen_options(flags, samples).corpus
+        if characters is not None:
+            corpus = replace(corpus, seq_len=characters.text.seq_len)
+        words = open_word_reference(corpus, flags.rule)
+        held_out = real_lines(flags, words)
+    recorded = flags.reference is None and recorded_reference(samples) is not None
+    return RealText(characters, words, held_out, recorded)
+
+
+def score_by(metrics: Sequence[str], path: Path, flags: ReferenceFlags) -> list[Score]:
+    """Return a file's scores by some metrics; see `chosen_text`.
+
+    Raises:
+        InputError: samples or real text cannot be read.
+    """
+    require_different(path, flags.reference, flags.held_out)
+    samples = open_samples(path, flags.invalid_utf8)
+    return score_samples(samples, metrics, chosen_text(flags, path, metrics))

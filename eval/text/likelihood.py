@@ -1,0 +1,140 @@
+"""Cross-entropy in bits per character, both ways, with an interpolated character n-gram model.
+
+Quality: the samples under a model of the reference. Coverage: real text under a model of the samples. A model that
+repeats a few good lines does well on the first and badly on the second.
+
+The model is Witten & Bell's (1991, method C): after a history h with N(h) continuations of T(h) kinds,
+p(c | h) = (count(hc) + T(h) p(c | h')) / (N(h) + T(h)), h' being h without its first character, down to equal
+probabilities. It needs nothing but n-gram counts. A line's end is a character, the first padding behind it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from data.errors import InputError
+from data.vocabulary import PADDING_ID, Ids
+from eval.core.intervals import POSITIVE, estimate_ratio, interval
+from eval.core.sampling import some_of
+from eval.core.score import Estimate, Score, Signature
+from eval.text.counts import NgramCounts, merge, narrow, pack
+from eval.text.reference import Reference
+from eval.text.reference_counts import CountedText, count_groups
+
+_REAL_LINES = 2000
+
+
+def line_bits(
+    ids: Ids, counts: Mapping[int, NgramCounts], vocabulary_size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each line's bits [lines] under the model of some counts, and how many characters they are for [lines].
+
+    Args:
+        ids: lines [lines, seq_len].
+        counts: n-gram counts, padding counted, for n = 1, 2, ... up to the model's order, whose keys fit 64 bits.
+        vocabulary_size: V, which the counts were packed with.
+    """
+    probability = np.full(ids.shape, 1 / vocabulary_size)
+    for n, counted in _with_line_ends(counts, vocabulary_size).items():
+        keys = cast(NDArray[np.uint64], pack(ids, n, vocabulary_size))
+        first = keys // np.uint64(vocabulary_size) * np.uint64(vocabulary_size)
+        start, stop = counted.continuations(first, vocabulary_size)
+        kinds = stop - start
+        weight = counted.up_to[stop] - counted.up_to[start] + kinds
+        count = counted.lookup(keys.ravel()).reshape(keys.shape)
+        shorter = probability[:, n - 1 :]
+        probability[:, n - 1 :] = np.where(kinds > 0, (count + kinds * shorter) / np.maximum(weight, 1), shorter)
+    # All up to the last character, and the line's end where it has one.
+    position = np.arange(ids.shape[1])
+    last = np.where(ids != PADDING_ID, position, -1).max(axis=1)
+    scored = position <= last[:, None] + 1
+    return -np.where(scored, np.log2(probability), 0.0).sum(axis=1), scored.sum(axis=1).astype(np.float64)
+
+
+def _with_line_ends(counts: Mapping[int, NgramCounts], vocabulary_size: int) -> dict[int, NgramCounts]:
+    """Among the single characters, count padding once a line, behind its last character; the rest says nothing."""
+    singles = counts[1]
+    if singles.keys[0] != PADDING_ID:
+        return dict(counts)
+    before, last = np.divmod(cast(NDArray[np.uint64], counts[2].keys), np.uint64(vocabulary_size))
+    line_ends = counts[2].counts[(last == PADDING_ID) & (before != PADDING_ID)].sum()
+    changed = np.concatenate([[line_ends], singles.counts[1:]])
+    return {**counts, 1: NgramCounts(singles.keys[changed > 0], changed[changed > 0])}
+
+
+def quality(ids: Ids, text: CountedText) -> Estimate:
+    """Return the bits per character of samples' ids [samples, seq_len] under a model of the reference."""
+    return estimate_ratio(*line_bits(ids, _narrow_counts(text), text.vocabulary.size), POSITIVE)
+
+
+def coverage(ids: Ids, text: CountedText, real: Ids) -> Estimate:
+    """Return the bits per character of real lines' ids under a model of samples' ids, both [lines, seq_len].
+
+    The interval is over samples, a twentieth of them left out at a time; the real lines are taken as given.
+    """
+    groups = count_groups(ids, text)
+    counted = {n: merge(group[n] for group in groups) for n in _narrow_counts(text)}
+
+    def bits_per_character(counts: Mapping[int, NgramCounts]) -> float:
+        bits, characters = line_bits(real, counts, text.vocabulary.size)
+        return float(bits.sum() / characters.sum())
+
+    value = bits_per_character(counted)
+    if len(groups) < 2:
+        return Estimate(value)
+    left_out = [
+        bits_per_character({n: counts.minus(group[n]) for n, counts in counted.items()})
+        for group in tqdm(groups, "coverage without a twentieth", disable=None, delay=1, leave=False)
+    ]
+    return interval(value, left_out, POSITIVE)
+
+
+def applies_to(text: CountedText) -> bool:
+    """Whether a text's counts tell where lines end."""
+    return text.padding and len(_narrow_counts(text)) > 1
+
+
+def score(ids: Ids, reference: Reference) -> list[Score]:
+    """Return quality and coverage of samples' ids [samples, seq_len], with those of as many real lines as the floor.
+
+    Coverage needs real lines: held-out ones, else lines of the reference.
+
+    Raises:
+        InputError: the reference was counted without padding, which says where lines end, or without pairs.
+    """
+    text = reference.text
+    if not applies_to(text):
+        raise InputError(
+            "--padding out, --ngram 1: cross-entropy needs pairs of characters and the padding behind lines"
+        )
+    samples = len(ids)
+    settings = {**text.settings(samples), "n": max(_narrow_counts(text)), "model": "witten-bell"}
+    real = reference.real_lines(samples)
+    found = replace(quality(ids, text), floor=None if real is None else quality(real, text).value)
+    scores = [_score("quality", found, text, samples, settings)]
+    if (lines := _some(reference.train if reference.held_out is None else reference.held_out)) is None:
+        return scores
+    found = coverage(ids, text, lines)
+    others = reference.reference_lines(samples)
+    if reference.held_out is not None and others is not None:
+        found = replace(found, floor=coverage(others, text, lines).value)
+    return [*scores, _score("coverage", found, text, samples, {**settings, "real-lines": len(lines)})]
+
+
+def _score(name: str, found: Estimate, text: CountedText, samples: int, settings: Mapping[str, str | int]) -> Score:
+    unit = "bits per character"
+    return Score(name, {name: found}, unit, "lower", samples, text.title, Signature(name, settings))
+
+
+def _some(lines: Ids | None) -> Ids | None:
+    if lines is None or len(lines) <= _REAL_LINES:
+        return lines
+    return lines[some_of(len(lines), _REAL_LINES, seed=1)]
+
+
+def _narrow_counts(text: CountedText) -> dict[int, NgramCounts]:
+    return {n: counts for n, counts in text.counts.items() if n <= narrow(text.vocabulary.size)}

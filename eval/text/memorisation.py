@@ -1,0 +1,41 @@
+"""What samples share with the training text outright: known words, and lines copied verbatim.
+
+A sample is a copy when it equals a reference line, or the first 32 characters of a longer one (or the recorded line
+length), as models of cut lines see no more of it. Lines are compared by 64-bit hashes: among ten million lines and a
+thousand samples a false match has a probability of 1e-9.
+"""
+
+import numpy as np
+
+from eval.core.intervals import SHARE, estimate_ratio, estimate_share
+from eval.core.score import Estimate, Score
+from eval.text.words import WordReference, Words
+
+
+def known_words(samples: Words, reference: WordReference) -> Estimate:
+    """Return the share of the samples' words that occur in the reference; 0 without any word."""
+    line = np.repeat(np.arange(samples.lengths.size), samples.lengths + 1)
+    known = (samples.row > 0) & (samples.row <= len(reference.words))
+    if not samples.lengths.any():
+        return Estimate(0.0)
+    parts = np.bincount(line, known, samples.lengths.size).astype(np.float64)
+    return estimate_ratio(parts, samples.lengths.astype(np.float64), SHARE)
+
+
+def copied_lines(samples: Words, reference: WordReference) -> Estimate:
+    """Return the share of samples that are lines of the reference, or their beginnings of `seq_len` characters."""
+    copied = np.isin(samples.hashes, reference.whole) | np.isin(samples.hashes, reference.cut)
+    return estimate_share(int(copied.sum()), copied.size)
+
+
+def score(samples: Words, reference: WordReference) -> list[Score]:
+    """Return the shares of known words and of copied lines."""
+    lines = samples.lengths.size
+    known = reference.signature("known-words", lines, {})
+    copied = reference.signature("copied-lines", lines, {"len": reference.seq_len})
+    found = {"known-words": known_words(samples, reference)}
+    copies = {"copied-lines": copied_lines(samples, reference)}
+    return [
+        Score("known-words", found, "share", "higher", lines, reference.title, known),
+        Score("copied-lines", copies, "share", "lower", lines, reference.title, copied),
+    ]

@@ -1,0 +1,70 @@
+"""Precision, recall and cosine similarity of character n-grams against real text.
+
+As the helpers published with the language WGAN-GP define them (Gulrajani et al. 2017): precision is the share of the
+samples' n-grams, counted as often as they occur, that occur in the reference; recall the same with the roles exchanged;
+cosine that of the two vectors of relative frequencies.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from data.vocabulary import Ids
+from eval.core.intervals import SHARE, interval
+from eval.core.score import Estimate, Score, Signature, with_floor
+from eval.text.counts import NgramCounts, merge
+from eval.text.reference import Reference
+from eval.text.reference_counts import CountedText, count_groups
+
+
+def precision(samples: NgramCounts, reference: NgramCounts) -> float:
+    """Return the share of the samples' n-grams that occur in the reference; 0 without any n-gram."""
+    known = reference.lookup(samples.keys) > 0
+    return float(samples.counts[known].sum()) / samples.total if samples.total else 0.0
+
+
+def recall(samples: NgramCounts, reference: NgramCounts) -> float:
+    """Return the share of the reference's n-grams that occur in the samples."""
+    return float(reference.lookup(samples.keys).sum()) / reference.total
+
+
+def cosine(samples: NgramCounts, reference: NgramCounts) -> float:
+    """Return the cosine of the angle between the vectors of counts; 0 without any n-gram."""
+    if not samples.total:
+        return 0.0
+    product = samples.counts.astype(np.float64) @ reference.lookup(samples.keys)
+    return float(product) / (samples.norm * reference.norm)
+
+
+_METRICS: dict[str, Callable[[NgramCounts, NgramCounts], float]] = {
+    "precision": precision,
+    "recall": recall,
+    "cosine": cosine,
+}
+
+
+def _without_floor(ids: Ids, text: CountedText) -> list[Score]:
+    """Return precision, recall and cosine of samples' ids [samples, seq_len] for each n, with intervals."""
+    groups = count_groups(ids, text)
+    values: dict[str, dict[str, Estimate]] = {name: {} for name in _METRICS}
+    for n, reference in text.counts.items():
+        counted = merge(group[n] for group in groups)
+        others = [counted.minus(group[n]) for group in groups]
+        for name, metric in _METRICS.items():
+            # Where one group holds every n-gram, nothing is left without it, and nothing is known of the error.
+            left_out = [metric(other, reference) for other in others] if all(other.total for other in others) else []
+            values[name][f"{name}-{n}"] = interval(metric(counted, reference), left_out, SHARE)
+    settings = text.settings(len(ids))
+    return [
+        Score(name, values[name], "share", "higher", len(ids), text.title, Signature(name, settings))
+        for name in _METRICS
+    ]
+
+
+def score(ids: Ids, reference: Reference) -> list[Score]:
+    """Return the scores of samples' ids, with what as many held-out lines score as the floor, where there are any."""
+    scores = _without_floor(ids, reference.text)
+    real = reference.real_lines(len(ids))
+    if real is None:
+        return scores
+    return [with_floor(ours, floor) for ours, floor in zip(scores, _without_floor(real, reference.text), strict=True)]
