@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Literal, Self
 from data.errors import InputError
 from data.images.dataset import PictureOptions
 from data.images.sources import absolute
-from eval.images.features import FeatureKind, Precision, metric_name, require_fitting
+from eval.core.device import Precision
+from eval.images.features import FeatureKind, metric_name, require_fitting
 from eval.images.inception import Resize
-from textgan.settings import Settings
+from textgan.engine.settings import Settings
 
 Model = Literal["dcgan", "wgan-gp"]
 LossName = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein"]

@@ -10,7 +10,7 @@ from torch import nn
 from data.images.dataset import to_uint8
 from images import dcgan, residual
 from images.config import ImageConfig, LossName
-from textgan.losses import HINGE, LEAST_SQUARES, MINIMAX, NON_SATURATING, WASSERSTEIN, Loss
+from textgan.engine.losses import HINGE, LEAST_SQUARES, MINIMAX, NON_SATURATING, WASSERSTEIN, Loss
 
 _BATCH = 64
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from textgan.nets import initialise as initialise_he
+from textgan.models.wgan_gp import initialise as initialise_he
 
 _EPSILON = 1e-5
 _FOLDED_SIDE = 4
@@ -95,8 +95,8 @@ class Critic(nn.Module):
 def initialise(network: nn.Module, random: torch.Generator) -> None:
     """Draw the weights as the published code does.
 
-    Those of `textgan.nets.initialise`, but that the critic's first convolution and the shortcuts, which no ReLU
-    follows, are Glorot uniform: of standard deviation sqrt(2 / (fan_in + fan_out)).
+    As `textgan.models.wgan_gp.initialise`, except that the critic's first convolution and the shortcuts (no ReLU
+    follows them) are Glorot uniform: their standard deviation is sqrt(2 / (fan_in + fan_out)).
     """
     initialise_he(network, random)
     for name, layer in network.named_modules():

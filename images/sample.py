@@ -22,9 +22,9 @@ from data.outputs import require_output, told_on, write_output
 from eval.core.device import Device, choose_device
 from images.config import ImageConfig
 from images.networks import ImageGenerator, draw_images, make_networks
-from textgan.checkpoint import sampler_weights
-from textgan.rundir import read_options
-from textgan.trainer import stream_seed
+from textgan.engine.checkpoint import sampler_weights
+from textgan.engine.run_folder import read_options
+from textgan.engine.seeds import stream_seed
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,19 @@
 
     python -m images.suite --presets ttur-small orig-small --seeds 0 1 2 --set data=folder-of-images minutes=20
     python -m images.suite --file suite.toml --executor ray --workers 8 --gpus 0.25
+    python -m images.suite controls --preset ttur-small --output controls.toml
 
 The same command continues. Files, flags and executors are those of `textgan.suite`; compare runs with textgan.compare.
 """
 
-from data.command import parse_command, run_command
+from data.command import run_command
 from images.train import IMAGES
-from textgan.suite import SuiteCommand, run_suite
+from textgan.suite import run_suite
 
 
 def main(arguments: list[str]) -> int:
     """Run a suite on images."""
-    return run_suite(IMAGES, parse_command(SuiteCommand, arguments, "images.suite", __doc__))
+    return run_suite(IMAGES, arguments, __doc__)
 
 
 if __name__ == "__main__":

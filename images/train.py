@@ -9,6 +9,8 @@ The same command continues a run that was stopped. Compare runs with: tensorboar
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,17 +20,21 @@ from torch import Tensor
 from data.command import run_command
 from data.errors import InputError
 from data.images.dataset import GRID_IMAGES, Pictures, as_grid, batch_floats, open_pictures
+from data.naming import as_command, printable
 from eval.core.device import choose_device
 from eval.fid import floor, signature
 from eval.images.feature_cache import picture_statistics
 from eval.images.features import open_extractor, statistics_of
 from eval.images.frechet import distance
-from images.closing import closing_words
 from images.config import PRESETS, ImageConfig
 from images.networks import LOSSES, draw_images, make_networks
-from textgan.experiment import Experiment, Program, critic_player, generator_player, run_program
-from textgan.runlog import Samples
-from textgan.trainer import Trainer, stream_seed
+from textgan.engine.experiment import Program, commands, how_long, run_program
+from textgan.engine.loop import Experiment
+from textgan.engine.players import critic_player, generator_player
+from textgan.engine.run_folder import score_title
+from textgan.engine.run_log import Samples
+from textgan.engine.seeds import stream_seed
+from textgan.engine.trainer import Trainer
 
 
 def open_experiment(config: ImageConfig) -> Experiment:
@@ -114,7 +120,28 @@ def as_picture(images: NDArray[np.uint8]) -> Samples:
     )
 
 
-IMAGES = Program("images.train", ImageConfig, PRESETS, open_experiment, closing_words)
+def final_report(folder: Path, summary: dict[str, Any]) -> str:
+    """Return the last lines of a run for someone who sees one for the first time."""
+    lines = [how_long(folder, summary) + "\n"]
+    for name, best in summary["best"].items():
+        floor = "-" if summary["floor"] is None else f"{summary['floor'][name]:.3f}"
+        first, last = summary["first"][name], summary["last"][name]
+        lines.append(f"{'':9} {'start':>9} {'best':>9} {'now':>9}   real images")
+        lines.append(f"{score_title(name):9} {first:9.3f} {best['value']:9.3f} {last:9.3f} {floor:>13}")
+    python, tensorboard = commands()
+    train = as_command(python, "-m", "images.train")
+    lines += [
+        f"\nlook at {printable(folder / 'samples' / str(summary['totals']['iteration']))}.png",
+        "\ntry next",
+        f"    {as_command(tensorboard, '--logdir', folder.parent)}    # curves and samples, by training time",
+        f"    {as_command(python, '-m', 'images.sample', folder)} --count 1000 --output samples.npz",
+        f"    {train} --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
+        f"    {train} --preset dcgan-celeba-ttur    # the paper's experiment, for a GPU",
+    ]
+    return "\n".join(lines)
+
+
+IMAGES = Program("images.train", ImageConfig, PRESETS, open_experiment, final_report)
 train = IMAGES.train
 
 

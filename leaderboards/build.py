@@ -35,8 +35,8 @@ from leaderboards.records import (
     naming_damage,
     read_text,
 )
-from textgan.band_figure import COLOURS
-from textgan.rundir import score_title
+from textgan.engine.run_folder import score_title
+from textgan.runs.plots import COLOURS
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _SAMPLE_LINES = 24

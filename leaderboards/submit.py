@@ -52,10 +52,10 @@ from leaderboards.records import (
     task_folder,
     word_rule,
 )
-from textgan.curves import Group, group_runs, load_run, standings, window_count
-from textgan.experiment import Program
-from textgan.rundir import find_runs, headline, read_metrics, read_options, require_scores
-from textgan.settings import as_flags
+from textgan.engine.experiment import Program
+from textgan.engine.run_folder import find_runs, headline, read_metrics, read_options, require_scores
+from textgan.engine.settings import as_flags
+from textgan.runs.aggregate import Group, group_runs, load_run, standings, window_count
 from textgan.train import TEXT
 
 _POINTS = 60

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from data.errors import note
-from textgan.config import RunConfig
+from textgan.models.settings import RunConfig
 
 # Networks of a few channels are faster on one thread; commands that tests start inherit it. The hub is out of reach.
 os.environ["OMP_NUM_THREADS"] = "1"

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from textgan.rundir import read_metrics
+from textgan.engine.run_folder import read_metrics
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 from data.errors import InputError
 from tests.test_curves import a_group
-from textgan import band_figure
-from textgan.band_figure import draw
-from textgan.curves import Axis, Standing, standings
+from textgan.runs import plots as band_figure
+from textgan.runs.plots import draw
+from textgan.runs.aggregate import Axis, Standing, standings
 
 PUBLISHED = Path(band_figure.__file__).with_name("published") / "ttur_language_curves.csv"
 BLUE, ORANGE, GREEN = (0, 0x72, 0xB2), (0xD5, 0x5E, 0), (0, 0x9E, 0x73)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from textgan.bench import run_bench
-from textgan.config import PRESETS, RunConfig
-from textgan.experiment import Experiment, Program
-from textgan.runlog import Samples
-from textgan.trainer import Learner
+from textgan.models.settings import PRESETS, RunConfig
+from textgan.engine.experiment import Program
+from textgan.engine.loop import Experiment
+from textgan.engine.run_log import Samples
+from textgan.engine.trainer import Learner
 
 
 class Parts:

@@ -19,7 +19,7 @@ from data.errors import InputError, require_numbers
 from data.files import cache_folder
 from data.missing import EXTRAS
 from eval.text.reference_counts import Commands
-from textgan.config import PRESETS
+from textgan.models.settings import PRESETS
 from textgan.suite import main as suite
 
 ROOT = Path(__file__).parents[1]

@@ -30,8 +30,8 @@ from images.config import ImageConfig
 from images.train import train as train_on_images
 from textgan.__main__ import COMMANDS as CONSOLE
 from textgan.__main__ import main as console
-from textgan.config import RunConfig
-from textgan.executors import Ended
+from textgan.models.settings import RunConfig
+from textgan.runs.executors import Ended
 from textgan.search import Trial
 from textgan.train import train
 
@@ -237,16 +237,16 @@ def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -
         "eval.ngram_sampler": importlib.import_module("eval.ngram_sampler").SamplerCommand,
         "textgan.compare": importlib.import_module("textgan.compare").CompareCommand,
         "textgan.controls": importlib.import_module("textgan.controls").ControlsCommand,
-        "textgan.suite": importlib.import_module("textgan.executors").Execution,
+        "textgan.suite": importlib.import_module("textgan.runs.executors").Execution,
         "images.train": ImageConfig,
-        "images.suite": importlib.import_module("textgan.executors").Execution,
-        "images.search": importlib.import_module("textgan.executors").Execution,
+        "images.suite": importlib.import_module("textgan.runs.executors").Execution,
+        "images.search": importlib.import_module("textgan.runs.executors").Execution,
         "images.controls": importlib.import_module("textgan.controls").ControlsCommand,
         "images.sample": importlib.import_module("images.sample").SampleCommand,
         "data.images": importlib.import_module("data.images").PicturesCommand,
         "eval.disturb": importlib.import_module("eval.disturb").DisturbCommand,
         "eval.fid": importlib.import_module("eval.fid").FidCommand,
-        "textgan.search": importlib.import_module("textgan.executors").Execution,
+        "textgan.search": importlib.import_module("textgan.runs.executors").Execution,
         "leaderboards.submit": importlib.import_module("leaderboards.submit").SubmitCommand,
         "leaderboards.build": importlib.import_module("leaderboards.build").BuildCommand,
         "leaderboards.verify": importlib.import_module("leaderboards.verify").VerifyCommand,

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from data.errors import InputError
-from textgan.config import PRESETS, RunConfig
-from textgan.experiment import parse_train
+from textgan.models.settings import PRESETS, RunConfig
+from textgan.engine.experiment import parse_train
 
 
 def parsed(*arguments: str) -> RunConfig:

@@ -9,7 +9,7 @@ from data.errors import InputError
 from images.controls import main as main_of_images
 from images.train import IMAGES
 from textgan.controls import main
-from textgan.experiment import Program
+from textgan.engine.experiment import Program
 from textgan.suite import configs_of, read_suite
 from textgan.train import TEXT
 

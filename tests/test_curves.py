@@ -15,7 +15,7 @@ from scipy import stats
 
 from data.errors import InputError
 from tests.test_rundir import SIGNATURE, write_run
-from textgan.curves import (
+from textgan.runs.aggregate import (
     Axis,
     Group,
     Run,

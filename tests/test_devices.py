@@ -14,9 +14,10 @@ from eval.images.features import arithmetic, extract, random_conv_extractor, sta
 from images.config import ImageConfig
 from images.networks import make_networks
 from images.train import build_trainer
-from textgan import losses, nets
-from textgan.checkpoint import load_checkpoint, save_checkpoint
-from textgan.progress import Clock
+from textgan.engine import losses
+from textgan.models import wgan_gp as nets
+from textgan.engine.checkpoint import load_checkpoint, save_checkpoint
+from textgan.engine.progress import Clock
 
 BATCH = 8
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

@@ -16,13 +16,14 @@ from data.errors import InputError
 from tests.test_rundir import write_run
 from tests.test_settings import parsed
 from tests.test_train import assert_same_run, stop_at
-from textgan import executors
-from textgan.config import RunConfig
-from textgan.executors import Ended, Execution, is_finished
-from textgan.experiment import Experiment, Program
-from textgan.rundir import read_metrics, read_options
+from textgan.runs import executors
+from textgan.models.settings import RunConfig
+from textgan.runs.executors import Ended, Execution, is_finished
+from textgan.engine.experiment import Program
+from textgan.engine.loop import Experiment
+from textgan.engine.run_folder import read_metrics, read_options
 from textgan.train import TEXT, train
-from textgan.trainer import NonFiniteError
+from textgan.engine.players import NonFiniteError
 
 LOADED = 600  # seconds; what takes a moment may take minutes on a loaded machine
 

@@ -26,10 +26,11 @@ from images.suite import main as suite
 from images.train import IMAGES, build_trainer, main, open_experiment, real_batches, train
 from tests.test_train import stop_at, tensors, without_clocks
 from textgan.compare import main as compare
-from textgan.experiment import parse_train
-from textgan.rundir import read_metrics, read_options
+from textgan.engine.experiment import parse_train
+from textgan.engine.run_folder import read_metrics, read_options
 from textgan.sample import load_generator as load_text_generator
-from textgan.trainer import Trainer, stream_seed
+from textgan.engine.trainer import Trainer
+from textgan.engine.seeds import stream_seed
 
 CPU = torch.device("cpu")
 

@@ -29,9 +29,9 @@ from images.config import ImageConfig
 from images.train import train as train_on_images
 from leaderboards import build, submit, verify
 from leaderboards.records import RECORDS, TASK, all_tasks, folder_name, read_record
-from textgan.config import PRESETS, RunConfig
-from textgan.experiment import parse_train
-from textgan.rundir import read_metrics, read_options
+from textgan.models.settings import PRESETS, RunConfig
+from textgan.engine.experiment import parse_train
+from textgan.engine.run_folder import read_metrics, read_options
 from textgan.train import train
 
 

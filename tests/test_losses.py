@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from textgan.losses import HINGE, LEAST_SQUARES, MINIMAX, NON_SATURATING, WASSERSTEIN, Loss, gradient_penalty
-from textgan.nets import Critic, initialise
+from textgan.engine.losses import HINGE, LEAST_SQUARES, MINIMAX, NON_SATURATING, WASSERSTEIN, Loss, gradient_penalty
+from textgan.models.wgan_gp import Critic, initialise
 
 Penalty = Callable[[Critic, Tensor, Tensor, Tensor], Tensor]
 

@@ -11,14 +11,14 @@ from torch.nn import functional as F
 from tests.test_train import assert_same_run, stop_at
 from tests.test_trainer import BETA1, BETA2, PlainAdam
 from textgan.compare import main as compare_runs
-from textgan.config import PRESETS, RunConfig
-from textgan.maximum_likelihood import LikelihoodTrainer
-from textgan.nets import LanguageModel, initialise
-from textgan.rundir import read_metrics
+from textgan.models.settings import PRESETS, RunConfig
+from textgan.engine.maximum_likelihood import LikelihoodTrainer
+from textgan.models.wgan_gp import LanguageModel, initialise
+from textgan.engine.run_folder import read_metrics
 from textgan.sample import load_generator
-from textgan.schedules import parse_schedule
+from textgan.engine.schedules import parse_schedule
 from textgan.train import train
-from textgan.trainer import NonFiniteError, Player
+from textgan.engine.players import NonFiniteError, Player
 
 SYMBOLS, LENGTH, DIM = 3, 4, 5
 

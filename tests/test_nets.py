@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from textgan.nets import Critic, Generator, ResidualBlock, initialise
+from textgan.models.wgan_gp import Critic, Generator, ResidualBlock, initialise
 
 
 def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:

@@ -16,9 +16,9 @@ from leaderboards.submit import main as submit
 from leaderboards.verify import main as verify
 from tests.test_train import tensors
 from textgan.compare import main as compare
-from textgan.config import PRESETS
-from textgan.executors import is_finished
-from textgan.rundir import read_metrics, read_options
+from textgan.models.settings import PRESETS
+from textgan.runs.executors import is_finished
+from textgan.engine.run_folder import read_metrics, read_options
 from textgan.sample import main as sample
 from textgan.suite import main as suite
 from textgan.train import TEXT, train

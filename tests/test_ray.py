@@ -10,9 +10,9 @@ from threading import Event, Thread
 import pytest
 
 from tests.test_train import assert_same_run
-from textgan.config import RunConfig
-from textgan.executors import Execution, run_all
-from textgan.rundir import read_metrics
+from textgan.models.settings import RunConfig
+from textgan.runs.executors import Execution, run_all
+from textgan.engine.run_folder import read_metrics
 from textgan.search import SearchCommand, search
 from textgan.train import TEXT, train
 

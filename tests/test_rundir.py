@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from data.errors import InputError
-from textgan.rundir import find_runs, read_metrics, read_options
+from textgan.engine.run_folder import find_runs, read_metrics, read_options
 
 SIGNATURE = "jsd|n:6|sym:char|len:32|pad:in|ref:text.txt@0123456789ab|samples:640|seed:0|v:0.1"
 

@@ -15,9 +15,9 @@ from tensorboard.summary.writer import event_file_writer
 
 from data.errors import InputError
 from tests.test_train import stop_at
-from textgan.config import RunConfig
-from textgan.rundir import read_metrics, read_options
-from textgan.runlog import locked
+from textgan.models.settings import RunConfig
+from textgan.engine.run_folder import read_metrics, read_options
+from textgan.engine.run_log import locked
 from textgan.train import train
 
 

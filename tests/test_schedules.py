@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 
 from data.errors import InputError
-from textgan.schedules import assumption_a2, parse_schedule
+from textgan.engine.schedules import assumption_a2, parse_schedule
 
 
 def test_values() -> None:

@@ -11,9 +11,9 @@ from data.errors import InputError
 from images.config import PRESETS as IMAGE_PRESETS
 from images.search import main as main_of_images
 from textgan import search as search_module
-from textgan.config import PRESETS, RunConfig
-from textgan.executors import Ended, Execution
-from textgan.rundir import METRICS, OPTIONS, read_metrics
+from textgan.models.settings import PRESETS, RunConfig
+from textgan.runs.executors import Ended, Execution
+from textgan.engine.run_folder import METRICS, OPTIONS, read_metrics
 from textgan.search import SearchCommand, Trial, candidates, main, recommendation, search
 from textgan.train import TEXT
 

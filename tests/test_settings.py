@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textgan import settings
-from textgan.config import PRESETS, RunConfig
-from textgan.experiment import parse_train
+from textgan.engine import settings
+from textgan.models.settings import PRESETS, RunConfig
+from textgan.engine.experiment import parse_train
 
 
 def parsed(flags: Sequence[str]) -> RunConfig:

@@ -8,9 +8,9 @@ import pytest
 from data.errors import InputError
 from tests.test_train import assert_same_run, without_clocks
 from textgan.compare import CompareCommand, compare
-from textgan.config import PRESETS, RunConfig
-from textgan.executors import Ended, Execution
-from textgan.rundir import read_metrics
+from textgan.models.settings import PRESETS, RunConfig
+from textgan.runs.executors import Ended, Execution
+from textgan.engine.run_folder import read_metrics
 from textgan.suite import main
 from textgan.train import train
 

@@ -18,13 +18,15 @@ from eval.core.score import Score
 from eval.text.jsd import JsdCommand, compare
 from eval.text.samples import compare_characters
 from textgan import train as train_module
-from textgan.checkpoint import below, read_newest
-from textgan.config import PRESETS, RunConfig
-from textgan.rundir import read_metrics, read_options
+from textgan.engine.checkpoint import below, read_newest
+from textgan.models.settings import PRESETS, RunConfig
+from textgan.engine.run_folder import read_metrics, read_options
 from textgan.sample import draw_samples, load_generator
-from textgan.settings import as_flags
+from textgan.engine.settings import as_flags
 from textgan.train import main, train
-from textgan.trainer import NonFiniteError, Trainer, stream_seed
+from textgan.engine.trainer import Trainer
+from textgan.engine.seeds import stream_seed
+from textgan.engine.players import NonFiniteError
 
 CLOCKS = {"time/wall_seconds", "time/train_seconds"}
 

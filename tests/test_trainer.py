@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from textgan.losses import WASSERSTEIN
-from textgan.nets import Critic, Generator, initialise
-from textgan.schedules import parse_schedule
-from textgan.trainer import NonFiniteError, Player, Trainer, stream_seed, weight_average
+from textgan.engine.losses import WASSERSTEIN
+from textgan.models.wgan_gp import Critic, Generator, initialise
+from textgan.engine.schedules import parse_schedule
+from textgan.engine.trainer import Trainer
+from textgan.engine.seeds import stream_seed
+from textgan.engine.players import NonFiniteError, Player, weight_average
 
 BATCH, LENGTH, SYMBOLS, LATENT = 4, 6, 5, 3
 RATES = {"generator": 1e-3, "critic": 3e-3}

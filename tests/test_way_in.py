@@ -32,7 +32,7 @@ from PIL import Image
 from data import readers
 from data.errors import note
 from tests.test_commands import ROOT, run
-from textgan.config import RunConfig
+from textgan.models.settings import RunConfig
 from textgan.train import train
 
 LONG = settings().max_examples > 1000

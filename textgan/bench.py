@@ -15,8 +15,8 @@ import tyro
 from data.command import parse_command, run_command
 from data.naming import printable
 from eval.core.tables import Block, FormatFlags, fixed, render
-from textgan.experiment import Program, preset_in
-from textgan.settings import Settings
+from textgan.engine.experiment import Program, preset_in
+from textgan.engine.settings import Settings
 from textgan.train import TEXT
 
 A = TypeVar("A")

@@ -22,8 +22,8 @@ from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
 from eval.core.figures import require_image_ending
 from eval.core.tables import Block, Format, FormatFlags, fixed, render
-from textgan.band_figure import draw
-from textgan.curves import (
+from textgan.engine.run_folder import find_runs, headline, require_scores
+from textgan.runs.aggregate import (
     Axis,
     Group,
     Standing,
@@ -34,7 +34,7 @@ from textgan.curves import (
     standings,
     window_count,
 )
-from textgan.rundir import find_runs, headline, require_scores
+from textgan.runs.plots import plot_bands
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,9 @@ def main(arguments: list[str]) -> int:
         require_image_ending(command.output, "--output")
     found = compare(command)
     if command.output is not None:
-        draw(command.output, [(each.score, each.axis, each.floor, each.standings) for each in found], command.paper)
+        plot_bands(
+            command.output, [(each.score, each.axis, each.floor, each.standings) for each in found], command.paper
+        )
     print(rendered(found, command.output_format))
     return 0
 

@@ -27,16 +27,14 @@ from data.outputs import require_output_folder
 from data.vocabulary import Ids, Vocabulary
 from eval.core.device import Device, choose_device
 from eval.text.reference import located, samples_output, write_samples
-from textgan.checkpoint import sampler_weights
-from textgan.config import Model
-from textgan.nets import Generator, LanguageModel, Sampler
-from textgan.rundir import OPTIONS, read_options
-from textgan.trainer import stream_seed
+from textgan.engine.checkpoint import sampler_weights
+from textgan.engine.run_folder import OPTIONS, read_options
+from textgan.engine.seeds import stream_seed
+from textgan.models import LineNetwork, make_sampler
+from textgan.models.wgan_gp import Sampler
 
 _CONFIG, _MODEL = "config.json", "model.safetensors"
 _BATCH = 64
-
-LineNetwork = Generator | LanguageModel
 
 
 @dataclass(frozen=True)
@@ -62,13 +60,6 @@ def draw_samples(network: Sampler, count: int, random: torch.Generator) -> Ids:
     """Return ids [count, seq_len] of samples."""
     batches = [network.draw(min(_BATCH, count - start), random) for start in range(0, count, _BATCH)]
     return torch.cat(batches).to(torch.int32).cpu().numpy().astype(np.uint16)
-
-
-def make_sampler(model: Model, vocabulary_size: int, seq_len: int, dim: int, latent_dim: int) -> LineNetwork:
-    """Return the network of a model that draws lines, its weights not yet set."""
-    if model == "lstm":
-        return LanguageModel(vocabulary_size, seq_len, dim)
-    return Generator(vocabulary_size, seq_len, dim, latent_dim)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
     python -m textgan.suite --presets ttur-small orig-small --seeds 0 1 2 --set data=corpus.txt.gz minutes=20
     python -m textgan.suite --presets ttur-small --seeds 0 1 --set critic_lr=1e-3,3e-3 iterations=2000
     python -m textgan.suite --file suite.toml --executor ray --workers 8 --gpus 0.25
+    python -m textgan.suite controls --preset ttur-small --output controls.toml
 
 The same command continues: finished runs are skipped, broken ones go on from their checkpoints. With a budget in
 minutes alone, each run is scored at sixty equal times of training, unless eval_every or eval_seconds is set. A file
@@ -37,10 +38,12 @@ from data.errors import InputError, require_at_least
 from data.inputs import expanded
 from data.naming import as_command, printable
 from data.outputs import require_output_folder
-from textgan.executors import Ended, Execution, run_all
-from textgan.experiment import Program
-from textgan.rundir import OPTIONS, read_options
-from textgan.settings import Settings, refuse_both_intervals
+from textgan.engine.experiment import Program
+from textgan.engine.run_folder import OPTIONS, read_options
+from textgan.engine.settings import Settings, refuse_both_intervals
+from textgan.runs.controls import write_controls
+from textgan.runs.executors import Ended, run_all
+from textgan.runs.options import Execution
 from textgan.train import TEXT
 
 _EVALUATIONS = 60
@@ -200,12 +203,15 @@ def _of_flags(program: Program[Any], command: SuiteCommand) -> list[Method]:
     return list(methods_of(common, [{"preset": preset} for preset in command.presets]))
 
 
-def run_suite(program: Program[Any], command: SuiteCommand) -> int:
-    """Run a suite, say how each run ended, and return the exit status.
+def run_suite(program: Program[Any], arguments: Sequence[str], description: str | None) -> int:
+    """Run a suite, say how each run ended, and return the exit status; with `controls` write a suite instead.
 
     Raises:
         InputError: a flag or a file is wrong.
     """
+    if arguments[:1] == ["controls"]:
+        return write_controls(program, arguments[1:])
+    command = parse_command(SuiteCommand, arguments, f"{program.package}.suite", description)
     if command.file is None:
         methods, seeds = _of_flags(program, command), list(command.seeds)
     else:
@@ -239,7 +245,7 @@ def _status(ended: Sequence[Ended]) -> int:
 
 def main(arguments: list[str]) -> int:
     """Run a suite on text."""
-    return run_suite(TEXT, parse_command(SuiteCommand, arguments, "textgan.suite", __doc__))
+    return run_suite(TEXT, arguments, __doc__)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ The same command continues a run that was stopped. Compare runs with: tensorboar
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,19 +18,25 @@ from torch import Tensor
 from data.command import run_command
 from data.corpus import Corpus, open_corpus
 from data.errors import InputError
+from data.naming import as_command, printable
 from data.vocabulary import Ids, Vocabulary
 from eval.core.device import choose_device
 from eval.text.jsd import floor_ids, score_ids, signature
 from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
-from textgan.closing import closing_words
-from textgan.config import PRESETS, RunConfig
-from textgan.experiment import Experiment, Program, critic_player, generator_player, run_program
-from textgan.losses import WASSERSTEIN
-from textgan.maximum_likelihood import LikelihoodTrainer
-from textgan.nets import Critic, LanguageModel, Sampler, initialise
-from textgan.runlog import Samples
-from textgan.sample import draw_samples, make_sampler
-from textgan.trainer import Learner, Trainer, stream_seed
+from textgan.engine.experiment import Program, commands, how_long, run_program
+from textgan.engine.loop import Experiment
+from textgan.engine.losses import WASSERSTEIN
+from textgan.engine.maximum_likelihood import LikelihoodTrainer
+from textgan.engine.players import critic_player, generator_player
+from textgan.engine.run_folder import score_title
+from textgan.engine.run_log import Samples
+from textgan.engine.seeds import stream_seed
+from textgan.engine.trainer import Learner, Trainer
+from textgan.models import make_sampler
+from textgan.models.mle import LanguageModel
+from textgan.models.settings import PRESETS, RunConfig
+from textgan.models.wgan_gp import Critic, Sampler, initialise
+from textgan.sample import draw_samples
 
 
 def open_experiment(config: RunConfig) -> Experiment:
@@ -124,7 +131,34 @@ def named(scores: Mapping[int, float]) -> dict[str, float]:
     return {f"jsd_{n}": value for n, value in scores.items()}
 
 
-TEXT = Program("textgan.train", RunConfig, PRESETS, open_experiment, closing_words)
+def final_report(folder: Path, summary: dict[str, Any]) -> str:
+    """Return the last lines of a run for someone who sees one for the first time."""
+    samples = folder / "samples" / f"{summary['totals']['iteration']}.txt"
+    lines = [
+        how_long(folder, summary),
+        "\nn-gram JSD of the samples (0: just like the training text, 1: nothing in common with it)",
+        "          start    best     now   real text",
+    ]
+    for name, best in summary["best"].items():
+        floor = "-" if summary["floor"] is None else f"{summary['floor'][name]:.3f}"
+        first, last = summary["first"][name], summary["last"][name]
+        lines.append(f"  {score_title(name)}   {first:.3f}   {best['value']:.3f}   {last:.3f}   {floor:>9}")
+    lines.append("\nsome of the last samples")
+    lines += [f"    {printable(line)}" for line in samples.read_text("utf-8").split("\n")[:5]]
+    python, tensorboard = commands()
+    train = as_command(python, "-m", "textgan.train")
+    lines += [
+        "\ntry next",
+        f"    {as_command(tensorboard, '--logdir', folder.parent)}    # curves and samples, by training time",
+        f"    {as_command(python, '-m', 'eval.jsd', samples)}",
+        f"    {as_command(python, '-m', 'textgan.sample', folder)} --count 1000 --output samples.txt",
+        f"    {train} --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
+        f"    {train} --preset ttur --data lm1b    # the paper's experiment, for a GPU",
+    ]
+    return "\n".join(lines)
+
+
+TEXT = Program("textgan.train", RunConfig, PRESETS, open_experiment, final_report)
 train = TEXT.train
 
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from data.errors import InputError
 from data.files import atomic_folder, read_described, write_described
 from data.naming import printable
-from textgan.progress import Clock
-from textgan.trainer import Learner
+from textgan.engine.progress import Clock
+from textgan.engine.trainer import Learner
 
 _KEPT = 2
 _TENSORS, _STATE = "tensors.safetensors", "state.json"

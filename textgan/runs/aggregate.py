@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from data.errors import InputError
 from eval.core.score import without_name
-from textgan.rundir import read_metrics, read_options, score_range, without_group
+from textgan.engine.run_folder import read_metrics, read_options, score_range, without_group
 
 Axis = Literal["minutes", "wall-minutes", "iterations", "critic-updates", "samples"]
 Values = NDArray[np.float64]

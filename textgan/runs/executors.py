@@ -14,29 +14,15 @@ from tqdm import tqdm
 
 from data.command import STOP_SIGNALS
 from data.errors import InputError
-from textgan.experiment import Program
-from textgan.progress import Budget, Clock
-from textgan.rundir import SUMMARY, read_metrics, read_options
-from textgan.settings import Settings, as_flags
-from textgan.trainer import NonFiniteError
+from textgan.engine.experiment import Program
+from textgan.runs.options import Execution
+from textgan.runs.ray import Tell, tune_on_ray
+from textgan.engine.progress import Budget, Clock
+from textgan.engine.run_folder import SUMMARY, read_metrics, read_options
+from textgan.engine.settings import Settings, as_flags
+from textgan.engine.players import NonFiniteError
 
 _POLL_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Execution:
-    """Where and how runs are executed."""
-
-    executor: Literal["inline", "processes", "ray"] = "processes"
-    """inline: one after the other in this process; processes: on this machine; ray: on Ray (extra textgan[ray])."""
-    workers: int = 2
-    """Runs at a time; each gets its share of this machine's cores."""
-    retries: int = 2
-    """How often a run that was killed is continued from its checkpoint before it counts as failed."""
-    address: str | None = None
-    """Address of a Ray cluster, for --executor ray. Default: a cluster of this machine's own."""
-    gpus: float = 0.0
-    """GPUs a run asks Ray for; a fraction lets runs share one."""
 
 
 @dataclass(frozen=True)
@@ -167,55 +153,3 @@ def _on_ray(program: Program[Any], configs: Sequence[Settings], execution: Execu
 
     told = tune_on_ray(list(by_folder), run, execution, configs[0].folder.resolve().parent / "ray")
     return [Ended(by_folder[name].folder, last["state"], last["message"]) for name, last in told.items()]
-
-
-Tell = Callable[[Mapping[str, Any]], None]
-
-
-def tune_on_ray(
-    names: Sequence[str],
-    run: Callable[[str, Tell], None],
-    execution: Execution,
-    storage: Path,
-    halving: Mapping[str, Any] | None = None,
-) -> dict[str, Mapping[str, Any]]:
-    """Let Ray Tune call `run(name, tell)` for every name, again where its worker was lost; return what each told last.
-
-    Args:
-        names: of what is to be run.
-        run: is given a name, and a function that takes what is to be told.
-        execution: how many at a time, and where.
-        storage: folder for Ray's own records.
-        halving: arguments of Ray's ASHA scheduler, which stops what falls behind; without it all run to their end.
-
-    Raises:
-        InputError: Ray is not installed.
-    """
-    try:
-        import ray
-        from ray import tune
-        from ray.tune.schedulers import ASHAScheduler
-    except ImportError as error:
-        raise InputError("--executor ray: Ray is not installed; pip install 'textgan[ray]'") from error
-    ray.init(address=execution.address, num_cpus=None if execution.address else execution.workers)
-    try:
-        results = tune.Tuner(
-            tune.with_resources(lambda trial: run(trial["name"], tune.report), {"cpu": 1, "gpu": execution.gpus}),
-            param_space={"name": tune.grid_search(list(names))},
-            tune_config=tune.TuneConfig(
-                max_concurrent_trials=execution.workers, scheduler=None if halving is None else ASHAScheduler(**halving)
-            ),
-            run_config=tune.RunConfig(
-                storage_path=str(storage), failure_config=tune.FailureConfig(max_failures=execution.retries)
-            ),
-        ).fit()
-    finally:
-        ray.shutdown()
-    told: dict[str, Mapping[str, Any]] = {}
-    for number in range(len(results)):
-        result = results[number]
-        lost = None if result.error is None else str(result.error).strip().rpartition("\n")[2]
-        told[(result.config or {})["name"]] = (
-            (result.metrics or {}) if lost is None else {"state": "failed", "message": lost}
-        )
-    return told

@@ -1,6 +1,7 @@
 """The figure of a comparison: a mean line in a min-max band for each method, as in the TTUR paper."""
 
 import csv
+import math
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -9,8 +10,9 @@ import numpy as np
 
 from data.errors import InputError
 from eval.core.figures import label, require_image_ending, save_figure
-from textgan.curves import Axis, Standing
-from textgan.rundir import score_title
+from textgan.runs.halving import Trial
+from textgan.runs.aggregate import Axis, Standing
+from textgan.engine.run_folder import score_title
 
 _LABELS = {
     "minutes": "minutes of training",
@@ -23,7 +25,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Of Okabe & Ito: apart for colour-blind eyes too."""
 
 
-def draw(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[Standing]]], paper: bool = False) -> None:
+def plot_bands(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[Standing]]], paper: bool = False) -> None:
     """Draw a panel for each score, side by side.
 
     Args:
@@ -86,3 +88,32 @@ def _published(score: str) -> dict[str, np.ndarray[tuple[int, int], np.dtype[np.
         for method in ("ttur", "orig")
         if rows
     }
+
+
+def plot_rates(path: Path, trials: Sequence[Trial], score: str) -> None:
+    """Draw candidates over both rates, coloured by their last score; the best is ringed, failed ones are crosses."""
+    from matplotlib.figure import Figure
+
+    latest = {(trial.critic_lr, trial.generator_lr): trial for trial in trials}
+    known = [trial for trial in latest.values() if not math.isinf(trial.mean)]
+    failed = [trial for trial in latest.values() if math.isinf(trial.mean)]
+    figure = Figure((5.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    sizes = [120 * (1 + trial.rung) for trial in known]
+    points = axes.scatter(
+        [trial.generator_lr for trial in known], [trial.critic_lr for trial in known], sizes,
+        [trial.mean for trial in known], cmap="viridis_r",
+    )  # fmt: skip
+    axes.scatter(
+        [trial.generator_lr for trial in failed], [trial.critic_lr for trial in failed], 80, "grey", marker="x"
+    )
+    if known:
+        best = max(known, key=lambda trial: (trial.rung, -trial.mean))
+        axes.scatter(best.generator_lr, best.critic_lr, 700, "none", edgecolors="#D55E00", linewidths=2)
+    figure.colorbar(points, label=label(f"{score_title(score)} where it ended (larger dots trained longer)"))
+    axes.set_xlabel("learning rate of the generator")
+    axes.set_ylabel("learning rate of the critic")
+    axes.margins(0.2)
+    save_figure(figure, path)

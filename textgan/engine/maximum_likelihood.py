@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from textgan.trainer import Player, StepStats, read_stats
+from textgan.engine.players import Player, StepStats, read_stats
 
 
 @dataclass

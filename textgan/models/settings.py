@@ -8,7 +8,7 @@ from data.errors import InputError
 from data.readers import InvalidUtf8
 from data.sources import absolute
 from eval.text.reference import ReferenceOptions
-from textgan.settings import Settings
+from textgan.engine.settings import Settings
 
 Preset = Literal["quickstart", "ttur", "orig", "mle", "ttur-small", "orig-small", "mle-small"]
 Model = Literal["wgan-gp", "lstm"]

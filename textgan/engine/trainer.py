@@ -1,100 +1,15 @@
 """Two-player training with two time scales (TTUR, Heusel et al. 2017, arXiv 1706.08500). Knows no text, no images."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from textgan.losses import Loss, gradient_penalty
-from textgan.schedules import Schedule
-
-
-class NonFiniteError(Exception):
-    """A loss or gradient became infinite or NaN; the networks are no longer usable."""
-
-
-@dataclass(frozen=True)
-class Player:
-    """A network with its optimiser and its own time scale: a learning rate and a schedule.
-
-    `average` follows the weights from update to update, where it is wanted.
-    """
-
-    network: nn.Module
-    optimiser: torch.optim.Optimizer
-    learning_rate: float
-    schedule: Schedule
-    average: AveragedModel | None = None
-
-    @property
-    def sampler(self) -> nn.Module:
-        """The network to draw samples from: the average of the weights where there is one."""
-        return self.network if self.average is None else self.average.module
-
-    def update(self, loss: Tensor, n: int) -> tuple[Tensor, Tensor]:
-        """Take gradient step number n = 0, 1, ...; return the norms of the gradient and of the step taken."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate * self.schedule(n)
-        parameters = list(self.network.parameters())
-        before = [parameter.detach().clone() for parameter in parameters]
-        # Unlike backward(), this leaves the other player's weight gradients uncomputed.
-        gradients = torch.autograd.grad(loss, parameters)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            # In the weight's own layout, as backward() would: fused optimisers go wrong on any other without a word.
-            parameter.grad = torch.empty_like(parameter).copy_(gradient)
-        self.optimiser.step()
-        if self.average is not None:
-            self.average.update_parameters(self.network)
-        steps = [parameter.detach() - old for parameter, old in zip(parameters, before, strict=True)]
-        return nn.utils.get_total_norm(gradients), nn.utils.get_total_norm(steps)
-
-
-def weight_average(network: nn.Module, decay: float) -> AveragedModel | None:
-    """Return an exponential moving average of a network's weights, to be updated by its player; None for decay 0.
-
-    It starts at the weights after the first update (Yazici et al. 2019, arXiv 1806.04498, on why GANs want one).
-    """
-    if not decay:
-        return None
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
-
-
-@dataclass(frozen=True)
-class StepStats:
-    """What a training step measured; of several critic updates, the last one's values.
-
-    Norms are Euclidean, over all parameters of a player. A value that was not computed is None.
-    """
-
-    critic_loss: float | None
-    generator_loss: float | None
-    gradient_penalty: float | None
-    wasserstein: float | None
-    critic_gradient_norm: float | None
-    generator_gradient_norm: float | None
-    critic_update_norm: float | None
-    generator_update_norm: float | None
-
-
-def read_stats(measured: Mapping[str, Tensor], iteration: int, also_finite: Sequence[Tensor] = ()) -> StepStats:
-    """Return what was measured, in one transfer from the device.
-
-    Raises:
-        NonFiniteError: a value is infinite or NaN, or one of `also_finite`.
-    """
-    # The sum is finite only if all of them are.
-    total = torch.stack([*measured.values(), *also_finite]).sum()
-    *values, summed = torch.stack([*measured.values(), total]).tolist()
-    stats = dict(zip(measured, values, strict=True))
-    if not math.isfinite(summed):
-        wrong = [name for name, value in stats.items() if not math.isfinite(value)] or ["critic_loss"]
-        raise NonFiniteError(f"iteration {iteration}: {', '.join(wrong)} not finite")
-    return StepStats(**{field.name: stats.get(field.name) for field in fields(StepStats)})
+from textgan.engine.losses import Loss, gradient_penalty
+from textgan.engine.players import Player, StepStats, read_stats
+from textgan.engine.seeds import stream_seed
 
 
 class Learner(Protocol):
@@ -197,12 +112,3 @@ class Trainer:
             "critic_gradient_norm": gradient_norm,
             "critic_update_norm": update_norm,
         }
-
-
-_STREAMS = ("initialise", "step", "batches", "samples")
-
-
-def stream_seed(seed: int, stream: str, iteration: int) -> int:
-    """Return a 64-bit seed for one purpose at one iteration of a run."""
-    sequence = np.random.SeedSequence([seed, _STREAMS.index(stream), iteration])
-    return int(sequence.generate_state(1, np.uint64)[0])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from textgan.rundir import headline, score_title
+from textgan.engine.run_folder import headline, score_title
 
 
 @dataclass

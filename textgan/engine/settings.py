@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from data.errors import InputError, require_at_least, require_numbers
 from eval.core.device import Device
-from textgan.schedules import parse_schedule
+from textgan.engine.schedules import parse_schedule
 
 _MOST = 1e9  # far above what is of use, and far below what overflows in single precision
 

@@ -7,9 +7,6 @@ data are events of a run of their own, `real data`, so that TensorBoard draws th
 """
 
 import json
-import os
-import platform
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
@@ -18,18 +15,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from torch.utils.tensorboard import SummaryWriter
 
-from data import __version__
 from data.errors import InputError, note
 from data.files import atomic_write, locked_folder, remove_partial, write_json
 from data.outputs import require_output_folder
 from eval.core.score import without_name
-from textgan.progress import Clock
-from textgan.rundir import (
+from textgan.engine.players import StepStats
+from textgan.engine.progress import Clock
+from textgan.engine.provenance import code_version, describe_device, versions
+from textgan.engine.run_folder import (
     FORMAT,
     METRICS,
     OPTIONS,
@@ -42,7 +39,7 @@ from textgan.rundir import (
     read_options,
     score_title,
 )
-from textgan.trainer import Learner, StepStats
+from textgan.engine.trainer import Learner
 
 REAL_DATA = "real data"
 """Folder, inside the run's, of TensorBoard's events with the scores of real data."""
@@ -265,7 +262,7 @@ def _changes(folder: Path, options: Mapping[str, Any], device: torch.device, las
     before = {**options["device"], **options["versions"]}
     for change in options.get("continued", []):
         before |= change
-    here = {**_describe_device(device), **_versions()}
+    here = {**describe_device(device), **versions()}
     changed = {name: here[name] for name in ("threads", "name", "torch") if here[name] != before.get(name)}
     if not changed:
         return []
@@ -280,56 +277,11 @@ def _write_options(folder: Path, config: Mapping[str, Any], device: torch.device
         "argv": sys.argv,
         "config": config,
         "seed": config["seed"],
-        **_code_version(),
-        "versions": _versions(),
-        "device": _describe_device(device),
+        **code_version(),
+        "versions": versions(),
+        "device": describe_device(device),
         "started": datetime.now(UTC).timestamp(),
         "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
     }
     write_json(folder / OPTIONS, options)
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "textgan": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-
-
-def _describe_device(device: torch.device) -> dict[str, Any]:
-    tf32 = {"matmul": torch.backends.cuda.matmul.allow_tf32, "convolutions": torch.backends.cudnn.allow_tf32}
-    return {
-        "type": device.type,
-        "name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor_name(),
-        "threads": torch.get_num_threads(),
-        # PyTorch's default is TF32 in convolutions.
-        "tf32": [name for name, used in tf32.items() if used] if device.type == "cuda" else [],
-    }
-
-
-def _code_version() -> dict[str, Any]:
-    """Return the commit of the checkout this file is in, and whether it was changed; null outside a checkout."""
-    here = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "--no-optional-locks", *arguments], cwd=here, check=True, capture_output=True, text=True, timeout=30
-        ).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", __file__)  # an installed copy may lie in somebody else's checkout
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
-
-
-def _processor_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return f"{line.partition(':')[2].strip()} ({os.cpu_count()} cores)"
-    return f"{platform.processor() or platform.machine()} ({os.cpu_count()} cores)"

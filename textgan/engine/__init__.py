@@ -1,0 +1,1 @@
+"""The training engine: knows neither text nor images nor networks."""

@@ -1,0 +1,124 @@
+"""A training command, of text or of images: its flags, its run in a folder, and its end. Knows neither of them."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import tyro
+
+from data.command import parse_command
+from data.errors import InputError
+from data.naming import printable
+from textgan.engine.loop import Experiment, Outcome, Report, run
+from textgan.engine.players import NonFiniteError
+from textgan.engine.settings import Settings, refuse_both_intervals
+
+C = TypeVar("C", bound=Settings)
+
+
+@dataclass(frozen=True)
+class Program(Generic[C]):
+    """A training command: its module, settings and presets, what it trains by them, and what it says at the end."""
+
+    module: str
+    settings: type[C]
+    presets: Mapping[str, C]
+    open: Callable[[C], Experiment]
+    final_report: Callable[[Path, dict[str, Any]], str]
+
+    @property
+    def package(self) -> str:
+        """Where its other commands are: those for many runs, and the bench."""
+        return self.module.partition(".")[0]
+
+    def train(self, config: C, report: Report | None = None) -> Outcome:
+        """Run the experiment that settings stand for; `report` is told every evaluation's iteration and scores.
+
+        Raises:
+            InputError: data or weights cannot be used, or the folder holds a run with other settings.
+            NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint stays.
+        """
+        return run(config, self.open(config), report)
+
+
+@dataclass(frozen=True)
+class TrainCommand(Generic[C]):
+    """Flags of a training command."""
+
+    config: tyro.conf.OmitArgPrefixes[C]
+    """Settings of the run."""
+    dry_run: bool = False
+    """Print the resolved settings and stop."""
+
+
+def parse_train(
+    arguments: Sequence[str], settings: type[C], presets: Mapping[str, C], prog: str, description: str | None
+) -> TrainCommand[C]:
+    """Parse flags; `--preset` decides what the others start from.
+
+    Raises:
+        InputError: a wrong flag or value.
+    """
+    given = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    refuse_both_intervals([flag[2:].replace("-", "_") for flag in given])
+    default = TrainCommand(preset_in(arguments, presets, "quickstart"))
+    return parse_command(TrainCommand[settings], arguments, prog, description, default)  # type: ignore[valid-type]
+
+
+def preset_in(arguments: Sequence[str], presets: Mapping[str, C], default: str) -> C:
+    """Return the preset that flags name, or else the default.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    named = [word for flag, word in pairwise(words) if flag == "--preset"]
+    preset = named[-1] if named else default
+    if preset not in presets:
+        raise InputError(f"--preset {preset!r}: choose from {', '.join(presets)}")
+    return presets[preset]
+
+
+def run_program(program: Program[C], arguments: Sequence[str], description: str | None) -> int:
+    """Train by flags, then say what happened and what to try next; return the exit status.
+
+    Raises:
+        InputError: a wrong flag or value, or data that cannot be used.
+    """
+    command = parse_train(arguments, program.settings, program.presets, program.module, description)
+    config = command.config
+    if command.dry_run:
+        print(json.dumps(config.as_json(), indent=2))
+        return 0
+    try:
+        outcome = program.train(config)
+    except NonFiniteError as error:
+        told = f"error: {error}; the last checkpoint in {config.folder} stays; try smaller rates"
+        print(printable(told), file=sys.stderr)
+        return 1
+    if outcome.summary is None:
+        print(printable(f"stopped; the same command continues {outcome.folder}"), file=sys.stderr)
+        return 128 + (outcome.stopped_by or 0)
+    print(program.final_report(outcome.folder, outcome.summary))
+    return 0
+
+
+def how_long(folder: Path, summary: dict[str, Any]) -> str:
+    """Return the first line: which run, and how far it came in which time."""
+    totals = summary["totals"]
+    minutes, in_all = totals["train_seconds"] / 60, totals["wall_seconds"] / 60
+    took = f"{minutes:.1f} minutes of training ({in_all:.1f} in all)"
+    return f"\n{printable(folder)}: {totals['iteration']:,} iterations, {took}"
+
+
+def commands() -> tuple[str, str]:
+    """Return how to call Python and TensorBoard: by path where they are in a virtual environment below this folder."""
+    if Path(sys.executable).is_relative_to(Path.cwd()):
+        python = os.path.relpath(sys.executable)
+        return python, str(Path(python).with_name("tensorboard"))
+    return "python", "tensorboard"

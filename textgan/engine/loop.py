@@ -1,0 +1,152 @@
+"""The training loop: step, evaluate, log, save, until the budget is used or a signal asks to stop. Knows no text."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.command import STOP_SIGNALS, leave_terminal
+from data.files import write_json
+from textgan.engine.checkpoint import load_checkpoint, save_checkpoint
+from textgan.engine.players import StepStats
+from textgan.engine.progress import Budget, Clock, Evaluations, Progress
+from textgan.engine.run_log import RunLog, Samples, begin_or_continue, locked, make_row
+from textgan.engine.schedules import assumption_a2
+from textgan.engine.settings import Settings
+from textgan.engine.trainer import Learner, Trainer
+
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a run trains, on what, and how it is scored.
+
+    Attributes:
+        trainer: with its first weights.
+        device: where it trains.
+        draw: returns the real batches of an iteration, one for each critic step.
+        evaluate: returns the scores of an iteration and the samples they were measured on.
+        floor: what real data scores, where that is known.
+        facts: what is recorded of the data; `data_sha256` must stay as it is when a run is continued.
+        beside_samples: JSON files that lie beside the samples, by name.
+    """
+
+    trainer: Learner
+    device: torch.device
+    draw: Callable[[int], Sequence[Tensor]]
+    evaluate: Callable[[int], tuple[Mapping[str, float], Samples]]
+    floor: Mapping[str, float] | None
+    facts: Mapping[str, Any]
+    beside_samples: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training run ended: with its summary, or without one by a signal."""
+
+    folder: Path
+    summary: dict[str, Any] | None
+    stopped_by: int | None
+
+
+def run(config: Settings, experiment: Experiment, report: Report | None = None) -> Outcome:
+    """Run, or continue, an experiment in its folder until its budget is used or a signal asks it to stop.
+
+    Args:
+        config: the run's settings.
+        experiment: what they stand for.
+        report: is told every evaluation's iteration and scores.
+
+    Raises:
+        InputError: the folder holds a run with other settings.
+        NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint stays.
+    """
+    trainer, folder = experiment.trainer, config.folder
+    budget, evaluations = Budget(config.iterations, config.minutes), Evaluations(config.eval_every, config.eval_seconds)
+    facts = {**experiment.facts, "scores": config.scores, "floor": experiment.floor}
+    with locked(folder):
+        begin_or_continue(folder, config.as_json(), config.may_change, experiment.device, facts)
+        for name, content in experiment.beside_samples.items():
+            write_json(folder / "samples" / name, content)
+        clock = load_checkpoint(folder, trainer) or Clock()
+        log = RunLog(folder, trainer.iteration, experiment.floor)
+        stats: StepStats | None = None
+        saved = trainer.iteration
+        started = time.perf_counter() - clock.wall_seconds
+        with closing(log), stop_signals() as stopped, closing(Progress(budget, trainer.iteration, clock)) as progress:
+            while True:
+                finished = budget.used(trainer.iteration, clock) >= 1
+                clock.wall_seconds = time.perf_counter() - started
+                due = finished or evaluations.due(trainer.iteration, clock, log.last_train_seconds)
+                if due and not log.has(trainer.iteration):
+                    scores, samples = experiment.evaluate(trainer.iteration)
+                    if report is not None:
+                        report(trainer.iteration, scores)
+                    log.log(make_row(trainer, clock, stats, scores), samples)
+                    progress.scored(scores)
+                ends = finished or stopped() is not None
+                if (ends or trainer.iteration % config.checkpoint_every == 0) and trainer.iteration != saved:
+                    clock.wall_seconds = time.perf_counter() - started
+                    save_checkpoint(folder, trainer, clock)
+                    saved = trainer.iteration
+                if ends:
+                    break
+                tick = time.perf_counter()
+                stats = trainer.step(experiment.draw(trainer.iteration))
+                clock.train_seconds += time.perf_counter() - tick
+                progress.update(trainer.iteration, clock)
+        if not finished:
+            return Outcome(folder, None, stopped())
+        return Outcome(folder, log.summarise(_about_rates(config, trainer)), None)
+
+
+def _about_rates(config: Settings, trainer: Learner) -> dict[str, Any]:
+    """Return what a run's summary says of its two time scales: a(n) / b(n) in its first and last update, and A2."""
+    if not isinstance(trainer, Trainer):
+        return {}
+    generator, critic = trainer.generator, trainer.critic
+
+    def ratio(iteration: int) -> float | None:
+        a = generator.learning_rate * generator.schedule(iteration)
+        b = critic.learning_rate * critic.schedule(iteration * config.critic_steps)
+        return a / b if b else None
+
+    holds, why = assumption_a2(config.generator_schedule, config.critic_schedule)
+    rates = {"generator_to_critic_start": ratio(0), "generator_to_critic_end": ratio(max(trainer.iteration - 1, 0))}
+    return {"rates": {**rates, "assumption_a2": holds, "why": why}}
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], int | None]]:
+    """Catch the first SIGINT, SIGTERM or SIGHUP; the yielded function returns its number. A second one acts normally.
+
+    SIGTERM and SIGHUP that the process ignores stay ignored, as nohup wants. Only a process's main thread hears
+    signals; in another one there is nothing to tell.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        leave_terminal(number)
+        signal.signal(number, previous[signal.Signals(number)])
+
+    # nohup leaves SIGHUP ignored; a shell's background job has SIGINT ignored too, and is stopped by it all the same.
+    heard = [each for each in STOP_SIGNALS if each == signal.SIGINT or signal.getsignal(each) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, remember) for number in heard}
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,115 @@
+"""A player: a network, its optimiser and its own time scale (Heusel et al. 2017, arXiv 1706.08500)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from textgan.engine.schedules import Schedule, parse_schedule
+from textgan.engine.settings import Settings
+
+
+class NonFiniteError(Exception):
+    """A loss or gradient became infinite or NaN; the networks are no longer usable."""
+
+
+@dataclass(frozen=True)
+class Player:
+    """A network with its optimiser and its own time scale: a learning rate and a schedule.
+
+    `average` follows the weights from update to update, where it is wanted.
+    """
+
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    learning_rate: float
+    schedule: Schedule
+    average: AveragedModel | None = None
+
+    @property
+    def sampler(self) -> nn.Module:
+        """The network to draw samples from: the average of the weights where there is one."""
+        return self.network if self.average is None else self.average.module
+
+    def update(self, loss: Tensor, n: int) -> tuple[Tensor, Tensor]:
+        """Take gradient step number n = 0, 1, ...; return the norms of the gradient and of the step taken."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate * self.schedule(n)
+        parameters = list(self.network.parameters())
+        before = [parameter.detach().clone() for parameter in parameters]
+        # Unlike backward(), this leaves the other player's weight gradients uncomputed.
+        gradients = torch.autograd.grad(loss, parameters)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            # In the weight's own layout, as backward() would: fused optimisers go wrong on any other without a word.
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)
+        self.optimiser.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        steps = [parameter.detach() - old for parameter, old in zip(parameters, before, strict=True)]
+        return nn.utils.get_total_norm(gradients), nn.utils.get_total_norm(steps)
+
+
+def weight_average(network: nn.Module, decay: float) -> AveragedModel | None:
+    """Return an exponential moving average of a network's weights, to be updated by its player; None for decay 0.
+
+    It starts at the weights after the first update (Yazici et al. 2019, arXiv 1806.04498, on why GANs want one).
+    """
+    if not decay:
+        return None
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class StepStats:
+    """What a training step measured; of several critic updates, the last one's values.
+
+    Norms are Euclidean, over all parameters of a player. A value that was not computed is None.
+    """
+
+    critic_loss: float | None
+    generator_loss: float | None
+    gradient_penalty: float | None
+    wasserstein: float | None
+    critic_gradient_norm: float | None
+    generator_gradient_norm: float | None
+    critic_update_norm: float | None
+    generator_update_norm: float | None
+
+
+def read_stats(measured: Mapping[str, Tensor], iteration: int, also_finite: Sequence[Tensor] = ()) -> StepStats:
+    """Return what was measured, in one transfer from the device.
+
+    Raises:
+        NonFiniteError: a value is infinite or NaN, or one of `also_finite`.
+    """
+    # The sum is finite only if all of them are.
+    total = torch.stack([*measured.values(), *also_finite]).sum()
+    *values, summed = torch.stack([*measured.values(), total]).tolist()
+    stats = dict(zip(measured, values, strict=True))
+    if not math.isfinite(summed):
+        wrong = [name for name, value in stats.items() if not math.isfinite(value)] or ["critic_loss"]
+        raise NonFiniteError(f"iteration {iteration}: {', '.join(wrong)} not finite")
+    return StepStats(**{field.name: stats.get(field.name) for field in fields(StepStats)})
+
+
+def generator_player(config: Settings, network: nn.Module, device: torch.device) -> Player:
+    """Return a network as the generator of a run's settings."""
+    average = weight_average(network.to(device), config.generator_average)
+    return _player(config, network, config.generator_lr, config.generator_schedule, 1, average)
+
+
+def critic_player(config: Settings, network: nn.Module, device: torch.device) -> Player:
+    """Return a network as the critic of a run's settings."""
+    network.to(device)
+    return _player(config, network, config.critic_lr, config.critic_schedule, config.critic_steps, None)
+
+
+def _player(
+    config: Settings, network: nn.Module, rate: float, schedule: str, steps: int, average: AveragedModel | None
+) -> Player:
+    optimiser = torch.optim.Adam(network.parameters(), lr=rate, betas=(config.beta1, config.beta2))
+    updates = None if config.iterations is None else config.iterations * steps
+    return Player(network, optimiser, rate, parse_schedule(schedule, updates), average)

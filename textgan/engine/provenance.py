@@ -1,0 +1,58 @@
+"""Where a run comes from: the commit, the versions of packages, the device."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this project, Python, torch and NumPy."""
+    return {
+        "textgan": version("textgan"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def describe_device(device: torch.device) -> dict[str, Any]:
+    """Return a device's type and name, the number of threads, and what is computed in TF32 on it."""
+    tf32 = {"matmul": torch.backends.cuda.matmul.allow_tf32, "convolutions": torch.backends.cudnn.allow_tf32}
+    return {
+        "type": device.type,
+        "name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor_name(),
+        "threads": torch.get_num_threads(),
+        # PyTorch's default is TF32 in convolutions.
+        "tf32": [name for name, used in tf32.items() if used] if device.type == "cuda" else [],
+    }
+
+
+def code_version() -> dict[str, Any]:
+    """Return the commit of the checkout this file is in, and whether it was changed; null outside a checkout."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "--no-optional-locks", *arguments], cwd=here, check=True, capture_output=True, text=True, timeout=30
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", __file__)  # an installed copy may lie in somebody else's checkout
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+
+
+def _processor_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return f"{line.partition(':')[2].strip()} ({os.cpu_count()} cores)"
+    return f"{platform.processor() or platform.machine()} ({os.cpu_count()} cores)"

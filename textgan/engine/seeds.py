@@ -1,0 +1,11 @@
+"""Seeds: all randomness of a run is a function of its seed, a purpose and an iteration."""
+
+import numpy as np
+
+_STREAMS = ("initialise", "step", "batches", "samples")
+
+
+def stream_seed(seed: int, stream: str, iteration: int) -> int:
+    """Return a 64-bit seed for one purpose at one iteration of a run."""
+    sequence = np.random.SeedSequence([seed, _STREAMS.index(stream), iteration])
+    return int(sequence.generate_state(1, np.uint64)[0])

@@ -1,0 +1,90 @@
+"""Write the suite that answers the reviewers of the TTUR paper: is it the two time scales, or the rates themselves?
+
+    python -m textgan.suite controls --preset ttur-small --output controls.toml
+    python -m textgan.suite --file controls.toml --suite-dir suites/controls
+
+Beside the preset's two rates: one rate for both players at the smaller, the larger and the geometric mean of the two;
+the rates exchanged; and other ratios of the two at the same geometric mean.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from data.command import parse_command
+from data.errors import InputError
+from data.naming import as_command, printable
+from data.outputs import is_special, require_output, told_on, write_output
+from textgan.engine.experiment import Program, preset_in
+
+
+@dataclass(frozen=True)
+class ControlsCommand:
+    """Flags of `python -m textgan.suite controls`."""
+
+    output: Path
+    """TOML file for the suite."""
+    preset: str
+    """Preset of the training command whose rates are questioned; its critic's and generator's rates must differ."""
+    data: str
+    """What to train on: as --data of the training command. Default: the preset's."""
+    minutes: float = 20.0
+    """Minutes of training of each run."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of each method."""
+    ratios: tuple[float, ...] = (9.0, 27.0)
+    """Other ratios of the critic's rate to the generator's."""
+
+
+def methods(critic_lr: float, generator_lr: float, ratios: tuple[float, ...]) -> dict[str, tuple[float, float]]:
+    """Return critic's and generator's rate of each control, by name."""
+    small, large = sorted((critic_lr, generator_lr))
+    middle = math.sqrt(small * large)
+    named = {
+        "two rates": (critic_lr, generator_lr),
+        "one rate, the smaller": (small, small),
+        "one rate, the larger": (large, large),
+        "one rate, the geometric mean": (middle, middle),
+        "rates exchanged": (generator_lr, critic_lr),
+    }
+    for ratio in ratios:
+        named[f"ratio {ratio:g}"] = (middle * math.sqrt(ratio), middle / math.sqrt(ratio))
+    return named
+
+
+def write_controls(program: Program[Any], arguments: Sequence[str]) -> int:
+    """Write the suite that flags ask for, and return the exit status.
+
+    Raises:
+        InputError: a flag is wrong.
+    """
+    preset = preset_in(arguments, program.presets, "ttur-small")
+    default = ControlsCommand(tyro.MISSING, preset.preset, preset.data)
+    command = parse_command(ControlsCommand, arguments, f"{program.package}.suite controls", __doc__, default)
+    require_output("--output", command.output, (".toml",))
+    if preset.critic_lr == preset.generator_lr:
+        raise InputError(f"--preset {command.preset}: has one rate for both players; choose one with two")
+    if not all(0 < ratio < math.inf for ratio in command.ratios) or not 0 < command.minutes < math.inf:
+        raise InputError("--ratios and --minutes must be positive and finite")
+    lines = [f"seeds = [{', '.join(map(str, command.seeds))}]", "", "[common]", f'preset = "{command.preset}"']
+    lines += [f"data = {_quoted(command.data)}", f"minutes = {command.minutes!r}"]
+    for name, (critic_lr, generator_lr) in methods(preset.critic_lr, preset.generator_lr, command.ratios).items():
+        replace(
+            preset, critic_lr=critic_lr, generator_lr=generator_lr, minutes=command.minutes
+        )  # refuses what no run has
+        rates = [f"critic_lr = {critic_lr:.6g}", f"generator_lr = {generator_lr:.6g}"]
+        lines += ["", "[[method]]", f'name = "{name}"', *rates]
+    with write_output(command.output) as file:
+        file.write("\n".join([*lines, ""]).encode())
+    suite = as_command("python", "-m", f"{program.package}.suite", "--file", command.output)
+    wrote = f"wrote {printable(command.output)}"
+    print(wrote if is_special(command.output) else f"{wrote}; run it: {suite}", file=told_on(command.output))
+    return 0
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
