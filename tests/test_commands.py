@@ -24,7 +24,7 @@ from PIL import Image
 from data.command import run_command
 from data.grammar import train_lines
 from data.images.shapes import draw_shapes
-from eval.text.samples import CharacterFlags, ScoreFlags
+from eval.text.cli import CharacterCommand, WordCommand
 from images.config import PRESETS as IMAGE_PRESETS
 from images.config import ImageConfig
 from images.train import train as train_on_images
@@ -32,20 +32,26 @@ from textgan.__main__ import COMMANDS as CONSOLE
 from textgan.__main__ import main as console
 from textgan.models.settings import RunConfig
 from textgan.runs.executors import Ended
-from textgan.search import Trial
+from textgan.runs.halving import Trial
 from textgan.train import train
 
 ROOT = Path(__file__).parents[1]
 METRICS = ("jsd", "overlap", "likelihood", "bleu", "diversity", "memorisation")
 COMMANDS = (
-    *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search", "textgan.controls"),
+    *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search"),
     *("eval.ngrams", "eval.ngram_sampler", "eval.report", *(f"eval.{metric}" for metric in METRICS)),
-    *("images.train", "images.suite", "images.search", "images.controls", "images.sample"),
+    *("images.train", "images.suite", "images.search", "images.sample"),
     *("data.images", "eval.fid", "eval.disturb"),
     *("leaderboards.submit", "leaderboards.build", "leaderboards.verify"),
 )
 POSITIONAL = {"samples", "source", "sources", "files", "runs", "places", "run", "reference"}
-BENCHES = ("textgan.bench", "images.bench", "data.bench", "eval.bench", "eval.feature_bench")
+BENCHES = ("textgan.bench", "images.bench", "eval.bench")
+
+
+def command(module: str) -> Any:
+    """Return the module that `python -m module` runs."""
+    found = importlib.import_module(module)
+    return found if hasattr(found, "main") else importlib.import_module(f"{module}.__main__")
 
 
 def run(capfd: pytest.CaptureFixture[str], module: str, *arguments: str) -> tuple[int, str, str]:
@@ -53,7 +59,7 @@ def run(capfd: pytest.CaptureFixture[str], module: str, *arguments: str) -> tupl
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [module, *arguments])
         with pytest.raises(SystemExit) as stop:
-            run_command(importlib.import_module(module).main)
+            run_command(command(module).main)
     captured = capfd.readouterr()
     status = stop.value.code
     assert isinstance(status, int)
@@ -119,7 +125,7 @@ def workplace(tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def documented() -> list[str]:
-    sources = [importlib.import_module(module).__doc__ or "" for module in (*COMMANDS, *BENCHES)]
+    sources = [command(module).__doc__ or "" for module in (*COMMANDS, *BENCHES)]
     sources.append((ROOT / "README.md").read_text("utf-8"))
     found = re.findall(r"^ *(?:[$] )?python -m ([\w.]+ [^#\n]*|[\w.]+$)", "\n".join(sources), re.MULTILINE)
     return sorted({command.strip() for command in found})
@@ -158,7 +164,7 @@ def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[
 
 
 def test_the_console_command_lists_and_runs_every_documented_command(capfd: pytest.CaptureFixture[str]) -> None:
-    assert {module for module, _ in CONSOLE.values()} >= {*COMMANDS, *BENCHES}
+    assert {module.removesuffix(".__main__") for module, _ in CONSOLE.values()} >= {*COMMANDS, *BENCHES}
     status, out, err = run_console(capfd, "--help")
     assert (status, err) == (0, "")
     for name, (_, does) in CONSOLE.items():
@@ -204,9 +210,10 @@ def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture
     assert results["score 640 samples against 700 lines of grammar"]["rival_figure"] > 0  # it asserts that they agree
     assert results["its peak memory"]["figure"] > 0.01
     assert results["Fréchet distance"]["rival_figure"] > 0  # here too
-    status, out, _ = run(capfd, "data.bench", "--lines", "1000")
+    status, out, _ = run(capfd, "eval.bench", "encoding", "--lines", "1000", "--format", "json")
+    results = {result["name"]: result["figure"] for result in json.loads(out)}
     assert status == 0
-    assert out.startswith("1,000 training and ")
+    assert results["rate"] == pytest.approx(1000 / results["draw, encode and cache 1,000 lines"])
 
 
 def test_a_full_gpu_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
@@ -231,26 +238,24 @@ def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -
         "textgan.train": RunConfig,
         "textgan.sample": importlib.import_module("textgan.sample").SampleCommand,
         "eval.jsd": importlib.import_module("eval.jsd").JsdCommand,
-        "eval.overlap": CharacterFlags,
-        "eval.likelihood": CharacterFlags,
+        "eval.overlap": CharacterCommand,
+        "eval.likelihood": CharacterCommand,
         "eval.report": importlib.import_module("eval.report").ReportCommand,
         "eval.ngram_sampler": importlib.import_module("eval.ngram_sampler").SamplerCommand,
         "textgan.compare": importlib.import_module("textgan.compare").CompareCommand,
-        "textgan.controls": importlib.import_module("textgan.controls").ControlsCommand,
-        "textgan.suite": importlib.import_module("textgan.runs.executors").Execution,
+        "textgan.suite": importlib.import_module("textgan.runs.options").Execution,
         "images.train": ImageConfig,
-        "images.suite": importlib.import_module("textgan.runs.executors").Execution,
-        "images.search": importlib.import_module("textgan.runs.executors").Execution,
-        "images.controls": importlib.import_module("textgan.controls").ControlsCommand,
+        "images.suite": importlib.import_module("textgan.runs.options").Execution,
+        "images.search": importlib.import_module("textgan.runs.options").Execution,
         "images.sample": importlib.import_module("images.sample").SampleCommand,
-        "data.images": importlib.import_module("data.images").PicturesCommand,
+        "data.images": importlib.import_module("data.images.__main__").PicturesCommand,
         "eval.disturb": importlib.import_module("eval.disturb").DisturbCommand,
         "eval.fid": importlib.import_module("eval.fid").FidCommand,
-        "textgan.search": importlib.import_module("textgan.runs.executors").Execution,
+        "textgan.search": importlib.import_module("textgan.runs.options").Execution,
         "leaderboards.submit": importlib.import_module("leaderboards.submit").SubmitCommand,
         "leaderboards.build": importlib.import_module("leaderboards.build").BuildCommand,
         "leaderboards.verify": importlib.import_module("leaderboards.verify").VerifyCommand,
-    }.get(module, ScoreFlags)
+    }.get(module, WordCommand)
     for field in fields(options):
         assert f"--{field.name.replace('_', '-')} " in out or field.name in POSITIONAL
 
@@ -333,8 +338,8 @@ def test_the_last_lines_tell_a_newcomer_what_happened(workplace: Path, capfd: py
         ("textgan.search --points 0", "--points 0: must be at least 1"),
         ("textgan.search --preset dcgan-celeba-ttur", "--preset 'dcgan-celeba-ttur': choose from quickstart, ttur, o"),
         ("images.search --preset ttur", "--preset 'ttur': choose from quickstart, ttur-small, orig-small, dcgan-celeb"),
-        ("textgan.controls --preset huge --output x.toml", "--preset 'huge': choose from quickstart, ttur, orig"),
-        ("images.controls --preset mle --output x.toml", "--preset 'mle': choose from quickstart, ttur-small"),
+        ("textgan.suite controls --preset huge --output x.toml", "--preset 'huge': choose from quickstart, ttur, orig"),
+        ("images.suite controls --preset mle --output x.toml", "--preset 'mle': choose from quickstart, ttur-small"),
         ("images.bench --preset ttur", "--preset 'ttur': choose from quickstart, ttur-small"),
         ("leaderboards.verify runs", "runs: no record there"),
         ("leaderboards.submit samples.txt --task x", "--name: say what made these samples"),

@@ -17,7 +17,6 @@ COMMANDS = {
     "suite": ("textgan.suite", "run several methods and seeds under one budget"),
     "compare": ("textgan.compare", "compare runs: figure, table, time to a score"),
     "search": ("textgan.search", "search both learning rates"),
-    "controls": ("textgan.controls", "write a suite that tells two time scales from good rates"),
     "bench": ("textgan.bench", "time the parts of a training run"),
     "report": ("eval.report", "score text files by all metrics"),
     "jsd": ("eval.jsd", "n-gram JSD of characters or words"),
@@ -30,8 +29,7 @@ COMMANDS = {
     "ngram-sampler": ("eval.ngram_sampler", "draw samples of an n-gram model"),
     "fid": ("eval.fid", "score images: FID, KID, precision and recall, Inception Score"),
     "disturb": ("eval.disturb", "test whether image metrics follow disturbances"),
-    "feature-bench": ("eval.feature_bench", "time the extraction of image features"),
-    "eval-bench": ("eval.bench", "time the metrics"),
+    "eval-bench": ("eval.bench", "time the evaluators"),
     "submit": ("leaderboards.submit", "make leaderboard records of runs or samples"),
     "build": ("leaderboards.build", "make the leaderboards' pages"),
     "verify": ("leaderboards.verify", "check leaderboard records"),
@@ -39,11 +37,9 @@ COMMANDS = {
     "images sample": ("images.sample", "draw images of a run"),
     "images suite": ("images.suite", "run several methods and seeds on images"),
     "images search": ("images.search", "search both learning rates on images"),
-    "images controls": ("images.controls", "write a suite that tells two time scales from good rates"),
     "images bench": ("images.bench", "time the parts of a training run on images"),
     "data images": ("data.images.__main__", "show a data set of images"),
     "data grammar": ("data.grammar", "print the embedded corpus"),
-    "data bench": ("data.bench", "time the encoding of text"),
 }
 """The module of each command, and what it does."""
 

@@ -1,0 +1,69 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from data.errors import InputError
+from data.images.dataset import PictureOptions, open_pictures
+from eval.bench import main
+from eval.images.disturbances import gaussian_blur, split
+from eval.images.frechet import FeatureStatistics, distance
+from eval.images.inception import Inception, resized
+
+
+def random_inception() -> Inception:
+    network, random = Inception(), torch.Generator().manual_seed(0)
+    for part in network.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, generator=random)
+    return network
+
+
+def test_every_way_is_measured_against_plain_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[bool] = []
+
+    def compile_nothing(network: nn.Module, dynamic: bool) -> nn.Module:  # compiling takes a minute
+        asked.append(dynamic)
+        return network
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    network = random_inception()
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    flags = ["--count", "8", "--batch-size", "2", "--weights", str(tmp_path / "w.safetensors"), "--device", "cpu"]
+    assert main(["images", "shapes", *flags, "--json"]) == 0
+    ways = json.loads(capsys.readouterr().out)
+    assert [(way["precision"], way["compiled"]) for way in ways] == [
+        ("float32", False), ("float32", True), ("bf16", False), ("bf16", True)
+    ]  # fmt: skip
+    assert asked == [False, False]
+    first, second = split(open_pictures(PictureOptions(count=8)))
+
+    def features(images: np.ndarray, rounded: bool) -> np.ndarray:
+        with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+            found: np.ndarray = network(resized(torch.from_numpy(images), "tensorflow1")).float().numpy()
+        return found
+
+    exact, rounded = (
+        [FeatureStatistics.of(features(images, bf16), "") for images in (first, gaussian_blur(second, 1))]
+        for bf16 in (False, True)
+    )
+    assert ways[0]["fid"] == pytest.approx(distance(*exact), rel=1e-4)
+    assert ways[2]["fid"] == pytest.approx(distance(*rounded), rel=1e-2)
+    assert ways[0]["mixed"] < 1e-6 * ways[0]["fid"] < ways[2]["mixed"]
+    assert ways[2]["mixed"] == pytest.approx(distance(exact[0], rounded[0]), rel=0.1)
+
+
+def test_a_batch_of_none_is_refused() -> None:
+    with pytest.raises(InputError, match="--batch-size 0: must be at least 1"):
+        main(["images", "shapes", "--count", "10", "--batch-size", "0", "--device", "cpu"])
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(InputError, match="shapes: halves of 5 images do not fill two batches; lower --batch-size"):
+        main(["images", "shapes", "--count", "10", "--batch-size", "3", "--device", "cpu"])

@@ -1,0 +1,290 @@
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.spatial import distance
+
+from data.corpus import CorpusOptions, open_corpus
+from data.errors import InputError
+from data.files import write_json
+from data.vocabulary import Vocabulary
+from eval.overlap import main
+from eval.text.cli import CharacterFlags, chosen_reference
+from eval.text.counts import NgramCounts, character_ngrams, count_ngrams, count_up_to, merge
+from eval.text.overlap import _METRICS as METRICS
+from eval.text.overlap import cosine, precision, recall, score
+from eval.text.reference import Reference, ReferenceOptions, record_path, reference_record
+from eval.text.reference_counts import CountedText, count_groups
+from tests.eval.test_intervals import pseudo_value_interval
+from tests.eval.test_lines import SIZES, Dictionary, dictionary, draw_lines, line_dictionary, windows_of
+
+
+def slow_precision(samples: Dictionary, reference: Dictionary) -> float:
+    return sum(count for window, count in samples.items() if window in reference) / max(samples.total(), 1)
+
+
+def slow_recall(samples: Dictionary, reference: Dictionary) -> float:
+    return sum(count for window, count in reference.items() if window in samples) / reference.total()
+
+
+def slow_cosine(samples: Dictionary, reference: Dictionary) -> float:
+    if not samples:
+        return 0.0
+    product = sum(count * reference[window] for window, count in samples.items())
+    squares = [sum(count**2 for count in counts.values()) for counts in (samples, reference)]
+    return product / math.sqrt(squares[0]) / math.sqrt(squares[1])
+
+
+SLOW = {"precision": slow_precision, "recall": slow_recall, "cosine": slow_cosine}
+
+
+def counted_text(lines: list[str], seq_len: int, ngram: int, padding: bool = True) -> CountedText:
+    vocabulary = Vocabulary("".join(sorted(set("".join(lines)))))
+    counts = count_up_to(vocabulary.encode(lines, seq_len), ngram, vocabulary.size, padding)
+    return CountedText("toy", "0" * 64, len(lines), seq_len, padding, vocabulary, 2048, counts)
+
+
+def toy_lines(lines: int, seed: int) -> list[str]:
+    """Lines of one to twelve characters, many alike."""
+    random = Random(seed)
+    return ["".join(random.choices("abcde", (9, 4, 2, 1, 1), k=random.randint(1, 12))) for _ in range(lines)]
+
+
+def text_dictionary(lines: list[str], ngram: int, seq_len: int = 32, padding: bool = True) -> Dictionary:
+    total: Dictionary = Counter()
+    for line in lines:
+        codes = [ord(character) for character in line[:seq_len]]
+        total.update(line_dictionary(codes + [0] * (seq_len - len(codes)), ngram, padding))
+    return total
+
+
+def as_dictionary(counted: NgramCounts, ngram: int, base: int) -> Dictionary:
+    return Counter(dict(zip(windows_of(counted.keys, ngram, base), counted.counts.tolist(), strict=True)))
+
+
+def printed_scores(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> dict[str, dict[str, Any]]:
+    """Run the command and return all its values by name."""
+    capsys.readouterr()
+    assert main([*arguments, "--json"]) == 0
+    return {name: value for score in json.loads(capsys.readouterr().out) for name, value in score["scores"].items()}
+
+
+def values_of(found: dict[str, dict[str, Any]], what: str = "value") -> dict[str, float]:
+    return {name: estimate[what] for name, estimate in found.items()}
+
+
+@pytest.mark.fuzz
+@given(st.data())
+def test_equal_to_dictionaries(data: st.DataObject) -> None:
+    base, ngram, padding = data.draw(SIZES), data.draw(st.integers(1, 8)), data.draw(st.booleans())
+    samples = draw_lines(data, base, data.draw(st.integers(1, 4)), 9)
+    reference = draw_lines(data, base, data.draw(st.integers(1, 4)), 9)
+    # The reference holds an n-gram without padding, and some of the samples' n-grams.
+    reference = np.concatenate([reference, samples[:1], np.full_like(samples[:1], base - 1)])
+    fast = [character_ngrams(ids, ngram, base, padding).total() for ids in (samples, reference)]
+    slow = [dictionary(ids, ngram, padding) for ids in (samples, reference)]
+    for name, metric in METRICS.items():
+        found = metric(fast[0], fast[1])
+        assert found == pytest.approx(SLOW[name](slow[0], slow[1]), abs=1e-12)
+        assert 0 <= found <= 1 + 1e-12
+
+
+def test_a_case_by_hand() -> None:
+    # aab against abbc, single characters: {a: 2, b: 1} and {a: 1, b: 2, c: 1}.
+    samples, reference = (count_ngrams(np.array([line], np.uint8), 1, 5) for line in ([2, 2, 3], [2, 3, 3, 4]))
+    assert precision(samples, reference) == 1
+    assert recall(samples, reference) == 3 / 4
+    assert cosine(samples, reference) == pytest.approx(4 / math.sqrt(5 * 6), abs=1e-15)
+    # With the roles exchanged precision is recall, and the angle is the same.
+    assert precision(reference, samples) == 3 / 4
+    assert recall(reference, samples) == 1
+    assert cosine(reference, samples) == pytest.approx(cosine(samples, reference), abs=1e-15)
+    # Known to be wrong: each different n-gram once (2/3 of the reference's characters), relative to the union (1/2).
+    assert recall(samples, reference) not in (2 / 3, 1 / 2)
+
+
+def test_scipys_cosine_agrees() -> None:
+    random = np.random.default_rng(0)
+    samples, reference = (random.integers(low, low + 6, (30, 12)).astype(np.uint8) for low in (0, 2))
+    u, v = (np.bincount(ids.ravel(), minlength=8) for ids in (samples, reference))
+    found = cosine(count_ngrams(samples, 1, 8), count_ngrams(reference, 1, 8))
+    assert found == pytest.approx(1 - distance.cosine(u, v), abs=1e-12)
+    assert found != pytest.approx(1 - distance.cosine(u > 0, v > 0), abs=1e-2)  # known to be wrong: without counts
+
+
+@pytest.mark.parametrize("ngram", [1, 5, 8])
+def test_the_same_lines_score_one_and_disjoint_ones_zero(ngram: int) -> None:
+    random = np.random.default_rng(ngram)
+    low, high = (count_ngrams(random.integers(a, a + 9, (40, 16)).astype(np.uint16), ngram, 2050) for a in (0, 1024))
+    for metric in METRICS.values():
+        assert metric(low, low) == pytest.approx(1, abs=1e-12)
+        assert metric(low, high) == 0
+
+
+@pytest.mark.parametrize("lines", [7, 47])
+@pytest.mark.parametrize("padding", [True, False])
+def test_left_out_groups_equal_recounting_the_other_lines(lines: int, padding: bool) -> None:
+    text = counted_text(toy_lines(60, 0), 10, 4, padding)
+    base = text.vocabulary.size
+    ids = text.vocabulary.encode(toy_lines(lines, 1), 10)
+    groups = count_groups(ids, text)
+    assert len(groups) == min(lines, 20)
+    for n in range(1, 5):
+        whole = merge(group[n] for group in groups)
+        assert as_dictionary(whole, n, base) == dictionary(ids, n, padding)
+        for number, group in enumerate(groups):
+            others = ids[[line % 20 != number for line in range(lines)]]
+            assert as_dictionary(whole.minus(group[n]), n, base) == dictionary(others, n, padding)
+
+
+@pytest.mark.parametrize("lines", [7, 47])
+@pytest.mark.parametrize("padding", [True, False])
+def test_intervals_are_those_of_scores_without_a_twentieth(lines: int, padding: bool) -> None:
+    real = toy_lines(60, 0)
+    text = counted_text(real, 10, 4, padding)
+    base = text.vocabulary.size
+    ids = text.vocabulary.encode(toy_lines(lines, 1), 10)
+    scores = score(ids, Reference(text, None, None))
+    assert [found.metric for found in scores] == ["precision", "recall", "cosine"]
+    for found in scores:
+        slow = SLOW[found.metric]
+        assert list(found.values) == [f"{found.metric}-{n}" for n in range(1, 5)]
+        for n in range(1, 5):
+            reference = as_dictionary(text.counts[n], n, base)
+            value = slow(dictionary(ids, n, padding), reference)
+            left_out = [
+                slow(dictionary(ids[np.arange(lines) % 20 != group], n, padding), reference)
+                for group in range(min(lines, 20))
+            ]
+            estimate = found.values[f"{found.metric}-{n}"]
+            assert estimate.value == pytest.approx(value, abs=1e-12)
+            low, high = np.clip(pseudo_value_interval(value, left_out), 0, 1)
+            assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=1e-9)
+            assert estimate.corrected is None
+        assert str(found.signature).startswith(f"{found.metric}|n:4|sym:char|len:10|pad:{'in' if padding else 'out'}|")
+
+
+def test_samples_without_an_ngram_score_zero_without_an_interval() -> None:
+    text = counted_text(toy_lines(60, 0), 10, 3, padding=False)
+    ids: NDArray[np.uint8] = np.zeros((5, 10), np.uint8)
+    for found in score(ids, Reference(text, None, None)):
+        assert {(value.value, value.low, value.high) for value in found.values.values()} == {(0.0, None, None)}
+
+
+def test_one_line_has_no_interval() -> None:
+    text = counted_text(toy_lines(60, 0), 10, 2)
+    found = score(text.vocabulary.encode(["abz"], 10), Reference(text, None, None))
+    assert all(value.low is value.high is None for each in found for value in each.values.values())
+    # a, b, z and seven times padding; the reference knows no z.
+    assert found[0].values["precision-1"].value == pytest.approx(9 / 10)
+
+
+@pytest.mark.parametrize("ngram", [2, 5])
+def test_real_lines(lm1b_sample: Path, ngram: int) -> None:
+    corpus = open_corpus(CorpusOptions(str(lm1b_sample)))
+    samples, reference = corpus.held_out[:200], corpus.train[:1000]
+    fast = [count_ngrams(ids, ngram, corpus.vocabulary.size) for ids in (samples, reference)]
+    slow = [dictionary(ids, ngram) for ids in (samples, reference)]
+    for name, metric in METRICS.items():
+        assert metric(fast[0], fast[1]) == pytest.approx(SLOW[name](slow[0], slow[1]), abs=1e-12)
+
+
+def test_the_command_scores_a_file_against_another(text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = text_file.read_text("utf-8").splitlines()
+    ours = [line[::-1] if i % 3 else line for i, line in enumerate(lines[:100])]
+    samples = text_file.with_name("samples.txt")
+    samples.write_text("\n".join(ours), "utf-8")
+    arguments = [str(samples), "--reference", str(text_file), "--ngram", "3"]
+    for padding, flags in ((True, []), (False, ["--padding", "out", "--seq-len", "20"])):
+        seq_len = 32 if padding else 20
+        found = printed_scores(capsys, arguments + flags)
+        for n in range(1, 4):
+            slow = [text_dictionary(text, n, seq_len, padding) for text in (ours, lines)]
+            for name, metric in SLOW.items():
+                assert found[f"{name}-{n}"]["value"] == pytest.approx(metric(*slow), abs=1e-12)
+        assert len(found) == 9
+        assert {estimate["floor"] for estimate in found.values()} == {None}  # no held-out text is known
+
+
+def test_the_table_shows_what_the_json_holds(text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = text_file.read_text("utf-8").splitlines()
+    samples = text_file.with_name("samples.txt")
+    samples.write_text("\n".join(lines[:50]), "utf-8")
+    arguments = [str(samples), "--reference", str(text_file), "--ngram", "2", "--held-out", str(text_file)]
+    found = printed_scores(capsys, arguments)
+    assert main(arguments) == 0
+    table = capsys.readouterr().out
+    for name in SLOW:
+        assert f"{name} of 50 samples against text.txt (2,000 lines), higher is better\n\n" in table
+    for name, value in found.items():
+        row = f"{name}  {value['value']:7.4f}  {value['low']:.4f} .. {value['high']:.4f}{value['floor']:>11.4f}\n"
+        assert row in table
+    assert values_of(found)["precision-2"] == 1  # every line is in the reference
+
+
+def test_the_floor_is_the_score_of_held_out_text(text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = text_file.read_text("utf-8").splitlines()
+    samples, held_out = text_file.with_name("samples.txt"), text_file.with_name("held_out.txt")
+    samples.write_text("\n".join(line[::-1] for line in lines[:60]), "utf-8")
+    held_out.write_text("\n".join(f"{line[:5]} cat mat 7" for line in lines[:60]), "utf-8")
+    against = ["--reference", str(text_file), "--ngram", "4"]
+    found = printed_scores(capsys, [str(samples), *against, "--held-out", str(held_out)])
+    direct = values_of(printed_scores(capsys, [str(held_out), *against]))
+    assert values_of(found, "floor") == direct
+    assert values_of(found) == values_of(printed_scores(capsys, [str(samples), *against]))
+    assert values_of(found) != direct
+
+    # Of more held-out lines, as many as there are samples.
+    held_out.write_text("\n".join(f"{line[:5]} cat mat {i}" for i, line in enumerate(lines[:200])), "utf-8")
+    found = printed_scores(capsys, [str(samples), *against, "--held-out", str(held_out)])
+    reference = chosen_reference(
+        CharacterFlags(reference=str(text_file), ngram=4, held_out=str(held_out)),
+        samples,  # as the command's
+    )
+    real = reference.real_lines(60)
+    assert real is not None
+    chosen = text_file.with_name("chosen.txt")
+    chosen.write_text("\n".join(reference.text.vocabulary.decode(real)), "utf-8")
+    assert len(set(chosen.read_text("utf-8").splitlines()) & set(held_out.read_text("utf-8").splitlines())) == 60
+    assert values_of(found, "floor") == values_of(printed_scores(capsys, [str(chosen), *against]))
+
+    # Of fewer, none.
+    held_out.write_text("\n".join(lines[:59]), "utf-8")
+    found = printed_scores(capsys, [str(samples), *against, "--held-out", str(held_out)])
+    assert set(values_of(found, "floor").values()) == {None}
+
+
+def test_samples_of_padding_alone_are_scored_where_a_run_recorded_them(
+    text_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = text_file.with_name("samples.txt")
+    samples.write_text("\n\n\n", "utf-8")
+    with pytest.raises(InputError, match=r"samples\.txt: every line is shorter than n = 3; lower --ngram"):
+        main([str(samples), "--reference", str(text_file), "--ngram", "3"])
+    options = ReferenceOptions(CorpusOptions(str(text_file)), ngram=3)
+    write_json(record_path(samples), reference_record(options, open_corpus(options.corpus)))
+    lines = open_corpus(options.corpus).train
+    found = values_of(printed_scores(capsys, [str(samples)]))
+    for n in range(1, 4):
+        real, nothing = dictionary(lines, n), dictionary(np.zeros((3, 32), np.uint8), n)
+        assert found[f"precision-{n}"] == 1
+        assert found[f"recall-{n}"] == pytest.approx(slow_recall(nothing, real), abs=1e-12)
+        assert found[f"cosine-{n}"] == pytest.approx(slow_cosine(nothing, real), abs=1e-12)
+    assert set(values_of(printed_scores(capsys, [str(samples), "--padding", "out"])).values()) == {0}
+
+
+def test_there_is_no_interval_where_one_group_holds_every_ngram() -> None:
+    text = counted_text(["abcabc"] * 5, seq_len=8, ngram=3, padding=False)
+    ids = text.vocabulary.encode(["abcabcxx", *["a"] * 24], text.seq_len)
+    values = {name: value for found in score(ids, Reference(text, None, None)) for name, value in found.values.items()}
+    assert values["precision-3"].value == pytest.approx(4 / 6)
+    assert values["precision-3"].low is None
+    assert values["precision-1"].low is not None

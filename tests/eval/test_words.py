@@ -1,0 +1,353 @@
+import gzip
+import hashlib
+import math
+import re
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from data.corpus import CorpusOptions
+from data.errors import InputError
+from eval.text import words as words_module
+from eval.text.counts import LineNgrams, NgramCounts, merge
+from eval.text.samples import Samples
+from eval.text.words import (
+    LONGEST,
+    WORD_BASE,
+    WordReference,
+    Words,
+    line_hashes,
+    number_all,
+    number_words,
+    open_word_reference,
+)
+from tests.conftest import REAL_DATA
+
+Windows = Counter[tuple[str, ...]]
+
+
+def sentences(alphabet: str, least: int = 1) -> st.SearchStrategy[list[str]]:
+    """A few lines of up to eight one-letter words; empty ones, and some of them twice."""
+    lines = st.lists(st.text(alphabet, max_size=8).map(" ".join), min_size=least, max_size=4)
+    return st.builds(lambda once, again: once + once[:again], lines, st.integers(0, 2))
+
+
+def windows(line: str, ngram: int) -> Windows:
+    """The obvious way: a dictionary of tuples."""
+    words = re.findall(r"\S+", line)
+    return Counter(tuple(words[start : start + ngram]) for start in range(len(words) - ngram + 1))
+
+
+def all_windows(lines: Iterable[str], ngram: int) -> Windows:
+    counts = Windows()
+    for line in lines:
+        counts.update(windows(line, ngram))
+    return counts
+
+
+def largest_windows(lines: Iterable[str], ngram: int) -> Windows:
+    largest = Windows()
+    for line in lines:
+        for window, count in windows(line, ngram).items():
+            largest[window] = max(largest[window], count)
+    return largest
+
+
+def window_of(key: Any, ngram: int, words: Sequence[str]) -> tuple[str, ...]:
+    """Undo the packing: a wide key is two 64-bit words, the low one holding three words of text."""
+    number = int(key) if not isinstance(key, bytes) else 0
+    if isinstance(key, bytes):
+        wide = key.ljust(16, b"\0")
+        number = int.from_bytes(wide[:8], "big") * WORD_BASE**3 + int.from_bytes(wide[8:], "big")
+    window = []
+    for _ in range(ngram):
+        number, digit = divmod(number, WORD_BASE)
+        window.append(words[digit - 1])
+    return tuple(reversed(window))
+
+
+def as_windows(counts: NgramCounts, ngram: int, words: Sequence[str]) -> Windows:
+    keys = (window_of(key, ngram, words) for key in counts.keys)
+    return Counter(dict(zip(keys, counts.counts.tolist(), strict=True)))
+
+
+def lines_as_windows(found: LineNgrams, ngram: int, words: Sequence[str]) -> list[Windows]:
+    keys = [window_of(key, ngram, words) for key in found.keys]
+    lines = [Windows() for _ in range(found.lines)]
+    for line, index, count in zip(found.line.tolist(), found.index.tolist(), found.count.tolist(), strict=True):
+        assert keys[index] not in lines[line]
+        lines[line][keys[index]] = count
+    return lines
+
+
+def plain_reference(lines: Sequence[str], seq_len: int = 32) -> WordReference:
+    """A reference that was never on disk."""
+    numbers: dict[str, int] = {}
+    words = number_words(lines, numbers)
+    ngrams = {n: words.ngrams(n) for n in range(1, LONGEST + 1)}
+    return WordReference(
+        name="lines",
+        sha256="0123456789abcdef",
+        lines=len(lines),
+        seq_len=seq_len,
+        words=list(numbers),
+        counts={n: found.total() for n, found in ngrams.items()},
+        largest={n: found.largest() for n, found in ngrams.items()},
+        lengths=np.unique(words.lengths),
+        whole=np.unique(words.hashes),
+        cut=np.unique(line_hashes([line[:seq_len] for line in lines if len(line) > seq_len])),
+        held_out=[],
+    )
+
+
+def numbered(samples: Sequence[str], reference: WordReference) -> Words:
+    return number_words(samples, {word: number for number, word in enumerate(reference.words, start=1)})
+
+
+def random_lines(count: int, seed: int, alphabet: str = "abcdef", longest: int = 9) -> list[str]:
+    random = np.random.default_rng(seed)
+    return [" ".join(random.choice(list(alphabet), random.integers(0, longest + 1))) for _ in range(count)]
+
+
+def jackknife(value: float, left_out: Sequence[float]) -> tuple[float, float, float]:
+    """Low, high and corrected, as Quenouille and Tukey have them, cut off at 0 and 1."""
+    groups = len(left_out)
+    mean = math.fsum(left_out) / groups
+    error = math.sqrt((groups - 1) / groups * math.fsum((each - mean) ** 2 for each in left_out))
+    reach = float(stats.t.ppf(0.975, groups - 1)) * error
+    low, high, corrected = np.clip((value - reach, value + reach, groups * value - (groups - 1) * mean), 0, 1).tolist()
+    return low, high, corrected
+
+
+def without(lines: Sequence[str], group: int, groups: int) -> list[str]:
+    return [line for number, line in enumerate(lines) if number % groups != group]
+
+
+def coco_lines(count: int) -> list[str]:
+    path = REAL_DATA / "coco" / "train.txt.gz"
+    if not path.exists():
+        pytest.skip(f"needs {path}")
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [line.rstrip("\n") for _, line in zip(range(count), file, strict=False)]
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> str:
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return str(path)
+
+
+def command_line(folder: Path, samples: Sequence[str], references: Sequence[str], real: Sequence[str]) -> list[str]:
+    """Samples, reference and real text for the floor, as a command's arguments."""
+    files = {"samples": samples, "text": references, "real": real}
+    written = [write_lines(folder / f"{name}.txt", lines) for name, lines in files.items()]
+    return [written[0], "--reference", written[1], "--held-out", written[2]]
+
+
+def value_and_floor(table: str, name: str) -> tuple[str, str]:
+    """What a printed table shows as a score's value and floor."""
+    (row,) = (row.split() for row in table.splitlines() if row.startswith(f"{name}  "))
+    return row[1], row[-1]
+
+
+@pytest.mark.fuzz
+@given(st.lists(st.text("aab\u00e9\u732b \t\u00a0", max_size=12), min_size=1, max_size=5), st.integers(1, 4))
+def test_fuzz_words_and_their_ngrams_equal_dictionaries(lines: list[str], part_lines: int) -> None:
+    numbers: dict[str, int] = {}
+    words = number_words(lines, numbers)
+    spoken = list(numbers)
+    split = [re.findall(r"\S+", line) for line in lines]
+    assert words.row.tolist() == [number for line in split for number in [*(numbers[word] for word in line), 0]]
+    assert spoken == list(dict.fromkeys(word for line in split for word in line))
+    assert words.lengths.tolist() == [len(line) for line in split]
+    assert len(set(words.hashes.tolist())) == len(set(lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(words_module, "_PART_LINES", part_lines)
+        parts = list(words.parts())
+    assert [part.lengths.size for part in parts[:-1]] == [part_lines] * (len(parts) - 1)
+    for n in range(1, LONGEST + 1):
+        found, expected = words.ngrams(n), [windows(line, n) for line in lines]
+        total, largest = all_windows(lines, n), largest_windows(lines, n)
+        assert lines_as_windows(found, n, spoken) == expected
+        assert as_windows(found.total(), n, spoken) == total
+        assert as_windows(found.largest(), n, spoken) == largest
+        assert found.sizes.tolist() == [line.total() for line in expected]
+        of_parts = [part.ngrams(n) for part in parts]
+        assert as_windows(merge(part.total() for part in of_parts), n, spoken) == total
+        assert as_windows(merge((part.largest() for part in of_parts), np.maximum), n, spoken) == largest
+
+
+def test_words_stand_between_any_white_space_and_keep_their_numbers() -> None:
+    numbers = {"cat": 1}
+    words = number_words(["  the\tcat\u00a0the ", "", "\u3000", "Cat sat."], numbers)
+    assert numbers == {"cat": 1, "the": 2, "Cat": 3, "sat.": 4}
+    assert words.row.tolist() == [2, 1, 2, 0, 0, 0, 3, 4, 0]
+    assert words.lengths.tolist() == [3, 0, 0, 2]
+
+
+def test_hashes_are_the_first_64_bits_of_blake2_and_tell_white_space_apart() -> None:
+    lines = ["a b", "a  b", "a b ", "", "猫", "a b"]
+    expected = [
+        int.from_bytes(hashlib.blake2b(line.encode("utf-8"), digest_size=8).digest(), sys.byteorder) for line in lines
+    ]
+    assert line_hashes(lines).tolist() == expected
+    assert number_words(lines, {}).hashes.tolist() == expected
+    assert len(set(expected)) == 5
+
+
+def test_more_words_than_keys_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words_module, "WORD_BASE", 4)
+    assert number_words(["a b c a"], {}).row.tolist() == [1, 2, 3, 1, 0]
+    with pytest.raises(InputError, match="more than 3 different words; lower --lines"):
+        number_words(["a b c d"], {})
+
+
+@pytest.mark.parametrize("ngram", range(1, LONGEST + 1))
+def test_keys_of_the_largest_numbers_stay_apart(ngram: int) -> None:
+    random = np.random.default_rng(ngram)
+    rows = WORD_BASE - 1 - random.integers(0, 4, (200, 7)) * random.choice([1, 1 << 10, 1 << 19], (200, 7))
+    row = np.concatenate([rows, np.zeros((200, 1), np.int64)], axis=1).ravel().astype(np.uint32)
+    found = Words(row, np.full(200, 7), np.arange(200, dtype=np.uint64)).ngrams(ngram).total()
+    expected: Counter[tuple[int, ...]] = Counter()
+    wrapped: Counter[int] = Counter()  # known to be wrong: keys of 64 bits overflow from n = 4 on
+    for line in rows.tolist():
+        for start in range(8 - ngram):
+            window = tuple(line[start : start + ngram])
+            expected[window] += 1
+            wrapped[sum(word * WORD_BASE**power for power, word in enumerate(reversed(window))) % (1 << 64)] += 1
+    # The order of keys is that of the n-grams.
+    assert found.counts.tolist() == [expected[window] for window in sorted(expected)]
+    assert (len(wrapped) < len(expected)) == (ngram > 3)
+
+
+def test_blocks_are_numbered_as_one_text() -> None:
+    lines = random_lines(50, seed=0)
+    at_once, in_blocks = {"x": 1}, {"x": 1}
+    expected = number_words(lines, at_once)
+    found = number_all([lines[:1], lines[1:30], [], lines[30:]], in_blocks)
+    assert isinstance(found.row, np.memmap)
+    assert in_blocks == at_once
+    for name in ("row", "lengths", "hashes"):
+        assert getattr(found, name).tolist() == getattr(expected, name).tolist()
+
+
+def held_out_by_checksum(lines: Iterable[str]) -> list[str]:
+    return [line for line in lines if zlib.crc32(line.encode()) % 10 == 0]
+
+
+@pytest.mark.parametrize("part_lines", [1 << 17, 300])
+def test_a_reference_knows_what_dictionaries_know(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch, part_lines: int
+) -> None:
+    monkeypatch.setattr(words_module, "_PART_LINES", part_lines)
+    text = text_file.read_text("utf-8").splitlines()
+    lines = [*text, "a a a a a a", "", "cat the", text[5], "  "]
+    write_lines(text_file, lines)
+    reference = open_word_reference(CorpusOptions(str(text_file), seq_len=16))
+    held_out = held_out_by_checksum(lines)
+    train = [line for line in lines if line not in set(held_out)]
+    assert list(reference.held_out) == held_out
+    assert reference.lines == len(train)
+    assert reference.title == f"text.txt ({len(train):,} lines)"
+    assert list(reference.words) == list(dict.fromkeys(" ".join(train).split()))
+    assert reference.lengths.tolist() == sorted({len(line.split()) for line in train})
+    assert reference.whole.tolist() == sorted(line_hashes(list(set(train))).tolist())
+    cut = {line[:16] for line in train if len(line) > 16}
+    assert reference.cut.tolist() == sorted(line_hashes(list(cut)).tolist())
+    assert 0 < len(cut) < len(set(train))
+    for n in range(1, LONGEST + 1):
+        assert as_windows(reference.counts[n], n, reference.words) == all_windows(train, n)
+        assert as_windows(reference.largest[n], n, reference.words) == largest_windows(train, n)
+
+
+def test_a_last_part_too_short_for_any_ngram_does_not_widen_the_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words_module, "_PART_LINES", 2)
+    lines = ["a b c d e f", "b c d e f", "a"]
+    reference = open_word_reference(CorpusOptions(write_lines(tmp_path / "text.txt", lines), split=False))
+    for n in (4, 5):
+        assert as_windows(reference.counts[n], n, reference.words) == all_windows(lines, n)
+        assert reference.counts[n].keys.dtype.itemsize == 16
+
+
+def test_samples_get_the_references_numbers_and_new_ones_behind_them() -> None:
+    reference = plain_reference(["the cat", "sat the"])
+    words = reference.number(Samples("samples", lambda: iter([["sat dog"], ["dog the emu", ""]])))
+    assert words.row.tolist() == [3, 4, 0, 4, 1, 5, 0, 0]
+    assert list(reference.words) == ["the", "cat", "sat"]
+    again = reference.number(Samples("samples", lambda: iter([["emu"]])))
+    assert again.row.tolist() == [4, 0]
+
+
+def test_the_second_opening_reads_the_cache(text_file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = CorpusOptions(str(text_file))
+    first = open_word_reference(options)
+    monkeypatch.setattr(words_module, "number_all", None)  # to build again would fail
+    again = open_word_reference(options)
+    assert len(list(cache.glob("words/*"))) == 1
+    assert isinstance(again.counts[5].keys, np.memmap)
+    for n in range(1, LONGEST + 1):
+        assert as_windows(again.counts[n], n, again.words) == as_windows(first.counts[n], n, first.words)
+    assert (again.sha256, again.lines, again.held_out) == (first.sha256, first.lines, first.held_out)
+
+
+@pytest.mark.parametrize("damaged", ["2.largest.npy", "words.json", "cut.npy"])
+def test_a_truncated_entry_is_built_again_and_said(
+    text_file: Path, cache: Path, capsys: pytest.CaptureFixture[str], damaged: str
+) -> None:
+    options = CorpusOptions(str(text_file), split=False)
+    sha256 = open_word_reference(options).sha256
+    assert capsys.readouterr().err == ""
+    (path,) = cache.glob(f"words/*/{damaged}")
+    path.write_bytes(path.read_bytes()[:-8])
+    again = open_word_reference(options)
+    lines = text_file.read_text("utf-8").splitlines()
+    assert as_windows(again.largest[2], 2, again.words) == largest_windows(lines, 2)
+    assert again.sha256 == sha256
+    said = capsys.readouterr().err
+    assert said.count("damaged cache entry") == 1
+    assert f"{damaged} is not as it was written" in said
+    open_word_reference(options)
+    assert capsys.readouterr().err == ""
+
+
+def test_other_options_or_another_text_are_other_entries(text_file: Path, cache: Path) -> None:
+    path = str(text_file)
+    choices = [
+        CorpusOptions(path, split=False),
+        CorpusOptions(path, split=False, seq_len=8),
+        CorpusOptions(path, split=False, lines=100),
+        CorpusOptions(path),
+    ]
+    lines = text_file.read_text("utf-8").splitlines()
+    for _ in range(2):  # built, then read
+        whole, cut, few, split = map(open_word_reference, choices)
+        assert [each.lines for each in (whole, cut, few)] == [2000, 2000, 100]
+        assert split.lines == 2000 - len(held_out_by_checksum(lines))
+        assert [each.seq_len for each in (whole, cut)] == [32, 8]
+        assert (whole.cut.size, cut.cut.size) == (0, len({line[:8] for line in lines if len(line) > 8}))
+        assert as_windows(few.counts[1], 1, few.words) == all_windows(lines[:100], 1)
+    assert len(list(cache.glob("words/*"))) == 4
+    # The character vocabulary's size is no matter to words.
+    open_word_reference(CorpusOptions(path, split=False, vocabulary_size=64))
+    assert len(list(cache.glob("words/*"))) == 4
+    write_lines(text_file, [*lines, "one more"])
+    assert open_word_reference(choices[0]).lines == 2001
+    assert len(list(cache.glob("words/*"))) == 5
+
+
+@pytest.mark.parametrize(("content", "message"), [("", "text.txt: no"), ("\n \n\n", "text.txt: no words")])
+def test_a_reference_without_words_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(content, "utf-8")
+    with pytest.raises(InputError, match=message):
+        open_word_reference(CorpusOptions(str(path), split=False))

@@ -1,0 +1,56 @@
+"""Commands under their old names: a note, and what the new command does."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+MOVED = {
+    "data.pictures": ("data.images", ["shapes", "--count", "4"]),
+    "data.bench": ("eval.bench encoding", ["--lines", "50"]),
+    "eval.word_jsd": ("eval.jsd --level word", ["samples.txt", "--reference", "text.txt"]),
+    "eval.feature_bench": ("eval.bench images", ["--help"]),
+    "textgan.controls": ("textgan.suite controls", ["--preset", "ttur-small", "--output", "c.toml"]),
+    "images.controls": ("images.suite controls", ["--preset", "ttur-small", "--output", "c.toml"]),
+}
+
+
+def run_as_process(module: str, arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+        patch.setattr(sys, "argv", [module, *arguments])
+        runpy.run_module(module, run_name="__main__", alter_sys=False)
+    assert stop.value.code == 0
+    return capfd.readouterr()
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_an_old_name_does_what_the_new_command_does_with_a_note(
+    old: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text("the cat sat\na dog ran\n" * 20, "utf-8")
+    Path("samples.txt").write_text("the dog sat\na cat ran\n" * 3, "utf-8")
+    new, arguments = MOVED[old]
+    module, *first = new.split()
+    out, err = run_as_process(old, arguments, capfd)
+    assert err == f"note: {old} is now {new}\n"
+    expected, quiet = run_as_process(module, [*first, *arguments], capfd)
+    assert quiet == ""
+    if "bench encoding" in new:  # it prints times
+        out, expected = ("\n".join(line[:30] for line in text.splitlines()) for text in (out, expected))
+    assert out == expected
+
+
+def test_evaluators_are_timed_without_a_subcommand_as_before(capfd: pytest.CaptureFixture[str]) -> None:
+    sizes = "--lines 400 --dictionary-lines 700 --self-bleu-lines 20 --nltk-lines 2 --frechet-dims 20 --json"
+    out, _ = run_as_process("eval.bench", sizes.split(), capfd)
+    assert "numpy.sort" in str(json.loads(out)[3]["rival"])
+
+
+def test_shims_are_no_more_than_a_name() -> None:
+    root = Path(__file__).parents[1]
+    for module in MOVED:
+        source = (root / f"{module.replace('.', '/')}.py").read_text("utf-8")
+        assert len([line for line in source.splitlines() if line]) <= 5

@@ -1,0 +1,211 @@
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.errors import InputError
+from images.config import PRESETS as IMAGE_PRESETS
+from images.search import main as main_of_images
+from textgan import search as search_module
+from textgan.engine.run_folder import METRICS, OPTIONS, read_metrics
+from textgan.models.settings import PRESETS, RunConfig
+from textgan.runs.executors import Ended
+from textgan.runs.halving import SearchOptions, Trial, candidates, search
+from textgan.runs.options import Execution
+from textgan.search import main, recommendation
+from textgan.train import TEXT
+
+COMMAND = SearchOptions("ttur-small", "grammar", critic_lr=(3e-4, 3e-2), generator_lr=(1e-4, 1e-2), score="jsd_4")
+
+
+def test_a_grid_is_even_in_logarithms() -> None:
+    pairs = candidates(replace(COMMAND, critic_lr=(1e-4, 1e-1), generator_lr=(1e-3, 1e-3), points=4))
+    assert pairs == [(1e-4, 1e-3), (1e-3, 1e-3), (1e-2, 1e-3), (1e-1, 1e-3)]
+    assert len(candidates(replace(COMMAND, points=3))) == 9
+
+
+def test_random_pairs_are_even_in_logarithms_and_always_the_same() -> None:
+    command = replace(COMMAND, method="random", trials=2000, critic_lr=(1e-4, 1e-2), generator_lr=(1e-3, 1e-1))
+    pairs = np.log10(candidates(command))
+    assert candidates(command) == candidates(command)
+    for column, low in ((0, -4), (1, -3)):
+        counts, _ = np.histogram(pairs[:, column], bins=4, range=(low, low + 2))
+        assert counts.sum() == len(pairs)
+        assert counts == pytest.approx([len(pairs) / 4] * 4, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"critic_lr": (1e-2, 1e-3)}, r"--critic-lr 0.01 0.001: must be a range"),
+        ({"generator_lr": (0.0, 1e-3)}, r"--generator-lr 0 0.001: must be a range"),
+        ({"points": 0}, "--points 0"),
+        ({"rungs": 0}, "--rungs 0"),
+        ({"keep": 1}, "--keep must be at least 2"),
+        ({"seeds": ()}, "--seeds at least one"),
+    ],
+)
+def test_impossible_searches_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        candidates(replace(COMMAND, **change))  # type: ignore[arg-type]
+
+
+def badness(critic_lr: float, generator_lr: float) -> float:
+    """A valley with its bottom at critic 1e-2, generator 1e-3."""
+    return math.hypot(math.log10(critic_lr) + 2, math.log10(generator_lr) + 3)
+
+
+@pytest.fixture
+def valley(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """In place of training: runs that score how far their rates are from the best; yields calls' runs, iterations."""
+    calls: list[tuple[int, int]] = []
+
+    def run_all(_program: object, configs: list[RunConfig], _execution: Execution) -> list[Ended]:
+        calls.append((len(configs), configs[0].iterations or 0))
+        ended = []
+        for config in configs:
+            config.folder.mkdir(parents=True, exist_ok=True)
+            score = badness(config.critic_lr, config.generator_lr) / 10 + config.seed / 1e6
+            options = {"config": config.as_json(), "signature": "s", "floor": None, "device": {"name": "a processor"}}
+            (config.folder / OPTIONS).write_text(json.dumps(options), "utf-8")
+            failed = config.critic_lr > 0.05  # half-way
+            reached = (config.iterations or 0) // (2 if failed else 1)
+            rows = [
+                {"iteration": i, "train_seconds": i, "wall_seconds": i, "critic_updates": i, "samples_seen": i,
+                 "jsd_4": score + 1 / (1 + i)}
+                for i in range(0, reached + 1, config.eval_every)
+            ]  # fmt: skip
+            (config.folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+            ended.append(Ended(config.folder, "failed" if failed else "finished"))
+        return ended
+
+    monkeypatch.setattr(search_module, "run_all", run_all)
+    return calls
+
+
+def command(folder: Path) -> SearchOptions:
+    return replace(
+        COMMAND, critic_lr=(1e-4, 1e-1), generator_lr=(1e-4, 1e-2), points=4, iterations=900, rungs=3, keep=3,
+        search_dir=folder,
+    )  # fmt: skip
+
+
+def test_halving_keeps_the_better_third(tmp_path: Path, valley: list[tuple[int, int]]) -> None:
+    trials = search(TEXT, command(tmp_path))
+    # 16 pairs of 2 seeds, then 6, then 2 pairs, for three times as long each.
+    assert valley == [(32, 100), (12, 300), (4, 900)]
+    pairs = candidates(command(tmp_path))
+    expected = sorted((pair for pair in pairs if pair[0] <= 0.05), key=lambda pair: badness(*pair))
+    for rung, count in enumerate((16, 6, 2)):
+        ours = [(trial.critic_lr, trial.generator_lr) for trial in trials if trial.rung == rung]
+        assert len(ours) == count
+        distances = [badness(*pair) for pair in ours if pair[0] <= 0.05]
+        assert distances == pytest.approx([badness(*pair) for pair in expected[: len(distances)]])
+    assert [math.isinf(trial.mean) for trial in trials if trial.rung == 0] == [False] * 12 + [True] * 4
+    # The score is that of the rung's end, and the mean is over seeds.
+    best = trials[-2]
+    tenth = [i for i in range(0, 901, 10) if i > 810]
+    tail = badness(best.critic_lr, best.generator_lr) / 10 + sum(1 / (1 + i) for i in tenth) / len(tenth)
+    assert best.scores == pytest.approx([tail + 100e-6, tail + 101e-6])
+    assert best.mean == pytest.approx(tail + 100.5e-6)
+
+
+def test_a_search_that_is_run_again_trains_nothing_and_says_the_same(
+    tmp_path: Path, valley: list[tuple[int, int]]
+) -> None:
+    first = search(TEXT, command(tmp_path))
+    valley.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            search_module, "run_all", lambda _program, configs, _: [Ended(each.folder, "failed") for each in configs]
+        )
+        again = search(TEXT, replace(command(tmp_path), critic_lr=(1e-4, 1e-1)))
+    assert again == first
+
+
+def test_the_recommendation_warns_of_edges_and_of_seeds(tmp_path: Path, valley: list[tuple[int, int]]) -> None:
+    told = recommendation(TEXT, command(tmp_path), search(TEXT, command(tmp_path)))
+    assert "best of 16 pairs: critic 0.01, generator 0.000464" in told or "generator 0.00215" in told
+    assert "edge" not in told
+    assert "iterations     jsd_4  of each seed" in told
+    assert "report it on other seeds than 100 101:" in told
+    assert (
+        "python -m textgan.suite --presets ttur-small --seeds 0 1 2 --set data=grammar critic_lr=0.01 generator_lr="
+        in told
+    )
+    narrow = replace(command(tmp_path / "narrow"), critic_lr=(1e-4, 1e-3))
+    assert "the critic's rate is at the edge of what was searched" in recommendation(TEXT, narrow, search(TEXT, narrow))
+    nothing = [Trial(0.1, 0.1, 2, 900, [None, None])]
+    told = recommendation(TEXT, command(tmp_path), nothing)
+    assert told == "every candidate failed, as said above; search smaller rates only if numbers were not finite"
+
+
+def test_a_wrong_score_ends_before_the_work(valley: list[tuple[int, int]]) -> None:
+    message = "--score fd_random: choose from jsd_1, jsd_2, jsd_3, jsd_4, jsd_5, jsd_6"
+    with pytest.raises(InputError, match=message):
+        main(["--score", "fd_random"])
+    assert valley == []
+
+
+def test_when_all_fail_it_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--data", str(tmp_path / "none.txt"), "--search-dir", str(tmp_path / "s"), "--points", "1"]
+    assert main([*flags, "--rungs", "3", "--seeds", "7", "--executor", "inline"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.count("none.txt: no such file") == 1  # later rungs would say the same
+    assert "every candidate failed" in captured.out
+
+
+def test_a_real_search_leaves_a_record_and_a_map(
+    tmp_path: Path, text_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(PRESETS["ttur-small"], dim=4, batch_size=4, eval_samples=20)
+    monkeypatch.setitem(PRESETS, "ttur-small", small)
+    flags = ["--data", str(text_file), "--search-dir", str(tmp_path / "s"), "--points", "2", "--iterations", "12"]
+    more = ["--rungs", "2", "--keep", "2", "--seeds", "7", "--executor", "inline"]
+    assert main([*flags, *more]) == 0
+    found = json.loads((tmp_path / "s" / "search.json").read_text("utf-8"))
+    assert [(trial["rung"], trial["iterations"]) for trial in found["trials"]] == [(0, 6)] * 4 + [(1, 12)] * 2
+    assert found["command"]["score"] == "jsd_4"
+    means = [trial["mean"] for trial in found["trials"]]
+    assert means[:4] == sorted(means[:4])
+    assert means[4:] == sorted(means[4:])
+    assert "best of 4 pairs" in capsys.readouterr().out
+    with Image.open(tmp_path / "s" / "search.png") as image:
+        assert len(image.convert("RGB").getcolors(1 << 20) or []) > 20
+
+
+def test_a_search_on_images_makes_their_distance_small(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preset = replace(
+        IMAGE_PRESETS["orig-small"], count=64, dim=2, batch_size=4, eval_samples=10, device="cpu", critic_lr=3e-4,
+        generator_lr=1e-3,
+    )  # fmt: skip
+    monkeypatch.setitem(IMAGE_PRESETS, "orig-small", preset)
+    folder = tmp_path / "s"
+    flags = ["--preset", "orig-small", "--search-dir", str(folder), "--points", "2", "--iterations", "4"]
+    assert main_of_images([*flags, "--rungs", "2", "--keep", "3", "--seeds", "7", "8", "--executor", "inline"]) == 0
+    found = json.loads((folder / "search.json").read_text("utf-8"))
+    trials = [Trial(**{key: value for key, value in trial.items() if key != "mean"}) for trial in found["trials"]]
+    # From a tenth of the preset's rates to ten times them, and its own data.
+    assert sorted((trial.critic_lr, trial.generator_lr) for trial in trials[:4]) == [
+        (3e-5, 1e-4), (3e-5, 1e-2), (3e-3, 1e-4), (3e-3, 1e-2)
+    ]  # fmt: skip
+    assert [trial.iterations for trial in trials] == [1] * 4 + [4] * 2
+    for trial in trials:
+        for seed, score in zip((7, 8), trial.scores, strict=True):
+            run = folder / f"critic{trial.critic_lr:g}-generator{trial.generator_lr:g}-seed{seed}"
+            (row,) = (row for row in read_metrics(run) if row["iteration"] == trial.iterations)
+            assert score == row["scores/fd_random"]
+    assert {(trial.critic_lr, trial.generator_lr) for trial in trials[4:]} == {
+        (trial.critic_lr, trial.generator_lr) for trial in trials[:2]
+    }
+    best, out = trials[4], capsys.readouterr().out
+    assert found["command"]["score"] == "fd_random"
+    assert f"(fd_random {best.mean:.4f} after 4 iterations, mean of 2 seeds)" in out
+    rates = f"critic_lr={best.critic_lr:g} generator_lr={best.generator_lr:g}"
+    assert f"python -m images.suite --presets orig-small --seeds 0 1 2 --set data=shapes {rates} iterations=4\n" in out

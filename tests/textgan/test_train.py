@@ -1,0 +1,479 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from data.errors import InputError
+from eval.core.score import Score
+from eval.text.cli import CharacterFlags, score_by
+from textgan import train as train_module
+from textgan.engine.checkpoint import below, read_newest
+from textgan.engine.players import NonFiniteError
+from textgan.engine.run_folder import read_metrics, read_options
+from textgan.engine.seeds import stream_seed
+from textgan.engine.settings import as_flags
+from textgan.engine.trainer import Trainer
+from textgan.models.settings import PRESETS, RunConfig
+from textgan.sample import draw_samples, load_generator
+from textgan.train import main, train
+
+CLOCKS = {"time/wall_seconds", "time/train_seconds"}
+
+
+def flags(config: RunConfig) -> list[str]:
+    """The same run as a command line."""
+    return as_flags(config, PRESETS)
+
+
+def score_of(samples: Path) -> Score:
+    (score,) = score_by(["jsd"], samples, CharacterFlags())
+    return score
+
+
+def without_clocks(folder: Path) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in CLOCKS} for row in read_metrics(folder)]
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    newest = read_newest(folder)
+    assert newest is not None
+    return newest[1]
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    assert without_clocks(a) == without_clocks(b)
+    ours, theirs = tensors(a), tensors(b)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    for samples in (a / "samples").glob("*.txt"):
+        assert samples.read_bytes() == (b / "samples" / samples.name).read_bytes()
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, iteration: int, action: Any, trainer: Any = Trainer) -> None:
+    """Do something in the middle of a run, in place of the training step number `iteration`."""
+    step = trainer.step
+
+    def stopping_step(self: Any, real: Any) -> Any:
+        if self.iteration == iteration:
+            action()
+        return step(self, real)
+
+    monkeypatch.setattr(trainer, "step", stopping_step)
+
+
+def test_rows_hold_what_was_done(tiny: RunConfig) -> None:
+    outcome = train(tiny)
+    rows = read_metrics(outcome.folder)
+    assert [row["iteration"] for row in rows] == [0, 5, 10, 15, 20]
+    assert [row["time/critic_updates"] for row in rows] == [0, 10, 20, 30, 40]
+    assert [row["time/samples_seen"] for row in rows] == [0, 40, 80, 120, 160]
+    assert all(row["train/critic_loss"] is None for row in rows[:1])
+    for earlier, later in pairwise(rows):
+        assert later["time/train_seconds"] > earlier["time/train_seconds"]
+        assert later["time/wall_seconds"] >= later["time/train_seconds"]
+        assert later["train/critic_gradient_norm"] > 0
+        assert later["train/generator_update_norm"] > 0
+        # The critic's loss is its Wasserstein part plus ten times the penalty.
+        expected = -later["train/wasserstein"] + 10 * later["train/gradient_penalty"]
+        assert later["train/critic_loss"] == pytest.approx(expected, abs=1e-5)
+    assert outcome.summary is not None
+    assert list(outcome.summary["best"]) == ["jsd_1", "jsd_2", "jsd_3", "jsd_4"]
+    for name, best in outcome.summary["best"].items():
+        values = [row[f"scores/{name}"] for row in rows]
+        assert best["value"] == min(values)
+        assert best["iteration"] == rows[values.index(min(values))]["iteration"]
+        assert outcome.summary["last"][name] == values[-1]
+    assert json.loads((outcome.folder / "summary.json").read_text("utf-8")) == outcome.summary
+
+
+def test_options_hold_what_the_run_depends_on(tiny: RunConfig, text_file: Path) -> None:
+    train(tiny)
+    options = read_options(tiny.folder)
+    assert options["config"] == tiny.as_json()
+    assert options["seed"] == 0
+    assert options["versions"]["torch"] == torch.__version__
+    assert options["device"]["type"] == "cpu"
+    assert options["lines"]["train"] + options["lines"]["held_out"] == 2000
+    assert options["reference"]["corpus"]["data"] == str(text_file)
+    assert options["signature"].startswith("jsd|n:4|sym:char|len:12|pad:in|ref:text.txt@")
+
+
+@pytest.mark.parametrize("padding", ["in", "out"])
+def test_the_text_is_the_record(tiny: RunConfig, padding: Any) -> None:
+    config = replace(tiny, padding=padding)
+    train(config)
+    inner_padding = 0
+    for row in read_metrics(config.folder):
+        path = config.folder / "samples" / f"{row['iteration']}.txt"
+        score = score_of(path)
+        assert {name.replace("-", "_"): value.value for name, value in score.values.items()} == {
+            name.removeprefix("scores/"): value for name, value in row.items() if name.startswith("scores/")
+        }
+        assert str(score.signature) == read_options(config.folder)["signature"]
+        floor = read_options(config.folder)["floor"]
+        assert {name.replace("-", "_"): value.floor for name, value in score.values.items()} == floor
+        inner_padding += path.read_text("utf-8").count("\u2400")
+    assert inner_padding > 0  # padding inside lines did occur, and survived
+
+
+def test_reference_lines_are_training_lines_and_the_floor_comes_from_held_out_ones(tiny: RunConfig) -> None:
+    train(tiny)
+    options = read_options(tiny.folder)
+    score = score_of(tiny.folder / "samples" / "20.txt")
+    assert score.reference == f"text.txt ({options['lines']['train']:,} lines)"
+    assert options["lines"]["held_out"] > 150
+
+
+@pytest.mark.parametrize("iteration", [7, 10, 13])
+def test_a_stopped_run_continues_as_if_it_had_not_stopped(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], iteration: int
+) -> None:
+    whole = replace(tiny, run_dir=tmp_path / "whole")
+    train(whole)
+    with monkeypatch.context() as patch:
+        stop_at(patch, iteration, lambda: signal.raise_signal(signal.SIGTERM))
+        assert main(flags(tiny)) == 128 + signal.SIGTERM
+    assert "the same command continues" in capsys.readouterr().err
+    newest = read_newest(tiny.folder)
+    assert newest is not None
+    assert newest[2]["iteration"] == iteration + 1  # the step was finished, then saved
+    assert not (tiny.folder / "summary.json").exists()
+    assert main(flags(tiny)) == 0
+    assert_same_run(whole.folder, tiny.folder)
+
+
+def test_a_crash_loses_at_most_the_work_since_the_last_checkpoint(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = replace(tiny, run_dir=tmp_path / "whole")
+    train(whole)
+
+    def crash() -> None:
+        raise RuntimeError("crash")
+
+    with monkeypatch.context() as patch:
+        stop_at(patch, 18, crash)
+        with pytest.raises(RuntimeError, match="crash"):
+            train(tiny)
+    with (tiny.folder / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
+        metrics.write('{"iteration": 17, "jsd')  # the crash came while a row was written
+    assert [row["iteration"] for row in read_metrics(tiny.folder)] == [0, 5, 10, 15]
+    train(tiny)
+    assert_same_run(whole.folder, tiny.folder)
+
+
+def test_kill_9_at_any_moment(tiny: RunConfig, tmp_path: Path) -> None:
+    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=200)
+    config = replace(tiny, iterations=200)
+    train(whole)
+    command = [sys.executable, "-m", "textgan.train", *flags(config)]
+    # Kill the first attempts when so many files of samples are there; then let it finish.
+    for samples in (1, 4, 9):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(config.folder.glob("samples/[0-9]*.txt"))) < samples:
+            os.sched_yield()
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    (config.folder / "checkpoints" / ".000000050.x.partial").mkdir()  # as a kill in the middle of saving leaves it
+    train(config)
+    assert_same_run(whole.folder, config.folder)
+    assert not list(config.folder.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("victim", ["tensors.safetensors", "state.json"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tiny: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], victim: str
+) -> None:
+    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=30)
+    train(whole)
+    train(tiny)
+    assert [path.name for path in sorted((tiny.folder / "checkpoints").iterdir())] == ["000000010", "000000020"]
+    damaged = tiny.folder / "checkpoints" / "000000020" / victim
+    content = damaged.read_bytes()
+    if victim == "state.json":
+        damaged.write_bytes(content.replace(b'"critic_updates": 40', b'"critic_updates": 41'))  # JSON all the same
+    else:
+        damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    load_generator(tiny.folder)
+    assert damaged.exists()  # reading removes nothing
+    train(replace(tiny, iterations=30))
+    assert "damaged checkpoint" in capsys.readouterr().err
+    assert_same_run(whole.folder, tiny.folder)
+
+
+def test_when_all_checkpoints_are_damaged_it_says_so(tiny: RunConfig) -> None:
+    train(tiny)
+    for path in tiny.folder.glob("checkpoints/*/tensors.safetensors"):
+        path.write_bytes(b"")
+    rows = read_metrics(tiny.folder)
+    for _ in range(2):  # and does not start anew the second time
+        with pytest.raises(InputError, match="every checkpoint is damaged"):
+            train(tiny)
+    assert read_metrics(tiny.folder) == rows
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"critic_lr": 1.0}, r"--critic-lr 1\.0: the run in .* has 0\.003"),
+        ({"seed": 3}, "--seed 3: the run in .* has 0"),
+        ({"padding": "out"}, "--padding out"),
+    ],
+)
+def test_changed_options_are_refused_by_name(tiny: RunConfig, change: dict[str, Any], message: str) -> None:
+    train(tiny)
+    with pytest.raises(InputError, match=message):
+        train(replace(tiny, **change))
+
+
+def test_a_run_of_a_version_without_a_setting_is_refused(tiny: RunConfig) -> None:
+    options = read_options(train(tiny).folder)
+    del options["config"]["padding"]
+    (tiny.folder / "options.json").write_text(json.dumps(options))
+    with pytest.raises(InputError, match=r"run: begun by a version without --padding; choose another --run-dir"):
+        train(tiny)
+
+
+def test_checkpoints_of_a_run_without_options_are_not_continued(tiny: RunConfig) -> None:
+    train(tiny)
+    (tiny.folder / "options.json").unlink()
+    with pytest.raises(InputError, match=r"checkpoints without options\.json"):
+        train(tiny)
+
+
+def test_changed_data_is_refused(tiny: RunConfig, text_file: Path) -> None:
+    train(tiny)
+    with text_file.open("a", encoding="utf-8") as file:
+        file.write("another line\n" * 10)
+    with pytest.raises(InputError, match=r"--data: not what the run in .* began with"):
+        train(tiny)
+    with pytest.raises(InputError, match="not as it was when the samples were made"):
+        score_of(tiny.folder / "samples" / "20.txt")
+
+
+def test_a_larger_budget_continues_a_finished_run(tiny: RunConfig, tmp_path: Path) -> None:
+    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=30)
+    train(whole)
+    train(tiny)
+    train(replace(tiny, iterations=30))
+    assert_same_run(whole.folder, tiny.folder)
+
+
+def test_minutes_end_a_run(tiny: RunConfig) -> None:
+    config = replace(tiny, iterations=None, minutes=0.005, eval_every=1)
+    train(config)
+    *before, last = (row["time/train_seconds"] for row in read_metrics(config.folder))
+    assert last >= 0.3
+    assert max(before) < 0.3
+
+
+def test_evaluations_at_multiples_of_the_training_clock(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A step takes an eighth of a second by this clock, and whatever is not a step takes none.
+    now = 0.0
+
+    def step(self: Any, real: Any, whole: Any = Trainer.step) -> Any:
+        nonlocal now
+        now += 0.125
+        return whole(self, real)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    clocked = replace(tiny, iterations=None, minutes=2.5 / 60, eval_seconds=0.5, run_dir=tmp_path / "clocked")
+    train(clocked)
+    rows = read_metrics(clocked.folder)
+    assert [row["iteration"] for row in rows] == [0, 4, 8, 12, 16, 20]
+    assert [row["time/train_seconds"] for row in rows] == [0, 0.5, 1, 1.5, 2, 2.5]
+    # Multiples that no step ends at: the first step after them. A run that is continued keeps to them.
+    odd = replace(clocked, eval_seconds=0.8, run_dir=tmp_path / "odd")
+    for minutes in (1.0, 1.75, 2.5):
+        train(replace(odd, minutes=minutes / 60))
+    assert [row["time/train_seconds"] for row in read_metrics(odd.folder)] == [0, 0.875, 1, 1.625, 1.75, 2.5]
+    # When a run is scored changes nothing in what it learns.
+    train(tiny)
+    ours, theirs = tensors(clocked.folder), tensors(tiny.folder)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_evaluations_are_asked_for_in_one_way(tiny: RunConfig) -> None:
+    with pytest.raises(InputError, match="--eval-every and --eval-seconds: give one of them"):
+        main(["--preset", "quickstart", "--eval-seconds=5", "--eval-every", "50"])
+    for wrong in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="--eval-seconds"):
+            replace(tiny, eval_seconds=wrong)
+
+
+@pytest.mark.parametrize(
+    ("less", "message"),
+    [
+        ({"iterations": 19}, r"--iterations 19: the run in .* has trained for 20 iterations; give at least as many"),
+        ({"minutes": 1e-4}, r"--minutes 0\.0001: the run in .* has trained for .* minutes; give at least as many"),
+    ],
+)
+def test_a_smaller_budget_than_was_used_is_refused(tiny: RunConfig, less: dict[str, Any], message: str) -> None:
+    train(tiny)
+    before = (tiny.folder / "options.json").read_bytes()
+    with pytest.raises(InputError, match=message):
+        train(replace(tiny, **less))
+    assert (tiny.folder / "options.json").read_bytes() == before
+
+
+def test_a_run_continues_when_it_and_its_data_were_moved(
+    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=30)
+    train(whole)
+    train(tiny)
+    (tmp_path / "moved").mkdir()
+    for place, name in (("text.txt", "renamed.txt"), ("run", "run")):
+        (tmp_path / place).rename(tmp_path / "moved" / name)
+    moved = replace(
+        tiny, data=str(tmp_path / "moved" / "renamed.txt"), run_dir=tmp_path / "moved" / "run", iterations=30
+    )
+    train(moved)
+    assert_same_run(whole.folder, moved.folder)
+    options = read_options(moved.folder)
+    assert options["config"]["data"] == options["reference"]["corpus"]["data"] == moved.data
+
+
+def test_a_run_that_continues_on_other_threads_says_so(
+    tiny: RunConfig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = torch.get_num_threads()
+    train(tiny)
+    assert "continued" not in read_options(tiny.folder)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 3)
+    capsys.readouterr()
+    for iterations in (25, 30):
+        train(replace(tiny, iterations=iterations))
+    said = f"continued with threads {threads + 3} (before: {threads}); numbers differ from an uninterrupted run's"
+    assert capsys.readouterr().err.count(said) == 1  # what was recorded is not said again
+    (change,) = read_options(tiny.folder)["continued"]
+    assert (change["iteration"], change["threads"]) == (20, threads + 3)
+
+
+def test_a_clock_that_was_set_back_is_noted(tiny: RunConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    train(tiny)
+    options = read_options(tiny.folder)
+    (tiny.folder / "options.json").write_text(json.dumps({**options, "started": options["started"] + 86400}))
+    train(replace(tiny, iterations=25))
+    assert "the system's clock is earlier than when the run was last written" in capsys.readouterr().err
+
+
+def test_equal_seeds_give_equal_runs_and_others_do_not(tiny: RunConfig, tmp_path: Path) -> None:
+    again, other = replace(tiny, run_dir=tmp_path / "again"), replace(tiny, run_dir=tmp_path / "other", seed=1)
+    for config in (tiny, again, other):
+        train(config)
+    assert_same_run(tiny.folder, again.folder)
+    assert without_clocks(tiny.folder)[0]["scores/jsd_2"] != without_clocks(other.folder)[0]["scores/jsd_2"]
+
+
+def test_a_non_finite_loss_ends_the_run_and_keeps_the_checkpoint(
+    tiny: RunConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainers: list[Any] = []
+    build = train_module.build_trainer
+
+    def build_and_keep(*arguments: Any) -> Any:
+        trainers.append(build(*arguments))
+        return trainers[-1]
+
+    monkeypatch.setattr(train_module, "build_trainer", build_and_keep)
+
+    def poison() -> None:
+        with torch.no_grad():
+            next(trainers[-1].critic.network.parameters()).fill_(float("inf"))
+
+    stop_at(monkeypatch, 15, poison)
+    assert main(flags(tiny)) == 1
+    assert "error: iteration 15: " in capsys.readouterr().err
+    newest = read_newest(tiny.folder)
+    assert newest is not None
+    assert newest[2]["iteration"] == 10
+    assert all(torch.isfinite(tensor).all() for tensor in newest[1].values())
+    with pytest.raises(NonFiniteError):
+        train(tiny)
+
+
+def test_the_summary_says_how_the_two_rates_relate(tiny: RunConfig, tmp_path: Path) -> None:
+    first = train(tiny).summary
+    assert first is not None
+    assert first["rates"]["generator_to_critic_start"] == pytest.approx(1 / 3)
+    assert first["rates"]["generator_to_critic_end"] == pytest.approx(1 / 3)
+    assert first["rates"]["assumption_a2"] is False
+    powers = replace(
+        tiny, generator_schedule="power:0.9", critic_schedule="power:0.6", run_dir=tmp_path / "powers", iterations=9
+    )
+    second = train(powers).summary
+    assert second is not None
+    # The ninth update of the generator, n = 8, beside the critic's n = 16.
+    assert second["rates"]["generator_to_critic_end"] == pytest.approx(9**-0.9 / 17**-0.6 / 3)
+    assert second["rates"]["assumption_a2"] is True
+
+
+def test_fewer_lines_than_a_batch(tiny: RunConfig) -> None:
+    with pytest.raises(InputError, match=r"text\.txt: 1,?\d+ training lines, fewer than --batch-size 5000"):
+        train(replace(tiny, batch_size=5000))
+    assert not tiny.folder.exists()
+
+
+def test_one_hot_batches_are_training_lines(tiny: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[torch.Tensor] = []
+    corpora = []
+    real = train_module.real_batches
+
+    def kept(config: RunConfig, corpus: Any, iteration: int, device: torch.device) -> list[torch.Tensor]:
+        corpora.append(corpus)
+        batches.extend(drawn := real(config, corpus, iteration, device))
+        return drawn
+
+    monkeypatch.setattr(train_module, "real_batches", kept)
+    train(tiny)
+    lines = {tuple(line) for line in np.asarray(corpora[0].train).tolist()}
+    drawn = torch.cat(batches)
+    assert drawn.shape == (160, 12, corpora[0].vocabulary.size)
+    assert (drawn.sum(dim=2) == 1).all()
+    seen = [tuple(line) for line in drawn.argmax(dim=2).tolist()]
+    assert set(seen) <= lines
+    assert len(set(seen)) > 140  # drawn with replacement from 1,800 different lines
+
+
+def test_an_exported_generator_is_the_runs_generator(tiny: RunConfig, tmp_path: Path) -> None:
+    train(tiny)
+    load_generator(tiny.folder).save(tmp_path / "exported")
+    assert sorted(path.name for path in (tmp_path / "exported").iterdir()) == ["config.json", "model.safetensors"]
+    ours, theirs = load_generator(tiny.folder), load_generator(tmp_path / "exported")
+    assert ours.vocabulary == theirs.vocabulary
+    z = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(ours.network(z), theirs.network(z))
+    average, itself = (
+        below(tensors(tiny.folder), prefix)["project.weight"]
+        for prefix in ("generator.average.module.", "generator.network.")
+    )
+    assert torch.equal(ours.network.state_dict()["project.weight"], average)
+    assert not torch.equal(average, itself)
+
+
+def test_samples_come_from_the_average_of_the_weights_where_there_is_one(tiny: RunConfig, tmp_path: Path) -> None:
+    without = replace(tiny, generator_average=0.0, run_dir=tmp_path / "without")
+    train(tiny)
+    train(without)
+    for config in (tiny, without):
+        network = load_generator(config.folder).network
+        random = torch.Generator().manual_seed(stream_seed(config.seed, "samples", 20))
+        lines = load_generator(config.folder).vocabulary.decode(draw_samples(network, 30, random))
+        assert (config.folder / "samples" / "20.txt").read_text("utf-8").splitlines() == lines
+    # Averaging changes what is drawn, not how the weights are trained.
+    theirs = tensors(without.folder)
+    assert all(torch.equal(tensors(tiny.folder)[name], theirs[name]) for name in theirs)
