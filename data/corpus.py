@@ -21,10 +21,10 @@ from data.files import (
     cache_folder,
     open_arrays,
     open_cached,
-    read_described,
+    read_manifest,
     sha256_of_json,
     write_array,
-    write_described,
+    write_manifest,
 )
 from data.readers import InvalidUtf8, Source
 from data.sources import open_source
@@ -95,7 +95,7 @@ def encode_source(spec: str, vocabulary: Vocabulary, seq_len: int, invalid_utf8:
 
 
 def _load(folder: Path) -> Corpus:
-    description = read_described(folder, _DESCRIPTION)
+    description = read_manifest(folder, _DESCRIPTION)
     arrays = open_arrays(folder, description)
     vocabulary = Vocabulary(description["characters"])
     # The content alone: the same lines under another path or in another cache have the same hash.
@@ -131,7 +131,7 @@ def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
         "lines": lines,
         "characters": vocabulary.characters,
     }
-    write_described(folder, _DESCRIPTION, description)
+    write_manifest(folder, _DESCRIPTION, description)
 
 
 def split_lines(source: Source, options: CorpusOptions) -> Iterator[tuple[list[str], list[str]]]:

@@ -232,7 +232,7 @@ def write_rows(path: Path, rows: Iterable[NDArray[Any]]) -> int:
     return count
 
 
-def on_disk(parts: Iterable[NDArray[N]]) -> NDArray[N]:
+def concatenate_on_disk(parts: Iterable[NDArray[N]]) -> NDArray[N]:
     """Return the concatenation of one or more arrays [n, ...] as a memory map of a file without a name."""
     cache_folder().mkdir(parents=True, exist_ok=True)
     with naming(cache_folder()), tempfile.TemporaryFile(dir=cache_folder()) as file:
@@ -245,14 +245,14 @@ def on_disk(parts: Iterable[NDArray[N]]) -> NDArray[N]:
         return np.memmap(file, part.dtype, "r", shape=shape) if rows else np.empty(shape, part.dtype)
 
 
-def write_described(folder: Path, description_name: str, description: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path, description_name: str, description: Mapping[str, Any]) -> None:
     """Write a JSON description into a folder, with the hashes of the folder's other files and of itself."""
     hashes = {path.name: sha256_of_file(path) for path in sorted(folder.iterdir())}
     described = {**description, "sha256": hashes}
     write_json(folder / description_name, {**described, "own_sha256": sha256_of_json(described)})
 
 
-def read_described(folder: Path, description_name: str) -> dict[str, Any]:
+def read_manifest(folder: Path, description_name: str) -> dict[str, Any]:
     """Return a folder's description after checking all hashes.
 
     Raises:

@@ -27,7 +27,7 @@ _SETTLED_NS = 1_000_000_000
 _spooled: dict[tuple[int, int], tuple[int, Path]] = {}
 
 
-def expanded(path: str | Path) -> Path:
+def expand_user(path: str | Path) -> Path:
     """Return the path with a leading `~` or `~user` replaced by the home folder, where there is one."""
     try:
         return Path(path).expanduser()
@@ -37,7 +37,7 @@ def expanded(path: str | Path) -> Path:
 
 def read_once(path: str | Path) -> bool:
     """Whether a path is standard input, a pipe, a socket or a device, whose content is gone after one reading."""
-    return _once(expanded(path)) is not None
+    return _once(expand_user(path)) is not None
 
 
 def require_different(*paths: str | Path | None) -> None:
@@ -48,7 +48,7 @@ def require_different(*paths: str | Path | None) -> None:
     """
     seen: dict[tuple[int, int], str | Path] = {}
     for path in paths:
-        if path is not None and (key := _once(expanded(path))):
+        if path is not None and (key := _once(expand_user(path))):
             if key in seen:
                 raise InputError(f"{path}: the same input as {seen[key]}, which can be read once; save one to a file")
             seen[key] = path
@@ -72,7 +72,7 @@ def local_file(path: Path) -> Path:
     Raises:
         InputError: there is no such file, or it is a folder, a terminal or a device.
     """
-    path = expanded(path)
+    path = expand_user(path)
     key = _once(path)
     if key is None:
         require_file(path)

@@ -13,7 +13,7 @@ from typing import IO, Any, Literal, cast
 
 from data import content
 from data.errors import InputError, note
-from data.inputs import expanded, file_identity, local_file
+from data.inputs import expand_user, file_identity, local_file
 
 Lines = Iterator[list[str]]
 InvalidUtf8 = Literal["refuse", "replace"]
@@ -183,7 +183,7 @@ def read_hub_spec(rest: str) -> HubSpec:
     if colon and not column:
         raise InputError(f"hub:{rest} names no column; say hub:{name} or hub:{name}:COLUMN")
     identity: list[Any] = ["hub", rest]
-    if (folder := expanded(name)).exists():
+    if (folder := expand_user(name)).exists():
         name = str(folder)
         files = sorted(filter(Path.is_file, folder.rglob("*"))) if folder.is_dir() else [folder]
         identity = ["hub", column, file_identity(files, folder)]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from data.errors import InputError
-from data.inputs import expanded, file_identity, local_file, read_once, require_lasting, walk
+from data.inputs import expand_user, file_identity, local_file, read_once, require_lasting, walk
 from data.readers import InvalidUtf8, Lines, Source, hub_lines, read_hub_spec, read_lines
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst", ".parquet")
@@ -33,7 +33,7 @@ def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
     if kind == "lm1b":
         from data import lm1b
 
-        return lm1b.open_lm1b(expanded(rest) if rest else None, invalid_utf8)
+        return lm1b.open_lm1b(expand_user(rest) if rest else None, invalid_utf8)
     if kind == "hub":
         return _hub_source(rest)
     return _file_source(Path(spec), invalid_utf8)
@@ -52,7 +52,7 @@ def require_named(spec: str, kinds: Iterable[str]) -> None:
         raise InputError(f"{spec!r}: nothing behind the colon (an unset variable?); leave it out, or name a path there")
 
 
-def absolute(spec: str, embedded: str = "grammar", published: Collection[str] = ("lm1b",)) -> str:
+def absolute_source(spec: str, embedded: str = "grammar", published: Collection[str] = ("lm1b",)) -> str:
     """Return a `--data` value that names the same source from any working folder.
 
     Args:
@@ -68,10 +68,10 @@ def absolute(spec: str, embedded: str = "grammar", published: Collection[str] = 
     kind, colon, rest = spec.partition(":")
     if kind == "hub":
         name, colon, column = rest.partition(":")
-        return f"hub:{expanded(name).resolve()}{colon}{column}" if expanded(name).exists() else spec
+        return f"hub:{expand_user(name).resolve()}{colon}{column}" if expand_user(name).exists() else spec
     if kind == embedded or kind in published:
-        return f"{kind}:{expanded(rest).resolve()}" if kind != embedded and rest else spec
-    return str(expanded(spec).resolve())
+        return f"{kind}:{expand_user(rest).resolve()}" if kind != embedded and rest else spec
+    return str(expand_user(spec).resolve())
 
 
 def moved(recorded: str, folder: Path) -> list[str]:
@@ -104,7 +104,7 @@ def _place(recorded: str) -> tuple[str, Path | None, str]:
 
 
 def _file_source(path: Path, invalid_utf8: InvalidUtf8) -> Source:
-    path = expanded(path)
+    path = expand_user(path)
     if path.name.endswith((".tar.gz", ".tgz", ".tar")) and not path.is_file():
         raise InputError(f"{path}: an archive; for the One Billion Word Benchmark say lm1b:{path}, else unpack it")
     if path.is_dir():

@@ -23,13 +23,13 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.images import shapes
-from data.images.dataset import PictureOptions, open_pictures
+from data.images.dataset import ImageOptions, open_dataset
 from eval.core.figures import require_image_ending, save_figure
 from eval.core.score import Estimate, Score
 from eval.core.tables import Block, Format, FormatFlags, render
 from eval.images.disturbances import SEED, SHARES, SWIRL_RADIUS, Images, all_disturbances, require_others, split
-from eval.images.image_sets import ExtractorFlags, picture_set
-from eval.images.sensitivity import DEFAULT_METRICS, METRICS, Metric, Response, monotony, responses
+from eval.images.image_sets import ExtractorFlags, dataset_set
+from eval.images.sensitivity import DEFAULT_METRICS, METRICS, Metric, SensitivityCurve, measure, monotonicity
 
 _BLOCK = 1 << 10
 
@@ -41,7 +41,7 @@ def other_images(other: str, source: str, count: int, side: int) -> tuple[Images
     too, they are of twice the size, of which the upper left quarter is left: grounds, with a corner of a shape.
     """
     if other != "shapes":
-        pictures = open_pictures(PictureOptions(other, side))
+        pictures = open_dataset(ImageOptions(other, side))
         return pictures.images, f"{pictures.name}@{pictures.sha256[:12]}"
     enlarged = source == "shapes"
     drawn = side * 2 if enlarged else side
@@ -78,12 +78,12 @@ def main(arguments: list[str]) -> int:
         require_image_ending(command.output, "--output")
     metrics = _chosen_metrics(command)
     extractor = command.open_extractor()
-    pictures = open_pictures(PictureOptions(command.source, command.size, command.count))
+    pictures = open_dataset(ImageOptions(command.source, command.size, command.count))
     disturbed, reference = split(pictures)
     others, other = other_images(command.other, command.source, len(disturbed), disturbed.shape[2])
     require_others(others, disturbed, max(SHARES))
     disturbances = all_disturbances(others, command.swirl_radius)
-    found = responses(disturbed, reference, extractor, metrics, disturbances, command.batch_size)
+    found = measure(disturbed, reference, extractor, metrics, disturbances, command.batch_size)
     settings: dict[str, str | int] = {
         "against": "other-half",
         "seed": SEED,
@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> int:
             for response in found
             for level, value in zip(response.disturbance.levels, response.values[name], strict=True)
         }
-        signed = picture_set(pictures, extractor).signature(name, len(disturbed), {**metric.settings, **settings})
+        signed = dataset_set(pictures, extractor).signature(name, len(disturbed), {**metric.settings, **settings})
         title = f"the other half of {pictures.name}"
         scores.append(Score(name, values, metric.unit, metric.better, len(disturbed), title, signed))
     _show(scores, found, command.output_format)
@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _show(scores: Sequence[Score], found: Sequence[Response], output_format: Format) -> None:
+def _show(scores: Sequence[Score], found: Sequence[SensitivityCurve], output_format: Format) -> None:
     """Print a table for each metric, a row for each disturbance; in JSON scores with their verdicts."""
     blocks, records, whole = [], [], []
     for score in scores:
@@ -115,7 +115,7 @@ def _show(scores: Sequence[Score], found: Sequence[Response], output_format: For
         correlations, violations = {}, {}
         for response in found:
             name, values = response.disturbance.name, response.values[score.metric]
-            rho, count = monotony([each.value for each in values], score.better)
+            rho, count = monotonicity([each.value for each in values], score.better)
             correlations[name], violations[name] = rho, count
             levels = " ".join(f"{level:g}" for level in response.disturbance.levels)
             table.append([name, levels, *map(_cell, values), "-" if rho is None else f"{rho:+.1f}", str(count)])
@@ -149,7 +149,7 @@ def _chosen_metrics(command: DisturbCommand) -> dict[str, Metric]:
     return {name: known[name] for name in dict.fromkeys(command.metrics or DEFAULT_METRICS[command.features])}
 
 
-def plot(path: Path, found: Sequence[Response], metrics: Mapping[str, Metric]) -> None:
+def plot(path: Path, found: Sequence[SensitivityCurve], metrics: Mapping[str, Metric]) -> None:
     """Draw a column for each disturbance: a panel for each metric, and images, a column a level.
 
     Raises:

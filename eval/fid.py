@@ -25,16 +25,16 @@ from torch.distributed import is_initialized
 
 from data.command import parse_command, run_command
 from data.errors import InputError, note
-from data.images.dataset import Pictures
+from data.images.dataset import ImageDataset
 from data.naming import printable
 from data.outputs import require_output, told_on
-from eval.core.processes import first_alone, joined
+from eval.core.processes import process_group, rank_zero_first
 from eval.core.score import Estimate, Score, Signature, show
 from eval.core.tables import FormatFlags
 from eval.images.features import Extractor, metric_name, shared_statistics
 from eval.images.fid_infinity import frechet
 from eval.images.frechet import distance
-from eval.images.image_sets import ExtractorFlags, ImageSet, open_images, open_sets, picture_set
+from eval.images.image_sets import ExtractorFlags, ImageSet, dataset_set, open_images, open_sets
 from eval.images.inception_score import SPLITS, inception_score
 from eval.images.kid import kid
 from eval.images.precision_recall import NEIGHBOURS, precision_recall
@@ -45,15 +45,17 @@ _LEAST: Mapping[Metric, int] = {"fid": 2, "kid": 2, "precision-recall": NEIGHBOU
 _ESTIMATOR: Mapping[str, str | int] = {"cov": "unbiased"}
 
 
-def floor(pictures: Pictures, extractor: Extractor, samples: int) -> float | None:
+def floor(pictures: ImageDataset, extractor: Extractor, samples: int) -> float | None:
     """Return the distance of so many of the pictures to the others; None where more than half would be taken."""
-    return _floor(picture_set(pictures, extractor), samples)
+    return _floor(dataset_set(pictures, extractor), samples)
 
 
-def signature(reference: Pictures, extractor: Extractor, samples: int, settings: Mapping[str, str | int]) -> Signature:
+def signature(
+    reference: ImageDataset, extractor: Extractor, samples: int, settings: Mapping[str, str | int]
+) -> Signature:
     """Return what the distance of so many samples to the reference depends on."""
     name = metric_name("fid", extractor.signature)
-    return picture_set(reference, extractor).signature(name, samples, {**_ESTIMATOR, **settings})
+    return dataset_set(reference, extractor).signature(name, samples, {**_ESTIMATOR, **settings})
 
 
 def score_fid(samples: ImageSet, reference: ImageSet) -> Score:
@@ -68,7 +70,7 @@ def score_fid(samples: ImageSet, reference: ImageSet) -> Score:
         found = Estimate(distance(samples.statistics(), statistics))
     else:
         found = frechet(samples.features(), statistics)
-    name = metric_name("fid", reference.made_by)
+    name = metric_name("fid", reference.feature_signature)
     values = {name: replace(found, floor=_floor(reference, count))}
     return _score(name, values, "squared distance", "lower", samples, reference, _ESTIMATOR)
 
@@ -81,7 +83,7 @@ def score_kid(samples: ImageSet, reference: ImageSet) -> Score:
     """
     found = kid(samples.required_features("kid"), reference.required_features("kid"))
     low, high = (None if bound is None else 1000 * bound for bound in (found.low, found.high))
-    name = metric_name("kid", reference.made_by)
+    name = metric_name("kid", reference.feature_signature)
     values = {f"1000 {name}": Estimate(1000 * found.value, low, high)}
     return _score(name, values, "1e-3", "lower", samples, reference, {"kernel": "cubic"})
 
@@ -168,19 +170,19 @@ def main(arguments: list[str]) -> int:
 
 def _save(command: StatsCommand) -> int:
     require_output("--output", command.output, (".npz",), [command.source])
-    with joined() as rank:
-        pictures, extractor = first_alone(
+    with process_group() as rank:
+        pictures, extractor = rank_zero_first(
             lambda: (open_images(command.source, command.size, command.count), command.open_extractor())
         )
-        found = picture_set(pictures, extractor, command.batch_size)
+        found = dataset_set(pictures, extractor, command.batch_size)
         if is_initialized():
             shared = shared_statistics(pictures.images, extractor, command.batch_size)
-            statistics = replace(shared, extractor=found.made_by)
+            statistics = replace(shared, extractor=found.feature_signature)
         else:
             statistics = found.statistics()
         if rank == 0:
             statistics.save(command.output)
-            wrote = f"{printable(f'wrote statistics of {found.title} to {command.output}')}\n{found.made_by}"
+            wrote = f"{printable(f'wrote statistics of {found.title} to {command.output}')}\n{found.feature_signature}"
             print(wrote, file=told_on(command.output))
     return 0
 

@@ -27,7 +27,7 @@ from eval.text.reference import (
     samples_output,
     write_samples,
 )
-from eval.text.reference_counts import CountedText
+from eval.text.reference_counts import ReferenceCounts
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SamplerCommand:
     """Seed of the drawing."""
 
 
-def sample_ngram_model(text: CountedText, order: int, starts: Ids, random: np.random.Generator) -> Ids:
+def sample_ngram_model(text: ReferenceCounts, order: int, starts: Ids, random: np.random.Generator) -> Ids:
     """Return ids [lines, seq_len] of lines that begin as real ones do and go on as the text's n-grams do.
 
     Each symbol is drawn with the frequency that it follows the `order` - 1 symbols before it with.
@@ -74,7 +74,7 @@ def sample_ngram_model(text: CountedText, order: int, starts: Ids, random: np.ra
     return ids
 
 
-def _next_symbols(text: CountedText, history: Ids, random: np.random.Generator) -> Ids:
+def _next_symbols(text: ReferenceCounts, history: Ids, random: np.random.Generator) -> Ids:
     """Draw what follows histories [lines, n - 1]; one that only ever ends a line is shortened by its first symbol."""
     order, size = history.shape[1] + 1, text.vocabulary.size
     counted = text.counts[order]

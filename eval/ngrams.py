@@ -21,7 +21,7 @@ from data.errors import InputError
 from data.naming import printable
 from data.readers import InvalidUtf8
 from eval.core.tables import Block, FormatFlags, render, tell
-from eval.text.reference_counts import count_corpus, load_counted, merge_counted, require_new, save_counted
+from eval.text.reference_counts import count_reference, load_counts, merge_counts, require_new, save_counts
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ def main(arguments: list[str]) -> int:
         options = CorpusOptions(
             command.source, command.seq_len, command.vocabulary_size, command.lines, False, command.invalid_utf8
         )
-        text = count_corpus(open_corpus(options), command.ngram, command.padding == "in", command.vocabulary_size)
+        text = count_reference(open_corpus(options), command.ngram, command.padding == "in", command.vocabulary_size)
     else:
         if not command.parts:
             raise InputError("merge: no parts; name the folders that `build --output` wrote")
-        parts = [load_counted(path) for path in command.parts]
-        text = merge_counted(parts, command.output.stem, command.vocabulary_size)
+        parts = [load_counts(path) for path in command.parts]
+        text = merge_counts(parts, command.output.stem, command.vocabulary_size)
     if command.output is not None:
-        save_counted(text, command.output)
+        save_counts(text, command.output)
     title = f"{text.name}: {text.lines:,} lines, {len(text.vocabulary.characters):,} characters"
     records = [{"n": n, "different": counted.keys.size, "total": counted.total} for n, counted in text.counts.items()]
     table = [["n", "different", "total"], *([f"{value:,}" for value in record.values()] for record in records)]

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from data.errors import InputError
-from data.images.dataset import PictureOptions
-from data.images.sources import absolute
+from data.images.dataset import ImageOptions
+from data.images.sources import absolute_source
 from eval.core.device import Precision
-from eval.images.features import FeatureKind, metric_name, require_fitting
+from eval.images.features import FeatureKind, metric_name, refuse_inception_flags
 from eval.images.inception import Resize
 from textgan.engine.settings import Settings
 
@@ -65,7 +65,7 @@ class ImageConfig(Settings):
     checkpoint_every: int = 5000
     """Generator iterations between checkpoints."""
 
-    smallest: ClassVar[dict[str, int]] = {**Settings.smallest, "count": 1, "dim": 1, "latent_dim": 1, "eval_samples": 2}
+    minimums: ClassVar[dict[str, int]] = {**Settings.minimums, "count": 1, "dim": 1, "latent_dim": 1, "eval_samples": 2}
 
     def __post_init__(self) -> None:
         """Refuse values no run can have.
@@ -76,7 +76,7 @@ class ImageConfig(Settings):
         super().__post_init__()
         if self.size < 32 or self.size % 16:
             raise InputError(f"--size {self.size}: must be 32 or a larger multiple of 16")
-        require_fitting(self.features, self.weights, self.precision)
+        refuse_inception_flags(self.features, self.weights, self.precision)
         if self.faults == "paper-compat" and not self.folds:
             raise InputError("--faults paper-compat: the fault is one of --model wgan-gp at --size 32 alone")
         if self.folds and self.batch_size % 4:
@@ -98,18 +98,18 @@ class ImageConfig(Settings):
         return self.faults == "paper-compat" and self.model == "wgan-gp" and self.size == 32
 
     @property
-    def pictures(self) -> PictureOptions:
+    def pictures(self) -> ImageOptions:
         """What the run trains on and is scored against."""
-        return PictureOptions(absolute(self.data), self.size, self.count)
+        return ImageOptions(absolute_source(self.data), self.size, self.count)
 
-    def located(self) -> Self:
+    def with_absolute_paths(self) -> Self:
         """Return the same settings with files named so that they are found from any working folder."""
-        return replace(super().located(), weights=None if self.weights is None else self.weights.resolve())
+        return replace(super().with_absolute_paths(), weights=None if self.weights is None else self.weights.resolve())
 
     def as_json(self) -> dict[str, Any]:
         """Return the resolved settings as a JSON-serialisable object."""
         weights = None if self.weights is None else str(self.weights.resolve())
-        return {**super().as_json(), "data": absolute(self.data), "weights": weights}
+        return {**super().as_json(), "data": absolute_source(self.data), "weights": weights}
 
 
 def _of_the_paper(

@@ -29,7 +29,7 @@ class Generator(nn.Module):
             for width, after in zip(widths, [*widths[1:], 3], strict=True)
         )
 
-    def draw_latent(self, count: int, random: torch.Generator) -> Tensor:
+    def sample_latent(self, count: int, random: torch.Generator) -> Tensor:
         """Return noise [count, latent_dim], uniform in [-1, 1)."""
         return 2 * torch.rand(count, self.latent_dim, generator=random, device=random.device) - 1
 

@@ -44,14 +44,14 @@ def make_networks(config: ImageConfig, random: torch.Generator) -> tuple[ImageGe
 
 
 @torch.no_grad()
-def draw_images(network: nn.Module, count: int, random: torch.Generator) -> NDArray[np.uint8]:
+def sample_images(network: nn.Module, count: int, random: torch.Generator) -> NDArray[np.uint8]:
     """Return images [count, 3, H, W] of a generator, batch normalisation by its running statistics."""
     assert isinstance(network, ImageGenerator)
     was_training = network.training
     network.eval()
     try:
         batches = [
-            to_uint8(network(network.draw_latent(min(_BATCH, count - start), random)).cpu().numpy())
+            to_uint8(network(network.sample_latent(min(_BATCH, count - start), random)).cpu().numpy())
             for start in range(0, count, _BATCH)
         ]
     finally:

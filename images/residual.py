@@ -63,7 +63,7 @@ class Generator(nn.Module):
         self.norm = nn.BatchNorm2d(dim, eps=_EPSILON)
         self.to_image = nn.Conv2d(dim, 3, 3, padding=1)
 
-    def draw_latent(self, count: int, random: torch.Generator) -> Tensor:
+    def sample_latent(self, count: int, random: torch.Generator) -> Tensor:
         """Return noise [count, latent_dim], standard normal."""
         return torch.randn(count, self.latent_dim, generator=random, device=random.device)
 

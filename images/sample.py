@@ -21,7 +21,7 @@ from data.naming import printable
 from data.outputs import require_output, told_on, write_output
 from eval.core.device import Device, choose_device
 from images.config import ImageConfig
-from images.networks import ImageGenerator, draw_images, make_networks
+from images.networks import ImageGenerator, make_networks, sample_images
 from textgan.engine.checkpoint import sampler_weights
 from textgan.engine.run_folder import read_options
 from textgan.engine.seeds import stream_seed
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:
     device = choose_device(command.device)
     random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
     generator, iteration = load_generator(command.run)
-    images = draw_images(generator.to(device), command.count, random)
+    images = sample_images(generator.to(device), command.count, random)
     if command.output is not None:
         with write_output(command.output) as file:
             np.savez_compressed(file, images=images, iteration=iteration)

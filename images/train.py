@@ -19,16 +19,16 @@ from torch import Tensor
 
 from data.command import run_command
 from data.errors import InputError
-from data.images.dataset import GRID_IMAGES, Pictures, as_grid, batch_floats, open_pictures
+from data.images.dataset import GRID_IMAGES, ImageDataset, as_grid, batch_floats, open_dataset
 from data.naming import as_command, printable
 from eval.core.device import choose_device
 from eval.fid import floor, signature
-from eval.images.feature_cache import picture_statistics
+from eval.images.feature_cache import dataset_statistics
 from eval.images.features import open_extractor, statistics_of
 from eval.images.frechet import distance
 from images.config import PRESETS, ImageConfig
-from images.networks import LOSSES, draw_images, make_networks
-from textgan.engine.experiment import Program, commands, how_long, run_program
+from images.networks import LOSSES, make_networks, sample_images
+from textgan.engine.experiment import TrainingProgram, commands, how_long, run_program
 from textgan.engine.loop import Experiment
 from textgan.engine.players import critic_player, generator_player
 from textgan.engine.run_folder import score_title
@@ -45,26 +45,26 @@ def open_experiment(config: ImageConfig) -> Experiment:
     """
     device = choose_device(config.device)
     extractor = open_extractor(config.features, config.weights, config.resize, device, config.precision)
-    pictures = open_pictures(config.pictures)
+    pictures = open_dataset(config.pictures)
     if len(pictures.images) < max(2, config.batch_size):
         raise InputError(
             f"{pictures.name}: {len(pictures.images)} images, fewer than --batch-size {config.batch_size}; "
             "lower it or give more images"
         )
-    reference = picture_statistics(pictures, extractor)
+    reference = dataset_statistics(pictures, extractor)
     trainer = build_trainer(config, device)
     (name,) = config.scores
     of_real = floor(pictures, extractor, config.eval_samples)
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], Samples]:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
-        images = draw_images(trainer.sampler, config.eval_samples, random)
+        images = sample_images(trainer.sampler, config.eval_samples, random)
         return {name: distance(statistics_of(images, extractor), reference)}, as_picture(images)
 
     return Experiment(
         trainer=trainer,
         device=device,
-        draw=lambda iteration: real_batches(config, pictures, iteration, device),
+        next_batches=lambda iteration: real_batches(config, pictures, iteration, device),
         evaluate=evaluate,
         floor=None if of_real is None else {name: of_real},
         facts={
@@ -87,13 +87,13 @@ def build_trainer(config: ImageConfig, device: torch.device) -> Trainer:
         loss=LOSSES[config.loss],
         penalty_weight=config.penalty_weight,
         score_together=config.model == "wgan-gp",
-        draw_latent=generator.draw_latent,
+        sample_latent=generator.sample_latent,
         seed=config.seed,
         device=device,
     )
 
 
-def real_batches(config: ImageConfig, pictures: Pictures, iteration: int, device: torch.device) -> list[Tensor]:
+def real_batches(config: ImageConfig, pictures: ImageDataset, iteration: int, device: torch.device) -> list[Tensor]:
     """Draw one batch of training images [B, 3, H, W] in [-1, 1] per critic step."""
     random = np.random.default_rng(stream_seed(config.seed, "batches", iteration))
     chosen = random.integers(len(pictures.images), size=(config.critic_steps, config.batch_size))
@@ -141,7 +141,7 @@ def final_report(folder: Path, summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-IMAGES = Program("images.train", ImageConfig, PRESETS, open_experiment, final_report)
+IMAGES = TrainingProgram("images.train", ImageConfig, PRESETS, open_experiment, final_report)
 train = IMAGES.train
 
 

@@ -247,7 +247,7 @@ def word_rule(signature: str) -> WordRule:
     return WHITE_SPACE if found is None else WordRule(cast(Splitting, found[1]), found[2] == "lower")
 
 
-def by_name(scores: Sequence[Score]) -> dict[str, float]:
+def values_by_name(scores: Sequence[Score]) -> dict[str, float]:
     """Return the values of scores under the names they have in records: "jsd_4"."""
     return {record_name(name): each.value for score in scores for name, each in score.values.items()}
 

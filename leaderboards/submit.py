@@ -40,7 +40,6 @@ from leaderboards.records import (
     Kind,
     Record,
     Task,
-    by_name,
     chosen_records,
     folder_name,
     joint_signature,
@@ -50,16 +49,17 @@ from leaderboards.records import (
     record_folders,
     record_name,
     task_folder,
+    values_by_name,
     word_rule,
 )
-from textgan.engine.experiment import Program
+from textgan.engine.experiment import TrainingProgram
 from textgan.engine.run_folder import find_runs, headline, read_metrics, read_options, require_scores
 from textgan.engine.settings import as_flags
-from textgan.runs.aggregate import Group, group_runs, load_run, standings, window_count
+from textgan.runs.aggregate import Group, group_runs, load_run, summarize, window_count
 from textgan.train import TEXT
 
 _POINTS = 60
-_PROGRAMS: Mapping[str, Program[Any]] = {program.module: program for program in (TEXT, IMAGES)}
+_PROGRAMS: Mapping[str, TrainingProgram[Any]] = {program.module: program for program in (TEXT, IMAGES)}
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _of_runs(group: Group, name: str, note: str) -> Submission:
     options = [read_options(run.folder) for run in group.runs]
     names = require_scores(group.runs[0].folder)
     points, _ = window_count([group], "minutes", _POINTS)
-    found = {name: standings([group], name, "minutes", points, None)[0] for name in names}
+    found = {name: summarize([group], name, "minutes", points, None)[0] for name in names}
     scores = {
         name: {
             "best_run": each.best_run[0],
@@ -269,7 +269,7 @@ def _of_samples(command: SubmitCommand, task: Task | None, path: Path, name: str
     }
     floors = {name: each.floor for name, (each, _) in estimates.items() if each.floor is not None}
     file = "samples.txt.gz" if not command.hash_only else None
-    samples = [_sample_entry(file, text, by_name(found))]
+    samples = [_sample_entry(file, text, values_by_name(found))]
     files = {} if file is None else {file: gzip.compress(text, mtime=0)}
     facts = {"note": note, **_portable({"reference": asdict(options)})}
     signature = joint_signature(found)
@@ -284,7 +284,7 @@ def _rounded(values: Any, digits: int = 4) -> list[float | None]:
     return [round(float(value), digits) if math.isfinite(value) else None for value in values]
 
 
-def _without_place(config: Mapping[str, Any], program: Program[Any]) -> dict[str, Any]:
+def _without_place(config: Mapping[str, Any], program: TrainingProgram[Any]) -> dict[str, Any]:
     """Return a run's settings without where on a machine its files lay; of newer settings, the defaults."""
     known = {field.name for field in fields(program.settings)}
     kept = {name: value for name, value in config.items() if name in known - {"weights"}}

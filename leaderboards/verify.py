@@ -26,7 +26,6 @@ from leaderboards.records import (
     RECORD,
     Record,
     Task,
-    by_name,
     chosen_records,
     joint_signature,
     kept_text,
@@ -35,6 +34,7 @@ from leaderboards.records import (
     read_task,
     read_text,
     record_folders,
+    values_by_name,
     word_rule,
 )
 
@@ -93,7 +93,7 @@ def verify(record: Record, task: Task, reference: str | None, samples: Path | No
         if (found := joint_signature(scores)) != record.signature:
             wrong.append(f"{path.name} is scored as {found}, the record says {record.signature}")
             continue
-        values = by_name(scores)
+        values = values_by_name(scores)
         if entry["scores"].keys() != values.keys():
             wrong.append(f"{path.name} is scored by {', '.join(values)}, the record has {', '.join(entry['scores'])}")
             continue

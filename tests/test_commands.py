@@ -31,7 +31,7 @@ from images.train import train as train_on_images
 from textgan.__main__ import COMMANDS as CONSOLE
 from textgan.__main__ import main as console
 from textgan.models.settings import RunConfig
-from textgan.runs.executors import Ended
+from textgan.runs.executors import RunResult
 from textgan.runs.halving import Trial
 from textgan.train import train
 
@@ -151,7 +151,7 @@ def test_documented_commands_work(workplace: Path, capfd: pytest.CaptureFixture[
             }.get(module, ())
             with pytest.MonkeyPatch.context() as patch:
                 # Hours of training; that suites and searches do what they say is tested on small ones.
-                finished: Any = lambda _program, configs, _: [Ended(each.folder, "finished") for each in configs]  # noqa: E731
+                finished: Any = lambda _program, configs, _: [RunResult(each.folder, "finished") for each in configs]  # noqa: E731
                 patch.setattr("textgan.suite.run_all", finished)
                 patch.setattr("data.images.shapes.COUNT", 400)
                 patch.setattr(
@@ -243,15 +243,15 @@ def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -
         "eval.report": importlib.import_module("eval.report").ReportCommand,
         "eval.ngram_sampler": importlib.import_module("eval.ngram_sampler").SamplerCommand,
         "textgan.compare": importlib.import_module("textgan.compare").CompareCommand,
-        "textgan.suite": importlib.import_module("textgan.runs.options").Execution,
+        "textgan.suite": importlib.import_module("textgan.runs.options").ExecutorOptions,
         "images.train": ImageConfig,
-        "images.suite": importlib.import_module("textgan.runs.options").Execution,
-        "images.search": importlib.import_module("textgan.runs.options").Execution,
+        "images.suite": importlib.import_module("textgan.runs.options").ExecutorOptions,
+        "images.search": importlib.import_module("textgan.runs.options").ExecutorOptions,
         "images.sample": importlib.import_module("images.sample").SampleCommand,
-        "data.images": importlib.import_module("data.images.__main__").PicturesCommand,
+        "data.images": importlib.import_module("data.images.__main__").ImagesCommand,
         "eval.disturb": importlib.import_module("eval.disturb").DisturbCommand,
         "eval.fid": importlib.import_module("eval.fid").FidCommand,
-        "textgan.search": importlib.import_module("textgan.runs.options").Execution,
+        "textgan.search": importlib.import_module("textgan.runs.options").ExecutorOptions,
         "leaderboards.submit": importlib.import_module("leaderboards.submit").SubmitCommand,
         "leaderboards.build": importlib.import_module("leaderboards.build").BuildCommand,
         "leaderboards.verify": importlib.import_module("leaderboards.verify").VerifyCommand,

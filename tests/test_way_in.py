@@ -336,17 +336,17 @@ def fed(shop: Workshop, in_this_process: bool) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     status: int
     out: str
     err: str
 
 
-Runner = Callable[[Workshop, str, Sequence[str]], Outcome]
+Runner = Callable[[Workshop, str, Sequence[str]], RunOutcome]
 _CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 
 
-def check(shop: Workshop, outcome: Outcome, before: set[Path]) -> None:
+def check(shop: Workshop, outcome: RunOutcome, before: set[Path]) -> None:
     """Assert what holds for every command, whatever it was given."""
     assert outcome.status in (0, 2), outcome
     assert "Traceback" not in outcome.err
@@ -369,19 +369,19 @@ def check(shop: Workshop, outcome: Outcome, before: set[Path]) -> None:
 def here(capfd: pytest.CaptureFixture[str]) -> Runner:
     """Run a command in this process."""
 
-    def run_here(shop: Workshop, module: str, arguments: Sequence[str]) -> Outcome:
+    def run_here(shop: Workshop, module: str, arguments: Sequence[str]) -> RunOutcome:
         note.cache_clear()
         before = shop.files()
         capfd.readouterr()
         with fed(shop, in_this_process=True):
-            outcome = Outcome(*run(capfd, module, *arguments))
+            outcome = RunOutcome(*run(capfd, module, *arguments))
         check(shop, outcome, before)
         return outcome
 
     return run_here
 
 
-def as_process(shop: Workshop, module: str, arguments: Sequence[str]) -> Outcome:
+def as_process(shop: Workshop, module: str, arguments: Sequence[str]) -> RunOutcome:
     """Run a command as a process."""
     before = shop.files()
     with fed(shop, in_this_process=False):
@@ -391,7 +391,7 @@ def as_process(shop: Workshop, module: str, arguments: Sequence[str]) -> Outcome
             capture_output=True,
             check=False,
         )
-    outcome = Outcome(
+    outcome = RunOutcome(
         done.returncode, *(stream.decode("utf-8", "backslashreplace") for stream in (done.stdout, done.stderr))
     )
     check(shop, outcome, before)
@@ -399,7 +399,7 @@ def as_process(shop: Workshop, module: str, arguments: Sequence[str]) -> Outcome
     return outcome
 
 
-def counts(outcome: Outcome, output_format: str) -> set[int]:
+def counts(outcome: RunOutcome, output_format: str) -> set[int]:
     """Return the numbers of samples that an output tells."""
     if output_format == "json":
         whole = json.loads(outcome.out)
@@ -512,7 +512,7 @@ def a_score(draw: st.DrawFn, shop: Workshop) -> tuple[str, list[str], Content, s
     return module, [samples, *flags.words, *output], content, format_of(output), fine
 
 
-def check_score(outcome: Outcome, content: Content, arguments: Sequence[str], output: str, fine: bool) -> None:
+def check_score(outcome: RunOutcome, content: Content, arguments: Sequence[str], output: str, fine: bool) -> None:
     assert not (fine and outcome.status), (outcome, arguments)
     if outcome.status == 0:
         assert content.lines is not None, (outcome, arguments)
@@ -586,7 +586,7 @@ def acceptable(name: str, content: Content) -> bool:
 
 
 def check_report(
-    outcome: Outcome,
+    outcome: RunOutcome,
     files: Sequence[str],
     arguments: Sequence[str],
     contents: Sequence[Content],

@@ -15,7 +15,7 @@ import tyro
 from data.command import parse_command, run_command
 from data.naming import printable
 from eval.core.tables import Block, FormatFlags, fixed, render
-from textgan.engine.experiment import Program, preset_in
+from textgan.engine.experiment import TrainingProgram, preset_in
 from textgan.engine.settings import Settings
 from textgan.train import TEXT
 
@@ -34,7 +34,7 @@ class BenchCommand(FormatFlags, Generic[C]):
     """Settings of the run."""
 
 
-def run_bench(program: Program[Any], arguments: Sequence[str], description: str | None) -> int:
+def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], description: str | None) -> int:
     """Print milliseconds a part, and return the exit status; flags are those of training.
 
     Raises:
@@ -59,7 +59,7 @@ def run_bench(program: Program[Any], arguments: Sequence[str], description: str 
     for step in range(_WARM_UP + _STEPS):
         if step == _WARM_UP:
             seconds = dict.fromkeys(seconds, 0.0)
-        real = timed("drawing batches", experiment.draw, trainer.iteration)
+        real = timed("drawing batches", experiment.next_batches, trainer.iteration)
         timed("training step", trainer.step, real)
     for _ in range(_EVALUATIONS):
         timed("evaluation", experiment.evaluate, trainer.iteration)

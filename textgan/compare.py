@@ -26,12 +26,12 @@ from textgan.engine.run_folder import find_runs, headline, require_scores
 from textgan.runs.aggregate import (
     Axis,
     Group,
-    Standing,
+    MethodSummary,
     group_runs,
     load_run,
-    reach_ratio,
-    significance,
-    standings,
+    permutation_test,
+    summarize,
+    time_ratio,
     window_count,
 )
 from textgan.runs.plots import plot_bands
@@ -68,7 +68,7 @@ class Compared:
     axis: Axis
     level: float
     floor: float | None
-    standings: list[Standing]
+    summarize: list[MethodSummary]
     note: str | None
 
 
@@ -93,7 +93,7 @@ def compare(command: CompareCommand) -> list[Compared]:
         if lacking := [run for run in runs if score not in run.columns]:
             has = ", ".join(lacking[0].columns)
             raise InputError(f"--scores {score}: not in the metrics of {lacking[0].folder}, which has {has}")
-        stand = standings(groups, score, command.axis, points, command.level)
+        stand = summarize(groups, score, command.axis, points, command.level)
         level = max(each.end for each in stand) if command.level is None else command.level
         floor = None if runs[0].floor is None else runs[0].floor.get(score)
         found.append(Compared(score, command.axis, level, floor, stand, note))
@@ -128,7 +128,7 @@ _HEAD = (
 )
 
 
-def _row(standing: Standing) -> list[str]:
+def _row(standing: MethodSummary) -> list[str]:
     low_high = standing.interval
     reached = standing.reached[~(standing.reached == math.inf)]
     told = "never" if not reached.size else f"{reached.mean():,.4g}"
@@ -148,17 +148,17 @@ def _row(standing: Standing) -> list[str]:
     ]
 
 
-def statements(compared: Compared) -> list[str]:
+def conclusions(compared: Compared) -> list[str]:
     """Return what can be said of each pair of methods: whether they differ, how much later one reached the level."""
     said = []
-    for a, b in combinations(compared.standings, 2):
+    for a, b in combinations(compared.summarize, 2):
         better, worse = sorted((a, b), key=lambda each: each.end)
-        told = significance(a.ends, b.ends).statement
+        told = permutation_test(a.ends, b.ends).statement
         said.append(
             f"{better.group.name} against {worse.group.name} at the end: {fixed(better.end - worse.end, 3, '+')}; {told}"
         )
         first, last = sorted((a, b), key=lambda each: float(each.reached.mean()))
-        ratio = reach_ratio(last, first)
+        ratio = time_ratio(last, first)
         if ratio is None:
             reached = " and ".join(_reached(each) for each in (first, last))
             said.append(f"no ratio of times to {compared.level:.3f}, which {reached} reached")
@@ -171,18 +171,18 @@ def statements(compared: Compared) -> list[str]:
     return said
 
 
-def _reached(standing: Standing) -> str:
+def _reached(standing: MethodSummary) -> str:
     """Return how many runs of a method reached the level."""
     return f"{np.isfinite(standing.reached).sum()} of {standing.reached.size} runs of {standing.group.name}"
 
 
 def _table(compared: Compared) -> list[list[str]]:
-    return [list(_HEAD), *(_row(each) for each in compared.standings)]
+    return [list(_HEAD), *(_row(each) for each in compared.summarize)]
 
 
 def _title(compared: Compared) -> str:
-    end = compared.standings[0].x[-1]
-    windows = compared.standings[0].x.size
+    end = compared.summarize[0].x[-1]
+    windows = compared.summarize[0].x.size
     floor = "" if compared.floor is None else f", real data {compared.floor:.3f}"
     return (
         f"{compared.score} against {compared.axis}, means in {windows} window{'' if windows == 1 else 's'} up to {end:,.4g}, "
@@ -192,9 +192,9 @@ def _title(compared: Compared) -> str:
 
 def rendered(found: Sequence[Compared], output_format: Format) -> str:
     """Return the comparison in a format: tables with statements, all numbers, or a line for each score and method."""
-    blocks = [Block(_title(compared), _table(compared), statements(compared)) for compared in found]
+    blocks = [Block(_title(compared), _table(compared), conclusions(compared)) for compared in found]
     notes = [*blocks[-1].notes, *([] if found[0].note is None else [found[0].note])]
-    blocks[-1] = replace(blocks[-1], notes=notes, signatures=[found[0].standings[0].group.runs[0].signature])
+    blocks[-1] = replace(blocks[-1], notes=notes, signatures=[found[0].summarize[0].group.runs[0].signature])
     return render(output_format, blocks, _records(found), _whole(found))
 
 
@@ -204,7 +204,7 @@ def _whole(found: Sequence[Compared]) -> list[dict[str, Any]]:
     def known(values: Any) -> list[float | None]:
         return [float(value) if math.isfinite(value) else None for value in values]
 
-    def standing(each: Standing) -> dict[str, Any]:
+    def standing(each: MethodSummary) -> dict[str, Any]:
         return {
             "method": each.group.name,
             "runs": [str(run.folder) for run in each.group.runs],
@@ -222,9 +222,9 @@ def _whole(found: Sequence[Compared]) -> list[dict[str, Any]]:
             "axis": compared.axis,
             "level": compared.level,
             "floor": compared.floor,
-            "signature": compared.standings[0].group.runs[0].signature,
-            "methods": [standing(each) for each in compared.standings],
-            "statements": statements(compared),
+            "signature": compared.summarize[0].group.runs[0].signature,
+            "methods": [standing(each) for each in compared.summarize],
+            "statements": conclusions(compared),
             "note": compared.note,
         }
         for compared in found
@@ -235,7 +235,7 @@ def _records(found: Sequence[Compared]) -> list[dict[str, Any]]:
     """Return the rows of the CSV file. `reached` is the mean over the `reached_runs` runs that came to the level."""
     records = []
     for compared in found:
-        for each in compared.standings:
+        for each in compared.summarize:
             reached = each.reached[each.reached < math.inf]
             low, high = each.interval or (None, None)
             records.append(
@@ -269,7 +269,7 @@ def main(arguments: list[str]) -> int:
     found = compare(command)
     if command.output is not None:
         plot_bands(
-            command.output, [(each.score, each.axis, each.floor, each.standings) for each in found], command.paper
+            command.output, [(each.score, each.axis, each.floor, each.summarize) for each in found], command.paper
         )
     print(rendered(found, command.output_format))
     return 0

@@ -26,7 +26,7 @@ from data.naming import printable
 from data.outputs import require_output_folder
 from data.vocabulary import Ids, Vocabulary
 from eval.core.device import Device, choose_device
-from eval.text.reference import located, samples_output, write_samples
+from eval.text.reference import relocated, samples_output, write_samples
 from textgan.engine.checkpoint import sampler_weights
 from textgan.engine.run_folder import OPTIONS, read_options
 from textgan.engine.seeds import stream_seed
@@ -56,9 +56,9 @@ class SampleCommand:
 
 
 @torch.no_grad()
-def draw_samples(network: Sampler, count: int, random: torch.Generator) -> Ids:
+def sample_ids(network: Sampler, count: int, random: torch.Generator) -> Ids:
     """Return ids [count, seq_len] of samples."""
-    batches = [network.draw(min(_BATCH, count - start), random) for start in range(0, count, _BATCH)]
+    batches = [network.sample(min(_BATCH, count - start), random) for start in range(0, count, _BATCH)]
     return torch.cat(batches).to(torch.int32).cpu().numpy().astype(np.uint16)
 
 
@@ -104,7 +104,7 @@ def load_generator(folder: Path) -> ExportedGenerator:
     if "characters" not in options:
         raise InputError(f"{folder}: not a run on text; for images say python -m images.sample")
     weights, _ = sampler_weights(folder)
-    reference = located(options["reference"], folder)
+    reference = relocated(options["reference"], folder)
     return _generator(options["config"], options["characters"], weights, reference)
 
 
@@ -159,7 +159,7 @@ def main(arguments: list[str]) -> int:
         return 0
     device = choose_device(command.device)
     random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
-    ids = draw_samples(generator.network.to(device), command.count, random)
+    ids = sample_ids(generator.network.to(device), command.count, random)
     lines = generator.vocabulary.decode(ids)
     if output is None:
         sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())

@@ -19,7 +19,7 @@ from data.files import write_json
 from data.naming import as_command, printable
 from data.outputs import require_output_folder
 from eval.core.tables import Best, Block, fixed, render, tell
-from textgan.engine.experiment import Program, preset_in
+from textgan.engine.experiment import TrainingProgram, preset_in
 from textgan.engine.run_folder import headline
 from textgan.engine.settings import Settings
 from textgan.runs.halving import SearchOptions, Trial, search
@@ -27,7 +27,7 @@ from textgan.runs.plots import plot_rates
 from textgan.train import TEXT
 
 
-def recommendation(program: Program[Any], command: SearchOptions, trials: Sequence[Trial]) -> str:
+def recommendation(program: TrainingProgram[Any], command: SearchOptions, trials: Sequence[Trial]) -> str:
     """Return the best pair of rates, what speaks for it, and what to run next."""
     best = min(trials, key=lambda trial: (-trial.rung, trial.mean))
     if math.isinf(best.mean):
@@ -43,7 +43,7 @@ def recommendation(program: Program[Any], command: SearchOptions, trials: Sequen
     return "\n".join([*lines, *_advice(program, command, trials, best)])
 
 
-def _advice(program: Program[Any], command: SearchOptions, trials: Sequence[Trial], best: Trial) -> list[str]:
+def _advice(program: TrainingProgram[Any], command: SearchOptions, trials: Sequence[Trial], best: Trial) -> list[str]:
     """Return what speaks for the best pair of rates, and what to run next."""
     edge = [
         name
@@ -67,7 +67,7 @@ def _advice(program: Program[Any], command: SearchOptions, trials: Sequence[Tria
     ]
 
 
-def _rendered(program: Program[Any], command: SearchOptions, trials: Sequence[Trial], whole: Any) -> str:
+def _rendered(program: TrainingProgram[Any], command: SearchOptions, trials: Sequence[Trial], whole: Any) -> str:
     """Return trials and recommendation in a format; `whole` is what search.json holds."""
     if command.output_format == "text":
         return recommendation(program, command, trials)
@@ -88,7 +88,7 @@ def _rendered(program: Program[Any], command: SearchOptions, trials: Sequence[Tr
     return render(command.output_format, [Block("", table, [line.strip() for line in advice])], records, whole)
 
 
-def run_search(program: Program[Any], arguments: Sequence[str], description: str | None) -> int:
+def run_search(program: TrainingProgram[Any], arguments: Sequence[str], description: str | None) -> int:
     """Search by flags, write what came out, recommend, and return the exit status.
 
     Raises:

@@ -35,15 +35,15 @@ import tyro
 
 from data.command import expand_home, parse_command, run_command
 from data.errors import InputError, require_at_least
-from data.inputs import expanded
+from data.inputs import expand_user
 from data.naming import as_command, printable
 from data.outputs import require_output_folder
-from textgan.engine.experiment import Program
+from textgan.engine.experiment import TrainingProgram
 from textgan.engine.run_folder import OPTIONS, read_options
 from textgan.engine.settings import Settings, refuse_both_intervals
 from textgan.runs.controls import write_controls
-from textgan.runs.executors import Ended, run_all
-from textgan.runs.options import Execution
+from textgan.runs.executors import RunResult, run_all
+from textgan.runs.options import ExecutorOptions
 from textgan.train import TEXT
 
 _EVALUATIONS = 60
@@ -54,7 +54,7 @@ _EVALUATIONS = 60
 class SuiteCommand:
     """Flags of `python -m textgan.suite`."""
 
-    execution: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
+    execution: tyro.conf.OmitArgPrefixes[ExecutorOptions] = field(default_factory=ExecutorOptions)
     """How runs are executed."""
     file: Path | None = None
     """TOML file with the suite, in place of the flags below."""
@@ -76,7 +76,9 @@ class Method:
     settings: Mapping[str, Any]
 
 
-def configs_of(program: Program[Any], methods: Sequence[Method], seeds: Sequence[int], folder: Path) -> list[Settings]:
+def configs_of(
+    program: TrainingProgram[Any], methods: Sequence[Method], seeds: Sequence[int], folder: Path
+) -> list[Settings]:
     """Return the runs of a suite, seed by seed, so that what is compared runs side by side.
 
     Raises:
@@ -122,7 +124,7 @@ def _scored_by_the_clock(config: Settings, method: Method) -> Settings:
     return replace(config, eval_seconds=config.minutes * 60 / _EVALUATIONS)
 
 
-def _config(program: Program[Any], method: Method, seed: int, folder: Path) -> Settings:
+def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Path) -> Settings:
     settings = dict(method.settings)
     preset = settings.pop("preset", None)
     if preset not in program.presets:
@@ -141,7 +143,7 @@ def _config(program: Program[Any], method: Method, seed: int, folder: Path) -> S
     return replace(default, **{**budget, **typed}, seed=seed, run_dir=run_dir)
 
 
-def _typed(program: Program[Any], name: str, value: Any) -> Any:
+def _typed(program: TrainingProgram[Any], name: str, value: Any) -> Any:
     """Return a setting's value, of a flag or of a file, as the type of its field.
 
     Raises:
@@ -189,7 +191,7 @@ def read_suite(path: Path) -> tuple[list[Method], list[int]]:
     return list(methods_of(common, listed)), seeds
 
 
-def _of_flags(program: Program[Any], command: SuiteCommand) -> list[Method]:
+def _of_flags(program: TrainingProgram[Any], command: SuiteCommand) -> list[Method]:
     for preset in command.presets:
         if preset not in program.presets:
             raise InputError(f"--presets {preset}: choose from {', '.join(program.presets)}")
@@ -198,12 +200,12 @@ def _of_flags(program: Program[Any], command: SuiteCommand) -> list[Method]:
         name, equals, value = setting.partition("=")
         if not equals:
             raise InputError(f"--set {setting}: must be NAME=VALUE")
-        several = "," in value and not expanded(value).exists()  # a file's name may hold commas
+        several = "," in value and not expand_user(value).exists()  # a file's name may hold commas
         common[name.replace("-", "_")] = value.split(",") if several else value
     return list(methods_of(common, [{"preset": preset} for preset in command.presets]))
 
 
-def run_suite(program: Program[Any], arguments: Sequence[str], description: str | None) -> int:
+def run_suite(program: TrainingProgram[Any], arguments: Sequence[str], description: str | None) -> int:
     """Run a suite, say how each run ended, and return the exit status; with `controls` write a suite instead.
 
     Raises:
@@ -233,7 +235,7 @@ def run_suite(program: Program[Any], arguments: Sequence[str], description: str 
     return _status(ended)
 
 
-def _status(ended: Sequence[Ended]) -> int:
+def _status(ended: Sequence[RunResult]) -> int:
     if any(result.state == "failed" for result in ended):
         print("some runs failed; the same command tries them again", file=sys.stderr)
         return 1

@@ -23,7 +23,7 @@ from data.vocabulary import Ids, Vocabulary
 from eval.core.device import choose_device
 from eval.text.jsd import floor_ids, score_ids, signature
 from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
-from textgan.engine.experiment import Program, commands, how_long, run_program
+from textgan.engine.experiment import TrainingProgram, commands, how_long, run_program
 from textgan.engine.loop import Experiment
 from textgan.engine.losses import WASSERSTEIN
 from textgan.engine.maximum_likelihood import LikelihoodTrainer
@@ -36,7 +36,7 @@ from textgan.models import make_sampler
 from textgan.models.mle import LanguageModel
 from textgan.models.settings import PRESETS, RunConfig
 from textgan.models.wgan_gp import Critic, Sampler, initialise
-from textgan.sample import draw_samples
+from textgan.sample import sample_ids
 
 
 def open_experiment(config: RunConfig) -> Experiment:
@@ -64,7 +64,7 @@ def open_experiment(config: RunConfig) -> Experiment:
     return Experiment(
         trainer=trainer,
         device=device,
-        draw=lambda iteration: real_batches(config, corpus, iteration, device),
+        next_batches=lambda iteration: real_batches(config, corpus, iteration, device),
         evaluate=evaluate,
         floor=None if floor is None else named(floor),
         facts={
@@ -95,7 +95,7 @@ def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.devic
         loss=WASSERSTEIN,
         penalty_weight=config.penalty_weight,
         score_together=True,
-        draw_latent=network.draw_latent,
+        sample_latent=network.sample_latent,
         seed=config.seed,
         device=device,
     )
@@ -113,7 +113,7 @@ def real_batches(config: RunConfig, corpus: Corpus, iteration: int, device: torc
 def evaluation_samples(config: RunConfig, trainer: Learner, iteration: int, device: torch.device) -> Ids:
     """Draw the samples of an evaluation, a function of the weights, the seed and the iteration."""
     random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
-    return draw_samples(cast(Sampler, trainer.sampler), config.eval_samples, random)
+    return sample_ids(cast(Sampler, trainer.sampler), config.eval_samples, random)
 
 
 def as_text(lines: Sequence[str]) -> Samples:
@@ -158,7 +158,7 @@ def final_report(folder: Path, summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-TEXT = Program("textgan.train", RunConfig, PRESETS, open_experiment, final_report)
+TEXT = TrainingProgram("textgan.train", RunConfig, PRESETS, open_experiment, final_report)
 train = TEXT.train
 
 

@@ -13,12 +13,12 @@ import numpy as np
 import tyro
 
 from data.command import parse_command, run_command
-from data.images.dataset import GRID_IMAGES, PictureOptions, as_grid, open_pictures
+from data.images.dataset import GRID_IMAGES, ImageOptions, as_grid, open_dataset
 from data.outputs import require_output, told_on, write_output
 
 
 @dataclass(frozen=True)
-class PicturesCommand:
+class ImagesCommand:
     """Flags of `python -m data.images`."""
 
     source: tyro.conf.Positional[str]
@@ -34,9 +34,9 @@ class PicturesCommand:
 
 def main(arguments: list[str]) -> int:
     """Print name, number, size and hash; write a grid if asked."""
-    command = parse_command(PicturesCommand, arguments, "data.images", __doc__)
+    command = parse_command(ImagesCommand, arguments, "data.images", __doc__)
     require_output("--grid", command.grid, (".png",), [command.source])
-    pictures = open_pictures(PictureOptions(command.source, command.size, command.count))
+    pictures = open_dataset(ImageOptions(command.source, command.size, command.count))
     count, _, height, width = pictures.images.shape
     classes = "" if pictures.labels is None else f", {len(np.unique(pictures.labels))} classes"
     told = sys.stdout if command.grid is None else told_on(command.grid)

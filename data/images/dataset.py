@@ -21,13 +21,13 @@ from data.errors import InputError, require_at_least
 from data.files import (
     cache_folder,
     open_cached,
-    read_described,
+    read_manifest,
     sha256_of_json,
-    write_described,
+    write_manifest,
     write_rows,
 )
 from data.images.decoding import fit
-from data.images.sources import PictureSource, open_picture_source
+from data.images.sources import ImageSource, open_image_source
 
 FORMAT = 1
 GRID_COLUMNS = 8
@@ -38,7 +38,7 @@ _GAP_PIXELS = 2
 
 
 @dataclass(frozen=True)
-class PictureOptions:
+class ImageOptions:
     """Which images, and of what size. Equal options over an unchanged source give equal pictures.
 
     `size` is pixels a side after the centre crop (None: the source's own, or as the images are, all of one size);
@@ -51,7 +51,7 @@ class PictureOptions:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageDataset:
     """Images [N, 3, H, W], read-only and memory-mapped; `labels` [N] are their classes, None where there are none.
 
     `sha256` is that of the images' .npy file: the same images have the same, wherever they came from.
@@ -63,7 +63,7 @@ class Pictures:
     labels: NDArray[np.int64] | None
 
 
-def open_pictures(options: PictureOptions) -> Pictures:
+def open_dataset(options: ImageOptions) -> ImageDataset:
     """Return the pictures from the cache, decoding them first where they are absent, outdated or damaged.
 
     Raises:
@@ -71,7 +71,7 @@ def open_pictures(options: PictureOptions) -> Pictures:
     """
     require_at_least("--size", options.size, 1)
     require_at_least("--count", options.count, 1)
-    source = open_picture_source(options.data, options.size)
+    source = open_image_source(options.data, options.size)
     options = replace(
         options,
         data=source.name,
@@ -118,14 +118,14 @@ def as_grid(images: NDArray[np.uint8]) -> Image.Image:
     return grid
 
 
-def _load(folder: Path) -> Pictures:
-    description = read_described(folder, _DESCRIPTION)
+def _load(folder: Path) -> ImageDataset:
+    description = read_manifest(folder, _DESCRIPTION)
     images = np.load(folder / _IMAGES, mmap_mode="r", allow_pickle=False)
     labels = np.load(folder / _LABELS, allow_pickle=False) if _LABELS in description["sha256"] else None
-    return Pictures(description["name"], description["sha256"][_IMAGES], images, labels)
+    return ImageDataset(description["name"], description["sha256"][_IMAGES], images, labels)
 
 
-def _build(source: PictureSource, options: PictureOptions, folder: Path) -> None:
+def _build(source: ImageSource, options: ImageOptions, folder: Path) -> None:
     """Decode the source into `folder`, one image at a time."""
     labels: list[int | None] = []
     count = write_rows(folder / _IMAGES, _fitted(source, options, labels))
@@ -135,10 +135,10 @@ def _build(source: PictureSource, options: PictureOptions, folder: Path) -> None
     if len(known) == count:
         write_rows(folder / _LABELS, iter(np.array(known, np.int64)))
     description = {"name": source.name, "source": source.identity, "options": asdict(options), "images": count}
-    write_described(folder, _DESCRIPTION, description)
+    write_manifest(folder, _DESCRIPTION, description)
 
 
-def _fitted(source: PictureSource, options: PictureOptions, labels: list[int | None]) -> Iterator[NDArray[np.uint8]]:
+def _fitted(source: ImageSource, options: ImageOptions, labels: list[int | None]) -> Iterator[NDArray[np.uint8]]:
     """Yield images [3, H, W] of one size, and append their classes to `labels`."""
     first: tuple[str, tuple[int, ...]] | None = None
     pictures = islice(source.pictures(), options.count)

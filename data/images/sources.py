@@ -13,7 +13,7 @@ from data.errors import InputError
 from data.images import shapes
 from data.images.arrays import is_arrays, read_arrays
 from data.images.decoding import decode
-from data.inputs import expanded, file_identity, local_file, read_once, walk
+from data.inputs import expand_user, file_identity, local_file, read_once, walk
 from data.readers import hub_access, is_parquet, read_hub_spec
 
 IMAGE_SUFFIXES = (
@@ -35,7 +35,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class PictureSource:
+class ImageSource:
     """Pictures as a stream, and what is done with them where the user does not say.
 
     `identity` changes whenever local pictures may have changed; of the hub, whose copies are kept, it is the name.
@@ -76,7 +76,7 @@ PUBLISHED = {
 }
 
 
-def open_picture_source(spec: str, size: int | None = None) -> PictureSource:
+def open_image_source(spec: str, size: int | None = None) -> ImageSource:
     """Return the source that a `--data` value names.
 
     `shapes`; `celeba`, `cifar10`, `svhn` or `lsun-bedrooms`, from the hub or as NAME:PATH; `hub:NAME` or
@@ -93,23 +93,23 @@ def open_picture_source(spec: str, size: int | None = None) -> PictureSource:
         if rest:
             raise InputError(f"{spec!r}: shapes takes no argument; give pixels with --size, images with --count")
         side = size or shapes.SIZE
-        return PictureSource("shapes", shapes.VERSION, lambda: _shapes(side), size=side, count=shapes.COUNT)
+        return ImageSource("shapes", shapes.VERSION, lambda: _shapes(side), size=side, count=shapes.COUNT)
     if kind in PUBLISHED:
         data_set = PUBLISHED[kind]
         if rest:
-            return _local(expanded(rest), kind, data_set)
+            return _local(expand_user(rest), kind, data_set)
         identity = ["hub", data_set.hub_name, data_set.configuration, data_set.split]
         remedy = f"its folder as {kind}:FOLDER"
-        return PictureSource(kind, identity, lambda: _hub(data_set, remedy), data_set.crop, data_set.size)
+        return ImageSource(kind, identity, lambda: _hub(data_set, remedy), data_set.crop, data_set.size)
     if kind == "hub":
         return _any_hub(rest)
-    path = expanded(spec)
+    path = expand_user(spec)
     return _local(path, spec if read_once(path) else path.resolve().name, None)
 
 
-def absolute(spec: str) -> str:
+def absolute_source(spec: str) -> str:
     """Return a `--data` value that names the same source from any working folder."""
-    return sources.absolute(spec, "shapes", PUBLISHED)
+    return sources.absolute_source(spec, "shapes", PUBLISHED)
 
 
 def _shapes(size: int) -> Iterator[Picture]:
@@ -119,7 +119,7 @@ def _shapes(size: int) -> Iterator[Picture]:
             yield Picture(f"shapes image {index}", Image.fromarray(image), label)
 
 
-def _local(path: Path, name: str, data_set: HubDataSet | None) -> PictureSource:
+def _local(path: Path, name: str, data_set: HubDataSet | None) -> ImageSource:
     if path.is_dir():
         found = walk(path, (*IMAGE_SUFFIXES, ".parquet"))
         # In the hub's own layout a folder holds all configurations and splits.
@@ -145,7 +145,7 @@ def _local(path: Path, name: str, data_set: HubDataSet | None) -> PictureSource:
             yield from _file_pictures(file)
 
     crop, size = (data_set.crop, data_set.size) if data_set else (None, None)
-    return PictureSource(name, ["files", file_identity(paths, path)], pictures, crop, size)
+    return ImageSource(name, ["files", file_identity(paths, path)], pictures, crop, size)
 
 
 def _file_pictures(path: Path) -> Iterator[Picture]:
@@ -187,10 +187,10 @@ def _parquet(path: Path) -> Iterator[Picture]:
         raise InputError(f"{path}: not a readable parquet file ({reason}); fetch it again") from error
 
 
-def _any_hub(rest: str) -> PictureSource:
+def _any_hub(rest: str) -> ImageSource:
     hub = read_hub_spec(rest)
     data_set = HubDataSet(hub.name, None, "train", hub.column or None, _LABEL_COLUMN, None, None)
-    return PictureSource(hub.title, hub.identity, lambda: _hub(data_set))
+    return ImageSource(hub.title, hub.identity, lambda: _hub(data_set))
 
 
 def _hub(data_set: HubDataSet, folder: str = "its folder") -> Iterator[Picture]:

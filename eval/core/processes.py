@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def joined() -> Iterator[int]:
+def process_group() -> Iterator[int]:
     """Join the processes that `torchrun` started, if it did, on a GPU of one's own; yield this one's number."""
     if not {"WORLD_SIZE", "RANK"} <= os.environ.keys():
         yield 0
@@ -32,7 +32,7 @@ def joined() -> Iterator[int]:
         distributed.destroy_process_group()
 
 
-def first_alone(open_: Callable[[], T]) -> T:
+def rank_zero_first(open_: Callable[[], T]) -> T:
     """Return what `open_` does in every process; the first one fills the cache and downloads before the others come.
 
     Where it fails, the others leave without a word.

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from data.errors import InputError
-from data.images.dataset import PictureOptions, open_pictures
+from data.images.dataset import ImageOptions, open_dataset
 from eval.core.device import Precision
 from eval.images.disturbances import gaussian_blur, split
 from eval.images.features import extract, inception_extractor
@@ -39,7 +39,7 @@ def measure(source: str, count: int | None, flags: InceptionFlags, device: torch
     Raises:
         InputError: the weights or the images cannot be had, or they do not fill two batches.
     """
-    pictures = open_pictures(PictureOptions(source, flags.size, count))
+    pictures = open_dataset(ImageOptions(source, flags.size, count))
     first, second = split(pictures)
     if len(first) < 2 * flags.batch_size:
         raise InputError(f"{pictures.name}: halves of {len(first)} images do not fill two batches; lower --batch-size")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from data.errors import InputError
-from data.images.dataset import Pictures, batch_floats, to_uint8
+from data.images.dataset import ImageDataset, batch_floats, to_uint8
 
 Images = NDArray[np.uint8]
 
@@ -240,7 +240,7 @@ def _require_radius(radius: float) -> None:
         raise InputError(f"--swirl-radius {radius}: must be above 0")
 
 
-def split(pictures: Pictures) -> tuple[Images, Images]:
+def split(pictures: ImageDataset) -> tuple[Images, Images]:
     """Return halves of the pictures, chosen at random and in random order: files are often sorted by class.
 
     Raises:

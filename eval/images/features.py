@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from data.errors import InputError, note
 from eval.core.device import Precision, arithmetic, compiled
-from eval.core.processes import first_alone
+from eval.core.processes import rank_zero_first
 from eval.images.frechet import FeatureStatistics
 from eval.images.inception import FEATURES, Resize, resized
 from eval.images.inception_weights import load_inception
@@ -57,7 +57,7 @@ def open_extractor(
     precision: Precision = "float32",
     compiled_for: int | None = None,
 ) -> Extractor:
-    """Return the extractor of a kind; what is said of Inception does not matter to the other: see `require_fitting`.
+    """Return the extractor of a kind; what is said of Inception does not matter to the other: see `refuse_inception_flags`.
 
     Raises:
         InputError: no such precision on the device, or the Inception network's weights cannot be had.
@@ -70,7 +70,9 @@ def open_extractor(
     return random_conv_extractor(device=device)
 
 
-def require_fitting(kind: FeatureKind, weights: Path | None, precision: Precision, compiled: bool = False) -> None:
+def refuse_inception_flags(
+    kind: FeatureKind, weights: Path | None, precision: Precision, compiled: bool = False
+) -> None:
     """Refuse flags that random convolutions have no use for.
 
     Raises:
@@ -163,9 +165,9 @@ def random_conv_extractor(seed: int = 0, device: torch.device = _CPU) -> Extract
     return Extractor(f"random-conv-2@seed{seed}", dims, device, features)
 
 
-def metric_name(metric: Literal["fid", "kid"], made_by: str) -> str:
+def metric_name(metric: Literal["fid", "kid"], feature_signature: str) -> str:
     """Return what a distance of features is called, by their kind or signature: "fid" of Inception's alone."""
-    kind = made_by.partition("-")[0]
+    kind = feature_signature.partition("-")[0]
     return metric if kind == "inception" else f"{metric[0]}d-{kind}"
 
 
@@ -223,7 +225,7 @@ def shared_statistics(images: NDArray[np.uint8], extractor: Extractor, batch_siz
         if len(images) < size:
             raise InputError(f"{len(images)} images for {size} processes; start fewer")
 
-    first_alone(require_shares)
+    rank_zero_first(require_shares)
     share = images[rank * len(images) // size : (rank + 1) * len(images) // size]
     own = statistics_of(share, extractor, batch_size)
     sent = torch.from_numpy(np.concatenate([[len(share)], own.mean, own.covariance.ravel()]))

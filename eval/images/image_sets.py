@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from data.errors import InputError, note, require_at_least
 from data.files import DAMAGED_ARRAYS, sha256_of_file
-from data.images.dataset import PictureOptions, Pictures, open_pictures
-from data.inputs import expanded, local_file, read_once, require_different
+from data.images.dataset import ImageDataset, ImageOptions, open_dataset
+from data.inputs import expand_user, local_file, read_once, require_different
 from data.naming import as_command
 from eval.core.device import Device, Precision, choose_device
 from eval.core.score import Signature
-from eval.images.feature_cache import picture_features, picture_statistics
-from eval.images.features import BATCH_SIZE, Extractor, FeatureKind, open_extractor, require_fitting
+from eval.images.feature_cache import dataset_features, dataset_statistics
+from eval.images.features import BATCH_SIZE, Extractor, FeatureKind, open_extractor, refuse_inception_flags
 from eval.images.frechet import UNKNOWN_EXTRACTOR, FeatureStatistics, read_statistics
 from eval.images.inception import Resize
 
@@ -34,7 +34,7 @@ _RUN_OPTIONS, _RUN_SAMPLES = "options.json", "samples.npz"
 class ImageSet:
     """Images known by their features, or at least by the statistics of these.
 
-    `made_by` names all that the features depend on but the images: extractor and size in pixels. `count` is None where
+    `feature_signature` names all that the features depend on but the images: extractor and size in pixels. `count` is None where
     a published file of statistics does not say. `features` [N, D] and `part`, the statistics of so many random images,
     are None where statistics are all there is; `logits` [N, classes] also where features are no classifier's.
     """
@@ -42,7 +42,7 @@ class ImageSet:
     name: str
     sha256: str
     count: int | None
-    made_by: str
+    feature_signature: str
     statistics: Callable[[], FeatureStatistics]
     features: Callable[[], NDArray[np.floating]] | None = None
     part: Callable[[int], FeatureStatistics] | None = None
@@ -70,8 +70,8 @@ class ImageSet:
 
     def settings(self) -> dict[str, str | int]:
         """Return what the features depend on, as a signature has it."""
-        features, _, size = self.made_by.rpartition("/")
-        return {"features": features, "size": size} if features else {"features": self.made_by}
+        features, _, size = self.feature_signature.rpartition("/")
+        return {"features": features, "size": size} if features else {"features": self.feature_signature}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class ExtractorFlags(InceptionFlags):
             InputError: naming the flag.
         """
         super().__post_init__()
-        require_fitting(self.features, self.weights, self.precision, self.compile)
+        refuse_inception_flags(self.features, self.weights, self.precision, self.compile)
 
     def open_extractor(self) -> Extractor:
         """Return what makes the features.
@@ -136,34 +136,34 @@ def open_sets(samples: str, reference: str, count: int | None, flags: ExtractorF
     """
     require_different(samples, reference)
     first, second = _open(samples, flags.size, count), _open(reference, flags.size, None)
-    pictures = [each for each in (first, second) if isinstance(each, Pictures)]
+    pictures = [each for each in (first, second) if isinstance(each, ImageDataset)]
     if len({_size(each) for each in pictures}) == 2:
         sizes = " and ".join(f"{each.name} is {_size(each)}" for each in pictures)
         raise InputError(f"{sizes} pixels; give --size to crop and resize both alike")
     files = [read_statistics(each) for each in (first, second) if isinstance(each, Path)]
     if pictures:
         extractor = flags.open_extractor()
-        made_by, dims = _made_by(extractor, pictures[0]), extractor.dims
-        of_pictures = {each.sha256: picture_set(each, extractor, flags.batch_size) for each in pictures}
+        feature_signature, dims = _made_by(extractor, pictures[0]), extractor.dims
+        of_pictures = {each.sha256: dataset_set(each, extractor, flags.batch_size) for each in pictures}
     else:
         known = (each.extractor for each in files if each.extractor != UNKNOWN_EXTRACTOR)
-        made_by, dims = next(known, UNKNOWN_EXTRACTOR), files[0].mean.size
+        feature_signature, dims = next(known, UNKNOWN_EXTRACTOR), files[0].mean.size
     first_set, second_set = (
-        _statistics_set(each, made_by, dims) if isinstance(each, Path) else of_pictures[each.sha256]
+        _statistics_set(each, feature_signature, dims) if isinstance(each, Path) else of_pictures[each.sha256]
         for each in (first, second)
     )
     return first_set, second_set
 
 
-def picture_set(pictures: Pictures, extractor: Extractor, batch_size: int = BATCH_SIZE) -> ImageSet:
+def dataset_set(pictures: ImageDataset, extractor: Extractor, batch_size: int = BATCH_SIZE) -> ImageSet:
     """Return pictures with their features, which are extracted or read from the cache when they are asked for."""
-    made_by = _made_by(extractor, pictures)
+    feature_signature = _made_by(extractor, pictures)
 
     def statistics(some: int | None = None) -> FeatureStatistics:
-        return replace(picture_statistics(pictures, extractor, batch_size, some), extractor=made_by)
+        return replace(dataset_statistics(pictures, extractor, batch_size, some), extractor=feature_signature)
 
     def features() -> NDArray[np.floating]:
-        return picture_features(pictures, extractor, batch_size)
+        return dataset_features(pictures, extractor, batch_size)
 
     to_logits = extractor.logits
 
@@ -173,18 +173,18 @@ def picture_set(pictures: Pictures, extractor: Extractor, batch_size: int = BATC
         return found
 
     return ImageSet(
-        pictures.name, pictures.sha256, len(pictures.images), made_by, statistics, features, statistics,
+        pictures.name, pictures.sha256, len(pictures.images), feature_signature, statistics, features, statistics,
         None if to_logits is None else logits,
     )  # fmt: skip
 
 
-def open_images(spec: str, size: int | None, count: int | None) -> Pictures:
+def open_images(spec: str, size: int | None, count: int | None) -> ImageDataset:
     """Return the pictures of a source or of a run; of a run those in its `samples.npz`.
 
     Raises:
         InputError: there are none, or they cannot be read.
     """
-    run = expanded(spec)
+    run = expand_user(spec)
     if (run / _RUN_OPTIONS).is_file():
         drawn = run / _RUN_SAMPLES
         if not drawn.exists():
@@ -195,7 +195,7 @@ def open_images(spec: str, size: int | None, count: int | None) -> Pictures:
             told = f"of iteration {iteration:,}, the run's newest checkpoint of {newest:,}"
             note(f"{drawn} is {told}; draw it again")
         spec = str(drawn)
-    return open_pictures(PictureOptions(spec, size, count))
+    return open_dataset(ImageOptions(spec, size, count))
 
 
 def _iteration(path: Path) -> int | None:
@@ -207,9 +207,9 @@ def _iteration(path: Path) -> int | None:
         return None
 
 
-def _open(spec: str, size: int | None, count: int | None) -> Pictures | Path:
+def _open(spec: str, size: int | None, count: int | None) -> ImageDataset | Path:
     """Return pictures, or the path of a file of statistics."""
-    path = expanded(spec)
+    path = expand_user(spec)
     if not _holds_statistics(path):
         return open_images(spec, size, count)
     if count is not None:
@@ -228,26 +228,26 @@ def _holds_statistics(path: Path) -> bool:
         return False
 
 
-def _statistics_set(path: Path, made_by: str, dims: int) -> ImageSet:
+def _statistics_set(path: Path, feature_signature: str, dims: int) -> ImageSet:
     statistics = read_statistics(path)
     if statistics.mean.size != dims:
         raise InputError(f"{path}: statistics of {statistics.mean.size:,} features where {dims:,} are compared")
     if statistics.extractor == UNKNOWN_EXTRACTOR:
-        note(f"{path} does not say what made its features; taken for {made_by}")
-    elif statistics.extractor != made_by:
+        note(f"{path} does not say what made its features; taken for {feature_signature}")
+    elif statistics.extractor != feature_signature:
         raise InputError(
-            f"{path}: statistics of {statistics.extractor}, not of {made_by}; "
+            f"{path}: statistics of {statistics.extractor}, not of {feature_signature}; "
             "give --features, --weights, --resize and --size as they were made with"
         )
-    found = replace(statistics, extractor=made_by)
+    found = replace(statistics, extractor=feature_signature)
     name = str(path) if read_once(path) else path.name
-    return ImageSet(name, sha256_of_file(local_file(path)), found.count, made_by, lambda: found)
+    return ImageSet(name, sha256_of_file(local_file(path)), found.count, feature_signature, lambda: found)
 
 
-def _made_by(extractor: Extractor, pictures: Pictures) -> str:
+def _made_by(extractor: Extractor, pictures: ImageDataset) -> str:
     return f"{extractor.signature}/{_size(pictures)}"
 
 
-def _size(pictures: Pictures) -> str:
+def _size(pictures: ImageDataset) -> str:
     height, width = pictures.images.shape[2:]
     return f"{width}x{height}"

@@ -41,7 +41,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Response:
+class SensitivityCurve:
     """The values of each metric at a disturbance's levels, and the first images at these: [levels, n, 3, H, W]."""
 
     disturbance: Disturbance
@@ -100,14 +100,14 @@ DEFAULT_METRICS: Mapping[FeatureKind, Sequence[str]] = {
 }
 
 
-def responses(
+def measure(
     disturbed: Images,
     reference: Images,
     extractor: Extractor,
     metrics: Mapping[str, Metric],
     disturbances: Sequence[Disturbance],
     batch_size: int = BATCH_SIZE,
-) -> list[Response]:
+) -> list[SensitivityCurve]:
     """Return the metrics' values of images at all levels of the disturbances, against other images as the reference.
 
     Raises:
@@ -130,11 +130,11 @@ def responses(
             values.append(scores(images) if level else undisturbed)
             examples.append(images[:EXAMPLES].copy())  # a copy lets go of the others
         by_metric = {name: [each[name] for each in values] for name in metrics}
-        found.append(Response(disturbance, by_metric, np.stack(examples)))
+        found.append(SensitivityCurve(disturbance, by_metric, np.stack(examples)))
     return found
 
 
-def monotony(values: Sequence[float], better: Better) -> tuple[float | None, int]:
+def monotonicity(values: Sequence[float], better: Better) -> tuple[float | None, int]:
     """Return Spearman's correlation of values with their order, and how many are no worse than the one before.
 
     The correlation is that of growing badness, and None where all values are the same.

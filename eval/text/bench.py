@@ -23,7 +23,7 @@ from eval.text.bleu import SelfBleu
 from eval.text.counts import count_up_to, pack
 from eval.text.jsd import estimate_ids, score_ids
 from eval.text.reference import Reference, ReferenceOptions, open_reference
-from eval.text.reference_counts import count_corpus
+from eval.text.reference_counts import count_reference
 from eval.text.words import number_words
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ def bench_build(lines: int) -> list[Result]:
 def bench_score(lines: int) -> list[Result]:
     """Score samples against the large reference, loaded and warm; then as a process that has it in the cache."""
     corpus = open_corpus(CorpusOptions("grammar", lines=lines, split=False))
-    reference = Reference(count_corpus(corpus, _NGRAM, True, 2048), corpus.train, None)
+    reference = Reference(count_reference(corpus, _NGRAM, True, 2048), corpus.train, None)
     ids = corpus.held_out[:_SAMPLES]
     plain = best_of(5, lambda: score_ids(ids, reference.text))
     whole = best_of(5, lambda: estimate_ids(ids, reference))

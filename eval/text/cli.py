@@ -18,7 +18,7 @@ from eval.core.score import Score
 from eval.core.tables import FormatFlags
 from eval.text.metrics import CHARACTER_METRICS, WORD_METRICS, RealText, score_samples
 from eval.text.reference import Reference, ReferenceOptions, open_recorded, open_reference, recorded_reference
-from eval.text.reference_counts import CountedText, is_saved_counts, load_counted
+from eval.text.reference_counts import ReferenceCounts, is_saved_counts, load_counts
 from eval.text.samples import open_samples
 from eval.text.words import WordReference, open_word_reference
 
@@ -131,8 +131,8 @@ def _corpus_reference(flags: CharacterFlags, samples: Path) -> Reference:
     return open_reference(chosen, opened if seq_len == options.corpus.seq_len else None)
 
 
-def _saved_counts(folder: Path, flags: CharacterFlags) -> CountedText:
-    text = load_counted(folder)
+def _saved_counts(folder: Path, flags: CharacterFlags) -> ReferenceCounts:
+    text = load_counts(folder)
     padding = "in" if text.padding else "out"
     for flag, counted, asked in (
         ("--seq-len", text.seq_len, flags.seq_len),

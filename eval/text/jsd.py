@@ -20,7 +20,7 @@ from eval.core.intervals import SHARE, estimate
 from eval.core.score import Estimate, Score, Signature
 from eval.text.counts import LineNgrams, NgramCounts, character_ngrams
 from eval.text.reference import Reference
-from eval.text.reference_counts import CountedText
+from eval.text.reference_counts import ReferenceCounts
 from eval.text.words import WordReference, Words
 
 _CHUNK_LINES = 1 << 16
@@ -109,7 +109,7 @@ def jsd_left_out(samples: NgramCounts, reference: NgramCounts, chunks: Iterable[
     return np.concatenate(results)
 
 
-def score_ids(ids: Ids, text: CountedText) -> dict[int, float]:
+def score_ids(ids: Ids, text: ReferenceCounts) -> dict[int, float]:
     """Return the JSD for each n of samples' ids [samples, seq_len] against a counted text."""
     return {n: jsd(counted, text.counts[n]) for n, counted in text.count(ids).items()}
 
@@ -146,7 +146,7 @@ def estimate_ids(ids: Ids, reference: Reference) -> dict[int, Estimate]:
     return estimates
 
 
-def signature(text: CountedText, samples: int) -> Signature:
+def signature(text: ReferenceCounts, samples: int) -> Signature:
     """Return what the JSD of so many samples against a counted text depends on."""
     return Signature("jsd", text.settings(samples))
 

@@ -19,11 +19,11 @@ from tqdm import tqdm
 from data.errors import InputError
 from data.vocabulary import PADDING_ID, Ids
 from eval.core.intervals import POSITIVE, estimate_ratio, interval
-from eval.core.sampling import some_of
+from eval.core.sampling import fixed_sample
 from eval.core.score import Estimate, Score, Signature
 from eval.text.counts import NgramCounts, merge, narrow, pack
 from eval.text.reference import Reference
-from eval.text.reference_counts import CountedText, count_groups
+from eval.text.reference_counts import ReferenceCounts, count_groups
 
 _REAL_LINES = 2000
 
@@ -66,12 +66,12 @@ def _with_line_ends(counts: Mapping[int, NgramCounts], vocabulary_size: int) -> 
     return {**counts, 1: NgramCounts(singles.keys[changed > 0], changed[changed > 0])}
 
 
-def quality(ids: Ids, text: CountedText) -> Estimate:
+def quality(ids: Ids, text: ReferenceCounts) -> Estimate:
     """Return the bits per character of samples' ids [samples, seq_len] under a model of the reference."""
     return estimate_ratio(*line_bits(ids, _narrow_counts(text), text.vocabulary.size), POSITIVE)
 
 
-def coverage(ids: Ids, text: CountedText, real: Ids) -> Estimate:
+def coverage(ids: Ids, text: ReferenceCounts, real: Ids) -> Estimate:
     """Return the bits per character of real lines' ids under a model of samples' ids, both [lines, seq_len].
 
     The interval is over samples, a twentieth of them left out at a time; the real lines are taken as given.
@@ -93,7 +93,7 @@ def coverage(ids: Ids, text: CountedText, real: Ids) -> Estimate:
     return interval(value, left_out, POSITIVE)
 
 
-def applies_to(text: CountedText) -> bool:
+def applies_to(text: ReferenceCounts) -> bool:
     """Whether a text's counts tell where lines end."""
     return text.padding and len(_narrow_counts(text)) > 1
 
@@ -125,7 +125,7 @@ def score(ids: Ids, reference: Reference) -> list[Score]:
     return [*scores, _score("coverage", found, text, samples, {**settings, "real-lines": len(lines)})]
 
 
-def _score(name: str, found: Estimate, text: CountedText, samples: int, settings: Mapping[str, str | int]) -> Score:
+def _score(name: str, found: Estimate, text: ReferenceCounts, samples: int, settings: Mapping[str, str | int]) -> Score:
     unit = "bits per character"
     return Score(name, {name: found}, unit, "lower", samples, text.title, Signature(name, settings))
 
@@ -133,8 +133,8 @@ def _score(name: str, found: Estimate, text: CountedText, samples: int, settings
 def _some(lines: Ids | None) -> Ids | None:
     if lines is None or len(lines) <= _REAL_LINES:
         return lines
-    return lines[some_of(len(lines), _REAL_LINES, seed=1)]
+    return lines[fixed_sample(len(lines), _REAL_LINES, seed=1)]
 
 
-def _narrow_counts(text: CountedText) -> dict[int, NgramCounts]:
+def _narrow_counts(text: ReferenceCounts) -> dict[int, NgramCounts]:
     return {n: counts for n, counts in text.counts.items() if n <= narrow(text.vocabulary.size)}

@@ -14,7 +14,7 @@ from eval.core.intervals import SHARE, interval
 from eval.core.score import Estimate, Score, Signature, with_floor
 from eval.text.counts import NgramCounts, merge
 from eval.text.reference import Reference
-from eval.text.reference_counts import CountedText, count_groups
+from eval.text.reference_counts import ReferenceCounts, count_groups
 
 
 def precision(samples: NgramCounts, reference: NgramCounts) -> float:
@@ -43,7 +43,7 @@ _METRICS: dict[str, Callable[[NgramCounts, NgramCounts], float]] = {
 }
 
 
-def _without_floor(ids: Ids, text: CountedText) -> list[Score]:
+def _without_floor(ids: Ids, text: ReferenceCounts) -> list[Score]:
     """Return precision, recall and cosine of samples' ids [samples, seq_len] for each n, with intervals."""
     groups = count_groups(ids, text)
     values: dict[str, dict[str, Estimate]] = {name: {} for name in _METRICS}

@@ -16,10 +16,10 @@ from data.files import write_json
 from data.inputs import read_once
 from data.naming import as_command, printable
 from data.outputs import is_special, require_output, told_on, write_output
-from data.sources import absolute, exists, moved
+from data.sources import absolute_source, exists, moved
 from data.vocabulary import Ids
-from eval.core.sampling import some_of
-from eval.text.reference_counts import CountedText, count_corpus
+from eval.core.sampling import fixed_sample
+from eval.text.reference_counts import ReferenceCounts, count_reference
 
 FOLDER_RECORD = "reference.json"
 
@@ -43,7 +43,7 @@ class Reference:
     taken out of the counts; neither is known of a text that was only counted.
     """
 
-    text: CountedText
+    text: ReferenceCounts
     train: Ids | None
     held_out: Ids | None
 
@@ -57,7 +57,7 @@ class Reference:
 
 
 def _choose(lines: Ids, count: int) -> Ids | None:
-    return None if len(lines) < count else lines[some_of(len(lines), count)]
+    return None if len(lines) < count else lines[fixed_sample(len(lines), count)]
 
 
 def open_reference(options: ReferenceOptions, corpus: Corpus | None = None) -> Reference:
@@ -67,7 +67,7 @@ def open_reference(options: ReferenceOptions, corpus: Corpus | None = None) -> R
         InputError: the corpus cannot be read, or has no n-grams of this length.
     """
     corpus = corpus or open_corpus(options.corpus)
-    text = count_corpus(corpus, options.ngram, options.padding, options.corpus.vocabulary_size)
+    text = count_reference(corpus, options.ngram, options.padding, options.corpus.vocabulary_size)
     return Reference(text, corpus.train, corpus.held_out if len(corpus.held_out) else None)
 
 
@@ -77,7 +77,7 @@ def reference_record(options: ReferenceOptions, corpus: Corpus) -> dict[str, Any
     Raises:
         InputError: the corpus came through a pipe, which cannot be read again.
     """
-    data = absolute(options.corpus.data)
+    data = absolute_source(options.corpus.data)
     return {**asdict(replace(options, corpus=replace(options.corpus, data=data))), "corpus_sha256": corpus.sha256}
 
 
@@ -174,7 +174,7 @@ def open_recorded(options: ReferenceOptions, sha256: str, folder: Path) -> tuple
     raise InputError(f"{problem}; name it with --reference")
 
 
-def located(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def relocated(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return a reference's record with the data where they lie now, if the project that holds `folder` was moved.
 
     What lies there is not opened: the hash in the record decides when it is read.

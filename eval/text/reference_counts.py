@@ -18,10 +18,10 @@ from data.files import (
     cache_folder,
     open_arrays,
     open_cached,
-    read_described,
+    read_manifest,
     save_array,
     sha256_of_json,
-    write_described,
+    write_manifest,
 )
 from data.outputs import require_output_folder
 from data.vocabulary import CODE_POINTS, PADDING_ID, UNKNOWN_ID, Ids, Vocabulary
@@ -37,7 +37,7 @@ _FACTS = ("name", "lines", "seq_len", "padding", "vocabulary_limit")
 
 
 @dataclass(frozen=True)
-class CountedText:
+class ReferenceCounts:
     """A text's n-gram counts for n = 1, 2, ..., and what it takes to count another text alike.
 
     `vocabulary_limit` is how many characters the vocabulary was allowed, `sha256` tells one text from another.
@@ -72,7 +72,7 @@ class CountedText:
             "samples": samples,
         }
 
-    def up_to(self, most: int) -> "CountedText":
+    def up_to(self, most: int) -> "ReferenceCounts":
         """Return the same text with the counts for n = 1 .. `most`.
 
         Raises:
@@ -83,7 +83,7 @@ class CountedText:
         return replace(self, counts={n: self.counts[n] for n in range(1, most + 1)})
 
 
-def count_corpus(corpus: Corpus, most: int, padding: bool, vocabulary_limit: int) -> CountedText:
+def count_reference(corpus: Corpus, most: int, padding: bool, vocabulary_limit: int) -> ReferenceCounts:
     """Return the counts of a corpus's training lines for n = 1 .. `most`, from the cache where it has them.
 
     Raises:
@@ -99,7 +99,7 @@ def count_corpus(corpus: Corpus, most: int, padding: bool, vocabulary_limit: int
 
     def build(folder: Path) -> None:
         counts = count_up_to(corpus.train, counted, corpus.vocabulary.size, padding)
-        text = CountedText(
+        text = ReferenceCounts(
             corpus.name, corpus.sha256, len(corpus.train), corpus.seq_len, padding, corpus.vocabulary,
             vocabulary_limit, counts,
         )  # fmt: skip
@@ -115,7 +115,7 @@ def has_ngrams(ids: Ids, ngram: int) -> bool:
     return bool((ids[:, ngram - 1 :] != PADDING_ID).any())
 
 
-def save_counted(text: CountedText, folder: Path) -> None:
+def save_counts(text: ReferenceCounts, folder: Path) -> None:
     """Write a text's counts to a new folder, which appears complete or not at all.
 
     Raises:
@@ -138,12 +138,12 @@ def require_new(folder: Path) -> None:
 
 
 def is_saved_counts(folder: Path) -> bool:
-    """Whether a folder holds the counts that `save_counted` wrote."""
+    """Whether a folder holds the counts that `save_counts` wrote."""
     return (folder / DESCRIPTION).exists()
 
 
-def load_counted(folder: Path) -> CountedText:
-    """Return the counts that `save_counted` wrote, memory-mapped.
+def load_counts(folder: Path) -> ReferenceCounts:
+    """Return the counts that `save_counts` wrote, memory-mapped.
 
     Raises:
         InputError: there are none, or they are not as they were written.
@@ -154,7 +154,7 @@ def load_counted(folder: Path) -> CountedText:
         raise InputError(f"{folder}: not usable n-gram counts ({error}); build them again") from error
 
 
-def merge_counted(parts: Sequence[CountedText], name: str, vocabulary_limit: int) -> CountedText:
+def merge_counts(parts: Sequence[ReferenceCounts], name: str, vocabulary_limit: int) -> ReferenceCounts:
     """Join the counts of parts of a text into those of the whole.
 
     Every part has symbol numbers of its own. The joint vocabulary holds the most frequent characters of all parts, as
@@ -203,12 +203,12 @@ def merge_counted(parts: Sequence[CountedText], name: str, vocabulary_limit: int
         content.update(counted.keys.data)
         content.update(counted.counts.data)
     lines = sum(part.lines for part in parts)
-    return CountedText(
+    return ReferenceCounts(
         name, content.hexdigest(), lines, first.seq_len, first.padding, vocabulary, vocabulary_limit, counts
     )
 
 
-def _write(text: CountedText, folder: Path) -> None:
+def _write(text: ReferenceCounts, folder: Path) -> None:
     for n, counted in text.counts.items():
         save_array(folder / f"{n}.keys.npy", counted.keys)
         save_array(folder / f"{n}.counts.npy", counted.counts)
@@ -221,16 +221,16 @@ def _write(text: CountedText, folder: Path) -> None:
             str(n): {"distinct": counted.keys.size, "total": counted.total} for n, counted in text.counts.items()
         },
     }
-    write_described(folder, DESCRIPTION, description)
+    write_manifest(folder, DESCRIPTION, description)
 
 
-def _read(folder: Path) -> CountedText:
-    description = read_described(folder, DESCRIPTION)
+def _read(folder: Path) -> ReferenceCounts:
+    description = read_manifest(folder, DESCRIPTION)
     if description.get("format") != _FORMAT:
         raise ValueError("written by another version")
     arrays = open_arrays(folder, description)
     counts = {int(n): NgramCounts(arrays[f"{n}.keys"], arrays[f"{n}.counts"]) for n in description["ngrams"]}
-    return CountedText(
+    return ReferenceCounts(
         sha256=description["text_sha256"],
         vocabulary=Vocabulary(description["characters"]),
         counts=counts,
@@ -238,7 +238,7 @@ def _read(folder: Path) -> CountedText:
     )
 
 
-def count_groups(ids: Ids, text: CountedText) -> list[dict[int, NgramCounts]]:
+def count_groups(ids: Ids, text: ReferenceCounts) -> list[dict[int, NgramCounts]]:
     """Count lines in the groups that the jackknife leaves out."""
     groups = group_of_line(len(ids))
     return [text.count(ids[groups == group]) for group in range(min(GROUPS, len(ids)))]

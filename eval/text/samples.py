@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import InputError
-from data.files import on_disk
+from data.files import concatenate_on_disk
 from data.readers import InvalidUtf8, Lines, read_lines
 from data.vocabulary import PADDING_ID, UNKNOWN_ID, Ids
-from eval.text.reference_counts import CountedText
+from eval.text.reference_counts import ReferenceCounts
 
 _NOTABLE_UNKNOWN_SHARE = 0.01
 
@@ -33,7 +33,7 @@ def open_samples(path: Path, invalid_utf8: InvalidUtf8) -> Samples:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedSamples:
     """Samples as ids [lines, seq_len], memory-mapped, and what was met on the way.
 
     `cut_lines` were longer than seq_len; `unknown_share` is the share of characters that the reference does not know;
@@ -46,7 +46,7 @@ class Encoded:
     lines_with_tabs: int
 
 
-def encode_samples(samples: Samples, text: CountedText) -> Encoded:
+def encode_samples(samples: Samples, text: ReferenceCounts) -> EncodedSamples:
     """Encode samples with the vocabulary and the line length of a counted text."""
     cut = tabs = unknown = characters = 0
 
@@ -60,11 +60,11 @@ def encode_samples(samples: Samples, text: CountedText) -> Encoded:
             characters += int((ids != PADDING_ID).sum())
             yield ids
 
-    ids = on_disk(blocks())
-    return Encoded(ids, cut, unknown / max(characters, 1), tabs)
+    ids = concatenate_on_disk(blocks())
+    return EncodedSamples(ids, cut, unknown / max(characters, 1), tabs)
 
 
-def remarks(name: str, encoded: Encoded, text: CountedText) -> list[str]:
+def remarks(name: str, encoded: EncodedSamples, text: ReferenceCounts) -> list[str]:
     """Return what a user should know of samples before believing their scores."""
     found = []
     lines = len(encoded.ids)

@@ -15,18 +15,18 @@ from data.corpus import CorpusOptions, split_lines
 from data.errors import InputError, note
 from data.files import (
     cache_folder,
-    on_disk,
+    concatenate_on_disk,
     open_arrays,
     open_cached,
-    read_described,
+    read_manifest,
     save_array,
     sha256_of_json,
-    write_described,
+    write_manifest,
 )
 from data.readers import Source
 from data.sources import open_source
 from data.words import WHITE_SPACE, WordRule, is_unspaced
-from eval.core.sampling import some_of
+from eval.core.sampling import fixed_sample
 from eval.core.score import Score, Signature, with_floor
 from eval.text.counts import LineNgrams, NgramCounts, line_ngrams, merge, pack
 from eval.text.samples import Samples
@@ -104,7 +104,7 @@ def number_all(blocks: Iterable[Sequence[str]], numbers: dict[str, int], rule: W
             hashes.append(words.hashes)
             yield words.row
 
-    row = on_disk(rows())
+    row = concatenate_on_disk(rows())
     return Words(row, np.concatenate(lengths), np.concatenate(hashes), rule)
 
 
@@ -206,11 +206,11 @@ def _build(source: Source, options: CorpusOptions, rule: WordRule, folder: Path)
         "format": _FORMAT, "name": source.name, "lines": text.lengths.size, "seq_len": options.seq_len,
         "rule": asdict(rule), "unspaced": is_unspaced(first),
     }  # fmt: skip
-    write_described(folder, _DESCRIPTION, description)
+    write_manifest(folder, _DESCRIPTION, description)
 
 
 def _read(folder: Path) -> WordReference:
-    description = read_described(folder, _DESCRIPTION)
+    description = read_manifest(folder, _DESCRIPTION)
     if description.get("format") != _FORMAT:
         raise ValueError("written by another version")
     arrays = open_arrays(folder, description)
@@ -253,6 +253,6 @@ def score_with_floor(
     lines = samples.lengths.size
     if len(real) < lines:
         return found
-    chosen = some_of(len(real), lines)
+    chosen = fixed_sample(len(real), lines)
     floor = score(reference.number(Samples("real lines", lambda: iter([[real[i] for i in chosen]]))), reference)
     return [with_floor(ours, theirs) for ours, theirs in zip(found, floor, strict=True)]

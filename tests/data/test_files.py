@@ -14,7 +14,7 @@ import pytest
 
 from data import files
 from data.errors import InputError
-from data.files import atomic_folder, atomic_write, locked_folder, on_disk, save_array
+from data.files import atomic_folder, atomic_write, concatenate_on_disk, locked_folder, save_array
 from tests.test_commands import run
 
 LACKS = [getattr(errno, name) for name in ("ENOSYS", "EPERM", "EINVAL", "ENOTSUP", "ENOLCK")]
@@ -139,7 +139,7 @@ def test_a_full_disk_names_the_array(tmp_path: Path, cache: Path, monkeypatch: p
     assert failed.value.filename == "/dev/full"
     with Path("/dev/full").open("w+b", buffering=0) as full, pytest.raises(OSError, match="No space left") as failed:
         monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: full)
-        on_disk([np.zeros(1 << 16)])
+        concatenate_on_disk([np.zeros(1 << 16)])
     assert failed.value.filename == str(cache)
 
 

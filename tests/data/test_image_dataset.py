@@ -15,7 +15,7 @@ from PIL import Image
 from data.errors import InputError
 from data.images import dataset as pictures_module
 from data.images.__main__ import main
-from data.images.dataset import PictureOptions, as_grid, batch_floats, open_pictures, to_uint8
+from data.images.dataset import ImageOptions, as_grid, batch_floats, open_dataset, to_uint8
 from data.images.shapes import draw_shapes
 from tests.data.test_image_sources import IMAGES, write_parquet
 
@@ -38,7 +38,7 @@ def test_every_source_of_the_same_images_gives_the_same_pictures(tmp_path: Path,
     write_parquet(tmp_path / "rows.parquet", IMAGES)
     hashes = set()
     for spec, labelled in (("images", 0), ("last.npz", 1), ("first.npy", 0), ("rows.parquet", 1)):
-        opened = open_pictures(PictureOptions(str(tmp_path / spec)))
+        opened = open_dataset(ImageOptions(str(tmp_path / spec)))
         assert opened.name == spec
         assert np.array_equal(opened.images, CHANNELS_FIRST)
         assert (opened.labels is None) == (not labelled)
@@ -50,34 +50,34 @@ def test_every_source_of_the_same_images_gives_the_same_pictures(tmp_path: Path,
 
 
 def test_shapes_are_the_default() -> None:
-    opened = open_pictures(PictureOptions(count=700))
+    opened = open_dataset(ImageOptions(count=700))
     images, labels = draw_shapes(0, 700, 32)
     assert np.array_equal(opened.images, images)
     assert opened.labels is not None and np.array_equal(opened.labels, labels)
-    assert open_pictures(PictureOptions(size=32, count=700)).sha256 == opened.sha256
-    assert np.array_equal(open_pictures(PictureOptions(size=64, count=3)).images, draw_shapes(0, 3, 64)[0])
+    assert open_dataset(ImageOptions(size=32, count=700)).sha256 == opened.sha256
+    assert np.array_equal(open_dataset(ImageOptions(size=64, count=3)).images, draw_shapes(0, 3, 64)[0])
 
 
 def test_images_cannot_be_written_to_and_the_first_ones_are_used(folder: Path) -> None:
-    opened = open_pictures(PictureOptions(str(folder), count=2))
+    opened = open_dataset(ImageOptions(str(folder), count=2))
     assert isinstance(opened.images, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         opened.images[0] = 0
     assert np.array_equal(opened.images, CHANNELS_FIRST[:2])
-    assert len(open_pictures(PictureOptions(str(folder), count=100)).images) == 6
+    assert len(open_dataset(ImageOptions(str(folder), count=100)).images) == 6
     for name in ("0.png", "1.png"):  # one image is enough, and so are two that are equal
         (folder / name).write_bytes((folder / "0.png").read_bytes())
-        same = open_pictures(PictureOptions(str(folder), count=2)).images
+        same = open_dataset(ImageOptions(str(folder), count=2)).images
     assert np.array_equal(same, CHANNELS_FIRST[[0, 0]])
-    assert len(open_pictures(PictureOptions(str(folder / "0.png"))).images) == 1
+    assert len(open_dataset(ImageOptions(str(folder / "0.png"))).images) == 1
 
 
 def test_pictures_of_several_sizes_need_a_size(folder: Path) -> None:
     large = Image.fromarray(IMAGES[0, :, :3].repeat(4, 0).repeat(4, 1))
     large.save(folder / "7.png")
     with pytest.raises(InputError, match=r"/0\.png is 5 x 4 and .*/7\.png is 12 x 16 pixels; give --size"):
-        open_pictures(PictureOptions(str(folder)))
-    opened = open_pictures(PictureOptions(str(folder), size=4))
+        open_dataset(ImageOptions(str(folder)))
+    opened = open_dataset(ImageOptions(str(folder), size=4))
     assert np.array_equal(opened.images[:6], CHANNELS_FIRST[..., :4])  # the centre, one column less
     centre = large.crop((0, 2, 12, 14)).resize((4, 4), Image.Resampling.BILINEAR)
     assert np.array_equal(opened.images[6].transpose(1, 2, 0), np.asarray(centre))
@@ -86,24 +86,24 @@ def test_pictures_of_several_sizes_need_a_size(folder: Path) -> None:
 def test_a_published_crop_is_applied(tmp_path: Path) -> None:
     x, y = np.meshgrid(np.arange(178), np.arange(218))
     Image.fromarray(np.stack([x, y, 0 * x], axis=2).astype(np.uint8)).save(tmp_path / "face.png")
-    face = open_pictures(PictureOptions(f"celeba:{tmp_path}")).images
+    face = open_dataset(ImageOptions(f"celeba:{tmp_path}")).images
     assert face.shape == (1, 3, 64, 64)
     # A slope stays a slope: pixel i of 64 lies at 35 + (i + 1/2) 108/64 - 1/2 of 178.
     assert np.abs(face[0, 0, 0, 1:-1] - (34.5 + (np.arange(1, 63) + 0.5) * 108 / 64)).max() <= 0.5 + 1e-9
-    whole = open_pictures(PictureOptions(str(tmp_path), size=64)).images
+    whole = open_dataset(ImageOptions(str(tmp_path), size=64)).images
     assert np.abs(whole[0, 0, 0, 1:-1] - (-0.5 + (np.arange(1, 63) + 0.5) * 178 / 64)).max() <= 0.5 + 1e-9
 
 
 def test_the_second_time_comes_from_the_cache_and_a_change_does_not(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = open_pictures(PictureOptions(str(folder)))
+    first = open_dataset(ImageOptions(str(folder)))
     with monkeypatch.context() as patch:
         patch.setattr(pictures_module, "_build", None)  # decoding again would fail
         patch.chdir(folder.parent)
-        assert open_pictures(PictureOptions("images")).sha256 == first.sha256
+        assert open_dataset(ImageOptions("images")).sha256 == first.sha256
     Image.fromarray(IMAGES[1]).save(folder / "0.png")
-    again = open_pictures(PictureOptions(str(folder)))
+    again = open_dataset(ImageOptions(str(folder)))
     assert again.sha256 != first.sha256
     assert np.array_equal(again.images[0], CHANNELS_FIRST[1])
 
@@ -113,13 +113,13 @@ def test_a_damaged_cache_is_rebuilt_and_said(
     tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], damaged: str
 ) -> None:
     write_parquet(tmp_path / "rows.parquet", IMAGES)
-    options = PictureOptions(str(tmp_path / "rows.parquet"))
-    sha256 = open_pictures(options).sha256
+    options = ImageOptions(str(tmp_path / "rows.parquet"))
+    sha256 = open_dataset(options).sha256
     (file,) = cache.glob(f"pictures/*/{damaged}")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    again = open_pictures(options)
+    again = open_dataset(options)
     assert "damaged cache entry" in capsys.readouterr().err
     assert again.sha256 == sha256
     assert np.array_equal(again.images, CHANNELS_FIRST)
@@ -129,7 +129,7 @@ def test_a_damaged_cache_is_rebuilt_and_said(
 def test_nothing_is_left_behind_when_decoding_fails(folder: Path, cache: Path) -> None:
     (folder / "5.png").write_bytes((folder / "5.png").read_bytes()[:-30])
     with pytest.raises(InputError, match=r"/5\.png: damaged image \(.*truncated.*\); fetch it again"):
-        open_pictures(PictureOptions(str(folder)))
+        open_dataset(ImageOptions(str(folder)))
     assert list((cache / "pictures").iterdir()) == []
 
 
@@ -144,10 +144,10 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(cache: Path) -> None:
 
 def test_images_are_never_all_in_memory(tmp_path: Path) -> None:
     np.save(tmp_path / "many.npy", np.zeros((3000, 64, 64, 3), np.uint8))
-    open_pictures(PictureOptions(str(tmp_path / "many.npy"), count=10))  # whatever is imported on the way
+    open_dataset(ImageOptions(str(tmp_path / "many.npy"), count=10))  # whatever is imported on the way
     tracemalloc.start()
     try:
-        opened = open_pictures(PictureOptions(str(tmp_path / "many.npy")))
+        opened = open_dataset(ImageOptions(str(tmp_path / "many.npy")))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -158,20 +158,20 @@ def test_images_are_never_all_in_memory(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (PictureOptions(size=0), "--size 0: must be at least 1"),
-        (PictureOptions(count=0), "--count 0: must be at least 1"),
-        (PictureOptions(size=8), "--size 8: shapes need at least 16 pixels"),
+        (ImageOptions(size=0), "--size 0: must be at least 1"),
+        (ImageOptions(count=0), "--count 0: must be at least 1"),
+        (ImageOptions(size=8), "--size 8: shapes need at least 16 pixels"),
     ],
 )
-def test_bad_options_are_refused(options: PictureOptions, message: str) -> None:
+def test_bad_options_are_refused(options: ImageOptions, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        open_pictures(options)
+        open_dataset(options)
 
 
 def test_no_images_are_refused(tmp_path: Path, cache: Path) -> None:
     np.save(tmp_path / "none.npy", IMAGES[:0])
     with pytest.raises(InputError, match=r"none\.npy: no images; give a source with at least one"):
-        open_pictures(PictureOptions(str(tmp_path / "none.npy")))
+        open_dataset(ImageOptions(str(tmp_path / "none.npy")))
     assert list((cache / "pictures").iterdir()) == []
 
 
@@ -213,7 +213,7 @@ def test_the_command_prints_what_it_opened_and_writes_a_grid(
 ) -> None:
     path = tmp_path / "grids" / "shapes.png"
     assert main(["shapes", "--size", "16", "--count", "70", "--grid", str(path)]) == 0
-    images = open_pictures(PictureOptions(size=16, count=70))
+    images = open_dataset(ImageOptions(size=16, count=70))
     expected = f"shapes: 70 images of 16 x 16 pixels, 6 classes\nsha256 {images.sha256}\nwrote {path}\n"
     assert capsys.readouterr().out == expected
     with Image.open(path) as grid:
@@ -221,7 +221,7 @@ def test_the_command_prints_what_it_opened_and_writes_a_grid(
 
 
 def test_real_images(cifar10_sample: Path) -> None:
-    opened = open_pictures(PictureOptions(f"cifar10:{cifar10_sample.parent}"))
+    opened = open_dataset(ImageOptions(f"cifar10:{cifar10_sample.parent}"))
     assert opened.images.shape == (10_000, 3, 32, 32)
     assert opened.labels is not None and np.bincount(opened.labels).tolist() == [1000] * 10
     # Krizhevsky's 50,000 training images have channel means 125.3, 123.0 and 113.9.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from data.errors import InputError
 from data.images.shapes import draw_shapes
-from data.images.sources import open_picture_source
+from data.images.sources import open_image_source
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (6, 4, 5, 3), np.uint8)
 
@@ -31,12 +31,12 @@ def write_parquet(path: Path, images: NDArray[np.uint8], column: str = "image", 
 
 
 def pictures(spec: str, limit: int | None = None) -> tuple[list[Any], list[int | None]]:
-    found = list(islice(open_picture_source(spec).pictures(), limit))
+    found = list(islice(open_image_source(spec).pictures(), limit))
     return [np.asarray(picture.image).tolist() for picture in found], [picture.label for picture in found]
 
 
 def test_shapes_go_on_for_ever() -> None:
-    source = open_picture_source("shapes", 16)
+    source = open_image_source("shapes", 16)
     found = list(islice(source.pictures(), 600))
     images, labels = draw_shapes(0, 600, 16)
     assert np.array_equal(np.stack([np.asarray(picture.image) for picture in found]).transpose(0, 3, 1, 2), images)
@@ -65,7 +65,7 @@ def test_a_folder_of_images_is_walked_as_one_of_text(tmp_path: Path, capsys: pyt
     (folder / "linked" / "back").symlink_to(folder)
     write_parquet(folder / "c.PARQUET", IMAGES[:2])
     (folder / "notes.txt").write_text("no image")
-    found = [picture.where for picture in open_picture_source(str(folder)).pictures()]
+    found = [picture.where for picture in open_image_source(str(folder)).pictures()]
     names = ("a/c.jfif", "b.png", "c.PARQUET row 0", "c.PARQUET row 1", "d.avif", "linked/e.png")
     assert found == [f"{folder}/{name}" for name in names]
     assert capsys.readouterr().err == f"note: {folder}: left out 1 .txt, 2 hidden, 1 repeated links\n"
@@ -90,9 +90,9 @@ def test_the_bytes_decide_what_a_file_of_images_is(tmp_path: Path, name: str, fo
 @pytest.mark.parametrize("kind", ["celeba", "cifar10", "shapes"])
 def test_an_unset_variable_behind_a_colon_is_refused(kind: str) -> None:
     with pytest.raises(InputError, match=rf"^'{kind}:': nothing behind the colon"):
-        open_picture_source(f"{kind}:")
+        open_image_source(f"{kind}:")
     with pytest.raises(InputError, match=r"^'': names no source"):
-        open_picture_source("")
+        open_image_source("")
 
 
 def test_every_form_of_parquet_gives_the_same_pictures(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_published_data_sets_are_asked_of_the_hub(
         return load(str(tmp_path), split="train", streaming=streaming)
 
     monkeypatch.setattr(datasets, "load_dataset", load_local)
-    source = open_picture_source(name)
+    source = open_image_source(name)
     assert (source.crop, source.size, source.count) == (crop, size, None)
     found = list(source.pictures())
     assert requests == [asked]
@@ -163,11 +163,11 @@ def test_published_data_sets_are_asked_of_the_hub(
 def test_the_identity_follows_the_files(tmp_path: Path) -> None:
     write_parquet(tmp_path / "train-0.parquet", IMAGES)
     specs = (str(tmp_path), f"hub:{tmp_path}", f"svhn:{tmp_path}")
-    before = [open_picture_source(spec).identity for spec in specs]
-    assert before == [open_picture_source(spec).identity for spec in specs]
+    before = [open_image_source(spec).identity for spec in specs]
+    assert before == [open_image_source(spec).identity for spec in specs]
     write_parquet(tmp_path / "train-0.parquet", IMAGES[:5])
     for spec, identity in zip(specs, before, strict=True):
-        assert open_picture_source(spec).identity != identity
+        assert open_image_source(spec).identity != identity
 
 
 def test_damage_is_named_by_its_row(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from data.errors import InputError
 from data.files import sha256_of_file
 from data.inputs import file_identity, local_file, read_once, require_different, walk
 from data.readers import read_lines
-from data.sources import absolute, moved, open_source
+from data.sources import absolute_source, moved, open_source
 from tests.test_commands import ROOT, run
 
 LINES = [f"the cat sat on mat {index}" for index in range(3000)]
@@ -290,9 +290,9 @@ def test_home_folders_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     make(tmp_path, "x.txt", "lm/nothing")
     assert read("~/x.txt") == ["x.txt"]
     assert [line for lines in open_source("~/x.txt").train() for line in lines] == ["x.txt"]
-    assert absolute("~/x.txt") == str(tmp_path / "x.txt")
-    assert absolute("lm1b:~/lm") == f"lm1b:{tmp_path}/lm"
-    assert absolute("hub:~/lm:title") == f"hub:{tmp_path}/lm:title"
+    assert absolute_source("~/x.txt") == str(tmp_path / "x.txt")
+    assert absolute_source("lm1b:~/lm") == f"lm1b:{tmp_path}/lm"
+    assert absolute_source("hub:~/lm:title") == f"hub:{tmp_path}/lm:title"
     with pytest.raises(InputError, match=rf"^{tmp_path}/lm/"):
         open_source("lm1b:~/lm")
     with pytest.raises(InputError, match=r"^~nobody-of-this-name/x: no such file"):

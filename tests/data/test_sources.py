@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from data import readers
 from data.errors import InputError
 from data.readers import InvalidUtf8, read_lines
-from data.sources import absolute, open_source
+from data.sources import absolute_source, open_source
 
 LINES = ["first", "", "zweite Zeile – ü", " spaces kept ", "日本"]
 
@@ -132,10 +132,10 @@ def test_names_are_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
     for spec in ("grammar", "lm1b", "hub:nobody/nothing:title"):
-        assert absolute(spec) == spec
-    assert absolute("here") == str(tmp_path / "here")
-    assert absolute("lm1b:here") == f"lm1b:{tmp_path}/here"
-    assert absolute("hub:here:title") == f"hub:{tmp_path}/here:title"
+        assert absolute_source(spec) == spec
+    assert absolute_source("here") == str(tmp_path / "here")
+    assert absolute_source("lm1b:here") == f"lm1b:{tmp_path}/here"
+    assert absolute_source("hub:here:title") == f"hub:{tmp_path}/here:title"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.errors import InputError
-from data.images.dataset import PictureOptions, open_pictures
+from data.images.dataset import ImageOptions, open_dataset
 from data.images.shapes import draw_shapes
 from eval import disturb
 from eval.disturb import main, other_images
@@ -23,7 +23,7 @@ from eval.images.frechet import FeatureStatistics, distance
 from eval.images.inception_score import inception_score
 from eval.images.kid import kid
 from eval.images.precision_recall import precision_recall
-from eval.images.sensitivity import METRICS, monotony, responses
+from eval.images.sensitivity import METRICS, measure, monotonicity
 
 
 def brightness(images: torch.Tensor) -> torch.Tensor:
@@ -53,14 +53,14 @@ def paler(images: Images, level: float, seed: int) -> Images:
     ],
 )
 def test_monotony_is_spearmans(values: list[float], better: str, rho: float | None, violations: int) -> None:
-    found = monotony(values, "lower" if better == "lower" else "higher")
+    found = monotonicity(values, "lower" if better == "lower" else "higher")
     assert found == (None if rho is None else pytest.approx(rho, abs=1e-12), violations)
 
 
 def test_responses_are_the_metrics_of_the_disturbed_images() -> None:
     random = np.random.default_rng(0)
     disturbed, reference = (random.integers(0, 200, (count, 3, 4, 4), np.uint8) for count in (40, 41))
-    (found,) = responses(
+    (found,) = measure(
         disturbed, reference, BRIGHTNESS, METRICS["inception"], [Disturbance("paler", (0, 5, 50), paler)]
     )
     ours, theirs = (images.mean((1, 2, 3)) / 255 for images in (disturbed, reference))
@@ -80,7 +80,7 @@ def test_responses_are_the_metrics_of_the_disturbed_images() -> None:
 def test_values_are_those_of_the_commands_with_their_intervals() -> None:
     random = np.random.default_rng(0)
     disturbed, reference = (random.integers(0, 200, (count, 3, 4, 4), np.uint8) for count in (60, 41))
-    (found,) = responses(disturbed, reference, BRIGHTNESS, METRICS["inception"], [Disturbance("paler", (5,), paler)])
+    (found,) = measure(disturbed, reference, BRIGHTNESS, METRICS["inception"], [Disturbance("paler", (5,), paler)])
     ours, theirs = (extract(images, BRIGHTNESS) for images in (disturbed + np.uint8(5), reference))
     shares = precision_recall(ours, theirs)
     assert found.values["precision"] == [shares["precision"]] != [shares["recall"]] == found.values["recall"]
@@ -92,11 +92,11 @@ def test_values_are_those_of_the_commands_with_their_intervals() -> None:
 def test_the_inception_score_needs_classes() -> None:
     images = np.zeros((20, 3, 16, 16), np.uint8)
     with pytest.raises(InputError, match="random-conv-2@seed0 has no classes; say --features inception"):
-        responses(images, images, random_conv_extractor(), METRICS["inception"], [])
+        measure(images, images, random_conv_extractor(), METRICS["inception"], [])
 
 
 def test_halves_share_no_image_and_no_order() -> None:
-    pictures = open_pictures(PictureOptions(count=201))
+    pictures = open_dataset(ImageOptions(count=201))
     disturbed, reference = split(pictures)
     place = {image.tobytes(): index for index, image in enumerate(pictures.images)}
     order = [place[image.tobytes()] for image in (*disturbed, *reference)]
@@ -139,7 +139,7 @@ def test_fd_random_follows_all_six_on_shapes(capsys: pytest.CaptureFixture[str])
     (score,) = run_json(capsys, "shapes", "--features", "random-conv", "--count", "2000", "--device", "cpu")
     assert_follows(score, 1000)
     # Again by hand, from the definitions.
-    pictures = open_pictures(PictureOptions(count=2000))
+    pictures = open_dataset(ImageOptions(count=2000))
     disturbed, reference = split(pictures)
     extractor = random_conv_extractor()
 
@@ -194,7 +194,7 @@ def test_documented_commands_work_and_draw_the_same_figure(
     # An undisturbed image is in it, each pixel some pixels wide.
     drawn: NDArray[np.uint8] = np.asarray(Image.open(io.BytesIO(figure)).convert("RGB"))
     colours = {tuple(colour) for colour in drawn.reshape(-1, 3).tolist()}
-    image = split(open_pictures(PictureOptions(count=60)))[0][0]
+    image = split(open_dataset(ImageOptions(count=60)))[0][0]
     middle = {tuple(colour) for colour in image[:, 8:24, 8:24].reshape(3, -1).T.tolist()}
     assert len(middle - colours) < 0.2 * len(middle)
 

@@ -16,13 +16,13 @@ from scipy.linalg import sqrtm
 
 from data.errors import InputError
 from data.files import sha256_of_file
-from data.images.dataset import PictureOptions, open_pictures
+from data.images.dataset import ImageOptions, open_dataset
 from data.images.shapes import draw_shapes
 from eval import fid
 from eval.images import feature_cache
 from eval.images.features import Extractor, extract, inception_extractor, random_conv_extractor
 from eval.images.frechet import FeatureStatistics
-from eval.images.image_sets import picture_set
+from eval.images.image_sets import dataset_set
 from eval.images.inception import Inception
 from eval.images.kid import kid
 from eval.images.precision_recall import precision_recall
@@ -94,7 +94,7 @@ def test_the_floor_is_what_as_many_real_images_score_against_the_others(capfd: p
 
 def test_the_signature_is_that_of_a_training_run(capfd: pytest.CaptureFixture[str]) -> None:
     (score,) = scored(capfd, "samples.npz", "real.npz", *RANDOM)
-    real = open_pictures(PictureOptions("real.npz"))
+    real = open_dataset(ImageOptions("real.npz"))
     assert score["signature"] == (
         f"fd-random|features:{random_conv_extractor().signature}|size:32x32|cov:unbiased"
         f"|ref:real.npz@{real.sha256[:12]}|samples:50|v:1"
@@ -316,8 +316,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
 
 
 def test_different_features_do_not_compare() -> None:
-    pictures = open_pictures(PictureOptions("samples.npz"))
-    real = picture_set(pictures, random_conv_extractor())
-    other = picture_set(pictures, random_conv_extractor(1))
+    pictures = open_dataset(ImageOptions("samples.npz"))
+    real = dataset_set(pictures, random_conv_extractor())
+    other = dataset_set(pictures, random_conv_extractor(1))
     with pytest.raises(InputError, match="do not compare"):
         real.statistics().merge(other.statistics())

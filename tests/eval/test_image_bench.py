@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from data.errors import InputError
-from data.images.dataset import PictureOptions, open_pictures
+from data.images.dataset import ImageOptions, open_dataset
 from eval.bench import main
 from eval.images.disturbances import gaussian_blur, split
 from eval.images.frechet import FeatureStatistics, distance
@@ -42,7 +42,7 @@ def test_every_way_is_measured_against_plain_float32(
         ("float32", False), ("float32", True), ("bf16", False), ("bf16", True)
     ]  # fmt: skip
     assert asked == [False, False]
-    first, second = split(open_pictures(PictureOptions(count=8)))
+    first, second = split(open_dataset(ImageOptions(count=8)))
 
     def features(images: np.ndarray, rounded: bool) -> np.ndarray:
         with torch.autocast("cpu", torch.bfloat16, enabled=rounded):

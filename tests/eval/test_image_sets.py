@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
-from data.images.dataset import PictureOptions, open_pictures
+from data.images.dataset import ImageOptions, open_dataset
 from data.images.shapes import draw_shapes
 from eval.images.image_sets import open_images
 
@@ -16,7 +16,7 @@ def test_samples_of_an_older_checkpoint_are_said_to_be(tmp_path: Path, capsys: p
     (tmp_path / "options.json").write_text("{}", "utf-8")
     drawn, images = tmp_path / "samples.npz", draw_shapes(0, 50)[0]
     np.save(tmp_path / "alone.npy", images)
-    alone = open_pictures(PictureOptions(str(tmp_path / "alone.npy")))
+    alone = open_dataset(ImageOptions(str(tmp_path / "alone.npy")))
     older = f"note: {drawn} is of iteration 900, the run's newest checkpoint of 1,000; draw it again\n"
     facts: list[tuple[dict[str, Any], str]] = [({"iteration": 900}, older), ({"iteration": 1000}, ""), ({}, "")]
     for fact, said in facts:

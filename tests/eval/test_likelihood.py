@@ -24,7 +24,7 @@ from eval.text.counts import NgramCounts, count_up_to, distinct, pack
 from eval.text.likelihood import coverage, line_bits, quality
 from eval.text.likelihood import score as compare
 from eval.text.reference import Reference, ReferenceOptions, open_reference
-from eval.text.reference_counts import CountedText
+from eval.text.reference_counts import ReferenceCounts
 from tests.eval.test_intervals import pseudo_value_interval
 from tests.eval.test_lines import draw_lines
 from tests.eval.test_overlap import counted_text, toy_lines
@@ -258,7 +258,7 @@ def test_coverage_is_of_some_real_lines_where_there_are_many(monkeypatch: pytest
     monkeypatch.setattr(likelihood, "_REAL_LINES", 10)
     seen = []
 
-    def remembering(ids: Ids, text: CountedText, real: Ids) -> Estimate:
+    def remembering(ids: Ids, text: ReferenceCounts, real: Ids) -> Estimate:
         seen.append(real.tolist())
         return coverage(ids, text, real)
 

@@ -22,7 +22,7 @@ from eval.text.counts import NgramCounts, character_ngrams, count_ngrams, count_
 from eval.text.overlap import _METRICS as METRICS
 from eval.text.overlap import cosine, precision, recall, score
 from eval.text.reference import Reference, ReferenceOptions, record_path, reference_record
-from eval.text.reference_counts import CountedText, count_groups
+from eval.text.reference_counts import ReferenceCounts, count_groups
 from tests.eval.test_intervals import pseudo_value_interval
 from tests.eval.test_lines import SIZES, Dictionary, dictionary, draw_lines, line_dictionary, windows_of
 
@@ -46,10 +46,10 @@ def slow_cosine(samples: Dictionary, reference: Dictionary) -> float:
 SLOW = {"precision": slow_precision, "recall": slow_recall, "cosine": slow_cosine}
 
 
-def counted_text(lines: list[str], seq_len: int, ngram: int, padding: bool = True) -> CountedText:
+def counted_text(lines: list[str], seq_len: int, ngram: int, padding: bool = True) -> ReferenceCounts:
     vocabulary = Vocabulary("".join(sorted(set("".join(lines)))))
     counts = count_up_to(vocabulary.encode(lines, seq_len), ngram, vocabulary.size, padding)
-    return CountedText("toy", "0" * 64, len(lines), seq_len, padding, vocabulary, 2048, counts)
+    return ReferenceCounts("toy", "0" * 64, len(lines), seq_len, padding, vocabulary, 2048, counts)
 
 
 def toy_lines(lines: int, seed: int) -> list[str]:

@@ -18,8 +18,8 @@ from data.vocabulary import PADDING, Vocabulary
 from eval.ngrams import main as ngrams_main
 from eval.overlap import main
 from eval.text.cli import CharacterFlags, chosen_options, chosen_reference
-from eval.text.reference import FOLDER_RECORD, Reference, ReferenceOptions, located, record_path, reference_record
-from eval.text.samples import Encoded, Samples, encode_samples, open_samples, remarks
+from eval.text.reference import FOLDER_RECORD, Reference, ReferenceOptions, record_path, reference_record, relocated
+from eval.text.samples import EncodedSamples, Samples, encode_samples, open_samples, remarks
 from tests.eval.test_lines import dictionary
 from tests.eval.test_overlap import as_dictionary, counted_text, printed_scores, text_dictionary, toy_lines, values_of
 
@@ -144,7 +144,7 @@ def test_a_table_is_noticed_unless_the_reference_has_tabs_too() -> None:
 
 def test_numbers_of_lines_are_grouped() -> None:
     text = counted_text(["ab"], 8, 1)
-    encoded = Encoded(np.zeros((12_345, 8), np.uint8), 6_789, 0.0, 1_234)
+    encoded = EncodedSamples(np.zeros((12_345, 8), np.uint8), 6_789, 0.0, 1_234)
     assert remarks("t", encoded, text) == [
         "t: 6,789 of 12,345 lines are longer than --seq-len 8 and were cut",
         "t: 1,234 of 12,345 lines hold tabs: a table? give the text's column alone",
@@ -285,10 +285,10 @@ def test_a_record_follows_a_moved_project(tmp_path: Path) -> None:
     (tmp_path / "new" / "data").mkdir(parents=True)
     (tmp_path / "new" / "data" / "c.txt").touch()
     made = {"corpus": {"data": "/gone/data/c.txt", "lines": 5}, "ngram": 3}
-    assert located(made, tmp_path / "new" / "runs")["corpus"] == {"data": f"{tmp_path}/new/data/c.txt", "lines": 5}
+    assert relocated(made, tmp_path / "new" / "runs")["corpus"] == {"data": f"{tmp_path}/new/data/c.txt", "lines": 5}
     for data in ("/gone/other.txt", "grammar", f"{tmp_path}/new/data", "hub:someone/text:column"):
         kept = {"corpus": {"data": data}}
-        assert located(kept, tmp_path / "new" / "runs") == kept
+        assert relocated(kept, tmp_path / "new" / "runs") == kept
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"corpus": {"date": 1}}', "[]"])

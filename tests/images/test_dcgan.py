@@ -39,7 +39,7 @@ def randomised(network: torch.nn.Module) -> dict[str, Tensor]:
 def test_the_generator_is_that_of_the_table(size: int) -> None:
     generator = Generator(size, DIM, LATENT)
     w = randomised(generator)
-    z = generator.draw_latent(3, torch.Generator().manual_seed(1)).double()
+    z = generator.sample_latent(3, torch.Generator().manual_seed(1)).double()
     side = size // 16
     x = (z @ w["project.weight"].T + w["project.bias"]).view(3, 8 * DIM, side, side)
     for number, width in enumerate((4 * DIM, 2 * DIM, DIM, 3)):
@@ -87,6 +87,6 @@ def test_first_weights_and_noise() -> None:
     kernels = 25 * (512 * 256 + 256 * 128 + 128 * 64 + 64 * 3)
     others = 8192 + (256 + 128 + 64 + 3) + 2 * (512 + 256 + 128 + 64)
     assert sum(weight.numel() for weight in generator.parameters()) == 100 * 8192 + kernels + others
-    z = generator.draw_latent(2000, torch.Generator().manual_seed(1))
+    z = generator.sample_latent(2000, torch.Generator().manual_seed(1))
     assert (z.min().item(), z.max().item()) == pytest.approx((-1, 1), abs=1e-3)
     assert z.var().item() == pytest.approx(1 / 3, rel=0.01)

@@ -50,7 +50,7 @@ def layer_normalised(x: Tensor, w: dict[str, Tensor], name: str) -> Tensor:
 def test_the_generator_is_that_of_the_table(size: int) -> None:
     generator = Generator(size, DIM, LATENT)
     w = made(generator)
-    z = generator.draw_latent(3, torch.Generator().manual_seed(1)).double()
+    z = generator.sample_latent(3, torch.Generator().manual_seed(1)).double()
     x = (z @ w["project.weight"].T + w["project.bias"]).view(3, 8 * DIM, size // 16, size // 16)
     for number, width in enumerate((8 * DIM, 4 * DIM, 2 * DIM, DIM)):
         block = f"blocks.{number}"
@@ -109,5 +109,5 @@ def test_first_weights() -> None:
             assert weight.abs().max().item() <= math.sqrt(3 * (2 if glorot else 4) / fans)
     # 8192 features at 64 pixels, as published.
     assert critic.to_score.weight.shape == (1, 8192)
-    z = Generator(64, 1, 128).draw_latent(2000, torch.Generator().manual_seed(1))
+    z = Generator(64, 1, 128).sample_latent(2000, torch.Generator().manual_seed(1))
     assert (z.mean().item(), z.std().item()) == pytest.approx((0, 1), abs=0.01)

@@ -13,13 +13,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from data.errors import InputError
-from data.images.dataset import as_grid, batch_floats, open_pictures
-from eval.core.sampling import some_of
+from data.images.dataset import as_grid, batch_floats, open_dataset
+from eval.core.sampling import fixed_sample
 from eval.images.features import extract, random_conv_extractor
 from eval.images.frechet import FeatureStatistics, distance
 from images import train as train_module
 from images.config import PRESETS, ImageConfig
-from images.networks import draw_images
+from images.networks import sample_images
 from images.sample import load_generator
 from images.sample import main as sample
 from images.suite import main as suite
@@ -53,9 +53,9 @@ def test_a_run_is_scored_by_the_frechet_distance_of_its_samples(small: ImageConf
     generator, iteration = load_generator(small.folder)
     assert iteration == 6
     random = torch.Generator().manual_seed(stream_seed(small.seed, "samples", 6))
-    images = draw_images(generator, 30, random)
+    images = sample_images(generator, 30, random)
     extractor = random_conv_extractor()
-    pictures = open_pictures(small.pictures)
+    pictures = open_dataset(small.pictures)
     features = [extract(each, extractor).astype(np.float64) for each in (images, pictures.images)]
     ours, real = (FeatureStatistics.of(each, "same") for each in features)
     assert rows[-1]["scores/fd_random"] == pytest.approx(distance(ours, real), rel=1e-6)
@@ -71,7 +71,7 @@ def test_a_run_is_scored_by_the_frechet_distance_of_its_samples(small: ImageConf
     assert outcome.summary["best"]["fd_random"]["value"] == min(row["scores/fd_random"] for row in rows)
     # The floor: these many real images against the others.
     chosen = np.zeros(len(pictures.images), bool)
-    chosen[some_of(len(pictures.images), 30)] = True
+    chosen[fixed_sample(len(pictures.images), 30)] = True
     part, others = (FeatureStatistics.of(features[1][each], "same") for each in (chosen, ~chosen))
     assert outcome.summary["floor"]["fd_random"] == pytest.approx(distance(part, others), rel=1e-6)
     events = EventAccumulator(str(small.folder), {"images": 0})
@@ -113,10 +113,10 @@ def test_a_run_that_was_broken_off_ends_as_one_that_was_not(
 def test_samples_are_drawn_by_running_statistics_and_leave_training_as_it_was(small: ImageConfig) -> None:
     trainer = build_trainer(small, CPU)
     for iteration in range(2):
-        trainer.step(real_batches(small, open_pictures(small.pictures), iteration, CPU))
+        trainer.step(real_batches(small, open_dataset(small.pictures), iteration, CPU))
     generator = trainer.generator.network
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
-    images = draw_images(generator, 70, torch.Generator().manual_seed(0))
+    images = sample_images(generator, 70, torch.Generator().manual_seed(0))
     assert generator.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in generator.state_dict().items())
     # So an image does not depend on those it is drawn with.
@@ -134,7 +134,7 @@ def load_latents(config: ImageConfig, count: int) -> Tensor:
 
 
 def test_batches_are_real_images_mirrored_half_of_the_time(small: ImageConfig) -> None:
-    pictures = open_pictures(small.pictures)
+    pictures = open_dataset(small.pictures)
     plain = {image.tobytes() for image in batch_floats(pictures.images)}
     mirrored = {image.tobytes() for image in batch_floats(pictures.images[..., ::-1])}
     counts = {"off": [0, 0], "on": [0, 0]}
@@ -224,7 +224,7 @@ def test_a_dry_run_sees_what_does_not_go_together() -> None:
 
 
 def test_any_loss_goes_with_any_networks(small: ImageConfig) -> None:
-    pictures = open_pictures(small.pictures)
+    pictures = open_dataset(small.pictures)
     losses = []
     for model in ("dcgan", "wgan-gp"):
         for loss in ("non-saturating", "minimax", "least-squares", "hinge", "wasserstein"):
@@ -245,7 +245,7 @@ def test_images_are_drawn_from_a_run(
         images = arrays["images"]
         assert arrays["iteration"] == 6
     random = torch.Generator().manual_seed(stream_seed(3, "samples", 0))
-    assert np.array_equal(images, draw_images(load_generator(small.folder)[0], 70, random))
+    assert np.array_equal(images, sample_images(load_generator(small.folder)[0], 70, random))
     with Image.open(tmp_path / "g.png") as grid:
         assert np.array_equal(np.asarray(grid), np.asarray(as_grid(images[:64])))
     with pytest.raises(InputError, match=r"--seed -1: must be at least 0"):
@@ -298,7 +298,7 @@ def test_a_run_is_not_continued_with_other_features(small: ImageConfig, monkeypa
 def test_settings_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = replace(PRESETS["dcgan-cifar10-ttur"], data="cifar10:there", weights=Path("w.pth"), run_dir=Path("runs/a"))
-    assert config.located() == replace(
+    assert config.with_absolute_paths() == replace(
         config, data=f"cifar10:{tmp_path / 'there'}", weights=tmp_path / "w.pth", run_dir=tmp_path / "runs" / "a"
     )
 

@@ -18,15 +18,15 @@ from tests.textgan.test_run_folder import SIGNATURE, write_run
 from textgan.runs.aggregate import (
     Axis,
     Group,
+    MethodSummary,
     Run,
-    Standing,
     Values,
     group_runs,
     load_run,
     mean_interval,
-    reach_ratio,
-    significance,
-    standings,
+    permutation_test,
+    summarize,
+    time_ratio,
     window_count,
     window_means,
 )
@@ -94,7 +94,7 @@ def test_a_method_that_is_scored_more_often_gains_nothing() -> None:
         y = [0.9 - 0.05 * (minute + 1) + each for minute in range(8) for each in wiggle]
         groups.append(Group(name, [a_run(x, y, seed) for seed in range(2)]))
         minima[name] = min(y)
-    rarely, often = standings(groups, "jsd_4", "minutes", 8, 0.7)
+    rarely, often = summarize(groups, "jsd_4", "minutes", 8, 0.7)
     assert often.windows[0].tolist() == pytest.approx([0.9 - 0.05 * (minute + 1) for minute in range(8)], abs=1e-12)
     assert often.windows.tolist() == [pytest.approx(run) for run in rarely.windows.tolist()]
     for each in (rarely, often):
@@ -108,7 +108,7 @@ def test_a_method_that_is_scored_more_often_gains_nothing() -> None:
 
 def test_best_run_best_mean_and_the_end() -> None:
     curves = [[0.9, 0.5, 0.3, 0.6], [0.9, 0.6, 0.8, 0.2], [0.9, 0.7, 0.7, 0.7]]
-    ((found),) = standings([a_group("toy", curves)], "jsd_4", "minutes", 4, None)
+    ((found),) = summarize([a_group("toy", curves)], "jsd_4", "minutes", 4, None)
     assert found.x.tolist() == [1, 2, 3, 4]
     assert found.windows.tolist() == curves
     assert found.best_run == (0.2, 4.0)  # the second run's last
@@ -125,7 +125,7 @@ def test_the_end_is_the_last_tenth_of_the_windows() -> None:
     random = Random(0)
     curves = [[random.random() for _ in range(40)] for _ in range(3)]
     for points, windows in ((40, 4), (20, 2), (10, 1), (5, 1)):
-        (found,) = standings([a_group("toy", curves)], "jsd_4", "minutes", points, None)
+        (found,) = summarize([a_group("toy", curves)], "jsd_4", "minutes", points, None)
         share = 40 // points
         slow = [statistics.fmean(curve[-share * windows :]) for curve in curves]
         assert found.ends.tolist() == pytest.approx(slow)
@@ -134,20 +134,20 @@ def test_the_end_is_the_last_tenth_of_the_windows() -> None:
 
 def test_all_are_compared_up_to_where_all_have_come() -> None:
     short, long = a_group("short", [[0.8, 0.6]]), a_group("long", [[0.9, 0.7, 0.5, 0.1]])
-    found = standings([short, long], "jsd_4", "minutes", 2, None)
+    found = summarize([short, long], "jsd_4", "minutes", 2, None)
     assert [each.x.tolist() for each in found] == [[1, 2], [1, 2]]
     assert [each.end for each in found] == [0.6, 0.7]
     assert found[1].best_run == (0.7, 2.0)  # 0.1 came later than others are known
     # A run of a group that broke off cuts all of them.
     group = Group("long", [*long.runs, a_run([1], [0.95], 1)])
-    found = standings([short, group], "jsd_4", "minutes", 2, None)
+    found = summarize([short, group], "jsd_4", "minutes", 2, None)
     assert [each.x.tolist() for each in found] == [[0.5, 1], [0.5, 1]]
     assert [each.end for each in found] == pytest.approx([0.8, 0.925])
 
 
 def test_a_mean_over_runs_begins_where_all_are_scored() -> None:
     group = Group("toy", [a_run([1, 2, 3, 4], [0.1, 0.5, 0.4, 0.6]), a_run([3, 4], [0.2, 0.3], 1)])
-    (found,) = standings([group], "jsd_4", "minutes", 4, 0.2)
+    (found,) = summarize([group], "jsd_4", "minutes", 4, 0.2)
     assert np.isnan(found.windows[1, :2]).all()
     assert found.best_run == (0.1, 1.0)
     assert found.best_mean == pytest.approx((0.3, 3.0))
@@ -158,13 +158,13 @@ def test_a_mean_over_runs_begins_where_all_are_scored() -> None:
 def test_a_run_without_a_score_in_the_last_window_has_its_next_one_there(others: int) -> None:
     rare = Group("rare", [a_run([0, 50], [0.9, 0.5]), *(a_run([0, 5, 10], [0.9, 0.8, 0.7], 1) for _ in range(others))])
     often = a_group("often", [[0.5] * 10] * 4)
-    found, _ = standings([rare, often], "jsd_4", "minutes", 5, None)
+    found, _ = summarize([rare, often], "jsd_4", "minutes", 5, None)
     assert found.windows[0].tolist() == pytest.approx([math.nan] * 4 + [0.5], nan_ok=True)
     assert found.windows[1:].tolist() == [pytest.approx([math.nan, math.nan, 0.8, 0.8, 0.7], nan_ok=True)] * others
     assert found.ends.tolist() == [0.5, *[0.7] * others]
     young = Group("young", [a_run([0], [0.9])])
     with pytest.raises(InputError, match="run0: no jsd_4 after the start"):
-        standings([young, often], "jsd_4", "minutes", 5, None)
+        summarize([young, often], "jsd_4", "minutes", 5, None)
 
 
 def test_windows_are_as_many_as_the_fewest_evaluations() -> None:
@@ -178,7 +178,7 @@ def test_windows_are_as_many_as_the_fewest_evaluations() -> None:
 
 def test_intervals_of_equal_runs_of_two_runs_and_of_one() -> None:
     def interval(*ends: float) -> tuple[float, float] | None:
-        return standings([a_group("toy", [[0.9, end] for end in ends])], "jsd_4", "minutes", 2, None)[0].interval
+        return summarize([a_group("toy", [[0.9, end] for end in ends])], "jsd_4", "minutes", 2, None)[0].interval
 
     assert interval(0.5, 0.5, 0.5) == (0.5, 0.5)
     assert interval(0.5) is None
@@ -191,7 +191,7 @@ def test_intervals_of_equal_runs_of_two_runs_and_of_one() -> None:
 def test_the_interval_is_students(runs: int) -> None:
     random = Random(runs)
     ends = [0.5 + random.random() / 100 for _ in range(runs)]
-    (found,) = standings([a_group("toy", [[0.9, end] for end in ends])], "jsd_4", "minutes", 2, None)
+    (found,) = summarize([a_group("toy", [[0.9, end] for end in ends])], "jsd_4", "minutes", 2, None)
     scipys = stats.ttest_1samp(ends, 0).confidence_interval(0.95)
     assert found.interval == pytest.approx(tuple(scipys), abs=1e-12)
     # Known to be wrong: the normal distribution in place of Student's.
@@ -218,16 +218,16 @@ def test_the_interval_of_a_mean_covers_it_in_95_of_100_cases(runs: int) -> None:
 def test_the_interval_of_a_ratio_of_times_covers_it(runs: int, spreads: tuple[float, float]) -> None:
     random = np.random.default_rng(runs)
     slow, fast = (at * np.exp(random.normal(0, each, (2000, runs))) for at, each in zip((12, 5), spreads, strict=True))
-    template = standings([a_group("toy", [[0.9, 0.5]])], "jsd_4", "minutes", 2, None)[0]
+    template = summarize([a_group("toy", [[0.9, 0.5]])], "jsd_4", "minutes", 2, None)[0]
     ratios = [
-        reach_ratio(replace(template, reached=a), replace(template, reached=b)) for a, b in zip(slow, fast, strict=True)
+        time_ratio(replace(template, reached=a), replace(template, reached=b)) for a, b in zip(slow, fast, strict=True)
     ]
     assert 0.92 <= coverage((ratio[1] for ratio in ratios if ratio), 12 / 5) <= 0.98
 
 
-def ratio(slow: Standing, fast: Standing) -> list[float]:
+def ratio(slow: MethodSummary, fast: MethodSummary) -> list[float]:
     """The ratio of times and the ends of its interval."""
-    found = reach_ratio(slow, fast)
+    found = time_ratio(slow, fast)
     assert found is not None
     return [found[0], *(found[1] or ())]
 
@@ -241,10 +241,10 @@ def test_time_to_a_level() -> None:
         0.2: ([math.inf], [math.inf, math.inf]),
     }
     for level, expected in by_level.items():
-        found = standings([fast, slow], "jsd_4", "minutes", 4, level)
+        found = summarize([fast, slow], "jsd_4", "minutes", 4, level)
         assert tuple(each.reached.tolist() for each in found) == expected
     # By default the level is the worst method's mean at the end.
-    found = standings([fast, slow], "jsd_4", "minutes", 4, None)
+    found = summarize([fast, slow], "jsd_4", "minutes", 4, None)
     assert [each.reached.tolist() for each in found] == [[1], [3, 4]]
     assert ratio(found[1], found[0]) == [pytest.approx(math.sqrt(3 * 4))]  # a single run of one method: no interval
     assert ratio(found[0], found[1]) == [pytest.approx(1 / math.sqrt(3 * 4))]
@@ -252,10 +252,10 @@ def test_time_to_a_level() -> None:
 
 def test_no_ratio_where_a_run_never_came_to_the_level() -> None:
     groups = [a_group("fast", [[0.6, 0.3]]), a_group("slow", [[0.9, 0.5], [0.9, 0.6]])]
-    fast, slow = standings(groups, "jsd_4", "minutes", 2, 0.5)
+    fast, slow = summarize(groups, "jsd_4", "minutes", 2, 0.5)
     assert slow.reached.tolist() == [2, math.inf]
-    assert reach_ratio(slow, fast) is None
-    assert reach_ratio(fast, slow) is None
+    assert time_ratio(slow, fast) is None
+    assert time_ratio(fast, slow) is None
 
 
 def test_the_ratio_is_that_of_geometric_means_with_welchs_interval() -> None:
@@ -265,7 +265,7 @@ def test_the_ratio_is_that_of_geometric_means_with_welchs_interval() -> None:
         a_group(name, [[height - minute / 10 for minute in range(20)] for height in each])
         for name, each in heights.items()
     ]
-    slow, fast = standings(groups, "jsd_4", "minutes", 20, 0.55)
+    slow, fast = summarize(groups, "jsd_4", "minutes", 20, 0.55)
     slow_minutes, fast_minutes = (
         [next(minute + 1 for minute in range(20) if height - minute / 10 <= 0.55) for height in heights[name]]
         for name in ("slow", "fast")
@@ -394,7 +394,7 @@ def test_windows_are_those_of_the_axis(tmp_path: Path, axis: Axis) -> None:
     ]  # fmt: skip
     name, unit = COLUMNS[axis]
     group = group_runs([load_run(write_run(tmp_path / "run", rows))])
-    (found,) = standings(group, "jsd_4", axis, 8, 0.2)
+    (found,) = summarize(group, "jsd_4", axis, 8, 0.2)
     x, y = [row[name] / unit for row in rows], [row["jsd_4"] for row in rows]
     edges = [x[-1] * i / 8 for i in range(9)]
     means = slow_window_means(x, y, edges)
@@ -418,7 +418,7 @@ def test_a_hundred_runs_of_two_thousand_rows(tmp_path: Path) -> None:
                 for i in range(2000)
             ]
             runs.append(load_run(write_run(tmp_path / f"{preset}-{seed}", rows, preset=preset, seed=seed)))
-    found = standings(group_runs(runs), "jsd_6", "minutes", 100, None)
+    found = summarize(group_runs(runs), "jsd_6", "minutes", 100, None)
     curve = [statistics.fmean(100 / (i + 200) for i in range(20 * w, 20 * w + 20)) for w in range(100)]
     end = statistics.fmean(curve[-10:])
     for each, offset in zip(found, (0.0, 0.2), strict=True):
@@ -431,8 +431,8 @@ def test_a_hundred_runs_of_two_thousand_rows(tmp_path: Path) -> None:
         assert each.interval is not None
         half = 1.96 * statistics.pstdev(range(50)) / 1000 / math.sqrt(50)
         assert each.interval == pytest.approx((each.end - half, each.end + half), abs=3e-4)
-    told = significance(found[0].ends, found[1].ends)
+    told = permutation_test(found[0].ends, found[1].ends)
     assert told.p < 1e-4
     assert told.statement.startswith("a difference at 5 %")
     values: Values = found[0].ends
-    assert significance(values, values).p == 1
+    assert permutation_test(values, values).p == 1

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from textgan.bench import run_bench
-from textgan.engine.experiment import Program
+from textgan.engine.experiment import TrainingProgram
 from textgan.engine.loop import Experiment
 from textgan.engine.run_log import Samples
 from textgan.engine.trainer import Learner
@@ -66,7 +66,7 @@ def test_every_part_is_told_its_own_time(
     monkeypatch.setattr("textgan.bench.time", SimpleNamespace(perf_counter=lambda: parts.now))
     monkeypatch.setattr(torch.cuda, "synchronize", parts.synchronise)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    program: Program[Any] = Program("words.train", RunConfig, PRESETS, parts.open, lambda *_: "")
+    program: TrainingProgram[Any] = TrainingProgram("words.train", RunConfig, PRESETS, parts.open, lambda *_: "")
     assert run_bench(program, ["--preset", "orig-small", "--eval-samples", "1200"], None) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"orig-small on grammar: batch 32, {device}, 3 threads",

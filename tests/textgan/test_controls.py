@@ -8,7 +8,7 @@ import pytest
 from data.errors import InputError
 from images.suite import main as suite_of_images
 from images.train import IMAGES
-from textgan.engine.experiment import Program
+from textgan.engine.experiment import TrainingProgram
 from textgan.suite import configs_of, read_suite
 from textgan.suite import main as suite_of_text
 from textgan.train import TEXT
@@ -30,7 +30,7 @@ Main = Callable[[list[str]], int]
     [(TEXT, main, 3e-3, 1e-3, "textgan.suite"), (IMAGES, main_of_images, 1e-4, 5e-4, "images.suite")],
 )
 def test_the_suite_holds_every_control(
-    program: Program[Any],
+    program: TrainingProgram[Any],
     main: Main,
     b: float,
     a: float,
@@ -71,7 +71,7 @@ def test_the_suite_holds_every_control(
     ],
 )
 def test_data_are_the_presets_unless_told(
-    program: Program[Any], main: Main, preset: str, data: str, tmp_path: Path
+    program: TrainingProgram[Any], main: Main, preset: str, data: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "controls.toml"
     main(["--preset", preset, "--output", str(output)])

@@ -16,14 +16,14 @@ from data.errors import InputError
 from tests.textgan.test_engine_settings import parsed
 from tests.textgan.test_run_folder import write_run
 from tests.textgan.test_train import assert_same_run, stop_at
-from textgan.engine.experiment import Program
+from textgan.engine.experiment import TrainingProgram
 from textgan.engine.loop import Experiment
 from textgan.engine.players import NonFiniteError
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.models.settings import RunConfig
 from textgan.runs import executors
-from textgan.runs.executors import Ended, is_finished
-from textgan.runs.options import Execution
+from textgan.runs.executors import RunResult, is_finished
+from textgan.runs.options import ExecutorOptions
 from textgan.train import TEXT, train
 
 LOADED = 600  # seconds; what takes a moment may take minutes on a loaded machine
@@ -39,10 +39,10 @@ def small(text_file: Path, tmp_path: Path) -> RunConfig:
 
 
 @pytest.fixture
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Execution:
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> ExecutorOptions:
     """Processes of one thread each on any machine, as these tests have, so that sums are the same to the last bit."""
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    return Execution("processes", workers=2)
+    return ExecutorOptions("processes", workers=2)
 
 
 def seeds(config: RunConfig, count: int) -> list[RunConfig]:
@@ -50,7 +50,9 @@ def seeds(config: RunConfig, count: int) -> list[RunConfig]:
     return [replace(config, seed=seed, run_dir=config.folder.with_name(f"run{seed}")) for seed in range(count)]
 
 
-def run_all(configs: Sequence[RunConfig], execution: Execution, program: Program[RunConfig] = TEXT) -> list[Ended]:
+def run_all(
+    configs: Sequence[RunConfig], execution: ExecutorOptions, program: TrainingProgram[RunConfig] = TEXT
+) -> list[RunResult]:
     return executors.run_all(program, configs, execution)
 
 
@@ -85,17 +87,19 @@ def test_finished_runs_are_skipped(small: RunConfig, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(subprocess, "Popen", refuse_to_start)
     monkeypatch.setitem(sys.modules, "ray", None)
     idle = replace(TEXT, open=refuse_to_start)
-    assert run_all(configs, Execution(executor), idle) == [Ended(config.folder, "skipped") for config in configs]
+    assert run_all(configs, ExecutorOptions(executor), idle) == [
+        RunResult(config.folder, "skipped") for config in configs
+    ]
 
 
 def test_both_executors_run_as_train_does_and_others_go_on_when_one_fails(
-    small: RunConfig, tmp_path: Path, one_thread: Execution
+    small: RunConfig, tmp_path: Path, one_thread: ExecutorOptions
 ) -> None:
     alone = [replace(config, run_dir=tmp_path / "alone" / config.folder.name) for config in seeds(small, 2)]
     for config in alone:
         train(config)
     missing = tmp_path / "missing.txt"
-    for execution in (Execution("inline"), one_thread):
+    for execution in (ExecutorOptions("inline"), one_thread):
         first, second = (
             replace(config, run_dir=tmp_path / execution.executor / config.folder.name) for config in seeds(small, 2)
         )
@@ -111,7 +115,7 @@ def test_both_executors_run_as_train_does_and_others_go_on_when_one_fails(
             recorded = read_options(config.folder)["config"]
             assert recorded == {**read_options(expected.folder)["config"], "run_dir": str(config.folder)}
         assert run_all([second, first], execution) == [
-            Ended(config.folder, "skipped") for config in (second, first)
+            RunResult(config.folder, "skipped") for config in (second, first)
         ]  # fmt: skip
     # What a process said stands in its log.
     assert f"error: {missing}: " in (tmp_path / "processes" / "failing.log").read_text("utf-8")
@@ -121,10 +125,10 @@ def test_both_executors_run_as_train_does_and_others_go_on_when_one_fails(
 def test_a_run_with_a_larger_budget_is_continued(small: RunConfig, tmp_path: Path) -> None:
     whole = replace(small, iterations=10, run_dir=tmp_path / "whole")
     train(whole)
-    assert run_all([small], Execution("inline")) == [Ended(small.folder, "finished")]
+    assert run_all([small], ExecutorOptions("inline")) == [RunResult(small.folder, "finished")]
     rows = read_metrics(small.folder)
     assert [row["iteration"] for row in rows] == [0, 2, 4, 6]
-    assert run_all([replace(small, iterations=10)], Execution("inline")) == [Ended(small.folder, "finished")]
+    assert run_all([replace(small, iterations=10)], ExecutorOptions("inline")) == [RunResult(small.folder, "finished")]
     assert_same_run(whole.folder, small.folder)
     assert read_metrics(small.folder)[:4] == rows  # clocks and all: it was not begun anew
 
@@ -134,13 +138,13 @@ def test_a_run_that_was_continued_to_a_larger_budget_is_finished(small: RunConfi
     larger = replace(small, iterations=8)
     train(larger)
     assert is_finished(larger)
-    assert run_all([larger], Execution("inline"), replace(TEXT, open=refuse_to_start)) == [
-        Ended(larger.folder, "skipped")
+    assert run_all([larger], ExecutorOptions("inline"), replace(TEXT, open=refuse_to_start)) == [
+        RunResult(larger.folder, "skipped")
     ]
 
 
 def test_a_process_that_is_killed_is_continued(
-    small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: Execution
+    small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: ExecutorOptions
 ) -> None:
     config = replace(small, iterations=120, eval_every=10, checkpoint_every=20)
     whole = replace(config, run_dir=tmp_path / "whole")
@@ -164,7 +168,7 @@ def test_a_process_that_is_killed_is_continued(
         return process
 
     monkeypatch.setattr(subprocess, "Popen", start_and_kill_at_first)
-    assert run_all([config], one_thread) == [Ended(config.folder, "finished")]
+    assert run_all([config], one_thread) == [RunResult(config.folder, "finished")]
     assert statuses == [-signal.SIGKILL]
     assert len(attempts) == 2
     assert attempts[0] == attempts[1]
@@ -225,7 +229,7 @@ def test_how_processes_end(small: RunConfig, monkeypatch: pytest.MonkeyPatch) ->
     configs = seeds(small, 7)
     finished_folder(configs[0])
     (configs[0].folder / "summary.json").unlink()
-    ended = run_all(configs, Execution("processes", workers=3, retries=2))
+    ended = run_all(configs, ExecutorOptions("processes", workers=3, retries=2))
     assert [(each.state, each.message) for each in ended] == [
         ("finished", ""),
         ("finished", ""),
@@ -252,7 +256,7 @@ def test_cores_are_shared_out(
     monkeypatch.setattr(subprocess, "Popen", scripted)
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     monkeypatch.setenv("OF_THE_CALLER", "stays")
-    run_all([small], Execution("processes", workers=workers))
+    run_all([small], ExecutorOptions("processes", workers=workers))
     (environment,) = scripted.environments
     assert environment == {**os.environ, "OMP_NUM_THREADS": threads}
 
@@ -274,7 +278,7 @@ def test_as_many_run_at_a_time_as_there_are_workers(small: RunConfig, monkeypatc
 
     monkeypatch.setattr(executors, "_show_until_done", look)
     monkeypatch.setattr(subprocess, "Popen", Scripted({seed: [0] for seed in range(9)}, wait))
-    ended = run_all(seeds(small, 9), Execution("processes", workers=3))
+    ended = run_all(seeds(small, 9), ExecutorOptions("processes", workers=3))
     assert [each.state for each in ended] == ["finished"] * 9
 
 
@@ -307,7 +311,7 @@ def test_a_run_that_the_suite_itself_stops_is_not_tried_again(
     monkeypatch.setattr(executors, "_show_until_done", interrupted)
     others = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt):
-        run_all([small], Execution("processes", workers=1))
+        run_all([small], ExecutorOptions("processes", workers=1))
     for thread in set(threading.enumerate()) - others:
         thread.join(LOADED)
     assert len(attempts) == 1
@@ -322,13 +326,13 @@ def test_a_signal_stops_a_suite_in_this_process(
     train(configs[0])
     with monkeypatch.context() as patch:
         stop_at(patch, 3, lambda: signal.raise_signal(signal.SIGTERM))
-        assert run_all(configs, Execution("inline")) == [
-            Ended(configs[0].folder, "skipped"),
-            Ended(configs[1].folder, "stopped", "by a signal"),
-            Ended(configs[2].folder, "stopped", "not begun"),
+        assert run_all(configs, ExecutorOptions("inline")) == [
+            RunResult(configs[0].folder, "skipped"),
+            RunResult(configs[1].folder, "stopped", "by a signal"),
+            RunResult(configs[2].folder, "stopped", "not begun"),
         ]
     assert not configs[2].folder.exists()
-    ended = run_all(configs, Execution("inline"))
+    ended = run_all(configs, ExecutorOptions("inline"))
     assert [each.state for each in ended] == ["skipped", "finished", "finished"]
     assert_same_run(whole.folder, configs[1].folder)
 
@@ -352,10 +356,10 @@ def test_an_error_in_this_process_is_that_runs_own(small: RunConfig, error: Exce
         return TEXT.open(config)
 
     configs = seeds(small, 3)
-    assert run_all(configs, Execution("inline"), replace(TEXT, open=open_or_raise)) == [
-        Ended(configs[0].folder, "finished"),
-        Ended(configs[1].folder, "failed", message),
-        Ended(configs[2].folder, "finished"),
+    assert run_all(configs, ExecutorOptions("inline"), replace(TEXT, open=open_or_raise)) == [
+        RunResult(configs[0].folder, "finished"),
+        RunResult(configs[1].folder, "failed", message),
+        RunResult(configs[2].folder, "finished"),
     ]
     assert opened == [0, 1, 2]
 
@@ -363,7 +367,7 @@ def test_an_error_in_this_process_is_that_runs_own(small: RunConfig, error: Exce
 def test_without_ray_it_says_how_to_get_it(small: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError) as refused:
-        run_all([small], Execution("ray"))
+        run_all([small], ExecutorOptions("ray"))
     assert str(refused.value) == "--executor ray: Ray is not installed; pip install 'textgan[ray]'"
     assert not small.folder.parent.exists()
 

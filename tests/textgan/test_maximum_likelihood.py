@@ -67,7 +67,7 @@ def test_lines_are_drawn_from_the_models_distribution() -> None:
         every = list(product(range(SYMBOLS), repeat=LENGTH))
         lines = one_hot(*every)
         chance = (lines * model(lines).log_softmax(dim=-1)).sum(dim=(1, 2)).exp()
-        drawn = model.float().draw(20_000, torch.Generator().manual_seed(1))
+        drawn = model.float().sample(20_000, torch.Generator().manual_seed(1))
     assert chance.sum().item() == pytest.approx(1, abs=1e-12)
     number = (drawn * torch.tensor([SYMBOLS**place for place in reversed(range(LENGTH))])).sum(dim=1)
     counts = torch.bincount(number, minlength=len(every)).double()
@@ -143,7 +143,7 @@ def test_a_run_is_logged_resumed_exported_and_compared_as_those_of_a_gan(
     assert_same_run(whole.folder, broken.folder)
     load_generator(whole.folder).save(tmp_path / "exported")
     ours, theirs = (load_generator(place).network for place in (whole.folder, tmp_path / "exported"))
-    draws = [network.draw(5, torch.Generator().manual_seed(3)) for network in (ours, theirs)]
+    draws = [network.sample(5, torch.Generator().manual_seed(3)) for network in (ours, theirs)]
     assert torch.equal(*draws)
     train(replace(tiny, run_dir=tmp_path / "suite" / "gan"))
     capsys.readouterr()

@@ -16,16 +16,16 @@ from PIL import Image
 from data.errors import InputError
 from tests.textgan.test_aggregate import a_group
 from textgan.runs import plots as band_figure
-from textgan.runs.aggregate import Axis, Standing, standings
+from textgan.runs.aggregate import Axis, MethodSummary, summarize
 from textgan.runs.plots import plot_bands
 
 PUBLISHED = Path(band_figure.__file__).with_name("published") / "ttur_language_curves.csv"
 BLUE, ORANGE, GREEN = (0, 0x72, 0xB2), (0xD5, 0x5E, 0), (0, 0x9E, 0x73)
-Panel = tuple[str, Axis, float | None, Sequence[Standing]]
+Panel = tuple[str, Axis, float | None, Sequence[MethodSummary]]
 Curve = list[tuple[float, float]]
 
 
-def some_standings(groups: int, seed: int = 0) -> list[Standing]:
+def some_standings(groups: int, seed: int = 0) -> list[MethodSummary]:
     """Of groups with one run, two runs and so on."""
     random = Random(seed)
     drawn = [
@@ -35,7 +35,7 @@ def some_standings(groups: int, seed: int = 0) -> list[Standing]:
         )
         for group in range(groups)
     ]
-    return standings(drawn, "jsd_4", "minutes", 12, None)
+    return summarize(drawn, "jsd_4", "minutes", 12, None)
 
 
 def drawn_panels(monkeypatch: pytest.MonkeyPatch, path: Path, panels: Sequence[Panel], paper: bool = False) -> Figure:

@@ -14,7 +14,7 @@ from textgan.engine.run_folder import read_metrics
 from textgan.models.settings import RunConfig
 from textgan.runs.executors import run_all
 from textgan.runs.halving import SearchOptions, search
-from textgan.runs.options import Execution
+from textgan.runs.options import ExecutorOptions
 from textgan.train import TEXT, train
 
 pytest.importorskip("ray")
@@ -70,7 +70,7 @@ def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_ru
     killer = Thread(target=kill_one, daemon=True)
     killer.start()
     try:
-        ended = run_all(TEXT, runs, Execution("ray", workers=2, retries=3))
+        ended = run_all(TEXT, runs, ExecutorOptions("ray", workers=2, retries=3))
     finally:
         over.set()
         killer.join()
@@ -80,13 +80,13 @@ def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_ru
         undisturbed = replace(config, run_dir=tmp_path / f"alone{config.seed}")
         train(undisturbed)
         assert_same_run(config.folder, undisturbed.folder)
-    assert [each.state for each in run_all(TEXT, runs, Execution("ray"))] == ["skipped", "skipped"]
+    assert [each.state for each in run_all(TEXT, runs, ExecutorOptions("ray"))] == ["skipped", "skipped"]
 
 
 def test_a_search_lets_rays_scheduler_choose(text_file: Path, tmp_path: Path) -> None:
     command = SearchOptions(
         "ttur-small", str(text_file), critic_lr=(1e-3, 1e5), generator_lr=(1e-3, 1e-3), score="jsd_4",
-        execution=Execution("ray", workers=2), points=5, iterations=40, rungs=3, keep=2, seeds=(5, 6),
+        execution=ExecutorOptions("ray", workers=2), points=5, iterations=40, rungs=3, keep=2, seeds=(5, 6),
         search_dir=tmp_path / "search",
     )  # fmt: skip
     trials = search(TEXT, command)

@@ -13,9 +13,9 @@ from images.search import main as main_of_images
 from textgan import search as search_module
 from textgan.engine.run_folder import METRICS, OPTIONS, read_metrics
 from textgan.models.settings import PRESETS, RunConfig
-from textgan.runs.executors import Ended
+from textgan.runs.executors import RunResult
 from textgan.runs.halving import SearchOptions, Trial, candidates, search
-from textgan.runs.options import Execution
+from textgan.runs.options import ExecutorOptions
 from textgan.search import main, recommendation
 from textgan.train import TEXT
 
@@ -64,7 +64,7 @@ def valley(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """In place of training: runs that score how far their rates are from the best; yields calls' runs, iterations."""
     calls: list[tuple[int, int]] = []
 
-    def run_all(_program: object, configs: list[RunConfig], _execution: Execution) -> list[Ended]:
+    def run_all(_program: object, configs: list[RunConfig], _execution: ExecutorOptions) -> list[RunResult]:
         calls.append((len(configs), configs[0].iterations or 0))
         ended = []
         for config in configs:
@@ -80,7 +80,7 @@ def valley(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
                 for i in range(0, reached + 1, config.eval_every)
             ]  # fmt: skip
             (config.folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-            ended.append(Ended(config.folder, "failed" if failed else "finished"))
+            ended.append(RunResult(config.folder, "failed" if failed else "finished"))
         return ended
 
     monkeypatch.setattr(search_module, "run_all", run_all)
@@ -121,7 +121,9 @@ def test_a_search_that_is_run_again_trains_nothing_and_says_the_same(
     valley.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            search_module, "run_all", lambda _program, configs, _: [Ended(each.folder, "failed") for each in configs]
+            search_module,
+            "run_all",
+            lambda _program, configs, _: [RunResult(each.folder, "failed") for each in configs],
         )
         again = search(TEXT, replace(command(tmp_path), critic_lr=(1e-4, 1e-1)))
     assert again == first

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from textgan.runs.aggregate import significance
+from textgan.runs.aggregate import permutation_test
 
 
 def test_the_p_value_is_scipys_where_groups_are_of_one_size() -> None:
@@ -19,10 +19,10 @@ def test_the_p_value_is_scipys_where_groups_are_of_one_size() -> None:
         exact = stats.permutation_test(
             (a, b), lambda x, y, axis: x.mean(axis) - y.mean(axis), vectorized=True, n_resamples=np.inf
         )
-        found = significance(a, b)
+        found = permutation_test(a, b)
         assert found.p == pytest.approx(exact.pvalue, abs=1e-12)
-        assert found == significance(b, a)
-        assert found.smallest == pytest.approx(2 / math.comb(2 * runs, runs))
+        assert found == permutation_test(b, a)
+        assert found.min_p == pytest.approx(2 / math.comb(2 * runs, runs))
         # Known to be wrong: one side alone.
         one_sided = stats.permutation_test(
             (a, b),
@@ -48,36 +48,36 @@ def test_the_p_value_is_the_share_of_all_exchanges(sizes: tuple[int, int]) -> No
         observed = difference(range(sizes[0]), pooled)
         every = [difference(chosen, pooled) for chosen in combinations(range(len(pooled)), sizes[0])]
         expected = sum(each >= observed - 1e-12 for each in every) / len(every)
-        found = significance(np.array(pooled[: sizes[0]]), np.array(pooled[sizes[0] :]))
+        found = permutation_test(np.array(pooled[: sizes[0]]), np.array(pooled[sizes[0] :]))
         assert found.p == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_smallest_p_value_is_that_of_groups_far_apart() -> None:
     for sizes in ((1, 1), (1, 3), (2, 2), (2, 3), (3, 3), (4, 4), (3, 5), (5, 5)):
         low, high = np.arange(sizes[0]) / 100, 9 + np.arange(sizes[1]) ** 2 / 100
-        found = significance(low, high)
-        assert found.p == pytest.approx(found.smallest)
-    assert significance(np.arange(3.0), 9 + np.arange(3.0)).p == pytest.approx(0.1)
-    assert significance(np.arange(4.0), 9 + np.arange(4.0)).p == pytest.approx(2 / 70)
+        found = permutation_test(low, high)
+        assert found.p == pytest.approx(found.min_p)
+    assert permutation_test(np.arange(3.0), 9 + np.arange(3.0)).p == pytest.approx(0.1)
+    assert permutation_test(np.arange(4.0), 9 + np.arange(4.0)).p == pytest.approx(2 / 70)
 
 
 def test_too_few_runs_are_said_to_be_too_few() -> None:
     low, high = np.array([0.1, 0.11, 0.12, 0.13]), np.array([0.9, 0.91, 0.92, 0.93])
-    assert significance(low[:3], high[:3]).statement == (
+    assert permutation_test(low[:3], high[:3]).statement == (
         "too few runs to tell: p = 0.1, and no outcome of so few gives less than 0.1"
     )
-    assert significance(low[:1], high[:1]).statement == (
+    assert permutation_test(low[:1], high[:1]).statement == (
         "too few runs to tell: p = 1, and no outcome of so few gives less than 1"
     )
     # Known to be wrong: Welch's test of three and three is sure of it.
     assert stats.ttest_ind(low[:3], high[:3], equal_var=False).pvalue < 1e-5
-    assert significance(low, high).statement == "a difference at 5 %: p = 0.029 (permutation test)"
+    assert permutation_test(low, high).statement == "a difference at 5 %: p = 0.029 (permutation test)"
     mixed = np.array([0.1, 0.91, 0.12, 0.93]), np.array([0.9, 0.11, 0.92, 0.13])
-    p = significance(*mixed).p
+    p = permutation_test(*mixed).p
     assert p > 0.5
-    assert significance(*mixed).statement == f"no difference to be told at 5 %: p = {p:.2g} (permutation test)"
+    assert permutation_test(*mixed).statement == f"no difference to be told at 5 %: p = {p:.2g} (permutation test)"
     # Three against four can tell: 1 / 35.
-    assert significance(low[:3], high).statement == "a difference at 5 %: p = 0.029 (permutation test)"
+    assert permutation_test(low[:3], high).statement == "a difference at 5 %: p = 0.029 (permutation test)"
 
 
 def exact_p(a: Sequence[int], b: Sequence[int]) -> float:
@@ -96,7 +96,7 @@ def exact_p(a: Sequence[int], b: Sequence[int]) -> float:
 def test_p_values_of_many_runs(sizes: tuple[int, int], shift: int) -> None:
     random = Random(1)
     a, b = [random.randrange(60) for _ in range(sizes[0])], [shift + random.randrange(60) for _ in range(sizes[1])]
-    found = significance(np.array(a, float), np.array(b, float))
+    found = permutation_test(np.array(a, float), np.array(b, float))
     expected = exact_p(a, b)
     assert 0.005 < expected < 0.95
     assert found.p == pytest.approx(expected, abs=5 * math.sqrt(0.25 / 100_000) if sizes[0] > 5 else 1e-12)
@@ -106,6 +106,6 @@ def test_p_values_of_many_runs(sizes: tuple[int, int], shift: int) -> None:
 
 def test_p_is_never_less_than_can_be() -> None:
     # As Phipson and Smyth 2010 show, random exchanges give p = 0 unless the observed outcome counts among them.
-    found = significance(np.arange(30) / 1000, 1 + np.arange(30) / 1000)
-    assert found.p >= found.smallest
+    found = permutation_test(np.arange(30) / 1000, 1 + np.arange(30) / 1000)
+    assert found.p >= found.min_p
     assert found.p > 0

@@ -10,8 +10,8 @@ from tests.textgan.test_train import assert_same_run, without_clocks
 from textgan.compare import CompareCommand, compare
 from textgan.engine.run_folder import read_metrics
 from textgan.models.settings import PRESETS, RunConfig
-from textgan.runs.executors import Ended
-from textgan.runs.options import Execution
+from textgan.runs.executors import RunResult
+from textgan.runs.options import ExecutorOptions
 from textgan.suite import main
 from textgan.train import train
 
@@ -26,11 +26,11 @@ class Planned:
     """Stands in for the executors: keeps what it is given, and lets runs end as their seed says."""
 
     configs: list[RunConfig]
-    execution: Execution
+    execution: ExecutorOptions
 
-    def __call__(self, _program: object, configs: Sequence[RunConfig], execution: Execution) -> list[Ended]:
+    def __call__(self, _program: object, configs: Sequence[RunConfig], execution: ExecutorOptions) -> list[RunResult]:
         self.configs, self.execution = list(configs), execution
-        return [Ended(config.folder, *STATES.get(config.seed, ("finished", ""))) for config in configs]
+        return [RunResult(config.folder, *STATES.get(config.seed, ("finished", ""))) for config in configs]
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_flags_make_a_grid_seed_by_seed(planned: Planned) -> None:
         for preset in ("ttur-small", "orig-small")
         for rate in ("1e-3", "3e-3")
     ]  # fmt: skip
-    assert planned.execution == Execution()
+    assert planned.execution == ExecutorOptions()
 
 
 def test_a_comma_in_the_name_of_a_file_is_none_between_values(
@@ -87,7 +87,7 @@ def test_a_suite_by_default(planned: Planned) -> None:
 
 def test_execution_flags(planned: Planned) -> None:
     main(["--executor", "ray", "--workers", "8", "--gpus", "0.25", "--retries", "5", "--address", "ray://head:1"])
-    assert planned.execution == Execution("ray", 8, 5, "ray://head:1", 0.25)
+    assert planned.execution == ExecutorOptions("ray", 8, 5, "ray://head:1", 0.25)
     with pytest.raises(InputError, match="--workers 0: must be at least 1"):
         main(["--workers", "0"])
 
@@ -390,8 +390,8 @@ def test_a_suite_runs_skips_continues_and_compares(
     assert_as_trained_alone(10)
 
     jsd_4 = compare(CompareCommand((str(folder),), scores=("jsd_4",), axis="iterations", points=5))[0]
-    assert [each.group.name for each in jsd_4.standings] == ["orig", "ttur"]
-    for each, name in zip(jsd_4.standings, ("slow-orig", "ttur"), strict=True):
+    assert [each.group.name for each in jsd_4.summarize] == ["orig", "ttur"]
+    for each, name in zip(jsd_4.summarize, ("slow-orig", "ttur"), strict=True):
         rows = [read_metrics(folder / f"{name}-seed{seed}") for seed in (0, 1)]
         # Scored at 0, 2, 4 .. 10: one row closes each window, and the one before training is in none.
         assert each.windows.tolist() == [[row["scores/jsd_4"] for row in run[1:]] for run in rows]

@@ -17,14 +17,14 @@ from data.errors import InputError
 from eval.core.score import Score
 from eval.text.cli import CharacterFlags, score_by
 from textgan import train as train_module
-from textgan.engine.checkpoint import below, read_newest
+from textgan.engine.checkpoint import read_newest, strip_prefix
 from textgan.engine.players import NonFiniteError
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.engine.seeds import stream_seed
 from textgan.engine.settings import as_flags
 from textgan.engine.trainer import Trainer
 from textgan.models.settings import PRESETS, RunConfig
-from textgan.sample import draw_samples, load_generator
+from textgan.sample import load_generator, sample_ids
 from textgan.train import main, train
 
 CLOCKS = {"time/wall_seconds", "time/train_seconds"}
@@ -458,7 +458,7 @@ def test_an_exported_generator_is_the_runs_generator(tiny: RunConfig, tmp_path: 
     z = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(ours.network(z), theirs.network(z))
     average, itself = (
-        below(tensors(tiny.folder), prefix)["project.weight"]
+        strip_prefix(tensors(tiny.folder), prefix)["project.weight"]
         for prefix in ("generator.average.module.", "generator.network.")
     )
     assert torch.equal(ours.network.state_dict()["project.weight"], average)
@@ -472,7 +472,7 @@ def test_samples_come_from_the_average_of_the_weights_where_there_is_one(tiny: R
     for config in (tiny, without):
         network = load_generator(config.folder).network
         random = torch.Generator().manual_seed(stream_seed(config.seed, "samples", 20))
-        lines = load_generator(config.folder).vocabulary.decode(draw_samples(network, 30, random))
+        lines = load_generator(config.folder).vocabulary.decode(sample_ids(network, 30, random))
         assert (config.folder / "samples" / "20.txt").read_text("utf-8").splitlines() == lines
     # Averaging changes what is drawn, not how the weights are trained.
     theirs = tensors(without.folder)

@@ -34,7 +34,7 @@ def make_trainer(score_together: bool = True, decay: float = 0.0) -> Trainer:
         loss=WASSERSTEIN,
         penalty_weight=WEIGHT,
         score_together=score_together,
-        draw_latent=lambda size, random: torch.randn(size, LATENT, generator=random, dtype=torch.float64),
+        sample_latent=lambda size, random: torch.randn(size, LATENT, generator=random, dtype=torch.float64),
         seed=11,
         device=torch.device("cpu"),
     )

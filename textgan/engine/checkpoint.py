@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from data.errors import InputError
-from data.files import atomic_folder, read_described, write_described
+from data.files import atomic_folder, read_manifest, write_manifest
 from data.naming import printable
 from textgan.engine.progress import Clock
 from textgan.engine.trainer import Learner
@@ -35,7 +35,7 @@ def save_checkpoint(run: Path, trainer: Learner, clock: Clock) -> None:
             "samples_seen": trainer.samples_seen,
             "clock": asdict(clock),
         }
-        write_described(temporary, _STATE, state)
+        write_manifest(temporary, _STATE, state)
     for old in _newest_first(run)[_KEPT:]:
         shutil.rmtree(old)
 
@@ -52,12 +52,12 @@ def load_checkpoint(run: Path, trainer: Learner) -> Clock | None:
         return None
     folder, tensors, state = newest
     for name, player in trainer.players.items():
-        player.network.load_state_dict(below(tensors, f"{name}.network."))
+        player.network.load_state_dict(strip_prefix(tensors, f"{name}.network."))
         if player.average is not None:
-            player.average.load_state_dict(below(tensors, f"{name}.average."))
+            player.average.load_state_dict(strip_prefix(tensors, f"{name}.average."))
         optimiser = player.optimiser.state_dict()
         optimiser["state"] = {}
-        for key, tensor in below(tensors, f"{name}.optimiser.").items():
+        for key, tensor in strip_prefix(tensors, f"{name}.optimiser.").items():
             number, _, entry = key.partition(".")
             optimiser["state"].setdefault(int(number), {})[entry] = tensor
         player.optimiser.load_state_dict(optimiser)
@@ -83,7 +83,7 @@ def read_newest(run: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | N
     folders = _newest_first(run)
     for folder in folders:
         try:
-            state = read_described(folder, _STATE)
+            state = read_manifest(folder, _STATE)
             # `load_file` takes no name that is not UTF-8.
             return folder, load((folder / _TENSORS).read_bytes()), state
         except (ValueError, SafetensorError) as error:
@@ -103,10 +103,12 @@ def sampler_weights(run: Path) -> tuple[dict[str, Tensor], int]:
     if (newest := read_newest(run)) is None:
         raise InputError(f"{run}: no checkpoint yet; train longer, or lower --checkpoint-every")
     _, tensors, state = newest
-    return below(tensors, "generator.average.module.") or below(tensors, "generator.network."), state["iteration"]
+    return strip_prefix(tensors, "generator.average.module.") or strip_prefix(tensors, "generator.network."), state[
+        "iteration"
+    ]
 
 
-def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def strip_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 

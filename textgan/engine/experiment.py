@@ -14,7 +14,7 @@ import tyro
 from data.command import parse_command
 from data.errors import InputError
 from data.naming import printable
-from textgan.engine.loop import Experiment, Outcome, Report, run
+from textgan.engine.loop import Experiment, Report, RunOutcome, run
 from textgan.engine.players import NonFiniteError
 from textgan.engine.settings import Settings, refuse_both_intervals
 
@@ -22,7 +22,7 @@ C = TypeVar("C", bound=Settings)
 
 
 @dataclass(frozen=True)
-class Program(Generic[C]):
+class TrainingProgram(Generic[C]):
     """A training command: its module, settings and presets, what it trains by them, and what it says at the end."""
 
     module: str
@@ -36,7 +36,7 @@ class Program(Generic[C]):
         """Where its other commands are: those for many runs, and the bench."""
         return self.module.partition(".")[0]
 
-    def train(self, config: C, report: Report | None = None) -> Outcome:
+    def train(self, config: C, report: Report | None = None) -> RunOutcome:
         """Run the experiment that settings stand for; `report` is told every evaluation's iteration and scores.
 
         Raises:
@@ -84,7 +84,7 @@ def preset_in(arguments: Sequence[str], presets: Mapping[str, C], default: str) 
     return presets[preset]
 
 
-def run_program(program: Program[C], arguments: Sequence[str], description: str | None) -> int:
+def run_program(program: TrainingProgram[C], arguments: Sequence[str], description: str | None) -> int:
     """Train by flags, then say what happened and what to try next; return the exit status.
 
     Raises:

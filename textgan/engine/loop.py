@@ -33,7 +33,7 @@ class Experiment:
     Attributes:
         trainer: with its first weights.
         device: where it trains.
-        draw: returns the real batches of an iteration, one for each critic step.
+        next_batches: returns the real batches of an iteration, one per critic step.
         evaluate: returns the scores of an iteration and the samples they were measured on.
         floor: what real data scores, where that is known.
         facts: what is recorded of the data; `data_sha256` must stay as it is when a run is continued.
@@ -42,7 +42,7 @@ class Experiment:
 
     trainer: Learner
     device: torch.device
-    draw: Callable[[int], Sequence[Tensor]]
+    next_batches: Callable[[int], Sequence[Tensor]]
     evaluate: Callable[[int], tuple[Mapping[str, float], Samples]]
     floor: Mapping[str, float] | None
     facts: Mapping[str, Any]
@@ -50,7 +50,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a training run ended: with its summary, or without one by a signal."""
 
     folder: Path
@@ -58,7 +58,7 @@ class Outcome:
     stopped_by: int | None
 
 
-def run(config: Settings, experiment: Experiment, report: Report | None = None) -> Outcome:
+def run(config: Settings, experiment: Experiment, report: Report | None = None) -> RunOutcome:
     """Run, or continue, an experiment in its folder until its budget is used or a signal asks it to stop.
 
     Args:
@@ -101,12 +101,12 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
                 if ends:
                     break
                 tick = time.perf_counter()
-                stats = trainer.step(experiment.draw(trainer.iteration))
+                stats = trainer.step(experiment.next_batches(trainer.iteration))
                 clock.train_seconds += time.perf_counter() - tick
                 progress.update(trainer.iteration, clock)
         if not finished:
-            return Outcome(folder, None, stopped())
-        return Outcome(folder, log.summarise(_about_rates(config, trainer)), None)
+            return RunOutcome(folder, None, stopped())
+        return RunOutcome(folder, log.summarise(_about_rates(config, trainer)), None)
 
 
 def _about_rates(config: Settings, trainer: Learner) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Settings(ABC):
     run_dir: Path | None = None
     """Folder of the run; a run that was stopped there is continued. Default: runs/PRESET-DATA-seedSEED."""
 
-    smallest: ClassVar[Mapping[str, int]] = {
+    minimums: ClassVar[Mapping[str, int]] = {
         "batch_size": 1, "critic_steps": 1, "penalty_weight": 0, "iterations": 1, "seed": 0, "eval_samples": 1,
         "eval_every": 1, "checkpoint_every": 1,
     }  # fmt: skip
@@ -72,7 +72,7 @@ class Settings(ABC):
             InputError: naming the flag.
         """
         for name, value in asdict(self).items():
-            smallest = self.smallest.get(name)
+            smallest = self.minimums.get(name)
             if smallest is not None:
                 require_at_least(as_flag(name), value, smallest)
         for name in ("critic_lr", "generator_lr", "minutes", "eval_seconds"):
@@ -111,7 +111,7 @@ class Settings(ABC):
         linear = "linear" in (self.critic_schedule, self.generator_schedule)
         return {"minutes", "run_dir", "data"} | (set() if linear else {"iterations"})
 
-    def located(self) -> Self:
+    def with_absolute_paths(self) -> Self:
         """Return the same settings with files named so that they are found from any working folder."""
         return replace(self, data=self.as_json()["data"], run_dir=self.folder.resolve())
 

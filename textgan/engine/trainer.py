@@ -35,7 +35,7 @@ class Learner(Protocol):
 class Trainer:
     """Alternating updates: one of the generator, then one of the critic per batch of real samples.
 
-    `draw_latent(batch_size, random)` returns noise for the generator. `score_together` lets the critic see real and
+    `sample_latent(batch_size, random)` returns noise for the generator. `score_together` lets the critic see real and
     fake samples in one pass, which is faster; a critic with batch normalisation must see them apart. All randomness of
     a step is a function of the seed and the step's number, so `iteration` is all there is to the random state.
     """
@@ -45,7 +45,7 @@ class Trainer:
     loss: Loss
     penalty_weight: float
     score_together: bool
-    draw_latent: Callable[[int, torch.Generator], Tensor]
+    sample_latent: Callable[[int, torch.Generator], Tensor]
     seed: int
     device: torch.device
     iteration: int = 0
@@ -83,7 +83,7 @@ class Trainer:
         return stats
 
     def _generator_update(self, batch_size: int, random: torch.Generator) -> dict[str, Tensor]:
-        fake = self.generator.network(self.draw_latent(batch_size, random))
+        fake = self.generator.network(self.sample_latent(batch_size, random))
         loss = self.loss.generator(self.critic.network(fake))
         gradient_norm, update_norm = self.generator.update(loss, self.iteration - 1)
         return {
@@ -94,7 +94,7 @@ class Trainer:
 
     def _critic_update(self, real: Tensor, random: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
-            fake = self.generator.network(self.draw_latent(len(real), random))
+            fake = self.generator.network(self.sample_latent(len(real), random))
         if self.score_together:
             real_scores, fake_scores = self.critic.network(torch.cat([real, fake])).chunk(2)
         else:

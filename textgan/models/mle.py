@@ -20,7 +20,7 @@ class LanguageModel(nn.Module):
         logits: Tensor = self.to_symbols(states)
         return logits
 
-    def draw(self, count: int, random: torch.Generator) -> Tensor:
+    def sample(self, count: int, random: torch.Generator) -> Tensor:
         """Return ids [count, L] of lines, symbol by symbol from the model's distribution."""
         symbol = torch.zeros(count, 1, self.to_symbols.out_features, device=random.device)
         state, ids = None, []

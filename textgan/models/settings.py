@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from data.corpus import CorpusOptions
 from data.errors import InputError
 from data.readers import InvalidUtf8
-from data.sources import absolute
+from data.sources import absolute_source
 from eval.text.reference import ReferenceOptions
 from textgan.engine.settings import Settings
 
@@ -41,8 +41,8 @@ class RunConfig(Settings):
     padding: Literal["in", "out"] = "in"
     """Whether n-grams that hold padding count in the JSD (in: as in the paper)."""
 
-    smallest: ClassVar[dict[str, int]] = {
-        **Settings.smallest, "lines": 1, "seq_len": 1, "vocabulary_size": 1, "dim": 1, "latent_dim": 1, "ngram": 1,
+    minimums: ClassVar[dict[str, int]] = {
+        **Settings.minimums, "lines": 1, "seq_len": 1, "vocabulary_size": 1, "dim": 1, "latent_dim": 1, "ngram": 1,
     }  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -64,13 +64,13 @@ class RunConfig(Settings):
     def reference(self) -> ReferenceOptions:
         """What the run trains on and is scored against."""
         corpus = CorpusOptions(
-            absolute(self.data), self.seq_len, self.vocabulary_size, self.lines, invalid_utf8=self.invalid_utf8
+            absolute_source(self.data), self.seq_len, self.vocabulary_size, self.lines, invalid_utf8=self.invalid_utf8
         )
         return ReferenceOptions(corpus, self.ngram, self.padding == "in")
 
     def as_json(self) -> dict[str, Any]:
         """Return the resolved settings as a JSON-serialisable object."""
-        return {**super().as_json(), "data": absolute(self.data)}
+        return {**super().as_json(), "data": absolute_source(self.data)}
 
 
 # Ids take two bytes at most, and two of them are padding and unknown.

@@ -34,7 +34,7 @@ class ResidualBlock(nn.Module):
 class Sampler(Protocol):
     """A network that draws lines."""
 
-    def draw(self, count: int, random: torch.Generator) -> Tensor:
+    def sample(self, count: int, random: torch.Generator) -> Tensor:
         """Return ids [count, L] of lines, on the device of `random`."""
 
 
@@ -52,12 +52,12 @@ class Generator(nn.Module):
         x = _to_image(self.project(z).view(-1, self.seq_len, self.dim))
         return _from_image(self.to_symbols(self.blocks(x))).softmax(dim=-1)
 
-    def draw(self, count: int, random: torch.Generator) -> Tensor:
+    def sample(self, count: int, random: torch.Generator) -> Tensor:
         """Return ids [count, L] of lines: the likeliest symbol of each position."""
-        ids: Tensor = self(self.draw_latent(count, random)).argmax(dim=-1)
+        ids: Tensor = self(self.sample_latent(count, random)).argmax(dim=-1)
         return ids
 
-    def draw_latent(self, count: int, random: torch.Generator) -> Tensor:
+    def sample_latent(self, count: int, random: torch.Generator) -> Tensor:
         """Return noise [count, latent_dim], standard normal."""
         return torch.randn(count, self.latent_dim, generator=random, device=random.device)
 

@@ -132,7 +132,7 @@ def window_means(run: Run, score: str, axis: Axis, edges: Values) -> Values:
 
 
 @dataclass(frozen=True)
-class Standing:
+class MethodSummary:
     """What a group of runs achieved, by one score. Places are on the x-axis.
 
     `windows` are the runs' window means [runs, windows] at the windows' ends `x`; `ends` the runs' means over the last
@@ -181,7 +181,7 @@ def _common_end(groups: Sequence[Group], axis: Axis) -> tuple[float, str]:
     return min((float(run.x(axis)[-1]), str(run.folder)) for group in groups for run in group.runs)
 
 
-def standings(groups: Sequence[Group], score: str, axis: Axis, points: int, level: float | None) -> list[Standing]:
+def summarize(groups: Sequence[Group], score: str, axis: Axis, points: int, level: float | None) -> list[MethodSummary]:
     """Compare groups by a score up to where all runs have come.
 
     A run that has no evaluation in the last window has its first one after it there: of two runs with one budget in
@@ -216,7 +216,7 @@ def standings(groups: Sequence[Group], score: str, axis: Axis, points: int, leve
 
 def _standing(
     group: Group, x: Values, windows: Values, ends: Values, level: float, allowed: tuple[float, float]
-) -> Standing:
+) -> MethodSummary:
     means = windows.mean(axis=0)
     run = np.unravel_index(np.nanargmin(windows), windows.shape)
     mean = int(np.nanargmin(means)) if not np.isnan(means).all() else windows.shape[1] - 1
@@ -227,7 +227,7 @@ def _standing(
         low, high = np.clip(interval, *allowed).tolist()
         interval = low, high
     best_run, best_mean = (float(windows[run]), float(x[run[1]])), (float(means[mean]), float(x[mean]))
-    return Standing(group, x, windows, best_run, best_mean, ends, interval, reached)
+    return MethodSummary(group, x, windows, best_run, best_mean, ends, interval, reached)
 
 
 def mean_interval(values: Values) -> tuple[float, float] | None:
@@ -237,7 +237,7 @@ def mean_interval(values: Values) -> tuple[float, float] | None:
     return _student(float(values.mean()), float(values.var(ddof=1)) / values.size, values.size - 1)
 
 
-def reach_ratio(slow: Standing, fast: Standing) -> tuple[float, tuple[float, float] | None] | None:
+def time_ratio(slow: MethodSummary, fast: MethodSummary) -> tuple[float, tuple[float, float] | None] | None:
     """Return how many times later `slow` reached the level than `fast`, and the 95 % interval of this ratio.
 
     The ratio is that of the geometric means over runs. Its logarithm is a difference of means, which has the interval
@@ -266,18 +266,18 @@ def _student(centre: float, variance: float, degrees_of_freedom: float) -> tuple
 
 
 @dataclass(frozen=True)
-class Significance:
+class PermutationTest:
     """A two-sided permutation test of two groups' means: its p value, and the smallest that so few runs can give."""
 
     p: float
-    smallest: float
+    min_p: float
 
     @property
     def statement(self) -> str:
         """What it says, at 5 %."""
-        if self.smallest > 0.05:
+        if self.min_p > 0.05:
             return (
-                f"too few runs to tell: p = {self.p:.2g}, and no outcome of so few gives less than {self.smallest:.2g}"
+                f"too few runs to tell: p = {self.p:.2g}, and no outcome of so few gives less than {self.min_p:.2g}"
             )
         verdict = "a difference" if self.p <= 0.05 else "no difference to be told"
         return f"{verdict} at 5 %: p = {self.p:.2g} (permutation test)"
@@ -288,7 +288,7 @@ def _splits(runs: int, chosen: int) -> NDArray[np.int64]:
     return np.array(list(combinations(range(runs), chosen)))
 
 
-def significance(a: Values, b: Values) -> Significance:
+def permutation_test(a: Values, b: Values) -> PermutationTest:
     """Test whether two groups of runs differ in their mean, by exchanging runs between them.
 
     All exchanges are tried where there are at most 200,000, else 100,000 random ones.
@@ -305,6 +305,6 @@ def significance(a: Values, b: Values) -> Significance:
     differences = np.abs(sums / a.size - (pooled.sum() - sums) / b.size)
     as_large = int(np.count_nonzero(differences >= difference - 1e-12))
     if splits <= _EXACT:
-        return Significance(as_large / splits, (2 if a.size == b.size else 1) / splits)
+        return PermutationTest(as_large / splits, (2 if a.size == b.size else 1) / splits)
     # The runs as they are count as one of the exchanges, so that p is never 0.
-    return Significance((as_large + 1) / (len(chosen) + 1), 1 / (len(chosen) + 1))
+    return PermutationTest((as_large + 1) / (len(chosen) + 1), 1 / (len(chosen) + 1))

@@ -19,7 +19,7 @@ from data.command import parse_command
 from data.errors import InputError
 from data.naming import as_command, printable
 from data.outputs import is_special, require_output, told_on, write_output
-from textgan.engine.experiment import Program, preset_in
+from textgan.engine.experiment import TrainingProgram, preset_in
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def methods(critic_lr: float, generator_lr: float, ratios: tuple[float, ...]) ->
     return named
 
 
-def write_controls(program: Program[Any], arguments: Sequence[str]) -> int:
+def write_controls(program: TrainingProgram[Any], arguments: Sequence[str]) -> int:
     """Write the suite that flags ask for, and return the exit status.
 
     Raises:

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from data.command import STOP_SIGNALS
 from data.errors import InputError
-from textgan.engine.experiment import Program
-from textgan.runs.options import Execution
-from textgan.runs.ray import Tell, tune_on_ray
+from textgan.engine.experiment import TrainingProgram
+from textgan.runs.options import ExecutorOptions
+from textgan.runs.ray import ReportFn, tune_on_ray
 from textgan.engine.progress import Budget, Clock
 from textgan.engine.run_folder import SUMMARY, read_metrics, read_options
 from textgan.engine.settings import Settings, as_flags
@@ -26,7 +26,7 @@ _POLL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Ended:
+class RunResult:
     """How a run ended: `message` says why where it did not finish."""
 
     folder: Path
@@ -42,51 +42,51 @@ def is_finished(config: Settings) -> bool:
     return bool({**recorded, "run_dir": None} == {**wanted, "run_dir": None})
 
 
-def run_all(program: Program[Any], configs: Sequence[Settings], execution: Execution) -> list[Ended]:
+def run_all(program: TrainingProgram[Any], configs: Sequence[Settings], execution: ExecutorOptions) -> list[RunResult]:
     """Execute runs, those that are finished skipped and those that were broken off continued.
 
     Raises:
         InputError: the executor cannot be used.
     """
-    ended = {config.folder: Ended(config.folder, "skipped") for config in configs if is_finished(config)}
+    ended = {config.folder: RunResult(config.folder, "skipped") for config in configs if is_finished(config)}
     left = [config for config in configs if config.folder not in ended]
     execute = {"inline": _inline, "processes": _in_processes, "ray": _on_ray}[execution.executor]
     ended |= {result.folder: result for result in execute(program, left, execution)} if left else {}
     return [ended[config.folder] for config in configs]
 
 
-def _inline(program: Program[Any], configs: Sequence[Settings], _execution: Execution) -> list[Ended]:
+def _inline(program: TrainingProgram[Any], configs: Sequence[Settings], _execution: ExecutorOptions) -> list[RunResult]:
     results = []
     for number, config in enumerate(configs, start=1):
         print(f"{config.folder} ({number} of {len(configs)})", file=sys.stderr)
-        results.append(attempt(config, lambda config: program.train(config, None)))
+        results.append(run_one(config, lambda config: program.train(config, None)))
         if results[-1].state == "stopped":
             break
-    stopped = [Ended(config.folder, "stopped", "not begun") for config in configs[len(results) :]]
+    stopped = [RunResult(config.folder, "stopped", "not begun") for config in configs[len(results) :]]
     return results + stopped
 
 
-def attempt(config: Settings, run: Callable[[Any], Any]) -> Ended:
+def run_one(config: Settings, run: Callable[[Any], Any]) -> RunResult:
     """Run, and say how it ended, whatever happens."""
     try:
         outcome = run(config)
     except (InputError, NonFiniteError) as error:
-        return Ended(config.folder, "failed", str(error))
+        return RunResult(config.folder, "failed", str(error))
     except Exception as error:  # whatever befalls one run, the others go on and it is reported
-        return Ended(config.folder, "failed", f"{type(error).__name__}: {error}")
+        return RunResult(config.folder, "failed", f"{type(error).__name__}: {error}")
     if outcome.summary is None:
-        return Ended(config.folder, "stopped", "by a signal")
-    return Ended(config.folder, "finished")
+        return RunResult(config.folder, "stopped", "by a signal")
+    return RunResult(config.folder, "finished")
 
 
-def _in_processes(program: Program[Any], configs: Sequence[Settings], execution: Execution) -> list[Ended]:
+def _in_processes(program: TrainingProgram[Any], configs: Sequence[Settings], execution: ExecutorOptions) -> list[RunResult]:
     running: dict[Path, subprocess.Popen[bytes]] = {}
     threads = max(1, (os.cpu_count() or 1) // execution.workers)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     # Children find packages where this process does: the console command does not look into the working folder.
     from_anywhere = [] if sys.path[:1] == [str(Path.cwd())] else ["-P"]
 
-    def run(config: Settings) -> Ended:
+    def run(config: Settings) -> RunResult:
         log = config.folder.with_name(f"{config.folder.name}.log")
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, *from_anywhere, "-m", program.module, *as_flags(config, program.presets)]
@@ -96,13 +96,13 @@ def _in_processes(program: Program[Any], configs: Sequence[Settings], execution:
             running[config.folder] = process
             status = process.wait()
             if status == 0:
-                return Ended(config.folder, "finished")
+                return RunResult(config.folder, "finished")
             if status - 128 in STOP_SIGNALS or -status in STOP_SIGNALS:
-                return Ended(config.folder, "stopped", "by a signal")
+                return RunResult(config.folder, "stopped", "by a signal")
             if status > 0:  # it ended by itself, and would again
                 break
         last = log.read_text("utf-8", "replace").strip().rpartition("\n")[2]
-        return Ended(config.folder, "failed", last if status > 0 else f"killed by signal {-status}")
+        return RunResult(config.folder, "failed", last if status > 0 else f"killed by signal {-status}")
 
     pool = ThreadPoolExecutor(execution.workers)
     try:
@@ -117,7 +117,7 @@ def _in_processes(program: Program[Any], configs: Sequence[Settings], execution:
             process.wait()
 
 
-def _show_until_done(configs: Sequence[Settings], futures: Sequence[Future[Ended]]) -> None:
+def _show_until_done(configs: Sequence[Settings], futures: Sequence[Future[RunResult]]) -> None:
     with tqdm(total=len(configs), unit="run", disable=None, bar_format="{l_bar}{bar}|{n:.2f}/{total}{postfix}") as bar:
         left = set(futures)
         while left:
@@ -135,21 +135,21 @@ def _share_done(config: Settings) -> float:
     return min(1.0, Budget(config.iterations, config.minutes).used(rows[-1]["iteration"], clock))
 
 
-def _on_ray(program: Program[Any], configs: Sequence[Settings], execution: Execution) -> list[Ended]:
+def _on_ray(program: TrainingProgram[Any], configs: Sequence[Settings], execution: ExecutorOptions) -> list[RunResult]:
     """Give the runs to Ray Tune, which places them, streams their scores, and restarts those whose worker is lost.
 
     The runs' folders must be on a file system that all workers share.
     """
     # Workers have working folders of their own.
     by_folder = {str(config.folder.resolve()): config for config in configs}
-    located = {name: config.located() for name, config in by_folder.items()}
+    located = {name: config.with_absolute_paths() for name, config in by_folder.items()}
 
-    def run(folder: str, tell: Tell) -> None:
-        ended = attempt(
+    def run(folder: str, tell: ReportFn) -> None:
+        ended = run_one(
             located[folder],
             lambda config: program.train(config, lambda iteration, scores: tell({"iteration": iteration, **scores})),
         )
         tell({"state": ended.state, "message": ended.message})
 
     told = tune_on_ray(list(by_folder), run, execution, configs[0].folder.resolve().parent / "ray")
-    return [Ended(by_folder[name].folder, last["state"], last["message"]) for name, last in told.items()]
+    return [RunResult(by_folder[name].folder, last["state"], last["message"]) for name, last in told.items()]

@@ -11,7 +11,7 @@ import numpy as np
 from data.errors import InputError
 from eval.core.figures import label, require_image_ending, save_figure
 from textgan.runs.halving import Trial
-from textgan.runs.aggregate import Axis, Standing
+from textgan.runs.aggregate import Axis, MethodSummary
 from textgan.engine.run_folder import score_title
 
 _LABELS = {
@@ -25,12 +25,12 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Of Okabe & Ito: apart for colour-blind eyes too."""
 
 
-def plot_bands(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[Standing]]], paper: bool = False) -> None:
+def plot_bands(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[MethodSummary]]], paper: bool = False) -> None:
     """Draw a panel for each score, side by side.
 
     Args:
         path: image file; its ending decides the format.
-        panels: score, x-axis, what real text scores, and the methods' standings.
+        panels: score, x-axis, what real text scores, and the methods' summarize.
         paper: whether to draw the TTUR paper's curves too, on minutes.
 
     Raises:
@@ -42,10 +42,10 @@ def plot_bands(path: Path, panels: Sequence[tuple[str, Axis, float | None, Seque
     if paper and any(axis not in ("minutes", "wall-minutes") for _, axis, _, _ in panels):
         raise InputError("--paper: the paper's curves are against minutes; say --axis wall-minutes")
     figure = Figure((4.6 * len(panels), 3.4), layout="constrained")
-    for panel, (score, axis, floor, standings) in zip(
+    for panel, (score, axis, floor, summarize) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):
-        for standing, colour in zip(standings, COLOURS * len(standings), strict=False):
+        for standing, colour in zip(summarize, COLOURS * len(summarize), strict=False):
             low, high = standing.windows.min(axis=0), standing.windows.max(axis=0)
             runs = len(standing.group.runs)
             name = label(f"{standing.group.name} ({runs} {'run' if runs == 1 else 'runs'})")
