@@ -24,6 +24,7 @@ from tyro._arguments import ArgumentDefinition
 from data.errors import InputError, note, require_numbers
 from data.missing import how_to_install
 from data.naming import printable
+from data.renamed import current_arguments
 
 T = TypeVar("T")
 
@@ -61,6 +62,7 @@ def parse_command(
         SystemExit: after `--help`.
     """
     command = _as_typed(prog)
+    arguments = current_arguments(prog, arguments)
     parse = partial(
         tyro.cli,
         options,

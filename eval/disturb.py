@@ -58,7 +58,7 @@ class DisturbCommand(FormatFlags, ExtractorFlags):
 
     source: tyro.conf.Positional[str]
     """Images as `python -m data.images` takes them: shapes, cifar10[:PATH], celeba, hub:NAME, a folder, a file."""
-    other: Annotated[str, tyro.conf.arg(metavar="SOURCE")] = "shapes"
+    contaminate_with: Annotated[str, tyro.conf.arg(metavar="SOURCE")] = "shapes"
     """Images to contaminate with; shapes among shapes are enlarged."""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
     """Of inception: fid, inception-score, kid, precision, recall; of random-conv: fd-random, kd-random, precision,
@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> int:
     extractor = command.open_extractor()
     pictures = open_dataset(ImageOptions(command.source, command.size, command.count))
     disturbed, reference = split(pictures)
-    others, other = other_images(command.other, command.source, len(disturbed), disturbed.shape[2])
+    others, other = other_images(command.contaminate_with, command.source, len(disturbed), disturbed.shape[2])
     require_others(others, disturbed, max(SHARES))
     disturbances = all_disturbances(others, command.swirl_radius)
     found = measure(disturbed, reference, extractor, metrics, disturbances, command.batch_size)

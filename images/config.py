@@ -38,7 +38,7 @@ class ImageConfig(Settings):
     """Width of the networks, in channels, where they are narrowest."""
     latent_dim: int = 100
     """Length of the generator's noise vector."""
-    faults: Literal["corrected", "paper-compat"] = "corrected"
+    compat: Literal["corrected", "paper"] = "corrected"
     """Whether to repeat the published code's fault that shaped its numbers: at 32 pixels its residual critic gives four images one score."""
     features: FeatureKind = "inception"
     """Features for the Fréchet distance: inception (FID; needs its weights), or random-conv (FD-random; needs nothing)."""
@@ -77,10 +77,10 @@ class ImageConfig(Settings):
         if self.size < 32 or self.size % 16:
             raise InputError(f"--size {self.size}: must be 32 or a larger multiple of 16")
         refuse_inception_flags(self.features, self.weights, self.precision)
-        if self.faults == "paper-compat" and not self.folds:
-            raise InputError("--faults paper-compat: the fault is one of --model wgan-gp at --size 32 alone")
+        if self.compat == "paper" and not self.folds:
+            raise InputError("--compat paper: the fault is one of --model wgan-gp at --size 32 alone")
         if self.folds and self.batch_size % 4:
-            raise InputError(f"--batch-size {self.batch_size}: must be a multiple of 4 with --faults paper-compat")
+            raise InputError(f"--batch-size {self.batch_size}: must be a multiple of 4 with --compat paper")
 
     @property
     def scores(self) -> list[str]:
@@ -95,7 +95,7 @@ class ImageConfig(Settings):
     @property
     def folds(self) -> bool:
         """Whether the critic gives four images one score."""
-        return self.faults == "paper-compat" and self.model == "wgan-gp" and self.size == 32
+        return self.compat == "paper" and self.model == "wgan-gp" and self.size == 32
 
     @property
     def pictures(self) -> ImageOptions:
@@ -165,7 +165,7 @@ _TTUR_SMALL = ImageConfig(
 _ORIG_SMALL = replace(_TTUR_SMALL, preset="orig-small", critic_lr=2e-4, generator_lr=2e-4)
 # Tuned to show shapes after five minutes on two cores, scoring included; LOG.md has the trials.
 _QUICKSTART = replace(
-    _TTUR_SMALL, preset="quickstart", generator_lr=1e-3, batch_size=32, generator_average=0.995, iterations=8000,
+    _TTUR_SMALL, preset="quickstart", generator_lr=1e-3, batch_size=32, generator_ema=0.995, iterations=8000,
     minutes=4.0, eval_every=500,
 )  # fmt: skip
 

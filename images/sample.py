@@ -52,9 +52,9 @@ def load_generator(run: Path) -> tuple[ImageGenerator, int]:
         InputError: this is no run on images, it has no checkpoint, or all are damaged.
     """
     config = read_options(run)["config"]
-    if "faults" not in config:
+    if "compat" not in config:
         raise InputError(f"{run}: not a run on images; for text say python -m textgan.sample")
-    known = {name: config[name] for name in ("size", "model", "dim", "latent_dim", "faults", "batch_size")}
+    known = {name: config[name] for name in ("size", "model", "dim", "latent_dim", "compat", "batch_size")}
     generator, _ = make_networks(ImageConfig(**known), torch.Generator())
     weights, iteration = sampler_weights(run)
     generator.load_state_dict(weights)

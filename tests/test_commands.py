@@ -335,7 +335,7 @@ def test_the_last_lines_tell_a_newcomer_what_happened(workplace: Path, capfd: py
         ("textgan.suite --file nowhere.toml", "nowhere.toml: No such file"),
         ("textgan.suite --set dim", "--set dim: must be NAME=VALUE"),
         ("textgan.suite --set dim=x", "dim=x: not a value of this setting"),
-        ("textgan.search --points 0", "--points 0: must be at least 1"),
+        ("textgan.search --grid-size 0", "--grid-size 0: must be at least 1"),
         ("textgan.search --preset dcgan-celeba-ttur", "--preset 'dcgan-celeba-ttur': choose from quickstart, ttur, o"),
         ("images.search --preset ttur", "--preset 'ttur': choose from quickstart, ttur-small, orig-small, dcgan-celeb"),
         ("textgan.suite controls --preset huge --output x.toml", "--preset 'huge': choose from quickstart, ttur, orig"),

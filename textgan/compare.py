@@ -47,9 +47,9 @@ class CompareCommand(FormatFlags):
     """Scores to compare, by their names in the metrics; lower is better. Default: jsd_4 and jsd_6 of text, fid or fd_random of images."""
     axis: Axis = "minutes"
     """X-axis: minutes of training, minutes by the clock on the wall, generator iterations, critic updates, or real samples seen."""
-    points: int = 60
+    windows: int = 60
     """Windows that the x-axis is cut into, at most: no more than the run with the fewest evaluations has of them."""
-    level: float | None = None
+    target: float | None = None
     """Level whose reaching is timed. Default: the worst method's mean at the end."""
     output: Path | None = None
     """Image file (.png, .svg, .pdf) for a figure: mean line and min-max band of each method, and what real text scores."""
@@ -82,9 +82,9 @@ def compare(command: CompareCommand) -> list[Compared]:
         raise InputError("no runs: name at least one folder")
     if command.scores == ():
         raise InputError("--scores: name at least one score")
-    if command.level is not None and not math.isfinite(command.level):
-        raise InputError(f"--level {command.level}: must be finite")
-    require_at_least("--points", command.points, 2)
+    if command.target is not None and not math.isfinite(command.target):
+        raise InputError(f"--target {command.target}: must be finite")
+    require_at_least("--windows", command.windows, 2)
     groups = group_runs([load_run(folder) for folder in find_runs(command.runs)])
     runs = [run for group in groups for run in group.runs]
     points, note = _windows(groups, command)
@@ -93,8 +93,8 @@ def compare(command: CompareCommand) -> list[Compared]:
         if lacking := [run for run in runs if score not in run.columns]:
             has = ", ".join(lacking[0].columns)
             raise InputError(f"--scores {score}: not in the metrics of {lacking[0].folder}, which has {has}")
-        stand = summarize(groups, score, command.axis, points, command.level)
-        level = max(each.end for each in stand) if command.level is None else command.level
+        stand = summarize(groups, score, command.axis, points, command.target)
+        level = max(each.end for each in stand) if command.target is None else command.target
         floor = None if runs[0].floor is None else runs[0].floor.get(score)
         found.append(Compared(score, command.axis, level, floor, stand, note))
     return found
@@ -102,15 +102,15 @@ def compare(command: CompareCommand) -> list[Compared]:
 
 def _windows(groups: Sequence[Group], command: CompareCommand) -> tuple[int, str | None]:
     """Return the number of windows, and a note if it is smaller than asked for."""
-    points, rarest = window_count(groups, command.axis, command.points)
-    if points == command.points:
+    points, rarest = window_count(groups, command.axis, command.windows)
+    if points == command.windows:
         return points, None
     by_clock = "a larger --eval-seconds" if rarest.config.get("eval_seconds") else "--eval-seconds"
     remedy = f"; {by_clock} scores all methods at the same times" if "minutes" in command.axis else ""
     evaluations = "one evaluation" if points == 1 else f"{points} evaluations"
     return (
         points,
-        f"note: {points} of {command.points} windows: {rarest.folder} has {evaluations} after its start{remedy}",
+        f"note: {points} of {command.windows} windows: {rarest.folder} has {evaluations} after its start{remedy}",
     )
 
 

@@ -38,6 +38,7 @@ from data.errors import InputError, require_at_least
 from data.inputs import expand_user
 from data.naming import as_command, printable
 from data.outputs import require_output_folder
+from data.renamed import current_settings
 from textgan.engine.experiment import TrainingProgram
 from textgan.engine.run_folder import OPTIONS, read_options
 from textgan.engine.settings import Settings, refuse_both_intervals
@@ -125,7 +126,7 @@ def _scored_by_the_clock(config: Settings, method: Method) -> Settings:
 
 
 def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Path) -> Settings:
-    settings = dict(method.settings)
+    settings = current_settings(method.settings, told=True)
     preset = settings.pop("preset", None)
     if preset not in program.presets:
         raise InputError(f"preset {preset!r} of {method.name}: choose from {', '.join(program.presets)}")

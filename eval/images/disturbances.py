@@ -187,9 +187,13 @@ def require_others(others: Images, images: Images, level: float) -> None:
     """Raise an error where others are too few to contaminate images up to a level, or are not of their size."""
     if images.shape[1:] != others.shape[1:]:
         sizes = [f"{width} x {height}" for *_, height, width in (others.shape, images.shape)]
-        raise InputError(f"--other: images of {sizes[0]} pixels among such of {sizes[1]}; give both one --size")
+        raise InputError(
+            f"--contaminate-with: images of {sizes[0]} pixels among such of {sizes[1]}; give both one --size"
+        )
     if (needed := round(level * len(images))) > len(others):
-        raise InputError(f"--other: {len(others):,} images where {needed:,} are needed; give more, or a lower --count")
+        raise InputError(
+            f"--contaminate-with: {len(others):,} images where {needed:,} are needed; give more, or a lower --count"
+        )
 
 
 def _between_pixels(floats: NDArray[np.float32], y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float32]:

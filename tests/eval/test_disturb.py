@@ -210,7 +210,10 @@ def test_documented_commands_work_and_draw_the_same_figure(
         ("--count 3", "shapes: 3 images do not make two halves; give at least 4"),
         ("--batch-size 0", "--batch-size 0: must be at least 1"),
         ("--swirl-radius 0", "--swirl-radius 0.0: must be above 0"),
-        ("--other few.npy", "--other: 5 images where 8 are needed; give more, or a lower --count"),
+        (
+            "--contaminate-with few.npy",
+            "--contaminate-with: 5 images where 8 are needed; give more, or a lower --count",
+        ),
         ("--features inception --weights none.pth", "none.pth: no such file"),
     ],
 )

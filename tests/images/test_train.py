@@ -39,7 +39,7 @@ CPU = torch.device("cpu")
 def small(tmp_path: Path) -> ImageConfig:
     return replace(
         PRESETS["ttur-small"], count=120, dim=2, latent_dim=4, batch_size=8, iterations=6, eval_every=2,
-        eval_samples=30, checkpoint_every=4, generator_average=0.5, flips="on", device="cpu",
+        eval_samples=30, checkpoint_every=4, generator_ema=0.5, flips="on", device="cpu",
         run_dir=tmp_path / "runs" / "run",
     )  # fmt: skip
 
@@ -164,7 +164,7 @@ def test_the_papers_presets() -> None:
         assert (ttur.critic_lr, ttur.generator_lr, ttur.critic_steps) == (critic_lr, generator_lr, 1)
         assert (orig.critic_lr, orig.generator_lr, orig.critic_steps) == (both, both, 5 if model == "wgan-gp" else 1)
         for config in (ttur, orig):
-            assert (config.model, config.batch_size, config.eval_samples, config.generator_average) == (
+            assert (config.model, config.batch_size, config.eval_samples, config.generator_ema) == (
                 model, 64, 50_000, 0.0
             )  # fmt: skip
             assert (config.size, config.data.partition("-")[0]) == (32 if data in ("cifar10", "svhn") else 64, data)
@@ -172,7 +172,7 @@ def test_the_papers_presets() -> None:
             assert (config.loss, config.penalty_weight, config.latent_dim, config.eval_every) == (
                 ("wasserstein", 10.0, 128, 1000) if model == "wgan-gp" else ("non-saturating", 0.0, 100, 5000)
             )
-            assert (config.faults, config.features, config.resize, config.dim) == (
+            assert (config.compat, config.features, config.resize, config.dim) == (
                 "corrected", "inception", "tensorflow1", 64
             )  # fmt: skip
             assert config.scores == ["fid"]
@@ -193,14 +193,14 @@ def test_flags_give_the_presets(preset: str) -> None:
         ("--dim 0", "--dim 0: must be at least 1"),
         ("--eval-samples 1", "--eval-samples 1: must be at least 2"),
         (
-            "--preset wgan-gp-cifar10-orig --faults paper-compat --batch-size 6",
+            "--preset wgan-gp-cifar10-orig --compat paper --batch-size 6",
             "--batch-size 6: must be a multiple of 4",
         ),
         ("--loss hnige", "--loss"),
         ("--preset ttur-smal", r"--preset 'ttur-smal': choose from quickstart, ttur-small"),
         ("--weights some.pth", r"--weights some.pth: only with --features inception"),
         ("--precision bf16", r"--precision bf16: only with --features inception"),
-        ("--faults paper-compat", r"--faults paper-compat: the fault is one of --model wgan-gp at --size 32 alone"),
+        ("--compat paper", r"--compat paper: the fault is one of --model wgan-gp at --size 32 alone"),
         ("--count 5", "5 images, fewer than --batch-size 32"),
         ("--features inception", "pt_inception-2015-12-05-6726825d.pth"),
         ("--features inception --weights nowhere.pth", "nowhere.pth"),
@@ -273,7 +273,7 @@ def test_suites_and_comparisons_work_as_for_text(
     assert capsys.readouterr().out.count("finished") == 4
     assert suite(arguments) == 0
     assert capsys.readouterr().out.count("skipped") == 4
-    assert compare([folder, "--axis", "iterations", "--points", "2", "--format", "json"]) == 0
+    assert compare([folder, "--axis", "iterations", "--windows", "2", "--format", "json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert found["score"] == "fd_random"
     assert {method["method"] for method in found["methods"]} == {"ttur-small", "orig-small"}

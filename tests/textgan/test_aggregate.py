@@ -336,7 +336,7 @@ def test_names_tell_only_what_differs_among_those_of_a_preset(tmp_path: Path) ->
 
 
 def test_names_tell_groups_apart_by_a_setting_that_the_first_one_lacks(tmp_path: Path) -> None:
-    settings: list[dict[str, Any]] = [{}, {"generator_average": 0.99}]  # the first by an earlier version
+    settings: list[dict[str, Any]] = [{}, {"generator_ema": 0.99}]  # the first by an earlier version
     runs = [
         load_run(write_run(tmp_path / str(number), [{"iteration": 1}], **each)) for number, each in enumerate(settings)
     ]

@@ -90,7 +90,7 @@ TITLE = "jsd_4 against minutes, means in 10 windows up to 10, level 0.463, real 
 
 
 def test_text_by_hand(suite: Path, printed: Printed) -> None:
-    text = printed(suite, "--points", 10, "--scores", "jsd_4")
+    text = printed(suite, "--windows", 10, "--scores", "jsd_4")
     title, _, *table, _, ends, times, _, signature = text.splitlines()
     assert (title, ends, times, signature) == (TITLE, ENDS, NEVER, SIGNATURE)
     assert [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in table] == [HEAD, ORIG, TTUR]
@@ -98,7 +98,7 @@ def test_text_by_hand(suite: Path, printed: Printed) -> None:
 
 
 def test_markdown_by_hand(suite: Path, printed: Printed) -> None:
-    text = printed(suite, "--points", 10, "--scores", "jsd_4", "--format", "markdown")
+    text = printed(suite, "--windows", 10, "--scores", "jsd_4", "--format", "markdown")
     title, _, head, rule, *rows, _, ends, times, _, signature = text.splitlines()
     assert (title, ends, times, signature) == (TITLE, f"- {ENDS}", f"- {NEVER}", f"`{SIGNATURE}`")
     assert [[cell.strip() for cell in line.strip("|").split("|")] for line in (head, *rows)] == [HEAD, ORIG, TTUR]
@@ -106,7 +106,7 @@ def test_markdown_by_hand(suite: Path, printed: Printed) -> None:
 
 
 def test_csv_by_hand(suite: Path, printed: Printed) -> None:
-    text = printed(suite, "--points", 10, "--format", "csv")
+    text = printed(suite, "--windows", 10, "--format", "csv")
     head, *rows = csv.reader(text.splitlines())
     assert head == [
         *("score", "axis", "level", "floor", "method", "runs", "best_run", "best_run_at", "best_mean", "best_mean_at"),
@@ -128,7 +128,7 @@ def test_csv_by_hand(suite: Path, printed: Printed) -> None:
 
 
 def test_json_holds_everything(suite: Path, printed: Printed) -> None:
-    first, second = strict_json(printed(suite, "--points", 10, "--format", "json"))
+    first, second = strict_json(printed(suite, "--windows", 10, "--format", "json"))
     assert (first["score"], first["axis"], first["floor"]) == ("jsd_4", "minutes", 0.125)
     assert (second["score"], second["floor"], second["signature"]) == ("jsd_6", 0.375, SIGNATURE)
     assert first["level"] == pytest.approx(1.39 / 3)
@@ -154,7 +154,7 @@ def test_json_holds_everything(suite: Path, printed: Printed) -> None:
 
 
 def test_how_much_later_the_level_was_reached(suite: Path, printed: Printed) -> None:
-    arguments = (suite, "--points", 10, "--scores", "jsd_4", "--level", 0.605)
+    arguments = (suite, "--windows", 10, "--scores", "jsd_4", "--target", 0.605)
     (found,) = strict_json(printed(*arguments, "--format", "json"))
     assert [method["reached"] for method in found["methods"]] == [[7, 7, 7], [4, 5, 5]]
     welch = stats.ttest_ind(np.log([7, 7.000001, 7]), np.log([4, 5, 5]), equal_var=False).confidence_interval(0.95)
@@ -167,7 +167,7 @@ def test_how_much_later_the_level_was_reached(suite: Path, printed: Printed) -> 
 
 
 def test_a_level_that_nobody_reached(suite: Path, printed: Printed) -> None:
-    arguments = (suite, "--points", 10, "--scores", "jsd_4", "--level", 0.1)
+    arguments = (suite, "--windows", 10, "--scores", "jsd_4", "--target", 0.1)
     (found,) = strict_json(printed(*arguments, "--format", "json"))
     assert [method["reached"] for method in found["methods"]] == [[None] * 3] * 2
     never = "no ratio of times to 0.100, which 0 of 3 runs of orig-small and 0 of 3 runs of ttur-small reached"
@@ -178,7 +178,7 @@ def test_a_level_that_nobody_reached(suite: Path, printed: Printed) -> None:
 
 def test_single_runs_have_neither_spread_nor_significance(suite: Path, printed: Printed) -> None:
     runs = [suite / f"{preset}-seed0" for preset in ("ttur-small", "orig-small")]
-    arguments = (*runs, "--points", 10, "--scores", "jsd_4")
+    arguments = (*runs, "--windows", 10, "--scores", "jsd_4")
     (found,) = strict_json(printed(*arguments, "--format", "json"))
     assert [(method["end"]["sd"], method["end"]["interval"]) for method in found["methods"]] == [(None, None)] * 2
     assert found["statements"][0] == (
@@ -193,7 +193,7 @@ def test_eight_runs_tell(suite: Path, printed: Printed) -> None:
     for preset, start, step in (("orig-small", 0.85, 0.04), ("ttur-small", 0.8, 0.05)):
         rows = rows_of(falling(start + 0.02, step))
         write_run(suite / f"{preset}-seed3", rows, preset=preset, seed=3)
-    text = printed(suite, "--points", 10, "--scores", "jsd_4")
+    text = printed(suite, "--windows", 10, "--scores", "jsd_4")
     assert "at the end: -0.150; a difference at 5 %: p = 0.029 (permutation test)" in text  # 2 of 70
 
 
@@ -208,7 +208,7 @@ def test_eight_runs_tell(suite: Path, printed: Printed) -> None:
     ],
 )
 def test_every_axis(suite: Path, printed: Printed, axis: str, end: float, told: str) -> None:
-    arguments = (suite, "--axis", axis, "--points", 10, "--scores", "jsd_4")
+    arguments = (suite, "--axis", axis, "--windows", 10, "--scores", "jsd_4")
     (found,) = strict_json(printed(*arguments, "--format", "json"))
     assert found["axis"] == axis
     for method in found["methods"]:
@@ -222,7 +222,7 @@ def test_what_is_unknown_is_null(tmp_path: Path, printed: Printed) -> None:
     early, late = rows_of(falling(0.8, 0.05)), rows_of(falling(0.7, 0.05))[4:]
     for seed, rows in enumerate((early, late)):
         write_run(tmp_path / f"run{seed}", rows, seed=seed)
-    (found,) = strict_json(printed(tmp_path, "--points", 10, "--scores", "jsd_4", "--format", "json"))
+    (found,) = strict_json(printed(tmp_path, "--windows", 10, "--scores", "jsd_4", "--format", "json"))
     assert found["floor"] is None
     (method,) = found["methods"]
     # The second run has six scores, from the fifth minute on: windows of 10 / 6 minutes.
@@ -233,7 +233,7 @@ def test_what_is_unknown_is_null(tmp_path: Path, printed: Printed) -> None:
     assert method["best_mean"] == {"value": pytest.approx(0.275), "at": 10}
     assert found["note"].startswith(f"note: 6 of 10 windows: {tmp_path}/run1 has 6 evaluations after its start")
     assert found["statements"] == []
-    assert "real data" not in printed(tmp_path, "--points", 10, "--scores", "jsd_4")
+    assert "real data" not in printed(tmp_path, "--windows", 10, "--scores", "jsd_4")
 
 
 def test_a_run_scored_twice_is_compared_in_one_window(tmp_path: Path, printed: Printed) -> None:
@@ -290,8 +290,8 @@ def test_the_same_seed_twice(suite: Path) -> None:
 def test_wrong_flags(suite: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no runs: name at least one folder"):
         compare(CompareCommand(()))
-    with pytest.raises(InputError, match="--points 1: must be at least 2"):
-        main([str(suite), "--points", "1"])
+    with pytest.raises(InputError, match="--windows 1: must be at least 2"):
+        main([str(suite), "--windows", "1"])
     with pytest.raises(InputError, match=r"absent: no run there"):
         main([str(suite), str(tmp_path / "absent")])
     with pytest.raises(InputError, match="--axis"):
@@ -305,8 +305,8 @@ def test_no_scores_are_refused(suite: Path) -> None:
 
 @pytest.mark.parametrize("level", ["nan", "inf"])
 def test_a_level_that_is_no_number_is_refused(suite: Path, level: str) -> None:
-    with pytest.raises(InputError, match="--level"):
-        main([str(suite), "--format", "json", "--level", level])
+    with pytest.raises(InputError, match="--target"):
+        main([str(suite), "--format", "json", "--target", level])
 
 
 def test_a_run_that_has_just_begun_is_refused_by_name(suite: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_run_that_has_just_begun_is_refused_by_name(suite: Path) -> None:
 
 
 def test_the_figure_comes_beside_the_table(suite: Path, tmp_path: Path, printed: Printed) -> None:
-    arguments = (suite, "--points", 10, "--format", "json")
+    arguments = (suite, "--windows", 10, "--format", "json")
     output = tmp_path / "figures" / "figure.png"
     assert printed(*arguments, "--output", output) == printed(*arguments)
     with Image.open(output) as image:
@@ -332,7 +332,7 @@ def test_the_figure_comes_beside_the_table(suite: Path, tmp_path: Path, printed:
 
 
 def test_values_of_the_command_are_those_of_the_function(suite: Path) -> None:
-    found = compare(CompareCommand((str(suite),), points=10))
+    found = compare(CompareCommand((str(suite),), windows=10))
     assert [each.score for each in found] == ["jsd_4", "jsd_6"]
     for each, more in zip(found, (0, 0.25), strict=True):
         assert [standing.end for standing in each.summarize] == pytest.approx([1.39 / 3 + more, 0.94 / 3 + more])

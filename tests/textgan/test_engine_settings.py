@@ -28,7 +28,7 @@ CHANGES: list[dict[str, Any]] = [
     {"iterations": 12, "seed": 12345, "critic_schedule": "power:0.6", "generator_schedule": "linear"},
     {"critic_lr": 1 / 3, "generator_lr": 5e-324, "penalty_weight": 0.0, "beta1": 0.0, "beta2": 1 - 2**-53},
     {"dim": 1, "latent_dim": 3, "batch_size": 5, "critic_steps": 2, "ngram": 9, "seq_len": 20, "vocabulary_size": 30,
-     "model": "lstm", "eval_samples": 11, "eval_every": 13, "checkpoint_every": 17, "generator_average": 0.999},
+     "model": "lstm", "eval_samples": 11, "eval_every": 13, "checkpoint_every": 17, "generator_ema": 0.999},
 ]  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_flags_give_the_same_settings(preset: str) -> None:
     st.floats(0, 1, exclude_max=True),
 )
 def test_flags_keep_every_bit(rate: float, minutes: float | None, average: float) -> None:
-    config = replace(PRESETS["orig"], critic_lr=rate, minutes=minutes, generator_average=average)
+    config = replace(PRESETS["orig"], critic_lr=rate, minutes=minutes, generator_ema=average)
     assert parsed(as_flags(config)) == config
 
 

@@ -34,7 +34,7 @@ def small(text_file: Path, tmp_path: Path) -> RunConfig:
     return RunConfig(
         data=str(text_file), seq_len=12, dim=4, latent_dim=4, batch_size=4, critic_steps=2, critic_lr=3e-3,
         generator_lr=1e-3, iterations=6, ngram=4, eval_samples=30, eval_every=2, checkpoint_every=4, device="cpu",
-        generator_average=0.5, run_dir=tmp_path / "runs" / "run",
+        generator_ema=0.5, run_dir=tmp_path / "runs" / "run",
     )  # fmt: skip
 
 

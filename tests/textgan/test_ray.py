@@ -86,8 +86,8 @@ def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_ru
 def test_a_search_lets_rays_scheduler_choose(text_file: Path, tmp_path: Path) -> None:
     command = SearchOptions(
         "ttur-small", str(text_file), critic_lr=(1e-3, 1e5), generator_lr=(1e-3, 1e-3), score="jsd_4",
-        execution=ExecutorOptions("ray", workers=2), points=5, iterations=40, rungs=3, keep=2, seeds=(5, 6),
-        search_dir=tmp_path / "search",
+        execution=ExecutorOptions("ray", workers=2), grid_size=5, iterations=40, rungs=3, seeds=(5, 6),
+        reduction_factor=2, search_dir=tmp_path / "search",
     )  # fmt: skip
     trials = search(TEXT, command)
     assert [trial.iterations for trial in trials if trial.rung == 0] == [10] * 5

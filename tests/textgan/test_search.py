@@ -23,9 +23,9 @@ COMMAND = SearchOptions("ttur-small", "grammar", critic_lr=(3e-4, 3e-2), generat
 
 
 def test_a_grid_is_even_in_logarithms() -> None:
-    pairs = candidates(replace(COMMAND, critic_lr=(1e-4, 1e-1), generator_lr=(1e-3, 1e-3), points=4))
+    pairs = candidates(replace(COMMAND, critic_lr=(1e-4, 1e-1), generator_lr=(1e-3, 1e-3), grid_size=4))
     assert pairs == [(1e-4, 1e-3), (1e-3, 1e-3), (1e-2, 1e-3), (1e-1, 1e-3)]
-    assert len(candidates(replace(COMMAND, points=3))) == 9
+    assert len(candidates(replace(COMMAND, grid_size=3))) == 9
 
 
 def test_random_pairs_are_even_in_logarithms_and_always_the_same() -> None:
@@ -43,9 +43,9 @@ def test_random_pairs_are_even_in_logarithms_and_always_the_same() -> None:
     [
         ({"critic_lr": (1e-2, 1e-3)}, r"--critic-lr 0.01 0.001: must be a range"),
         ({"generator_lr": (0.0, 1e-3)}, r"--generator-lr 0 0.001: must be a range"),
-        ({"points": 0}, "--points 0"),
+        ({"points": 0}, "--grid-size 0"),
         ({"rungs": 0}, "--rungs 0"),
-        ({"keep": 1}, "--keep must be at least 2"),
+        ({"keep": 1}, "--reduction-factor must be at least 2"),
         ({"seeds": ()}, "--seeds at least one"),
     ],
 )
@@ -89,8 +89,8 @@ def valley(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 def command(folder: Path) -> SearchOptions:
     return replace(
-        COMMAND, critic_lr=(1e-4, 1e-1), generator_lr=(1e-4, 1e-2), points=4, iterations=900, rungs=3, keep=3,
-        search_dir=folder,
+        COMMAND, critic_lr=(1e-4, 1e-1), generator_lr=(1e-4, 1e-2), grid_size=4, iterations=900, rungs=3,
+        reduction_factor=3, search_dir=folder,
     )  # fmt: skip
 
 
@@ -154,7 +154,7 @@ def test_a_wrong_score_ends_before_the_work(valley: list[tuple[int, int]]) -> No
 
 
 def test_when_all_fail_it_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--data", str(tmp_path / "none.txt"), "--search-dir", str(tmp_path / "s"), "--points", "1"]
+    flags = ["--data", str(tmp_path / "none.txt"), "--search-dir", str(tmp_path / "s"), "--grid-size", "1"]
     assert main([*flags, "--rungs", "3", "--seeds", "7", "--executor", "inline"]) == 1
     captured = capsys.readouterr()
     assert captured.err.count("none.txt: no such file") == 1  # later rungs would say the same
@@ -166,8 +166,8 @@ def test_a_real_search_leaves_a_record_and_a_map(
 ) -> None:
     small = replace(PRESETS["ttur-small"], dim=4, batch_size=4, eval_samples=20)
     monkeypatch.setitem(PRESETS, "ttur-small", small)
-    flags = ["--data", str(text_file), "--search-dir", str(tmp_path / "s"), "--points", "2", "--iterations", "12"]
-    more = ["--rungs", "2", "--keep", "2", "--seeds", "7", "--executor", "inline"]
+    flags = ["--data", str(text_file), "--search-dir", str(tmp_path / "s"), "--grid-size", "2", "--iterations", "12"]
+    more = ["--rungs", "2", "--reduction-factor", "2", "--seeds", "7", "--executor", "inline"]
     assert main([*flags, *more]) == 0
     found = json.loads((tmp_path / "s" / "search.json").read_text("utf-8"))
     assert [(trial["rung"], trial["iterations"]) for trial in found["trials"]] == [(0, 6)] * 4 + [(1, 12)] * 2
@@ -189,8 +189,11 @@ def test_a_search_on_images_makes_their_distance_small(
     )  # fmt: skip
     monkeypatch.setitem(IMAGE_PRESETS, "orig-small", preset)
     folder = tmp_path / "s"
-    flags = ["--preset", "orig-small", "--search-dir", str(folder), "--points", "2", "--iterations", "4"]
-    assert main_of_images([*flags, "--rungs", "2", "--keep", "3", "--seeds", "7", "8", "--executor", "inline"]) == 0
+    flags = ["--preset", "orig-small", "--search-dir", str(folder), "--grid-size", "2", "--iterations", "4"]
+    assert (
+        main_of_images([*flags, "--rungs", "2", "--reduction-factor", "3", "--seeds", "7", "8", "--executor", "inline"])
+        == 0
+    )
     found = json.loads((folder / "search.json").read_text("utf-8"))
     trials = [Trial(**{key: value for key, value in trial.items() if key != "mean"}) for trial in found["trials"]]
     # From a tenth of the preset's rates to ten times them, and its own data.

@@ -189,7 +189,7 @@ def test_evaluations_by_iterations_and_by_the_clock_are_refused_together(planned
 
 def test_values_have_the_types_of_their_fields(planned: Planned, tmp_path: Path) -> None:
     main(["--presets", "ttur", "--seeds", "0", "--set", "lines=7", "minutes=2", "critic_lr=1", "padding=out",
-          "critic_schedule=power:0.5", "generator_average=0.5", "data=a=b.txt"])  # fmt: skip
+          "critic_schedule=power:0.5", "generator_ema=0.5", "data=a=b.txt"])  # fmt: skip
     (config,) = planned.configs
     values = (config.lines, config.minutes, config.critic_lr, config.padding, config.critic_schedule, config.data)
     assert values == (7, 2.0, 1.0, "out", "power:0.5", "a=b.txt")
@@ -389,7 +389,7 @@ def test_a_suite_runs_skips_continues_and_compares(
     assert list(states().items()) == [(name, "finished") for name in every]
     assert_as_trained_alone(10)
 
-    jsd_4 = compare(CompareCommand((str(folder),), scores=("jsd_4",), axis="iterations", points=5))[0]
+    jsd_4 = compare(CompareCommand((str(folder),), scores=("jsd_4",), axis="iterations", windows=5))[0]
     assert [each.group.name for each in jsd_4.summarize] == ["orig", "ttur"]
     for each, name in zip(jsd_4.summarize, ("slow-orig", "ttur"), strict=True):
         rows = [read_metrics(folder / f"{name}-seed{seed}") for seed in (0, 1)]

@@ -466,7 +466,7 @@ def test_an_exported_generator_is_the_runs_generator(tiny: RunConfig, tmp_path: 
 
 
 def test_samples_come_from_the_average_of_the_weights_where_there_is_one(tiny: RunConfig, tmp_path: Path) -> None:
-    without = replace(tiny, generator_average=0.0, run_dir=tmp_path / "without")
+    without = replace(tiny, generator_ema=0.0, run_dir=tmp_path / "without")
     train(tiny)
     train(without)
     for config in (tiny, without):

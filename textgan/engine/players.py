@@ -97,7 +97,7 @@ def read_stats(measured: Mapping[str, Tensor], iteration: int, also_finite: Sequ
 
 def generator_player(config: Settings, network: nn.Module, device: torch.device) -> Player:
     """Return a network as the generator of a run's settings."""
-    average = weight_average(network.to(device), config.generator_average)
+    average = weight_average(network.to(device), config.generator_ema)
     return _player(config, network, config.generator_lr, config.generator_schedule, 1, average)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
+from data.renamed import current_settings
 from eval.core.score import upgraded
 
 OPTIONS, METRICS, SUMMARY = "options.json", "metrics.jsonl", "summary.json"
@@ -54,7 +55,7 @@ def read_options(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path}: damaged ({error}); start again with another --run-dir") from error
     added = _ADDED_SETTINGS.get(options.get("program", ""), {})
-    newer = {"format": options.get("format", 1), "config": {**added, **options["config"]}}
+    newer = {"format": options.get("format", 1), "config": {**added, **current_settings(options["config"])}}
     if "signature" in options:
         newer["signature"] = upgraded(options["signature"])
     return {**options, **newer}

@@ -31,7 +31,7 @@ class Settings(ABC):
     """Factor on the critic's rate over its updates n: constant, linear (to 0), or power:TAU for n^-TAU."""
     generator_schedule: str = "constant"
     """Factor on the generator's rate over its updates n: constant, linear (to 0), or power:TAU for n^-TAU."""
-    generator_average: float = 0.0
+    generator_ema: float = 0.0
     """Decay, an update, of an exponential moving average of the generator's weights, which samples are then drawn from; 0 draws them from the weights themselves, as the paper does."""
     critic_steps: int = 1
     """Critic updates a generator update."""
@@ -83,7 +83,7 @@ class Settings(ABC):
         require_numbers(self)
         if not self.data.strip():
             raise InputError("--data: empty; name what to train on")
-        for name in ("beta1", "beta2", "generator_average"):
+        for name in ("beta1", "beta2", "generator_ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{as_flag(name)} {getattr(self, name)}: must be at least 0 and below 1")
         for schedule in (self.critic_schedule, self.generator_schedule):

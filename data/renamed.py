@@ -1,0 +1,63 @@
+"""Flags, settings and their values under earlier names, until 1.0: one table for command lines, suites and files."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from data.errors import note
+
+_SETTINGS = {"generator_average": "generator_ema", "faults": "compat"}
+_VALUES = {("compat", "paper-compat"): "paper"}
+_FLAGS: Mapping[str, Mapping[str, str]] = {
+    "textgan.compare": {"points": "windows", "level": "target"},
+    "textgan.search": {"points": "grid_size", "keep": "reduction_factor"},
+    "images.search": {"points": "grid_size", "keep": "reduction_factor"},
+    "eval.disturb": {"other": "contaminate_with"},
+}
+"""New names by old ones, of the commands that have their own."""
+
+
+def current_arguments(prog: str, arguments: Sequence[str]) -> list[str]:
+    """Return a command's arguments with new names in place of old ones; print a note for each.
+
+    Args:
+        prog: the command's module.
+        arguments: as the user typed them.
+    """
+    names = {**_SETTINGS, **_FLAGS.get(prog, {})}
+    flag, found = "", []
+    for argument in arguments:
+        word, equals, value = argument.partition("=")
+        if word.startswith("--"):
+            flag = names.get(word[2:].replace("-", "_"), "")
+            if flag:
+                note(f"{word} is now {_as_flag(flag)}")
+                word = _as_flag(flag)
+            argument = word + equals + _current_value(flag, value)
+        else:
+            argument = _current_value(flag, argument)
+        found.append(argument)
+    return found
+
+
+def current_settings(settings: Mapping[str, Any], told: bool = False) -> dict[str, Any]:
+    """Return settings by name, from a file or a suite, with new names and values in place of old ones.
+
+    Args:
+        settings: values by name.
+        told: whether to print a note for each old name.
+    """
+    found = {}
+    for name, value in settings.items():
+        new = _SETTINGS.get(name, name)
+        if told and new != name:
+            note(f"setting {name} is now {new}")
+        found[new] = _current_value(new, value) if isinstance(value, str) else value
+    return found
+
+
+def _current_value(name: str, value: str) -> str:
+    return _VALUES.get((name, value), value)
+
+
+def _as_flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
