@@ -7,6 +7,7 @@ textgan images train --preset quickstart
 import sys
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.metadata import version
 
 from data.command import run_command
 from data.errors import InputError
@@ -57,9 +58,7 @@ def run(arguments: list[str]) -> int:
         status: int = import_module(COMMANDS[name][0]).main(sys.argv[1:])
         return status
     if name == "--version":
-        from data import __version__
-
-        print(f"textgan {__version__}")
+        print(f"textgan {version('textgan')}")
         return 0
     if arguments[-1:] in (["--help"], ["-h"]):
         print("usage: textgan COMMAND [FLAGS]; every command has --help\n")

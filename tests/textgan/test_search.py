@@ -43,9 +43,9 @@ def test_random_pairs_are_even_in_logarithms_and_always_the_same() -> None:
     [
         ({"critic_lr": (1e-2, 1e-3)}, r"--critic-lr 0.01 0.001: must be a range"),
         ({"generator_lr": (0.0, 1e-3)}, r"--generator-lr 0 0.001: must be a range"),
-        ({"points": 0}, "--grid-size 0"),
+        ({"grid_size": 0}, "--grid-size 0"),
         ({"rungs": 0}, "--rungs 0"),
-        ({"keep": 1}, "--reduction-factor must be at least 2"),
+        ({"reduction_factor": 1}, "--reduction-factor must be at least 2"),
         ({"seeds": ()}, "--seeds at least one"),
     ],
 )
