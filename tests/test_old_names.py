@@ -7,6 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from images.config import ImageConfig
+from images.train import IMAGES
+from textgan.engine.run_folder import read_options
+from textgan.suite import configs_of, read_suite
+from textgan.train import TEXT
+
+RUNS = Path(__file__).with_name("textgan") / "runs_423dd7f"
+
 MOVED = {
     "data.pictures": ("data.images", ["shapes", "--count", "4"]),
     "data.bench": ("eval.bench encoding", ["--lines", "50"]),
@@ -54,3 +62,23 @@ def test_shims_are_no_more_than_a_name() -> None:
     for module in MOVED:
         source = (root / f"{module.replace('.', '/')}.py").read_text("utf-8")
         assert len([line for line in source.splitlines() if line]) <= 5
+
+
+def test_settings_under_old_names_work_in_suites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    suite = tmp_path / "suite.toml"
+    suite.write_text('seeds = [0]\n[[method]]\npreset = "quickstart"\ngenerator_average = 0.5\n', "utf-8")
+    (config,) = configs_of(TEXT, *read_suite(suite), tmp_path)
+    assert config.generator_ema == 0.5
+    assert capsys.readouterr().err == "note: setting generator_average is now generator_ema\n"
+    suite.write_text(
+        'seeds = [0]\n[[method]]\npreset = "wgan-gp-cifar10-ttur"\nfaults = "paper-compat"\ndata = "shapes"\n', "utf-8"
+    )
+    (images,) = configs_of(IMAGES, *read_suite(suite), tmp_path)
+    assert isinstance(images, ImageConfig)
+    assert images.compat == "paper"
+
+
+def test_runs_of_the_first_version_have_the_new_names_of_their_settings() -> None:
+    text, images = (read_options(RUNS / name)["config"] for name in ("text-finished", "images-finished"))
+    assert (text["generator_ema"], images["generator_ema"], images["compat"]) == (0.99, 0.995, "corrected")
+    assert not {"generator_average", "faults"} & (text.keys() | images.keys())
