@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,12 @@ from tqdm import tqdm
 from data.command import STOP_SIGNALS
 from data.errors import InputError
 from textgan.engine.experiment import TrainingProgram
-from textgan.runs.options import ExecutorOptions
-from textgan.runs.ray import ReportFn, tune_on_ray
+from textgan.engine.players import NonFiniteError
 from textgan.engine.progress import Budget, Clock
 from textgan.engine.run_folder import SUMMARY, read_metrics, read_options
 from textgan.engine.settings import Settings, as_flags
-from textgan.engine.players import NonFiniteError
+from textgan.runs.options import ExecutorOptions
+from textgan.runs.ray import ReportFn, tune_on_ray
 
 _POLL_SECONDS = 2.0
 
@@ -79,7 +79,9 @@ def run_one(config: Settings, run: Callable[[Any], Any]) -> RunResult:
     return RunResult(config.folder, "finished")
 
 
-def _in_processes(program: TrainingProgram[Any], configs: Sequence[Settings], execution: ExecutorOptions) -> list[RunResult]:
+def _in_processes(
+    program: TrainingProgram[Any], configs: Sequence[Settings], execution: ExecutorOptions
+) -> list[RunResult]:
     running: dict[Path, subprocess.Popen[bytes]] = {}
     threads = max(1, (os.cpu_count() or 1) // execution.workers)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}

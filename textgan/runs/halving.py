@@ -21,7 +21,7 @@ from textgan.engine.experiment import TrainingProgram
 from textgan.engine.run_folder import read_metrics
 from textgan.engine.settings import Settings
 from textgan.runs.aggregate import group_runs, load_run, summarize, window_count
-from textgan.runs.executors import RunResult, run_one, run_all
+from textgan.runs.executors import RunResult, run_all, run_one
 from textgan.runs.options import ExecutorOptions
 from textgan.runs.ray import ReportFn, tune_on_ray
 
@@ -141,7 +141,9 @@ def _rung_by_rung(
     return done
 
 
-def _on_ray(program: TrainingProgram[Any], command: SearchOptions, settings: Settings, pairs: Sequence[Rates]) -> list[Trial]:
+def _on_ray(
+    program: TrainingProgram[Any], command: SearchOptions, settings: Settings, pairs: Sequence[Rates]
+) -> list[Trial]:
     """Let Ray's ASHA choose (Li et al. 2020, arXiv 1810.05934): a candidate goes on as soon as it may, none waits.
 
     A candidate's seeds train one after the other in its worker.
@@ -152,7 +154,9 @@ def _on_ray(program: TrainingProgram[Any], command: SearchOptions, settings: Set
 
     def run(name: str, tell: ReportFn) -> None:
         for rung in range(command.rungs):
-            configs = [config for config in _configs(command, settings, by_name[name], rung) if not _already_reached(config)]
+            configs = [
+                config for config in _configs(command, settings, by_name[name], rung) if not _already_reached(config)
+            ]
             failed = _failed([run_one(config, program.train) for config in configs])
             trial = _trial(command, settings, by_name[name], rung, failed)
             # Ray leaves NaN out of its comparisons.
