@@ -22,6 +22,7 @@ import tyro
 from data.command import parse_command, run_command
 from eval.core.device import choose_device
 from eval.core.tables import Block, FormatFlags, render
+from eval.core.timing import Result
 from eval.images.image_sets import InceptionFlags
 from eval.text import bench
 
@@ -82,16 +83,18 @@ def _empty_cache() -> Iterator[None]:
             os.environ.pop("TEXTGAN_CACHE") if before is None else os.environ.update(TEXTGAN_CACHE=before)
 
 
-def _text_results(command: TextCommand | EncodingCommand) -> list[bench.Result]:
+def _text_results(command: TextCommand | EncodingCommand) -> list[Result]:
     with _empty_cache():
         if isinstance(command, EncodingCommand):
             return bench.bench_encoding(command.lines)
+        from eval.images.bench import bench_frechet  # imports torch
+
         return [
             *bench.bench_build(command.lines),
             *bench.bench_score(command.lines),
             *bench.bench_dictionaries(command.dictionary_text, command.dictionary_lines),
             *bench.bench_self_bleu(command.self_bleu_text, command.self_bleu_lines, command.nltk_lines),
-            *bench.bench_frechet(command.frechet_dims),
+            *bench_frechet(command.frechet_dims),
         ]
 
 
