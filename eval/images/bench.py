@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import sqrtm
 
 from data.errors import InputError
 from data.images.dataset import ImageOptions, open_dataset
 from eval.core.device import Precision
-from eval.core.timing import Result, best_of, timed
 from eval.images.disturbances import gaussian_blur, split
 from eval.images.features import extract, inception_extractor
 from eval.images.frechet import FeatureStatistics, distance
@@ -63,16 +61,3 @@ def measure(source: str, count: int | None, flags: InceptionFlags, device: torch
                 Timing(precision, compiled_for is not None, rate, distance(ours, blurred), distance(ours, exact))
             )
     return timings
-
-
-def bench_frechet(dims: int) -> list[Result]:
-    """Compute a Fréchet distance beside one by the root of a general matrix."""
-    random = np.random.default_rng(0)
-    mixing = np.exp(-np.arange(dims) / dims * 4) * random.standard_normal((dims, dims)) / dims**0.5
-    first, second = (FeatureStatistics.of(random.standard_normal((3 * dims, dims)) @ mixing, "") for _ in range(2))
-    seconds = best_of(3, lambda: distance(first, second))
-    slow, root = timed(lambda: sqrtm(first.covariance @ second.covariance))
-    expected = np.square(first.mean - second.mean).sum()
-    expected += np.trace(first.covariance + second.covariance - 2 * root.real)
-    assert abs(distance(first, second) / expected - 1) < 1e-6, "both ways must agree"
-    return [Result(f"Fréchet distance, {dims:,} dimensions", seconds, "s", "scipy.linalg.sqrtm", slow, slow / seconds)]
