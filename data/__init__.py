@@ -1,4 +1,4 @@
-"""Corpora: reading, encoding and caching of training text. Imports nothing else of the project, and no torch."""
+"""Data: read, encode and cache text and images. Imports no other package of the project, and no torch."""
 
 import sys
 
@@ -9,7 +9,7 @@ if sys.argv[:1] == ["-m"]:  # `python -m data.NAME`, whose imports come next
 
 
 def __getattr__(name: str) -> str:
-    """Return the installed version as `__version__`."""
+    """Return textgan's installed version for `__version__`."""
     if name == "__version__":
         from importlib.metadata import version
 
