@@ -81,7 +81,7 @@ def parse_command(
         return re.findall(r"--[a-z][\w-]*|(?<=[{,])[\w-]+(?=[},])", shown.getvalue())
 
     def refuse(event: flag_errors.ParseErrorEvent) -> None:
-        """Raise the error as one line; tyro prints kinds of errors unknown here in its own box."""
+        """Raise the error as one line; tyro prints kinds of errors unknown here in a box."""
         if problem := _problem(event, arguments, known_words):
             raise InputError(f"{problem}; see {command} --help")
 

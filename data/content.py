@@ -96,7 +96,7 @@ def oddities(lines: Sequence[str]) -> list[str]:
     if len(rows) >= 2 and all(map(_is_object, rows)):
         warnings.append("the lines are JSON objects: give the text alone, one sample per line")
     elif len(rows) >= _LEAST_LINES and len(columns := set(map(_columns, rows))) == 1 and max(columns) > 1:
-        warnings.append(f"every line has {max(columns)} columns between commas: a table? give the text column alone")
+        warnings.append(f"every line has {max(columns)} columns between commas: a table? give the text's column alone")
     return warnings
 
 

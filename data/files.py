@@ -190,7 +190,7 @@ def best_effort(path: Path) -> Iterator[None]:
 
 
 def remove_partial(folder: Path, unchanged_for_seconds: float = 0.0) -> None:
-    """Remove incomplete files and folders of killed processes, if unchanged for this time."""
+    """Remove incomplete files and folders that killed processes left in `folder`, if unchanged for this time."""
     for path in folder.glob(f".*{_PARTIAL}"):
         with suppress(FileNotFoundError):  # finished by its process meanwhile
             if time.time() - path.lstat().st_mtime >= unchanged_for_seconds:

@@ -154,7 +154,7 @@ def walk(folder: Path, suffixes: tuple[str, ...]) -> Walk:
 
 
 def file_identity(paths: Sequence[Path], root: Path) -> list[list[str]]:
-    """Return [name relative to `root`, SHA-256] of each file; equal in any place that holds the same files.
+    """Return [name relative to `root`, SHA-256] of each file; the same files in another place give an equal list.
 
     The cache folder keeps an index from size, inode, modification and change time to the hash, so that a file is read
     again only if one of these has changed. If `root` is a file, the name is the last part of its path.
