@@ -81,7 +81,7 @@ def no_text(head: bytes) -> tuple[str, str] | None:
 
 
 def is_binary(block: bytes) -> bool:
-    """Return whether bytes are no text in any encoding: 2 % control characters or more."""
+    """Return whether bytes are binary, not text in another encoding: at least 2 % control characters."""
     controls = len(block) - len(block.translate(None, _CONTROLS))
     return 50 * controls >= len(block)
 
