@@ -16,16 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from data.cache import cache_folder, open_arrays, open_cached, read_manifest, write_array, write_manifest
 from data.errors import InputError
-from data.files import (
-    cache_folder,
-    open_arrays,
-    open_cached,
-    read_manifest,
-    sha256_of_json,
-    write_array,
-    write_manifest,
-)
+from data.files import sha256_of_json
 from data.readers import InvalidUtf8, Source
 from data.sources import open_source
 from data.vocabulary import CODE_POINTS, PADDING, UNKNOWN, Ids, Vocabulary, code_points

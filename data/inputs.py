@@ -18,8 +18,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data.cache import cache_folder
 from data.errors import InputError, note
-from data.files import atomic_write, cache_folder, remove_partial, sha256_of_file, sha256_of_json
+from data.files import atomic_write, remove_partial, sha256_of_file, sha256_of_json
 
 STANDARD_INPUT = "-"
 

@@ -14,10 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.cache import cache_folder
 from data.errors import InputError
-from data.files import atomic_folder, cache_folder
+from data.files import atomic_folder
+from data.hub import hub_lines
 from data.inputs import file_identity
-from data.readers import InvalidUtf8, Lines, Source, hub_lines, read_lines
+from data.readers import InvalidUtf8, Lines, Source, read_lines
 
 NAME = "1-billion-word-language-modeling-benchmark-r13output"
 HUB_NAME = "dvruette/lm1b"

@@ -1,7 +1,6 @@
 """Readers: lines of text files, Parquet files and hub data sets as a stream of lists, strictly UTF-8."""
 
 import gzip
-import logging
 import re
 import zlib
 from codecs import BOM_UTF8
@@ -13,7 +12,7 @@ from typing import IO, Any, Literal, cast
 
 from data import content
 from data.errors import InputError, note
-from data.inputs import expand_user, file_identity, local_file
+from data.inputs import local_file
 
 Lines = Iterator[list[str]]
 InvalidUtf8 = Literal["refuse", "replace"]
@@ -126,7 +125,7 @@ def read_parquet(path: Path) -> Lines:
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
-        raise InputError(f"{path}: not a readable parquet file ({_first_line(error)})") from error
+        raise InputError(f"{path}: not a readable parquet file ({first_line(error)})") from error
 
 
 def _text_column(path: Path, types: dict[str, Any]) -> str:
@@ -156,75 +155,6 @@ def _text_column(path: Path, types: dict[str, Any]) -> str:
 def rows_as_lines(rows: Sequence[str | None]) -> list[str]:
     """Return one line per row: line breaks inside a row become spaces; a missing value becomes an empty line."""
     return [re.sub(r"\r\n|\r|\n", " ", row) if row else "" for row in rows]
-
-
-@dataclass(frozen=True)
-class HubSpec:
-    """A data set of the hub: its name or local folder, and its column ("" for the default).
-
-    `title` is "hub:NAME:COLUMN", with only the last part of a local folder's path. `identity` changes whenever a local
-    folder may have changed.
-    """
-
-    name: str
-    column: str
-    title: str
-    identity: Any
-
-
-def read_hub_spec(rest: str) -> HubSpec:
-    """Parse NAME[:COLUMN], the text after "hub:".
-
-    Raises:
-        InputError: the name is missing, or the column after a colon.
-    """
-    name, colon, column = rest.partition(":")
-    if not name:
-        raise InputError("hub: names no data set; say hub:NAME or hub:NAME:COLUMN")
-    if colon and not column:
-        raise InputError(f"hub:{rest} names no column; say hub:{name} or hub:{name}:COLUMN")
-    identity: list[Any] = ["hub", rest]
-    if (folder := expand_user(name)).exists():
-        name = str(folder)
-        files = sorted(filter(Path.is_file, folder.rglob("*"))) if folder.is_dir() else [folder]
-        identity = ["hub", column, file_identity(files, folder)]
-    return HubSpec(name, column, f"hub:{folder.name}:{column}".rstrip(":"), identity)
-
-
-def hub_lines(name: str, split: str, column: str) -> Lines:
-    """Yield a column of a Hugging Face data set (a hub name, or a local folder in the hub's layout), streaming.
-
-    Raises:
-        InputError: the data set, split or column does not exist, or the hub cannot be reached.
-    """
-    import datasets
-
-    with hub_access(name):
-        rows = datasets.load_dataset(name, split=split, streaming=True)
-        for batch in rows.iter(batch_size=_ROWS):
-            if column not in batch:
-                raise InputError(f"hub:{name}: no column {column!r}; it has {sorted(batch)}: say hub:{name}:COLUMN")
-            if not all(isinstance(row, str | None) for row in batch[column]):
-                raise InputError(f"hub:{name}: column {column!r} is not text; say hub:{name}:COLUMN")
-            yield rows_as_lines(cast(list[str | None], batch[column]))
-
-
-@contextmanager
-def hub_access(name: str, folder: str = "its folder") -> Iterator[None]:
-    """Turn errors while a hub data set is read into one line; the remedy is to give `folder` instead of the name.
-
-    Raises:
-        InputError: the data set or split does not exist, or the hub cannot be reached.
-    """
-    # The hub's client warns at every retry; the error below is enough.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"hub:{name}: cannot be loaded ({type(error).__name__}: {_first_line(error)}); "
-            f"check the name and the connection, or download it and give {folder}"
-        ) from error
 
 
 @contextmanager
@@ -275,7 +205,7 @@ def _read(file: IO[bytes], path: Path, size: int) -> bytes:
     except (EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
-        raise InputError(f"{path}: damaged compressed file ({_first_line(error)}); fetch it again") from error
+        raise InputError(f"{path}: damaged compressed file ({first_line(error)}); fetch it again") from error
 
 
 def _decode(block: bytes, path: Path, lines_before: int, invalid_utf8: InvalidUtf8) -> list[str]:
@@ -304,5 +234,6 @@ def _remark(path: Path, lines: Sequence[str]) -> None:
         note(f"{path}: {warning}")
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from data.errors import InputError
+from data.hub import hub_lines, read_hub_spec
 from data.inputs import expand_user, file_identity, local_file, read_once, require_lasting, walk
-from data.readers import InvalidUtf8, Lines, Source, hub_lines, read_hub_spec, read_lines
+from data.readers import InvalidUtf8, Lines, Source, read_lines
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst", ".parquet")
 

@@ -11,8 +11,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.cache import DAMAGED_ARRAYS
 from data.errors import InputError
-from data.files import DAMAGED_ARRAYS
 from data.images.decoding import sixteen_bits
 from data.inputs import local_file
 

@@ -17,15 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from data.cache import cache_folder, open_cached, read_manifest, write_manifest, write_rows
 from data.errors import InputError, require_at_least
-from data.files import (
-    cache_folder,
-    open_cached,
-    read_manifest,
-    sha256_of_json,
-    write_manifest,
-    write_rows,
-)
+from data.files import sha256_of_json
 from data.images.decoding import fit
 from data.images.sources import ImageSource, open_image_source
 

@@ -10,11 +10,12 @@ from PIL import Image
 
 from data import sources
 from data.errors import InputError
+from data.hub import hub_access, read_hub_spec
 from data.images import shapes
 from data.images.arrays import is_arrays, read_arrays
 from data.images.decoding import decode
 from data.inputs import expand_user, file_identity, local_file, read_once, walk
-from data.readers import hub_access, is_parquet, read_hub_spec
+from data.readers import is_parquet
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),

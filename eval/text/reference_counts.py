@@ -11,18 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data.cache import cache_folder, open_arrays, open_cached, read_manifest, save_array, write_manifest
 from data.corpus import Corpus
 from data.errors import InputError
-from data.files import (
-    atomic_folder,
-    cache_folder,
-    open_arrays,
-    open_cached,
-    read_manifest,
-    save_array,
-    sha256_of_json,
-    write_manifest,
-)
+from data.files import atomic_folder, sha256_of_json
 from data.outputs import require_output_folder
 from data.vocabulary import CODE_POINTS, PADDING_ID, UNKNOWN_ID, Ids, Vocabulary
 from eval.core.intervals import GROUPS, group_of_line

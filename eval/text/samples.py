@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.cache import concatenate_on_disk
 from data.errors import InputError
-from data.files import concatenate_on_disk
 from data.readers import InvalidUtf8, Lines, read_lines
 from data.vocabulary import PADDING_ID, UNKNOWN_ID, Ids
 from eval.text.reference_counts import ReferenceCounts

@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from data.corpus import CorpusOptions, split_lines
-from data.errors import InputError, note
-from data.files import (
+from data.cache import (
     cache_folder,
     concatenate_on_disk,
     open_arrays,
     open_cached,
     read_manifest,
     save_array,
-    sha256_of_json,
     write_manifest,
 )
+from data.corpus import CorpusOptions, split_lines
+from data.errors import InputError, note
+from data.files import sha256_of_json
 from data.readers import Source
 from data.sources import open_source
 from data.words import WHITE_SPACE, WordRule, is_unspaced

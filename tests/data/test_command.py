@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 import pytest
 import tyro
 
+from data.cache import cache_folder
 from data.command import expand_home, parse_command, run_command
 from data.errors import InputError, require_numbers
-from data.files import cache_folder
 from data.missing import EXTRAS
 from eval.ngrams import Commands
 from textgan.models.settings import PRESETS

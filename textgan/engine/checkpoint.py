@@ -15,8 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from data.cache import read_manifest, write_manifest
 from data.errors import InputError
-from data.files import atomic_folder, read_manifest, write_manifest
+from data.files import atomic_folder
 from data.naming import printable
 from textgan.engine.progress import Clock
 from textgan.engine.trainer import Learner
