@@ -26,7 +26,7 @@ Row = Mapping[str, Any]
 TIME = ("critic_updates", "samples_seen", "wall_seconds", "train_seconds")
 """Columns of the group `time`: counters and both clocks. `iteration`, the key of a row, has no group."""
 
-# Columns of the group `train` in format 1; its columns in neither tuple are scores.
+# Columns of the group `train` in format 1. Columns that are neither here nor in TIME are scores.
 _TRAIN_1 = (
     *("critic_loss", "generator_loss", "gradient_penalty", "wasserstein", "critic_gradient_norm"),
     *("generator_gradient_norm", "critic_update_norm", "generator_update_norm"),

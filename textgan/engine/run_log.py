@@ -222,7 +222,7 @@ def begin_or_continue(
     if (before := options["device"]["type"]) != device.type:
         raise InputError(f"--device {device.type}: the run in {folder} is on {before}; choose another --run-dir")
     if options["data_sha256"] != facts["data_sha256"]:
-        raise InputError(f"--data: not what the run in {folder} began with; choose another --run-dir")
+        raise InputError(f"--data: differs from the data of the run in {folder}; choose another --run-dir")
     before, now = str(options.get("signature")), str(facts.get("signature"))
     if without_name(before) != without_name(now):
         raise InputError(f"{folder}: its scores are {before}, not {now}; choose another --run-dir")

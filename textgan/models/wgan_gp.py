@@ -89,9 +89,9 @@ def _from_image(x: Tensor) -> Tensor:
 def initialise(network: nn.Module, random: torch.Generator) -> None:
     """Draw the initial weights as in the published code, which differs much from PyTorch's defaults.
 
-    Convolutions are uniform with standard deviation sqrt(4 / (fan_in + fan_out)), where a fan is channels times kernel
-    size; linear layers are Glorot uniform (standard deviation sqrt(2 / (fan_in + fan_out))); biases are zero. All
-    weights of an LSTM are uniform in +-1 / sqrt(dim).
+    Convolutions are uniform with standard deviation sqrt(4 / (fan_in + fan_out)) (a fan is channels times kernel size);
+    linear layers are Glorot uniform, with standard deviation sqrt(2 / (fan_in + fan_out)); biases are zero. All weights
+    of an LSTM are uniform in +-1 / sqrt(dim).
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
