@@ -1,4 +1,4 @@
-"""Readers: lines of text files, Parquet files and the hub's data sets, as a stream of lists, strictly UTF-8."""
+"""Readers: lines of text files, Parquet files and hub data sets as a stream of lists, strictly UTF-8."""
 
 import gzip
 import logging
@@ -25,10 +25,10 @@ _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 
 @dataclass(frozen=True)
 class Source:
-    """Training lines and, where the source has its own, held-out lines.
+    """A source of training lines and, if it has its own, held-out lines.
 
     `identity` changes whenever the lines may have changed (JSON-serialisable; it names the cache entry).
-    `train_lines` is how many training lines are used when the user does not say; None means all.
+    `train_lines` is the default number of training lines; None means all.
     """
 
     name: str
@@ -41,9 +41,9 @@ class Source:
 def read_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse", carriage_returns: bool = True) -> Lines:
     """Yield the lines of a text file or the rows of a Parquet file in order, without their line ends.
 
-    The bytes decide, not the name: gzip, zstd, Parquet or plain text. LF, CR LF and a CR alone each end a line, as in
-    Python's text files. Every line counts, empty ones too; a last line needs no line end. A byte order mark is dropped.
-    Standard input and pipes are read as files are.
+    The format (gzip, zstd, Parquet or plain text) is recognised by the bytes, not by the name. LF, CR LF and a CR alone
+    each end a line, as in Python's text files. Empty lines count; the last line needs no line end. A byte order mark is
+    dropped. Standard input and pipes are read like files.
 
     Args:
         path: a file, a pipe, or - for standard input.
@@ -51,7 +51,7 @@ def read_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse", carriage_return
         carriage_returns: whether a CR alone ends a line.
 
     Raises:
-        InputError: no text, bytes that are not UTF-8 (unless replaced), or a damaged compressed file.
+        InputError: not text, bytes that are not UTF-8 (unless replaced), or a damaged compressed file.
     """
     if is_parquet(path):
         yield from read_parquet(path)
@@ -75,10 +75,10 @@ def read_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse", carriage_return
 
 @contextmanager
 def open_text(path: Path) -> Iterator[IO[bytes]]:
-    """Open a text file, unpacked, behind its byte order mark.
+    """Open a text file, decompressed, after its byte order mark.
 
     Raises:
-        InputError: it cannot be read, is damaged, or holds something else than text, which is named.
+        InputError: the file cannot be read, is damaged, or is not text; names the format.
     """
     local = local_file(path)
     codecs: list[content.Compression] = []
@@ -88,8 +88,8 @@ def open_text(path: Path) -> Iterator[IO[bytes]]:
         if (codec := content.compression(head)) is None:
             break
         codecs.append(codec)
-    if found := content.no_text(head):
-        name, remedy = found
+    if refused := content.no_text(head):
+        name, remedy = refused
         if name == "a tar archive":
             remedy += f", or for the One Billion Word Benchmark say lm1b:{path}"
         packed = f" in {codecs[-1]}" if codecs else ""
@@ -101,7 +101,7 @@ def open_text(path: Path) -> Iterator[IO[bytes]]:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is Parquet: by its first bytes, or by its name."""
+    """Return whether a file is Parquet, by its first bytes or by its name."""
     if path.suffix.lower() == ".parquet":
         return True
     with local_file(path).open("rb") as file:
@@ -112,7 +112,7 @@ def read_parquet(path: Path) -> Lines:
     """Yield the strings of a Parquet file's text column: `text`, or the only column that holds strings.
 
     Raises:
-        InputError: damaged, no such column, several, or one of lists or bytes instead of strings.
+        InputError: the file is damaged, has no text column or several, or the column holds lists or bytes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -132,16 +132,16 @@ def read_parquet(path: Path) -> Lines:
 def _text_column(path: Path, types: dict[str, Any]) -> str:
     import pyarrow as pa
 
-    def is_text(found: Any) -> bool:
-        found = found.value_type if pa.types.is_dictionary(found) else found
-        return bool(pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found))
+    def is_text(dtype: Any) -> bool:
+        dtype = dtype.value_type if pa.types.is_dictionary(dtype) else dtype
+        return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype))
 
-    # Also lists of strings, say: if they may be the text, another column is not.
-    holding = {name: found for name, found in types.items() if "string" in str(found) or "binary" in str(found)}
-    chosen = "text" if "text" in types else next(iter(holding), None)
-    if chosen is None or ("text" not in types and len(holding) > 1):
+    # Lists of strings and bytes count too: if they may be the text, no other column is taken for it.
+    candidates = {name: dtype for name, dtype in types.items() if "string" in str(dtype) or "binary" in str(dtype)}
+    chosen = "text" if "text" in types else next(iter(candidates), None)
+    if chosen is None or ("text" not in types and len(candidates) > 1):
         raise InputError(
-            f"{path}: no column `text`, and its string columns are {list(holding)}; name one: hub:FOLDER:COLUMN"
+            f"{path}: no column `text`, and its string columns are {list(candidates)}; name one: hub:FOLDER:COLUMN"
         )
     if not is_text(types[chosen]):
         raise InputError(
@@ -149,20 +149,21 @@ def _text_column(path: Path, types: dict[str, Any]) -> str:
             "or name another column: hub:FOLDER:COLUMN"
         )
     if chosen != "text" and len(types) > 1:
-        note(f"{path}: no column `text`; column {chosen!r}, the only one of strings, is read")
+        note(f"{path}: no column `text`; column {chosen!r}, the only column of strings, is read")
     return chosen
 
 
 def rows_as_lines(rows: Sequence[str | None]) -> list[str]:
-    """Return one line per row: line breaks inside a row become spaces, a missing value an empty line."""
+    """Return one line per row: line breaks inside a row become spaces; a missing value becomes an empty line."""
     return [re.sub(r"\r\n|\r|\n", " ", row) if row else "" for row in rows]
 
 
 @dataclass(frozen=True)
 class HubSpec:
-    """What follows "hub:": a data set's name or local folder, and its column ("" for the usual one).
+    """A data set of the hub: its name or local folder, and its column ("" for the default).
 
-    `title` names both without a folder's place; `identity` changes whenever a local folder may have changed.
+    `title` is "hub:NAME:COLUMN", with only the last part of a local folder's path. `identity` changes whenever a local
+    folder may have changed.
     """
 
     name: str
@@ -172,10 +173,10 @@ class HubSpec:
 
 
 def read_hub_spec(rest: str) -> HubSpec:
-    """Take a NAME[:COLUMN] apart.
+    """Parse NAME[:COLUMN], the text after "hub:".
 
     Raises:
-        InputError: it names nothing, or no column behind its second colon.
+        InputError: the name is missing, or the column after a colon.
     """
     name, colon, column = rest.partition(":")
     if not name:
@@ -210,12 +211,12 @@ def hub_lines(name: str, split: str, column: str) -> Lines:
 
 @contextmanager
 def hub_access(name: str, folder: str = "its folder") -> Iterator[None]:
-    """Turn what goes wrong while a hub's data set is read into one line; `folder` is what to give instead of its name.
+    """Turn errors while a hub data set is read into one line; the remedy is to give `folder` instead of the name.
 
     Raises:
         InputError: the data set or split does not exist, or the hub cannot be reached.
     """
-    # Its warnings report every retry; the error below says it once.
+    # The hub's client warns at every retry; the error below is enough.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         yield
@@ -261,7 +262,7 @@ def _line_fed(file: IO[bytes], path: Path) -> Iterator[bytes]:
         if b"\r" in block:
             block = block.replace(b"\r\n", b"\n")
             if b"\r" in block and b"\n" in block:
-                note(f"{path}: carriage returns alone end lines too, beside line feeds")
+                note(f"{path}: some lines end in a carriage return alone, others in a line feed")
             block = block.replace(b"\r", b"\n")
         yield block
     if held:
@@ -296,11 +297,11 @@ def _decode(block: bytes, path: Path, lines_before: int, invalid_utf8: InvalidUt
 
 def _remark(path: Path, lines: Sequence[str]) -> None:
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
-    found = content.oddities(lines)
-    if not found and suffixes and suffixes[-1] in _TABLES:
-        found = [f"read as text, one sample per line, although it is called {suffixes[-1]}"]
-    for each in found:
-        note(f"{path}: {each}")
+    warnings = content.oddities(lines)
+    if not warnings and suffixes and suffixes[-1] in _TABLES:
+        warnings = [f"read as text, one sample per line, although the name ends in {suffixes[-1]}"]
+    for warning in warnings:
+        note(f"{path}: {warning}")
 
 
 def _first_line(error: BaseException) -> str:

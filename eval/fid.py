@@ -1,4 +1,4 @@
-"""Fréchet Inception distance of images (Heusel et al. 2017, arXiv 1706.08500), and what else compares images.
+"""Fréchet Inception distance (FID; Heusel et al. 2017, arXiv 1706.08500) and other metrics of images.
 
     python -m eval.fid samples.npz shapes
     python -m eval.fid samples.npz folder-of-images --size 32 --metrics fid kid precision-recall --json
@@ -6,11 +6,12 @@
     python -m eval.fid samples.npz reference.npz
 
 Samples and reference are each a source of `data.images` (shapes, cifar10, hub:NAME, a folder of images, an .npz, .npy
-or .parquet file, ...), the folder of a training run on images with samples.npz in it, or a file of statistics.
+or .parquet file, ...), the folder of a training run on images with samples.npz in it, or a statistics file.
 
-Few images never reach 0, not even real ones: what as many of the reference's images score against its others is the
-floor. The interval is that of the expected distance at this sample count, against this reference; the corrected value
-estimates the distance of endless samples. Only that of Inception's features is called "fid".
+The floor is the distance of the same number of reference images to the rest of the reference: with few images even real
+ones do not reach 0. The confidence interval is for the expected distance at this sample count, against this reference;
+the corrected value estimates the distance at infinite sample size. Only the distance of Inception features is called
+"fid".
 """
 
 import os
@@ -45,46 +46,46 @@ _LEAST: Mapping[Metric, int] = {"fid": 2, "kid": 2, "precision-recall": NEIGHBOU
 _ESTIMATOR: Mapping[str, str | int] = {"cov": "unbiased"}
 
 
-def floor(pictures: ImageDataset, extractor: Extractor, samples: int) -> float | None:
-    """Return the distance of so many of the pictures to the others; None where more than half would be taken."""
-    return _floor(dataset_set(pictures, extractor), samples)
+def floor(dataset: ImageDataset, extractor: Extractor, samples: int) -> float | None:
+    """Return the distance of `samples` of the images to the rest; None if that is one image, or more than half."""
+    return _floor(dataset_set(dataset, extractor), samples)
 
 
 def signature(
     reference: ImageDataset, extractor: Extractor, samples: int, settings: Mapping[str, str | int]
 ) -> Signature:
-    """Return what the distance of so many samples to the reference depends on."""
+    """Return the signature of the distance of `samples` images to the reference."""
     name = metric_name("fid", extractor.signature)
     return dataset_set(reference, extractor).signature(name, samples, {**_ESTIMATOR, **settings})
 
 
 def score_fid(samples: ImageSet, reference: ImageSet) -> Score:
-    """Return the Fréchet distance; without an interval where only the statistics of the samples are known."""
+    """Return the Fréchet distance; without an interval if only the statistics of the samples are known."""
     count, statistics = _count(samples), reference.statistics()
     if count < statistics.mean.size:
         note(
-            f"{samples.name}: {count:,} images for {statistics.mean.size:,} features: the distance is "
-            "far from that of endless samples; compare it with the floor, and only at this count"
+            f"{samples.name}: {count:,} images for {statistics.mean.size:,} features: the distance is far from "
+            "its value at infinite sample size; compare it with the floor, and only at this count"
         )
     if samples.features is None:
-        found = Estimate(distance(samples.statistics(), statistics))
+        estimate = Estimate(distance(samples.statistics(), statistics))
     else:
-        found = frechet(samples.features(), statistics)
+        estimate = frechet(samples.features(), statistics)
     name = metric_name("fid", reference.feature_signature)
-    values = {name: replace(found, floor=_floor(reference, count))}
+    values = {name: replace(estimate, floor=_floor(reference, count))}
     return _score(name, values, "squared distance", "lower", samples, reference, _ESTIMATOR)
 
 
 def score_kid(samples: ImageSet, reference: ImageSet) -> Score:
-    """Return the kernel distance, in thousandths, as it is usually printed.
+    """Return the kernel distance, in thousandths as usual.
 
     Raises:
-        InputError: too few images, or only the statistics of one set are known.
+        InputError: too few images, or only the statistics of a set are known.
     """
-    found = kid(samples.required_features("kid"), reference.required_features("kid"))
-    low, high = (None if bound is None else 1000 * bound for bound in (found.low, found.high))
+    estimate = kid(samples.required_features("kid"), reference.required_features("kid"))
+    low, high = (None if bound is None else 1000 * bound for bound in (estimate.low, estimate.high))
     name = metric_name("kid", reference.feature_signature)
-    values = {f"1000 {name}": Estimate(1000 * found.value, low, high)}
+    values = {f"1000 {name}": Estimate(1000 * estimate.value, low, high)}
     return _score(name, values, "1e-3", "lower", samples, reference, {"kernel": "cubic"})
 
 
@@ -92,7 +93,7 @@ def score_precision_recall(samples: ImageSet, reference: ImageSet) -> Score:
     """Return improved precision and recall.
 
     Raises:
-        InputError: too few images, or only the statistics of one set are known.
+        InputError: too few images, or only the statistics of a set are known.
     """
     metric = "precision-recall"
     values = precision_recall(samples.required_features(metric), reference.required_features(metric))
@@ -100,7 +101,7 @@ def score_precision_recall(samples: ImageSet, reference: ImageSet) -> Score:
 
 
 def score_inception(samples: ImageSet, _reference: ImageSet) -> Score:
-    """Return the Inception Score of the samples in random order: mean of ten splits, with Student's interval.
+    """Return the Inception Score of the samples in random order: mean of ten splits, with a Student t interval.
 
     Raises:
         InputError: features without classes, or only the statistics of the samples are known.
@@ -127,13 +128,13 @@ class FidCommand(FormatFlags, ExtractorFlags):
     """Flags of `python -m eval.fid`."""
 
     samples: tyro.conf.Positional[str]
-    """Images to score: a source as `python -m data.images` takes it, a run's folder, or a file of statistics."""
+    """Images to score: a source of `python -m data.images`, a run's folder, or a statistics file."""
     reference: tyro.conf.Positional[str]
-    """Real images, likewise."""
+    """Real images: a source, a run's folder, or a statistics file."""
     metrics: Annotated[tuple[Metric, ...], tyro.conf.arg(metavar="NAME...")] = ("fid",)
-    """fid, kid, precision-recall, inception-score."""
+    """Metrics to print: fid, kid, precision-recall, inception-score."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
-    """Samples at most, the first ones. The reference is used whole."""
+    """Maximum number of samples (the first ones). The reference is used whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,20 +142,20 @@ class StatsCommand(ExtractorFlags):
     """Flags of `python -m eval.fid stats`."""
 
     source: tyro.conf.Positional[str]
-    """Images: a source as `python -m data.images` takes it, or a run's folder."""
+    """Images: a source of `python -m data.images`, or a run's folder."""
     output: Annotated[Path, tyro.conf.arg(metavar="FILE.npz")]
-    """File for count, mean and covariance of their features."""
+    """File for the count, mean and covariance of the features."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
-    """Use this many images at most, the first ones."""
+    """Maximum number of images (the first ones)."""
 
 
 def main(arguments: list[str]) -> int:
-    """Print the scores of images, or with `stats` first save the statistics of a reference."""
+    """Print the scores of images, or with `stats` save the statistics of a reference."""
     if arguments[:1] == ["stats"]:
         return _save(parse_command(StatsCommand, arguments[1:], "eval.fid stats", __doc__))
     command = parse_command(FidCommand, arguments, "eval.fid", __doc__)
     if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("torchrun serves eval.fid stats; compare the statistics that it makes without torchrun")
+        raise InputError("torchrun works only with eval.fid stats; compare the saved statistics without torchrun")
     if not command.metrics:
         raise InputError(f"--metrics: name at least one of {', '.join(SCORES)}")
     samples, reference = open_sets(command.samples, command.reference, command.count, command)
@@ -163,7 +164,7 @@ def main(arguments: list[str]) -> int:
         if metric != "inception-score":
             _require_enough(metric, reference)
         if metric in ("kid", "precision-recall"):
-            reference.required_features(metric)  # before its statistics, which are then made of them
+            reference.required_features(metric)  # before the statistics, which are then computed from them
     show([SCORES[metric](samples, reference) for metric in dict.fromkeys(command.metrics)], command.output_format)
     return 0
 
@@ -171,19 +172,19 @@ def main(arguments: list[str]) -> int:
 def _save(command: StatsCommand) -> int:
     require_output("--output", command.output, (".npz",), [command.source])
     with process_group() as rank:
-        pictures, extractor = rank_zero_first(
+        dataset, extractor = rank_zero_first(
             lambda: (open_images(command.source, command.size, command.count), command.open_extractor())
         )
-        found = dataset_set(pictures, extractor, command.batch_size)
+        images = dataset_set(dataset, extractor, command.batch_size)
         if is_initialized():
-            shared = shared_statistics(pictures.images, extractor, command.batch_size)
-            statistics = replace(shared, extractor=found.feature_signature)
+            shared = shared_statistics(dataset.images, extractor, command.batch_size)
+            statistics = replace(shared, extractor=images.feature_signature)
         else:
-            statistics = found.statistics()
+            statistics = images.statistics()
         if rank == 0:
             statistics.save(command.output)
-            wrote = f"{printable(f'wrote statistics of {found.title} to {command.output}')}\n{found.feature_signature}"
-            print(wrote, file=told_on(command.output))
+            wrote = printable(f"wrote statistics of {images.title} to {command.output}")
+            print(f"{wrote}\n{images.feature_signature}", file=told_on(command.output))
     return 0
 
 
@@ -202,7 +203,7 @@ def _floor(reference: ImageSet, samples: int) -> float | None:
 
 def _count(samples: ImageSet) -> int:
     if samples.count is None:
-        raise InputError(f"{samples.name}: does not say of how many images it is; give it as the reference, second")
+        raise InputError(f"{samples.name}: holds no count of images; give it as the reference, second")
     return samples.count
 
 

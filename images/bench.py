@@ -1,7 +1,9 @@
-"""Time the parts of a training run on images: drawing batches, the step, drawing and scoring samples.
+"""Time the parts of a training run on images: drawing batches, the training step, drawing and scoring samples.
 
-python -m images.bench --preset quickstart
-python -m images.bench --preset dcgan-celeba-ttur --data shapes --eval-samples 5000 --device cuda
+    python -m images.bench --preset quickstart
+    python -m images.bench --preset dcgan-celeba-ttur --data shapes --eval-samples 5000 --device cuda
+
+Run nothing else at the same time.
 """
 
 from data.command import run_command

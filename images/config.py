@@ -1,4 +1,4 @@
-"""ImageConfig: every knob of a training run on images, and the presets."""
+"""ImageConfig: the settings of a training run on images, and the presets."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,40 +18,42 @@ LossName = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasse
 
 @dataclass(frozen=True)
 class ImageConfig(Settings):
-    """A training run on images. The defaults are those of the paper's DCGAN on CelebA with two time scales."""
+    """Settings of a training run on images. Defaults: the paper's DCGAN on CelebA with two time scales."""
 
     preset: str = "dcgan-celeba-ttur"
-    """Named settings that the other flags start from: quickstart (two CPU cores, minutes), ttur-small and orig-small (two time scales and one, for CPUs), MODEL-DATA-METHOD for the paper's (dcgan on celeba, cifar10, svhn and lsun, wgan-gp on cifar10 and lsun; ttur and orig)."""
+    """Defaults of the other flags: quickstart, ttur-small or orig-small (for CPUs), or the paper's
+    MODEL-DATA-METHOD: dcgan-{celeba,cifar10,svhn,lsun} or wgan-gp-{cifar10,lsun}, -ttur or -orig."""
     data: str = "celeba"
-    """Training images: shapes (embedded), celeba, cifar10, svhn or lsun-bedrooms (a sample of 287,968; each also as NAME:PATH), hub:NAME[:COLUMN], a .parquet, .npz or .npy file, or a folder of images and parquet files (with subfolders, without hidden files; links are followed once)."""
+    """Images: shapes (embedded), celeba, cifar10, svhn, lsun-bedrooms (each also NAME:PATH),
+    hub:NAME[:COLUMN], a .parquet, .npz or .npy file, or a folder of images and parquet files."""
     count: int | None = None
-    """Images at most, the first ones. Default: all of them."""
+    """Maximum number of images (the first ones). Default: all."""
     size: int = 64
-    """Pixels a side, a multiple of 16."""
+    """Pixels per side: 32, or a larger multiple of 16."""
     flips: Literal["off", "on"] = "off"
-    """Whether to mirror real images, left to right, with probability one half."""
+    """Mirror each real image, left to right, with probability 1/2."""
     model: Model = "dcgan"
-    """Networks: dcgan, or wgan-gp (the residual ones)."""
+    """Networks: dcgan, or wgan-gp (residual)."""
     loss: LossName = "non-saturating"
-    """What the players minimise."""
+    """Loss of both players."""
     dim: int = 64
-    """Width of the networks, in channels, where they are narrowest."""
+    """Number of channels of the narrowest layers."""
     latent_dim: int = 100
     """Length of the generator's noise vector."""
     compat: Literal["corrected", "paper"] = "corrected"
-    """Whether to repeat the published code's fault that shaped its numbers: at 32 pixels its residual critic gives four images one score."""
+    """paper: repeat the published code's fault, one score per four images (wgan-gp at 32 pixels)."""
     features: FeatureKind = "inception"
-    """Features for the Fréchet distance: inception (FID; needs its weights), or random-conv (FD-random; needs nothing)."""
+    """Features of the Fréchet distance: inception (FID), or random-conv (FD-random, no download)."""
     weights: Path | None = None
-    """File with the weights of the Inception network. Default: fetched once."""
+    """Inception weights (.pth, .safetensors). Default: the published ones, downloaded once."""
     resize: Resize = "tensorflow1"
-    """How images are brought to the Inception network's size."""
+    """Resizing for Inception: as in the original graph, or as in the program pytorch-fid."""
     precision: Precision = "float32"
-    """Arithmetic of the Inception network: tf32 (CUDA) and bf16 are faster, move the distance, and are signed."""
+    """Precision of Inception; tf32 (CUDA) and bf16 are faster, but change distance and signature."""
     penalty_weight: float = 0.0
     """Weight of the gradient penalty; 0 leaves it out."""
     beta2: float = 0.999
-    """Adam's decay of the second moment, an update."""
+    """Adam's decay of the second moment, per update."""
     critic_lr: float = 1e-5
     """Learning rate of the critic (Adam)."""
     generator_lr: float = 5e-4
@@ -59,7 +61,7 @@ class ImageConfig(Settings):
     iterations: int | None = 255_000
     """Generator iterations after which the run ends (None: only --minutes ends it)."""
     eval_samples: int = 50_000
-    """Samples an evaluation scores."""
+    """Samples per evaluation."""
     eval_every: int = 5000
     """Generator iterations between evaluations."""
     checkpoint_every: int = 5000
@@ -68,42 +70,42 @@ class ImageConfig(Settings):
     minimums: ClassVar[dict[str, int]] = {**Settings.minimums, "count": 1, "dim": 1, "latent_dim": 1, "eval_samples": 2}
 
     def __post_init__(self) -> None:
-        """Refuse values no run can have.
+        """Refuse impossible values.
 
         Raises:
-            InputError: naming the flag.
+            InputError: the message names the flag.
         """
         super().__post_init__()
         if self.size < 32 or self.size % 16:
             raise InputError(f"--size {self.size}: must be 32 or a larger multiple of 16")
         refuse_inception_flags(self.features, self.weights, self.precision)
         if self.compat == "paper" and not self.folds:
-            raise InputError("--compat paper: the fault is one of --model wgan-gp at --size 32 alone")
+            raise InputError("--compat paper: applies only to --model wgan-gp with --size 32")
         if self.folds and self.batch_size % 4:
             raise InputError(f"--batch-size {self.batch_size}: must be a multiple of 4 with --compat paper")
 
     @property
     def scores(self) -> list[str]:
-        """Name of the run's one score in its metrics."""
+        """Names of the scores in the run's metrics: the Fréchet distance only."""
         return [metric_name("fid", self.features).replace("-", "_")]
 
     @property
     def may_change(self) -> set[str]:
-        """Settings that may differ when the run is continued; the hash of the weights is in the signature."""
+        """Settings that may differ when the run is continued; the signature holds the hash of the weights."""
         return super().may_change | {"weights"}
 
     @property
     def folds(self) -> bool:
-        """Whether the critic gives four images one score."""
+        """Whether the critic gives one score per four images."""
         return self.compat == "paper" and self.model == "wgan-gp" and self.size == 32
 
     @property
     def pictures(self) -> ImageOptions:
-        """What the run trains on and is scored against."""
+        """Images that the run trains on and is scored against."""
         return ImageOptions(absolute_source(self.data), self.size, self.count)
 
     def with_absolute_paths(self) -> Self:
-        """Return the same settings with files named so that they are found from any working folder."""
+        """Return the settings with absolute paths, which hold in any working folder."""
         return replace(super().with_absolute_paths(), weights=None if self.weights is None else self.weights.resolve())
 
     def as_json(self) -> dict[str, Any]:
@@ -115,9 +117,14 @@ class ImageConfig(Settings):
 def _of_the_paper(
     model: Model, data: str, ttur: tuple[float, float], orig: float, iterations: tuple[int, int]
 ) -> list[ImageConfig]:
-    """Return both methods of an experiment: the rates of critic and generator, and the one rate for both.
+    """Return the two presets, TTUR and original, of an experiment of the paper.
 
-    Iterations are those of either method.
+    Args:
+        model: networks.
+        data: training images.
+        ttur: learning rates of critic and generator.
+        orig: the one learning rate of both players.
+        iterations: generator iterations of TTUR and of the original method.
     """
     name = data.partition("-")[0]
     common = ImageConfig(data=data, size=32 if data in ("cifar10", "svhn") else 64)
@@ -147,7 +154,7 @@ def _of_the_paper(
     ]
 
 
-# Table 1 of the paper; iterations are where its curves end, those of WGAN-GP, which are by the minute, about so.
+# Table 1 of the paper; iterations are where its curves end (estimated for WGAN-GP, whose curves are by the minute).
 _PAPER = [
     *_of_the_paper("dcgan", "celeba", (1e-5, 5e-4), 5e-4, (255_000, 255_000)),
     *_of_the_paper("dcgan", "cifar10", (1e-4, 5e-4), 1e-4, (120_000, 120_000)),
@@ -157,7 +164,7 @@ _PAPER = [
     *_of_the_paper("wgan-gp", "lsun-bedrooms", (3e-4, 1e-4), 1e-4, (84_000, 23_000)),
 ]
 
-# For CPUs: a quarter of the paper's width, on images that need no download, scored without a download.
+# For CPUs: a quarter of the paper's width, with images and features that need no download.
 _TTUR_SMALL = ImageConfig(
     preset="ttur-small", data="shapes", size=32, dim=16, critic_lr=1e-4, generator_lr=5e-4, iterations=100_000,
     features="random-conv", eval_samples=2000, eval_every=250, checkpoint_every=1000,

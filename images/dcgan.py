@@ -1,7 +1,7 @@
 """DCGAN (Radford et al. 2016, arXiv 1511.06434) as in the TTUR paper: 5x5 kernels, batch normalisation.
 
-Layers are those of the widely used TensorFlow code: widths `dim`, 2 dim, 4 dim, 8 dim from the image inwards, and a
-sixteenth of the image's side at the far end. Real and fake batches must go through the critic apart.
+Layers are as in the widely used TensorFlow code: widths `dim`, 2 dim, 4 dim, 8 dim from the image inwards, with 1/16 of
+the image's side at the innermost layer. The critic must score real and fake batches separately.
 """
 
 from itertools import pairwise
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_BN_MOMENTUM, _BN_EPSILON = 0.1, 1e-5  # a decay of 0.9
+_BN_MOMENTUM, _BN_EPSILON = 0.1, 1e-5  # momentum 0.1 in PyTorch is decay 0.9 in TensorFlow
 _SLOPE = 0.2
 _DEVIATION = 0.02
 
 
 class Generator(nn.Module):
-    """Noise z [B, latent_dim] to images [B, 3, size, size] in (-1, 1)."""
+    """Map noise z [B, latent_dim] to images [B, 3, size, size] in (-1, 1)."""
 
     def __init__(self, size: int, dim: int, latent_dim: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """Images [B, 3, size, size] to scores [B], the logits of a discriminator."""
+    """Map images [B, 3, size, size] to scores [B], the logits of a discriminator."""
 
     def __init__(self, size: int, dim: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ def _batch_norm(width: int) -> nn.BatchNorm2d:
 
 
 def initialise(network: nn.Module, random: torch.Generator) -> None:
-    """Draw weights from N(0, 0.02), scales of the batch normalisation from N(1, 0.02); biases are zero."""
+    """Draw weights from N(0, 0.02^2), scales of batch normalisation from N(1, 0.02^2); set biases to zero."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.BatchNorm2d):
             with torch.no_grad():

@@ -1,7 +1,7 @@
 """The residual networks of WGAN-GP (Gulrajani et al. 2017, arXiv 1704.00028, appendix), as in the TTUR paper.
 
-The published code turned what its critic has left of 32-pixel images, 2x2 pixels, into scores as if there were 4x4, so
-that four images share one. `fold` does so too; without it every image has its own score.
+At 32 pixels the published critic reshapes its 2x2 feature maps as if they were 4x4, so every four images share one
+score. `fold` repeats this; without `fold` each image has its own score.
 """
 
 import math
@@ -18,11 +18,11 @@ _FOLDED_SIDE = 4
 
 
 class UpBlock(nn.Module):
-    """[B, before, S, S] to [B, width, 2 S, 2 S]: twice normalisation, ReLU, convolution; the shortcut a 1x1 one."""
+    """Map [B, before, S, S] to [B, width, 2 S, 2 S]: twice batch norm, ReLU, 3x3 convolution; the shortcut is 1x1."""
 
     def __init__(self, before: int, width: int) -> None:
         super().__init__()
-        self.first_norm, self.second_norm = (nn.BatchNorm2d(each, eps=_EPSILON) for each in (before, width))
+        self.first_norm, self.second_norm = (nn.BatchNorm2d(channels, eps=_EPSILON) for channels in (before, width))
         self.first = nn.Conv2d(before, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
         self.shortcut = nn.Conv2d(before, width, 1)
@@ -35,7 +35,7 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """[B, before, S, S] to [B, width, S / 2, S / 2], with layer normalisation over channels and pixels."""
+    """Map [B, before, S, S] to [B, width, S / 2, S / 2], with layer normalisation over channels and pixels."""
 
     def __init__(self, before: int, width: int, side: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class DownBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """Noise z [B, latent_dim] to images [B, 3, size, size] in (-1, 1)."""
+    """Map noise z [B, latent_dim] to images [B, 3, size, size] in (-1, 1)."""
 
     def __init__(self, size: int, dim: int, latent_dim: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """Images [B, 3, size, size] to scores [B]; with `fold`, and 32 pixels, to [B / 4]."""
+    """Map images [B, 3, size, size] to scores [B]; with `fold` and 32 pixels, to [B / 4]."""
 
     def __init__(self, size: int, dim: int, fold: bool = False) -> None:
         super().__init__()
@@ -107,5 +107,5 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
 
 
 def _double(x: Tensor) -> Tensor:
-    """Return images of twice the side, each pixel four times."""
+    """Return images of twice the side, with each pixel repeated as 2x2."""
     return F.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -3,8 +3,8 @@
     python -m images.sample runs/quickstart-shapes-seed0 --count 1000 --output samples.npz
     python -m images.sample runs/quickstart-shapes-seed0 --grid grid.png
 
-The generator comes from a run's newest checkpoint. Images are uint8 [N, 3, H, W], the array `images` of the .npz file,
-beside the checkpoint's `iteration`; score them with: python -m eval.fid samples.npz shapes
+The generator is loaded from the run's newest checkpoint. The .npz file holds `images`, uint8 [N, 3, H, W], and the
+checkpoint's `iteration`; score it with: python -m eval.fid samples.npz shapes
 """
 
 from dataclasses import dataclass
@@ -36,20 +36,20 @@ class SampleCommand:
     output: Path | None = None
     """File (.npz) for the images."""
     grid: Path | None = None
-    """File (.png) for the first 64 images in rows of eight."""
+    """File (.png) for the first 64 images, eight per row."""
     count: int = 1000
-    """Images to draw."""
+    """Number of images to draw."""
     seed: int = 0
     """Seed of the noise."""
     device: Device = "auto"
-    """Where to run the generator; auto takes CUDA where there is one."""
+    """Device that runs the generator; auto takes CUDA if there is one."""
 
 
 def load_generator(run: Path) -> tuple[ImageGenerator, int]:
-    """Return the generator of a run's newest checkpoint, and its iteration.
+    """Return the generator of a run's newest checkpoint, and the checkpoint's iteration.
 
     Raises:
-        InputError: this is no run on images, it has no checkpoint, or all are damaged.
+        InputError: not a run on images, no checkpoint, or all checkpoints are damaged.
     """
     config = read_options(run)["config"]
     if "compat" not in config:
@@ -62,7 +62,7 @@ def load_generator(run: Path) -> tuple[ImageGenerator, int]:
 
 
 def main(arguments: list[str]) -> int:
-    """Draw images into files."""
+    """Draw images and write them to files."""
     command = parse_command(SampleCommand, arguments, "images.sample", __doc__)
     require_at_least("--count", command.count, 1)
     require_at_least("--seed", command.seed, 0)

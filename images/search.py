@@ -3,7 +3,7 @@
     python -m images.search --data folder-of-images --search-dir searches/image-rates
     python -m images.search --method random --trials 20 --critic-lr 1e-5 1e-3 --iterations 4000 --rungs 4
 
-The same command continues. Seeds of the search must not be those of a later report.
+The same command continues a stopped search. Report final runs on other seeds than the search used.
 """
 
 from data.command import run_command
@@ -12,7 +12,7 @@ from textgan.search import run_search
 
 
 def main(arguments: list[str]) -> int:
-    """Search the rates of training on images."""
+    """Search the learning rates of training on images."""
     return run_search(IMAGES, arguments, __doc__)
 
 

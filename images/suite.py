@@ -1,10 +1,11 @@
-"""Many runs on images under one budget: methods x seeds, as `textgan.suite` has them for text.
+"""Run several methods and seeds on images under one budget, as `textgan.suite` does for text.
 
     python -m images.suite --presets ttur-small orig-small --seeds 0 1 2 --set data=folder-of-images minutes=20
     python -m images.suite --file suite.toml --executor ray --workers 8 --gpus 0.25
     python -m images.suite controls --preset ttur-small --output controls.toml
 
-The same command continues. Files, flags and executors are those of `textgan.suite`; compare runs with textgan.compare.
+The same command continues a stopped suite. Files, flags and executors are as in `textgan.suite`; compare the runs with
+`textgan.compare`.
 """
 
 from data.command import run_command

@@ -4,7 +4,7 @@
     python -m images.train --preset ttur-small --data folder-of-images --minutes 20
     python -m images.train --preset dcgan-celeba-ttur
 
-The same command continues a run that was stopped. Compare runs with: tensorboard --logdir runs
+The same command continues a stopped run. Compare runs with: tensorboard --logdir runs
 """
 
 import io
@@ -38,23 +38,23 @@ from textgan.engine.trainer import Trainer
 
 
 def open_experiment(config: ImageConfig) -> Experiment:
-    """Return images, their statistics and the networks of a run's settings.
+    """Return the trainer, the batches and the evaluation of a run's settings.
 
     Raises:
-        InputError: data or weights cannot be used.
+        InputError: the images or the Inception weights cannot be used.
     """
     device = choose_device(config.device)
     extractor = open_extractor(config.features, config.weights, config.resize, device, config.precision)
-    pictures = open_dataset(config.pictures)
-    if len(pictures.images) < max(2, config.batch_size):
+    dataset = open_dataset(config.pictures)
+    if len(dataset.images) < max(2, config.batch_size):
         raise InputError(
-            f"{pictures.name}: {len(pictures.images)} images, fewer than --batch-size {config.batch_size}; "
+            f"{dataset.name}: {len(dataset.images)} images, fewer than --batch-size {config.batch_size}; "
             "lower it or give more images"
         )
-    reference = dataset_statistics(pictures, extractor)
+    reference = dataset_statistics(dataset, extractor)
     trainer = build_trainer(config, device)
     (name,) = config.scores
-    of_real = floor(pictures, extractor, config.eval_samples)
+    of_real = floor(dataset, extractor, config.eval_samples)
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], Samples]:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
@@ -64,21 +64,21 @@ def open_experiment(config: ImageConfig) -> Experiment:
     return Experiment(
         trainer=trainer,
         device=device,
-        next_batches=lambda iteration: real_batches(config, pictures, iteration, device),
+        next_batches=lambda iteration: real_batches(config, dataset, iteration, device),
         evaluate=evaluate,
         floor=None if of_real is None else {name: of_real},
         facts={
             "program": IMAGES.module,
-            "data_sha256": pictures.sha256,
-            "images": len(pictures.images),
-            "signature": str(signature(pictures, extractor, config.eval_samples, {})),
+            "data_sha256": dataset.sha256,
+            "images": len(dataset.images),
+            "signature": str(signature(dataset, extractor, config.eval_samples, {})),
         },
         beside_samples={},
     )
 
 
 def build_trainer(config: ImageConfig, device: torch.device) -> Trainer:
-    """Return both players, with the weights of the run's seed, the same ones on every device."""
+    """Return the trainer of both players; initial weights depend on the seed, not on the device."""
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
     generator, critic = make_networks(config, random)
     return Trainer(
@@ -93,13 +93,13 @@ def build_trainer(config: ImageConfig, device: torch.device) -> Trainer:
     )
 
 
-def real_batches(config: ImageConfig, pictures: ImageDataset, iteration: int, device: torch.device) -> list[Tensor]:
-    """Draw one batch of training images [B, 3, H, W] in [-1, 1] per critic step."""
+def real_batches(config: ImageConfig, dataset: ImageDataset, iteration: int, device: torch.device) -> list[Tensor]:
+    """Return a random batch of training images [B, 3, H, W] in [-1, 1] per critic step."""
     random = np.random.default_rng(stream_seed(config.seed, "batches", iteration))
-    chosen = random.integers(len(pictures.images), size=(config.critic_steps, config.batch_size))
+    chosen = random.integers(len(dataset.images), size=(config.critic_steps, config.batch_size))
     batches = []
     for numbers in chosen:
-        images = pictures.images[numbers]
+        images = dataset.images[numbers]
         if config.flips == "on":
             mirrored = random.random(len(images)) < 0.5
             images[mirrored] = images[mirrored, ..., ::-1]
@@ -108,7 +108,7 @@ def real_batches(config: ImageConfig, pictures: ImageDataset, iteration: int, de
 
 
 def as_picture(images: NDArray[np.uint8]) -> Samples:
-    """Return the first images as a run keeps them: a grid in a PNG file, and in TensorBoard."""
+    """Return the first images as a grid, for a PNG file of the run and for TensorBoard."""
     grid = as_grid(images[:GRID_IMAGES])
     content = io.BytesIO()
     grid.save(content, "PNG")
@@ -121,7 +121,7 @@ def as_picture(images: NDArray[np.uint8]) -> Samples:
 
 
 def final_report(folder: Path, summary: dict[str, Any]) -> str:
-    """Return the last lines of a run for someone who sees one for the first time."""
+    """Return the last lines that a run prints: time, scores and next commands."""
     lines = [how_long(folder, summary) + "\n"]
     for name, best in summary["best"].items():
         floor = "-" if summary["floor"] is None else f"{summary['floor'][name]:.3f}"

@@ -126,7 +126,8 @@ def workplace(tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def documented() -> list[str]:
     sources = [command(module).__doc__ or "" for module in (*COMMANDS, *BENCHES)]
-    sources.append((ROOT / "README.md").read_text("utf-8"))
+    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    sources += [page.read_text("utf-8") for page in (*pages, *ROOT.glob("[a-z]*/README.md"))]
     found = re.findall(r"^ *(?:[$] )?python -m ([\w.]+ [^#\n]*|[\w.]+$)", "\n".join(sources), re.MULTILINE)
     return sorted({command.strip() for command in found})
 

@@ -1,1 +1,1 @@
-"""Image metrics, and what their commands are made of."""
+"""Image metrics: features, distances, image sets and disturbances."""

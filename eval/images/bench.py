@@ -1,9 +1,9 @@
-"""Time the Inception features in each precision, eager and compiled, and how far each moves the distance.
+"""Time Inception features in each precision, eager and compiled, and measure the effect on the Fréchet distance.
 
-The images are halved at random, and one half is blurred by a pixel. `fid` is the distance of the halves in one
-precision. `mixed` is the distance between the same images in this precision and in float32: the error of comparing
-statistics across precisions, which the signature prevents. The first batch of each is not timed: it compiles, and picks
-kernels.
+The images are split at random into halves, and one half is blurred by one pixel. `fid` is the distance between the
+halves in one precision. `mixed` is the distance between the same images in this precision and in float32: the error of
+comparing statistics across precisions, which the signature prevents. The first batch is not timed: it compiles the
+network and picks kernels.
 """
 
 import time
@@ -24,7 +24,7 @@ from eval.images.image_sets import InceptionFlags
 
 @dataclass(frozen=True)
 class Timing:
-    """A way to compute features: its speed, and the distances that come out."""
+    """Speed and distances of one way to compute features."""
 
     precision: Precision
     compiled: bool
@@ -34,19 +34,19 @@ class Timing:
 
 
 def measure(source: str, count: int | None, flags: InceptionFlags, device: torch.device) -> list[Timing]:
-    """Return the timings on this device, plain float32 first.
+    """Return a timing per precision, eager and compiled, on this device; eager float32 is the first.
 
     Raises:
-        InputError: the weights or the images cannot be had, or they do not fill two batches.
+        InputError: the weights or the images cannot be read, or half the images do not fill two batches.
     """
-    pictures = open_dataset(ImageOptions(source, flags.size, count))
-    first, second = split(pictures)
+    dataset = open_dataset(ImageOptions(source, flags.size, count))
+    first, second = split(dataset)
     if len(first) < 2 * flags.batch_size:
-        raise InputError(f"{pictures.name}: halves of {len(first)} images do not fill two batches; lower --batch-size")
+        raise InputError(f"{dataset.name}: halves of {len(first)} images do not fill two batches; lower --batch-size")
     halves = first, gaussian_blur(second, 1)
     precisions: tuple[Precision, ...] = ("float32", "tf32", "bf16") if device.type == "cuda" else ("float32", "bf16")
-    plain: list[NDArray[np.float32]] = []
-    found = []
+    exact_features: list[NDArray[np.float32]] = []
+    timings = []
     for precision in precisions:
         for compiled_for in (None, flags.batch_size):
             extractor = inception_extractor(flags.weights, flags.resize, device, precision, compiled_for)
@@ -54,10 +54,10 @@ def measure(source: str, count: int | None, flags: InceptionFlags, device: torch
             start = time.perf_counter()
             features = [extract(half, extractor, flags.batch_size) for half in halves]
             seconds = time.perf_counter() - start
-            plain = plain or features
-            ours, blurred, exact = (FeatureStatistics.of(each, "") for each in (*features, plain[0]))
+            exact_features = exact_features or features
+            ours, blurred, exact = (FeatureStatistics.of(half, "") for half in (*features, exact_features[0]))
             rate = sum(map(len, halves)) / seconds
-            found.append(
+            timings.append(
                 Timing(precision, compiled_for is not None, rate, distance(ours, blurred), distance(ours, exact))
             )
-    return found
+    return timings

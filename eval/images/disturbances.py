@@ -1,7 +1,7 @@
-"""Six ways to disturb images at growing levels, which a good distance must follow, as Heusel et al. (2017) did for FID.
+"""Six disturbances of images at increasing levels; a good distance grows with each (Heusel et al. 2017, for FID).
 
-Images are uint8 [N, 3, H, W]; sums are in floats from -1 to 1 and rounded to bytes at the end. Level 0 changes nothing.
-Random numbers depend on the seed alone, not on the level: a higher level disturbs the same places, only more.
+Images are uint8 [N, 3, H, W]; arithmetic is in floats from -1 to 1, rounded to bytes at the end. Level 0 changes
+nothing. Random numbers depend on the seed only, not on the level: a higher level disturbs the same places more.
 """
 
 import math
@@ -22,18 +22,17 @@ SHARES = (0.0, 0.25, 0.5, 0.75)
 """Levels of noise, rectangles and contamination."""
 RECTANGLES = 5
 SWIRL_RADIUS = 70 / 64
-"""Reach of the swirl in sides of the image: the 70 pixels of 64 that the paper has for CelebA."""
+"""Radius of the swirl, in sides of the image: the paper's 70 pixels for CelebA at 64 pixels."""
 
-_BLOCK_VALUES = 1 << 21  # pixels' values held as floats at a time
-
+_BLOCK_VALUES = 1 << 21  # pixel values converted to floats at once
 
 SEED = 0
-"""Seed of the halves and of disturbances with noise."""
+"""Seed of the split into halves and of the random disturbances."""
 
 
 @dataclass(frozen=True)
 class Disturbance:
-    """A way to disturb images: `apply(images, level, seed)` returns as many, and `levels` are those of the paper."""
+    """A disturbance: `apply(images, level, seed)` returns the disturbed images; `levels` are the paper's."""
 
     name: str
     levels: tuple[float, ...]
@@ -41,14 +40,14 @@ class Disturbance:
 
 
 def all_disturbances(others: Images, swirl_radius: float = SWIRL_RADIUS) -> tuple[Disturbance, ...]:
-    """Return the six of the paper's figure "FID versus Inception Score", in its order.
+    """Return the six disturbances of the paper's figure "FID versus Inception Score", in the figure's order.
 
     Args:
-        others: images of another kind, for the contamination: three quarters as many as will be disturbed.
-        swirl_radius: reach of the swirl, in sides of the image.
+        others: images of another kind, for the contamination; at least 3/4 of the number of images to disturb.
+        swirl_radius: radius of the swirl, in sides of the image.
 
     Raises:
-        InputError: a radius of 0 or less.
+        InputError: the radius is 0 or less.
     """
     _require_radius(swirl_radius)
     return (
@@ -62,12 +61,12 @@ def all_disturbances(others: Images, swirl_radius: float = SWIRL_RADIUS) -> tupl
 
 
 def gaussian_noise(images: Images, level: float, seed: int) -> Images:
-    """Return (1 - level) X + level N, where N is normal noise, scaled so that the least of all is -1, the greatest 1.
+    """Return (1 - level) X + level N, with N normal noise rescaled to the range -1 to 1 over all images.
 
-    The noise is drawn twice, first for its range: it is never held for all images at once.
+    The noise is drawn twice, first to find the range, so that it never has to be held for all images at once.
 
     Raises:
-        InputError: a level outside 0 to 1.
+        InputError: the level is outside 0 to 1.
     """
     _require_share(level)
     ends = [end for _, noise in _normal_noise(images, seed) for end in (noise.min(), noise.max())]
@@ -79,12 +78,12 @@ def gaussian_noise(images: Images, level: float, seed: int) -> Images:
 
 
 def gaussian_blur(images: Images, level: float) -> Images:
-    """Return each channel convolved with a Gaussian of standard deviation `level` pixels, cut off at four of these.
+    """Return images blurred per channel by a Gaussian with standard deviation `level` pixels, cut off at four of them.
 
-    Beyond its border an image goes on as its mirror image.
+    Beyond the border the image is mirrored.
 
     Raises:
-        InputError: a level below 0.
+        InputError: the level is below 0.
     """
     _require_amount(level)
     blurred = np.empty(images.shape, np.uint8)
@@ -95,13 +94,13 @@ def gaussian_blur(images: Images, level: float) -> Images:
 
 
 def black_rectangles(images: Images, level: float, seed: int) -> Images:
-    """Return each image with five rectangles of floor(level H) x floor(level W) pixels in the darkest value of X.
+    """Return images with five rectangles each of floor(level H) x floor(level W) pixels in the darkest value.
 
-    All places inside the image are as likely, and rectangles may overlap. The darkest value is that of all channels of
-    all images, which is -1, black, in any but odd data.
+    All positions inside the image are equally likely, and rectangles may overlap. The darkest value is the minimum over
+    all channels of all images: -1, black, in all usual data.
 
     Raises:
-        InputError: a level outside 0 to 1.
+        InputError: the level is outside 0 to 1.
     """
     _require_share(level)
     height, width = (int(level * side) for side in images.shape[2:])
@@ -109,28 +108,28 @@ def black_rectangles(images: Images, level: float, seed: int) -> Images:
     corners = (shares * (images.shape[2] - height + 1, images.shape[3] - width + 1)).astype(np.int64).tolist()
     covered = np.array(images)
     darkest = covered.min()
-    for image, its in zip(covered, corners, strict=True):
-        for top, left in its:
+    for image, image_corners in zip(covered, corners, strict=True):
+        for top, left in image_corners:
             image[:, top : top + height, left : left + width] = darkest
     return covered
 
 
 def swirl(images: Images, level: float, seed: int, radius: float = SWIRL_RADIUS) -> Images:
-    """Return each image turned around its centre, the less the farther from it, to the left or to the right at random.
+    """Return images rotated around the centre, to the left or right at random, by an angle that decays outwards.
 
-    The pixel at distance r from the centre takes the value found at the same distance, at its angle plus
-    s level exp(-5 r / (ln 2 rho)) radians, s being -1 or 1 for each image. Values between pixels are bilinear; beyond
-    the border is its nearest pixel.
+    A pixel at distance r from the centre takes the value at the same distance and at the pixel's angle plus
+    s level exp(-5 r / (ln 2 rho)) radians, with s = -1 or 1 per image. Values between pixels are interpolated
+    bilinearly; beyond the border the nearest border pixel counts.
 
     Args:
         images: uint8 [N, 3, H, W].
-        level: radians at the centre.
-        seed: decides on s.
-        radius: rho in sides of the image, the shorter ones. In pixels the same picture would be swirled less the
-            larger it is; at the default it is swirled alike at all sizes, at 64 pixels as in the paper.
+        level: rotation at the centre, in radians.
+        seed: seed of s.
+        radius: rho, in shorter sides of the image. A radius in pixels would swirl an image less the larger it is; the
+            default swirls an image equally at all sizes, and at 64 pixels as in the paper.
 
     Raises:
-        InputError: a level below 0, or a radius of 0 or less.
+        InputError: the level is below 0, or the radius is 0 or less.
     """
     _require_amount(level)
     _require_radius(radius)
@@ -140,10 +139,10 @@ def swirl(images: Images, level: float, seed: int, radius: float = SWIRL_RADIUS)
     turn = level * np.exp(-5 * np.hypot(x, y) / (math.log(2) * radius * min(height, width)))
     to_the_left = np.random.default_rng(seed).random(len(images)) < 0.5
     swirled = np.empty(images.shape, np.uint8)
-    for its, sign in ((to_the_left, -1), (~to_the_left, 1)):
+    for chosen, sign in ((to_the_left, -1), (~to_the_left, 1)):
         cosine, sine = np.cos(sign * turn), np.sin(sign * turn)
         source_y, source_x = middle_y + y * cosine + x * sine, middle_x + x * cosine - y * sine
-        indices = np.flatnonzero(its)
+        indices = np.flatnonzero(chosen)
         for block in _blocks(len(indices), images.shape[1:]):
             floats = batch_floats(images[indices[block]])
             swirled[indices[block]] = to_uint8(_between_pixels(floats, source_y, source_x))
@@ -151,10 +150,10 @@ def swirl(images: Images, level: float, seed: int, radius: float = SWIRL_RADIUS)
 
 
 def salt_and_pepper(images: Images, level: float, seed: int) -> Images:
-    """Return images each pixel of which is black or white, in all channels, with probability `level` / 2 each.
+    """Return images with each pixel, in all channels, black or white with probability `level` / 2 each.
 
     Raises:
-        InputError: a level outside 0 to 1.
+        InputError: the level is outside 0 to 1.
     """
     _require_share(level)
     random = np.random.default_rng(seed)
@@ -168,10 +167,10 @@ def salt_and_pepper(images: Images, level: float, seed: int) -> Images:
 
 
 def contamination(images: Images, level: float, seed: int, others: Images) -> Images:
-    """Return images of which round(level N), at random places, are random ones of `others`, none twice.
+    """Return images with round(level N) of them, at random, replaced by random images of `others`, none used twice.
 
     Raises:
-        InputError: a level outside 0 to 1, too few others, or others of another size.
+        InputError: the level is outside 0 to 1, or `others` are too few or of another size.
     """
     _require_share(level)
     require_others(others, images, level)
@@ -184,26 +183,26 @@ def contamination(images: Images, level: float, seed: int, others: Images) -> Im
 
 
 def require_others(others: Images, images: Images, level: float) -> None:
-    """Raise an error where others are too few to contaminate images up to a level, or are not of their size."""
+    """Raise an error if `others` are too few to contaminate the images up to a level, or of another size."""
     if images.shape[1:] != others.shape[1:]:
         sizes = [f"{width} x {height}" for *_, height, width in (others.shape, images.shape)]
         raise InputError(
-            f"--contaminate-with: images of {sizes[0]} pixels among such of {sizes[1]}; give both one --size"
+            f"--contaminate-with: images of {sizes[0]} pixels for images of {sizes[1]} pixels; give one --size for both"
         )
     if (needed := round(level * len(images))) > len(others):
         raise InputError(
-            f"--contaminate-with: {len(others):,} images where {needed:,} are needed; give more, or a lower --count"
+            f"--contaminate-with: {len(others):,} images, but {needed:,} are needed; give more, or a lower --count"
         )
 
 
 def _between_pixels(floats: NDArray[np.float32], y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the values of images [n, 3, H, W] at points y, x [H, W], bilinear, the border's beyond it."""
+    """Return bilinear values of images [n, 3, H, W] at points y, x [H, W], which are clipped to the border."""
     height, width = floats.shape[2:]
     y, x = y.clip(0, height - 1), x.clip(0, width - 1)
     top, left = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
     bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
     down, across = (y - top).astype(np.float32), (x - left).astype(np.float32)
-    flat = floats.reshape(*floats.shape[:2], height * width)  # indexing two axes takes three times as long
+    flat = floats.reshape(*floats.shape[:2], height * width)  # indexing two axes at once takes three times as long
 
     def at(row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.float32]:
         values: NDArray[np.float32] = flat.take(row * width + column, axis=2)
@@ -216,14 +215,14 @@ def _between_pixels(floats: NDArray[np.float32], y: NDArray[np.float64], x: NDAr
 
 
 def _normal_noise(images: Images, seed: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Yield the blocks of images with their noise; the same noise however large the blocks are."""
+    """Yield blocks of the images with their noise, which does not depend on the size of the blocks."""
     random = np.random.default_rng(seed)
     for block in _blocks(len(images), images.shape[1:]):
         yield block, random.standard_normal(images[block].shape, np.float32)
 
 
 def _blocks(count: int, shape: tuple[int, ...]) -> Iterator[slice]:
-    """Yield slices over `count` images of a shape that are small enough to be held as floats."""
+    """Yield slices over `count` images of one shape, each small enough to be held as floats."""
     size = max(1, _BLOCK_VALUES // math.prod(shape))
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
@@ -244,14 +243,14 @@ def _require_radius(radius: float) -> None:
         raise InputError(f"--swirl-radius {radius}: must be above 0")
 
 
-def split(pictures: ImageDataset) -> tuple[Images, Images]:
-    """Return halves of the pictures, chosen at random and in random order: files are often sorted by class.
+def split(dataset: ImageDataset) -> tuple[Images, Images]:
+    """Return two halves of the images, chosen at random and in random order: files are often sorted by class.
 
     Raises:
-        InputError: fewer than four pictures.
+        InputError: fewer than four images.
     """
-    count = len(pictures.images)
+    count = len(dataset.images)
     if count < 4:
-        raise InputError(f"{pictures.name}: {count} images do not make two halves; give at least 4")
+        raise InputError(f"{dataset.name}: {count} images do not make two halves; give at least 4")
     order, half = np.random.default_rng(SEED).permutation(count), count // 2
-    return pictures.images[order[:half]], pictures.images[order[half:]]
+    return dataset.images[order[:half]], dataset.images[order[half:]]

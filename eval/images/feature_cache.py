@@ -1,4 +1,4 @@
-"""Features of pictures, and their statistics, from the cache folder: extraction takes longer than all that follows."""
+"""Image features and their statistics in the cache folder: extraction takes longer than all later steps."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,64 +13,64 @@ from eval.images.features import BATCH_SIZE, Extractor, extract, statistics_of
 from eval.images.frechet import FeatureStatistics, read_statistics
 
 _FORMAT = 2
-_DESCRIPTION = "features.json"
+_MANIFEST = "features.json"
 
 
-def dataset_features(pictures: ImageDataset, extractor: Extractor, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
-    """Return the pictures' features [N, D], memory-mapped.
+def dataset_features(dataset: ImageDataset, extractor: Extractor, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
+    """Return the features [N, D] of a data set, memory-mapped.
 
     Raises:
-        InputError: NaN or infinity came out.
+        InputError: NaN or infinity among the features.
     """
 
     def write(path: Path) -> None:
-        save_array(path, extract(pictures.images, extractor, batch_size))
+        save_array(path, extract(dataset.images, extractor, batch_size))
 
-    path = _cached(pictures, extractor, "features.npy", "all", write)
+    path = _cached(dataset, extractor, "features.npy", "all", write)
     features: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
     return features
 
 
 def dataset_statistics(
-    pictures: ImageDataset, extractor: Extractor, batch_size: int = BATCH_SIZE, some: int | None = None
+    dataset: ImageDataset, extractor: Extractor, batch_size: int = BATCH_SIZE, some: int | None = None
 ) -> FeatureStatistics:
-    """Return the statistics of the features of all pictures, or of `some` of them, always the same ones.
+    """Return the feature statistics of all images, or of a random sample of `some` images that never changes.
 
-    They are made of the features where the cache has these; else the features are never all held.
+    They are computed from the cached features if there are any; else the features are never all held in memory.
 
     Raises:
-        InputError: NaN or infinity came out.
+        InputError: NaN or infinity among the features.
     """
-    count = len(pictures.images)
+    count = len(dataset.images)
     chosen = slice(count) if some is None else fixed_sample(count, some)
 
     def write(path: Path) -> None:
-        if _entry(pictures, extractor, "features.npy", "all").is_dir():
-            features = dataset_features(pictures, extractor, batch_size)
-            found = FeatureStatistics.of(features[chosen], extractor.signature)
+        if _entry(dataset, extractor, "features.npy", "all").is_dir():
+            features = dataset_features(dataset, extractor, batch_size)
+            statistics = FeatureStatistics.of(features[chosen], extractor.signature)
         else:
-            found = statistics_of(pictures.images[chosen], extractor, batch_size)
-        found.save(path)
+            statistics = statistics_of(dataset.images[chosen], extractor, batch_size)
+        statistics.save(path)
 
-    return read_statistics(_cached(pictures, extractor, "statistics.npz", some or "all", write))
+    return read_statistics(_cached(dataset, extractor, "statistics.npz", some or "all", write))
 
 
-def _entry(pictures: ImageDataset, extractor: Extractor, file: str, part: int | str) -> Path:
-    key = sha256_of_json([_FORMAT, pictures.sha256, extractor.signature, file, part])[:20]
+def _entry(dataset: ImageDataset, extractor: Extractor, file: str, part: int | str) -> Path:
+    key = sha256_of_json([_FORMAT, dataset.sha256, extractor.signature, file, part])[:20]
     return cache_folder() / "features" / key
 
 
 def _cached(
-    pictures: ImageDataset, extractor: Extractor, file: str, part: int | str, write: Callable[[Path], None]
+    dataset: ImageDataset, extractor: Extractor, file: str, part: int | str, write: Callable[[Path], None]
 ) -> Path:
-    """Return the path of what is made of some pictures' features, written first where it is absent or damaged."""
+    """Return the path of a data set's features or statistics in the cache; write them if absent or damaged."""
 
     def load(folder: Path) -> Path:
-        read_manifest(folder, _DESCRIPTION)
+        read_manifest(folder, _MANIFEST)
         return folder / file
 
     def build(folder: Path) -> None:
         write(folder / file)
-        write_manifest(folder, _DESCRIPTION, {"images": pictures.name, "features": extractor.signature, "of": part})
+        write_manifest(folder, _MANIFEST, {"images": dataset.name, "features": extractor.signature, "of": part})
 
-    return open_cached(_entry(pictures, extractor, file, part), load, build)
+    return open_cached(_entry(dataset, extractor, file, part), load, build)

@@ -1,8 +1,8 @@
-"""Features of images: what makes them, and how a data set's are extracted batch by batch.
+"""Feature extractors of images, and the extraction of features batch by batch.
 
-Images are uint8 [N, 3, H, W], best memory-mapped. FID is the Fréchet distance of Inception features. That of random
-convolutions' features is "FD-random", never FID: it needs no download and follows noise, blur and the like, but knows
-no objects, and its values compare with no published ones.
+Images are uint8 [N, 3, H, W], best memory-mapped. FID is the Fréchet distance of Inception features. The distance of
+random-convolution features is called FD-random, never FID: it needs no download and follows noise, blur and similar
+disturbances, but does not recognise objects, and must not be compared with published values.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,10 +36,10 @@ _RANDOM_SMALLEST = 16
 
 @dataclass(frozen=True)
 class Extractor:
-    """What turns images uint8 [B, 3, H, W] on `device` into features [B, dims].
+    """A map of images uint8 [B, 3, H, W] on `device` to features [B, dims].
 
-    `signature` names all that the features depend on: statistics with different ones do not compare. `logits` turns
-    features into class logits [B, 1008] for the Inception Score, where there are classes.
+    `signature` names everything the features depend on: statistics with different signatures do not compare. `logits`
+    maps features to class logits [B, 1008] for the Inception Score; None if there are no classes.
     """
 
     signature: str
@@ -57,15 +57,15 @@ def open_extractor(
     precision: Precision = "float32",
     compiled_for: int | None = None,
 ) -> Extractor:
-    """Return the extractor of a kind; what is said of Inception does not matter to the other: see `refuse_inception_flags`.
+    """Return the extractor of a kind. The Inception arguments are ignored for `random-conv`.
 
     Raises:
-        InputError: no such precision on the device, or the Inception network's weights cannot be had.
+        InputError: the device does not support the precision, or the Inception weights cannot be read or downloaded.
     """
     if kind == "inception":
         extractor = inception_extractor(weights, resize, device, precision, compiled_for)
         if extractor.signature.startswith("inception-custom"):
-            note(f"{weights} is not the published file; its scores compare with none but its own")
+            note(f"{weights} is not the published file; compare scores only if they use these weights")
         return extractor
     return random_conv_extractor(device=device)
 
@@ -73,10 +73,10 @@ def open_extractor(
 def refuse_inception_flags(
     kind: FeatureKind, weights: Path | None, precision: Precision, compiled: bool = False
 ) -> None:
-    """Refuse flags that random convolutions have no use for.
+    """Refuse Inception flags for random convolutions.
 
     Raises:
-        InputError: naming the flag.
+        InputError: a flag does not apply; the message names it.
     """
     for flag, given in (
         (f"--weights {weights}", weights is not None),
@@ -94,18 +94,18 @@ def inception_extractor(
     precision: Precision = "float32",
     compiled_for: int | None = None,
 ) -> Extractor:
-    """Return the extractor of FID: pool_3 of the Inception network of 2015-12-05, 2,048 features.
+    """Return the extractor of FID: layer pool_3 of the Inception network of 2015-12-05, 2,048 features.
 
     Args:
-        weights: a file of weights; None: the published ones.
-        resize: how images are enlarged.
-        device: where features are computed.
-        precision: less than float32 is faster on GPUs, moves the distance, and stands in the signature.
-        compiled_for: batch size to compile the network for, with its first batch; others run as they are. Features are
-            the same to rounding, and so is the signature.
+        weights: file of weights; None: the published weights.
+        resize: method of resizing images to the network's input.
+        device: device that computes the features.
+        precision: below float32 is faster on GPUs but changes the distance, so it is part of the signature.
+        compiled_for: batch size to compile the network for, at the first batch; batches of other sizes run eagerly.
+            Features are equal up to rounding, so the signature is the same.
 
     Raises:
-        InputError: no such precision on the device; see `load_inception`.
+        InputError: the device does not support the precision; see also `load_inception`.
     """
     if precision == "tf32" and device.type != "cuda":
         raise InputError(f"--precision tf32: not on {device.type}; say float32 or bf16, or --device cuda")
@@ -130,14 +130,14 @@ def inception_extractor(
 def random_conv_extractor(seed: int = 0, device: torch.device = _CPU) -> Extractor:
     """Return the extractor of FD-random: colours, and random 3x3 convolutions averaged over the cells of a 4x4 grid.
 
-    Three layers of four channels with leaky ReLU, each at half the size of the one before, the first at half that of
-    the image; with each channel's standard deviation, and colours' means and deviations, that is 210 features. Weights
-    are normal with variance 2 / fan-in, their means taken out; biases have a standard deviation of 0.1; all are drawn
-    on the CPU from the seed.
+    Three layers of four channels with leaky ReLU, each at half the side of the previous layer, the first at half the
+    side of the image; with each channel's standard deviation and each colour's mean and standard deviation, 210
+    features. Weights are normal with variance 2 / fan-in, minus the mean of each kernel; biases are normal with
+    standard deviation 0.1; all are drawn on the CPU from the seed.
 
-    Averages over the whole image would not know where anything is: the distance then does not grow with a swirl. Nor
-    does it where the finest detail is seen, which any swirl blurs and a stronger one sharpens again. With weights that
-    sum to 0, how bright images are does not drown what is in them.
+    Averages over the whole image would lose positions, and the distance would not grow with a swirl. Nor would it with
+    convolutions at full resolution: any swirl blurs the finest detail, and a stronger swirl sharpens it again. Kernels
+    that sum to 0 keep the brightness of images from drowning their content.
     """
     random = torch.Generator().manual_seed(seed)
     layers, channels = [], 3
@@ -150,23 +150,23 @@ def random_conv_extractor(seed: int = 0, device: torch.device = _CPU) -> Extract
 
     def features(images: Tensor) -> Tensor:
         if min(images.shape[2:]) < _RANDOM_SMALLEST:
-            raise InputError(f"images of {list(images.shape[2:])} pixels; need at least {_RANDOM_SMALLEST} a side")
+            raise InputError(f"images of {list(images.shape[2:])} pixels; need at least {_RANDOM_SMALLEST} per side")
         x = images.float() / 127.5 - 1
-        found = [x.mean((2, 3)), x.std((2, 3), correction=0)]
+        parts = [x.mean((2, 3)), x.std((2, 3), correction=0)]
         for weight, bias in layers:
-            # Repeated borders: zeros would be an edge around every image.
+            # Repeat the border: padding with zeros would draw an edge around every image.
             x = F.pad(F.avg_pool2d(x, 2), (1, 1, 1, 1), mode="replicate")
             with arithmetic("float32", device):
                 x = F.leaky_relu(F.conv2d(x, weight, bias), 0.2)
-            found += [F.adaptive_avg_pool2d(x, _RANDOM_CELLS).flatten(1), x.std((2, 3), correction=0)]
-        return torch.cat(found, 1)
+            parts += [F.adaptive_avg_pool2d(x, _RANDOM_CELLS).flatten(1), x.std((2, 3), correction=0)]
+        return torch.cat(parts, 1)
 
     dims = 2 * 3 + (_RANDOM_CELLS**2 + 1) * sum(_RANDOM_CHANNELS)
     return Extractor(f"random-conv-2@seed{seed}", dims, device, features)
 
 
 def metric_name(metric: Literal["fid", "kid"], feature_signature: str) -> str:
-    """Return what a distance of features is called, by their kind or signature: "fid" of Inception's alone."""
+    """Return a distance's name by the kind or signature of the features: "fid" for Inception, else e.g. "fd-random"."""
     kind = feature_signature.partition("-")[0]
     return metric if kind == "inception" else f"{metric[0]}d-{kind}"
 
@@ -175,7 +175,7 @@ def extract(images: NDArray[np.uint8], extractor: Extractor, batch_size: int = B
     """Return the features [N, D] of images uint8 [N, 3, H, W], in order.
 
     Raises:
-        InputError: these are not such images, or NaN or infinity came out.
+        InputError: images of another type or shape, or NaN or infinity among the features.
     """
     features = torch.empty(len(images), extractor.dims, device=extractor.device)
     filled = 0
@@ -184,18 +184,18 @@ def extract(images: NDArray[np.uint8], extractor: Extractor, batch_size: int = B
         filled += len(batch)
     if not features.isfinite().all():
         raise InputError(f"NaN or infinity in features of {extractor.signature}; check the weights")
-    found: NDArray[np.float32] = features.cpu().numpy()
-    return found
+    on_cpu: NDArray[np.float32] = features.cpu().numpy()
+    return on_cpu
 
 
 def statistics_of(images: NDArray[np.uint8], extractor: Extractor, batch_size: int = BATCH_SIZE) -> FeatureStatistics:
-    """Return the statistics of images' features without ever holding them all; summed in float64 on the device.
+    """Return the feature statistics of images without ever holding all features; sums are in float64 on the device.
 
-    Sums are of differences to the first batch's mean, which lies close enough to the mean to lose no digits; so a batch
-    adds to them in place.
+    The sums are of differences from the first batch's mean, which is close enough to the overall mean to lose no
+    digits, so each batch is added in place.
 
     Raises:
-        InputError: these are not such images, or NaN or infinity came out.
+        InputError: no images, images of another type or shape, or NaN or infinity among the features.
     """
     shift: Tensor | None = None
     total = torch.zeros(extractor.dims, dtype=torch.float64, device=extractor.device)
@@ -214,26 +214,26 @@ def statistics_of(images: NDArray[np.uint8], extractor: Extractor, batch_size: i
 
 
 def shared_statistics(images: NDArray[np.uint8], extractor: Extractor, batch_size: int) -> FeatureStatistics:
-    """Return the statistics of images' features, each process having extracted its share; in all of them the same.
+    """Return the feature statistics of images, the same in all processes; each process extracts an equal share.
 
     Raises:
-        InputError: fewer images than processes, or NaN or infinity came out.
+        InputError: fewer images than processes, or NaN or infinity among the features.
     """
     rank, size, dims = distributed.get_rank(), distributed.get_world_size(), extractor.dims
 
     def require_shares() -> None:
         if len(images) < size:
-            raise InputError(f"{len(images)} images for {size} processes; start fewer")
+            raise InputError(f"{len(images)} images for {size} processes; start fewer processes")
 
     rank_zero_first(require_shares)
     share = images[rank * len(images) // size : (rank + 1) * len(images) // size]
-    own = statistics_of(share, extractor, batch_size)
-    sent = torch.from_numpy(np.concatenate([[len(share)], own.mean, own.covariance.ravel()]))
+    local = statistics_of(share, extractor, batch_size)
+    sent = torch.from_numpy(np.concatenate([[len(share)], local.mean, local.covariance.ravel()]))
     received = [torch.empty_like(sent) for _ in range(size)]
     distributed.all_gather(received, sent)
     first, *others = (
-        FeatureStatistics(int(each[0]), each[1 : dims + 1], each[dims + 1 :].reshape(dims, dims), extractor.signature)
-        for each in (tensor.numpy() for tensor in received)
+        FeatureStatistics(int(row[0]), row[1 : dims + 1], row[dims + 1 :].reshape(dims, dims), extractor.signature)
+        for row in (tensor.numpy() for tensor in received)
     )
     for other in others:
         first = first.merge(other)
@@ -254,6 +254,6 @@ def _batches(images: NDArray[np.uint8], extractor: Extractor, batch_size: int) -
 def _features(images: NDArray[np.uint8], extractor: Extractor) -> Tensor:
     batch = torch.from_numpy(np.array(images))  # a copy: a memory map may be read-only
     if extractor.device.type == "cuda":
-        # From page-locked memory the upload does not wait for the batch before.
+        # From page-locked memory the upload does not wait for the previous batch.
         batch = batch.pin_memory().to(extractor.device, non_blocking=True)
     return extractor.features(batch.contiguous(memory_format=torch.channels_last))

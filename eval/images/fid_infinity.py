@@ -1,11 +1,12 @@
-"""The Fréchet distance of endless images, from the images at hand.
+"""The Fréchet distance at infinite sample size (FID-infinity), extrapolated from a finite sample.
 
-A Fréchet distance is biased upward by about c / N at N images, and c differs between generators, so that not even the
-order of two is safe at equal N. Chong & Forsyth (2020, arXiv 1911.07023) fit a line in 1/N through distances of subsets
-and read it off at 0. The line here is through N and N (1 - 1/20), averaged over the twenty ways to leave a twentieth
-out: the jackknife's correction (Quenouille 1956), with its interval for nothing. Wide subsets are what counts. On
-Gaussians of 16 and 64 dimensions the error of a line through six subsets of N/4 to N was 1.2 to 2 times this one's
-where their spread rules and up to 4 times where their bias does: 1/N^2 is not small for the small ones.
+A Fréchet distance of N images is biased upwards by about c / N, and c differs between generators, so that even the
+order of two generators is not safe at equal N. Chong & Forsyth (2020, arXiv 1911.07023) fit a line in 1/N through
+distances of subsets and take its value at 1/N = 0. The line here goes through N and N (1 - 1/20), averaged over the
+twenty ways to leave out a twentieth: this is the jackknife's correction (Quenouille 1956), and gives the confidence
+interval at no extra cost. Large subsets matter: on Gaussians of 16 and 64 dimensions the error of a line through six
+subsets of N/4 to N was 1.2 to 2 times as large if the variance dominates, and up to 4 times if the bias dominates,
+since 1/N^2 is not negligible for the small subsets.
 """
 
 from dataclasses import replace
@@ -19,18 +20,19 @@ from eval.core.intervals import GROUPS, estimate
 from eval.core.score import Estimate
 from eval.images.frechet import FeatureStatistics, distance
 
-_CORRECTABLE = 2
+_CORRECTABLE = 2  # images per feature from which the corrected distance is reported
 
 
 def extrapolated(features: NDArray[np.floating], reference: FeatureStatistics) -> Estimate:
-    """Return the Fréchet distance of features [N, D] with its 95 % interval, and as `corrected` that of endless images.
+    """Return the Fréchet distance of features [N, D] with a 95 % interval; `corrected` is at infinite sample size.
 
-    The interval is for both, moved by their difference. The order of features does not matter where they are
-    independent; where it does (classes one after the other), every group holds a share of each. The corrected distance
-    is unbiased where it is linear in 1/N, for which N should be some times D, and can come out below 0.
+    Shifted by the difference of the two distances, the interval holds for the corrected one. The order of independent
+    features does not matter; if features are sorted by class, every group gets an equal share of each class. The
+    corrected distance is unbiased if the distance is linear in 1/N, for which N should be several times D, and it can
+    be negative.
 
     Raises:
-        InputError: fewer than 40 features, two a group; NaN or infinity.
+        InputError: fewer than 40 features (two per group), or NaN or infinity among them.
     """
     if len(features) < 2 * GROUPS:
         raise InputError(f"{len(features)} images are too few to extrapolate from; give at least {2 * GROUPS}")
@@ -43,24 +45,24 @@ def extrapolated(features: NDArray[np.floating], reference: FeatureStatistics) -
 
     groups = tqdm(range(GROUPS), "leaving out images", disable=None, delay=1, leave=False)
     left_out = [distance(without(group), reference) for group in groups]
-    found = estimate(distance(whole, reference), np.array(left_out))
-    assert found.low is not None
-    return replace(found, low=max(0.0, found.low))  # the corrected distance stays as it is: cut off, it were biased
+    score = estimate(distance(whole, reference), np.array(left_out))
+    assert score.low is not None
+    return replace(score, low=max(0.0, score.low))  # the corrected distance is not clipped: that would bias it
 
 
 def frechet(features: NDArray[np.floating], reference: FeatureStatistics) -> Estimate:
-    """Return the Fréchet distance of features [N, D], with its interval from 40 images, corrected from 2 D images on.
+    """Return the Fréchet distance of features [N, D]; with an interval if N >= 40, corrected if also N >= 2 D.
 
-    The interval is the jackknife's: twenty groups of samples are taken out of the whole's statistics in turn. Of 100
-    repetitions on Gaussians of 64 dimensions it covered the expected distance in 94 to 100, N being D to 5 D. At N = D
-    the corrected value lay too low by more than its standard deviation; at 2 D the correction was a tenth off at most.
-    What the reference's own number adds stays in all of these: use as large a reference as there is.
+    The interval is the jackknife's: twenty groups of samples are left out of the statistics in turn. On Gaussians of 64
+    dimensions, with N from D to 5 D, it covered the expected distance in 94 to 100 of 100 repetitions. At N = D the
+    corrected value was too low by more than its standard deviation; at 2 D the correction was off by a tenth at most.
+    The bias from the reference's sample size remains in all these values: use as large a reference as possible.
 
     Raises:
-        InputError: fewer than two images, NaN or infinity.
+        InputError: fewer than two images, or NaN or infinity among the features.
     """
     count, dims = features.shape
     if count < 2 * GROUPS:
         return Estimate(distance(FeatureStatistics.of(features, reference.extractor), reference))
-    found = extrapolated(features, reference)
-    return found if count >= _CORRECTABLE * dims else replace(found, corrected=None)
+    score = extrapolated(features, reference)
+    return score if count >= _CORRECTABLE * dims else replace(score, corrected=None)

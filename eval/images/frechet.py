@@ -1,8 +1,8 @@
-"""Fréchet distance of features: how far apart two Gaussians are that have the means and covariances of two image sets.
+"""Fréchet distance of two image sets: the distance of two Gaussians with the means and covariances of their features.
 
-Statistics are count, mean and covariance, joined as Chan, Golub & LeVeque (1979) do. Why not sums of x and x x^T, which
-simply add up: the covariance is then the difference of two numbers that agree in their first digits, and with a mean of
-1,000 standard deviations six of sixteen digits are lost. Joining means and covariances loses none.
+Statistics are count, mean and covariance, merged as in Chan, Golub & LeVeque (1979). Sums of x and x x^T would simply
+add up, but the covariance is then the difference of two numbers that agree in their first digits: with a mean of 1,000
+standard deviations six of sixteen digits are lost. Merging means and covariances loses none.
 """
 
 import errno
@@ -23,7 +23,7 @@ from data.outputs import write_output
 Array = NDArray[np.float64]
 
 UNKNOWN_EXTRACTOR = "unknown"
-"""What made the features of a published file, which does not say."""
+"""Extractor of a published file, which does not name one."""
 
 _ROWS = 1 << 13
 _SYMMETRIC = 1e-5
@@ -32,12 +32,12 @@ _NEGATIVE = 1e-3
 
 @dataclass(frozen=True)
 class FeatureStatistics:
-    """What is kept of the features of `count` images: mean [D] and unbiased covariance [D, D], in float64.
+    """Mean [D] and unbiased covariance [D, D] of the features of `count` images, in float64.
 
-    A single image has no covariance; it stands as zeros, to be joined with others. `count` is None where a published
-    file does not say. `extractor` is the signature of what made the features: other features do not compare.
-    `deviations` [D, N], whose product with their transpose is the covariance, are known where few images make features
-    of their own: N images have a covariance of rank N - 1, which is factored from them in a fraction of the time.
+    A single image has no covariance: zeros stand in for it, so that it can be merged. `count` is None if a published
+    file does not give it. `extractor` is the extractor's signature: features of different extractors do not compare.
+    `deviations` [D, N] satisfy `deviations @ deviations.T == covariance`; kept when N <= D, because they factor faster
+    (the covariance then has rank N - 1).
     """
 
     count: int | None
@@ -58,7 +58,7 @@ class FeatureStatistics:
         """Return the statistics of features [N, D].
 
         Raises:
-            InputError: no features, or NaN or infinity among them.
+            InputError: no features, or NaN or infinity among the features.
         """
         count = len(features)
         if not count:
@@ -78,7 +78,7 @@ class FeatureStatistics:
         """Return the statistics of both sets of images together.
 
         Raises:
-            InputError: they come from different extractors, or one's count is not known.
+            InputError: the extractors differ, or a count is unknown.
         """
         count, others = self._countable(other)
         total, difference = count + others, other.mean - self.mean
@@ -88,14 +88,14 @@ class FeatureStatistics:
         return FeatureStatistics(total, mean, scatter / (total - 1), self.extractor)
 
     def without(self, part: "FeatureStatistics") -> "FeatureStatistics":
-        """Return the statistics of the other images, where `part` is of some of these: `merge` undone.
+        """Return the statistics of the images that are not in `part`, a subset: the inverse of `merge`.
 
         Raises:
-            InputError: they come from different extractors, a count is not known, or nothing is left.
+            InputError: the extractors differ, a count is unknown, or no image is left.
         """
         total, others = self._countable(part)
         if (count := total - others) < 1:
-            raise InputError(f"{others} of {total} images leave none")
+            raise InputError(f"{others} images taken out of {total} leave none")
         mean = self.mean + (self.mean - part.mean) * (others / count)
         difference = part.mean - mean
         scatter = (total - 1) * self.covariance - (others - 1) * part.covariance
@@ -103,7 +103,7 @@ class FeatureStatistics:
         return FeatureStatistics(count, mean, scatter / max(count - 1, 1), self.extractor)
 
     def save(self, path: Path) -> None:
-        """Write an .npz file, atomically. Tools that know only `mu` and `sigma` can read it."""
+        """Write an .npz file, atomically. Tools that expect only `mu` and `sigma` can read it."""
         if self.count is None:
             raise InputError(f"{path}: statistics of an unknown number of images are not written again")
         with write_output(path) as file:
@@ -111,13 +111,13 @@ class FeatureStatistics:
 
     @cached_property
     def factor(self) -> Array:
-        """F [D, rank] with F F^T = C: Cholesky's where C is positive definite, else from its eigenvectors.
+        """F [D, rank] with F F^T = C: the Cholesky factor if C is positive definite, else from the eigenvectors of C.
 
-        The latter takes ten times as long. Eigenvalues that are 0 but for rounding are left out: a covariance of N
-        images has rank N - 1 at most. Deviations' products [N, N] have the same eigenvalues.
+        Eigenvectors take ten times as long. Eigenvalues that are 0 up to rounding are left out: the covariance of N
+        images has rank N - 1 at most. `deviations.T @ deviations` [N, N] has the same nonzero eigenvalues.
 
         Raises:
-            InputError: a matrix that is no covariance.
+            InputError: the matrix is not a covariance.
         """
         covariance, deviations = self.covariance, self.deviations
         if deviations is not None:
@@ -140,40 +140,40 @@ class FeatureStatistics:
     def _countable(self, other: "FeatureStatistics") -> tuple[int, int]:
         require_comparable(self, other)
         if self.count is None or other.count is None:
-            raise InputError("statistics of an unknown number of images cannot be joined; make them from the images")
+            raise InputError("statistics of an unknown number of images cannot be merged; make them from the images")
         return self.count, other.count
 
 
 def read_statistics(path: Path, published_extractor: str = UNKNOWN_EXTRACTOR) -> FeatureStatistics:
-    """Return the statistics in an .npz file: one that `save` wrote, or a published one with `mu` and `sigma` alone.
+    """Return the statistics in an .npz file: one written by `save`, or a published one with only `mu` and `sigma`.
 
     Args:
-        path: the file.
-        published_extractor: the extractor of a file that does not name one. Its count is None.
+        path: the file. The count is None if the file has none.
+        published_extractor: the extractor if the file does not name one.
 
     Raises:
-        InputError: no such file, or not such statistics.
+        InputError: no such file, or not a statistics file.
     """
     local = local_file(path)
     remedy = "make it again, or fetch it again"
     try:
         with local.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found: dict[str, NDArray[Any]] = dict(arrays)
-        mean, covariance = (np.asarray(found[name], np.float64) for name in ("mu", "sigma"))
-        count = int(found["count"]) if "count" in found else None
-        extractor = str(found["extractor"]) if "extractor" in found else published_extractor
+            entries: dict[str, NDArray[Any]] = dict(arrays)
+        mean, covariance = (np.asarray(entries[name], np.float64) for name in ("mu", "sigma"))
+        count = int(entries["count"]) if "count" in entries else None
+        extractor = str(entries["extractor"]) if "extractor" in entries else published_extractor
         statistics = FeatureStatistics(count, mean, covariance, extractor)
     except InputError as error:
         raise InputError(f"{path}: {error}; {remedy}") from None
     except (KeyError, TypeError, AttributeError, *DAMAGED_ARRAYS) as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a place before the file's start
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: a seek before the start
             raise
         raise InputError(f"{path}: not a statistics file (.npz with mu and sigma); {remedy}") from error
     return statistics
 
 
 def require_comparable(first: FeatureStatistics, second: FeatureStatistics) -> None:
-    """Raise an error where two statistics are of different features."""
+    """Raise an error if two statistics are of different features."""
     if first.extractor != second.extractor:
         raise InputError(
             f"features of {first.extractor} and {second.extractor} do not compare; use one extractor for both"
@@ -184,7 +184,7 @@ def distance(first: FeatureStatistics, second: FeatureStatistics) -> float:
     """Return the Fréchet distance of two image sets.
 
     Raises:
-        InputError: different extractors, fewer than two images, or no covariance.
+        InputError: different extractors, fewer than two images, or a matrix that is not a covariance.
     """
     require_comparable(first, second)
     for statistics in (first, second):
@@ -196,22 +196,21 @@ def distance(first: FeatureStatistics, second: FeatureStatistics) -> float:
 def frechet_distance(mean1: Array, covariance1: Array, mean2: Array, covariance2: Array) -> float:
     """Return ||m1 - m2||^2 + Tr(C1) + Tr(C2) - 2 Tr((C1 C2)^(1/2)), the squared distance d^2 of two Gaussians.
 
-    Dowson & Landau (1982); as FID Heusel et al. (2017, arXiv 1706.08500), eq. 6. It is in the features' units squared.
-    With C1 = F F^T, F of full column rank, the root's trace is the sum of the roots of the eigenvalues of F^T C2 F. The
-    matrix of lower rank is factored: eigenvalues that should be 0 come out as rounding, 1e-16 of the largest, and their
-    roots of 1e-8 would add up. So they still do, to less than 1e-8 of the traces, where two matrices without full rank
-    share some directions and not others. (Singular values of F1^T F2 would avoid this, at twice the time.)
+    Dowson & Landau (1982); as FID, Heusel et al. (2017, arXiv 1706.08500), eq. 6. The unit is the features' squared.
+    With C1 = F F^T, F of full column rank, the trace of the root is the sum of the roots of the eigenvalues of
+    F^T C2 F. The matrix of lower rank is factored: eigenvalues that should be 0 come out as rounding errors, 1e-16 of
+    the largest, and their roots of 1e-8 would add up. They still do, to less than 1e-8 of the traces, if two matrices
+    without full rank share some directions but not all. (Singular values of F1^T F2 would avoid this, at twice the
+    time.) The result is never below 0: rounding, about 1e-16 of the traces per dimension, is cut off there.
 
     Args:
         mean1: [D].
-        covariance1: [D, D], symmetric, no eigenvalue below 0; zero eigenvalues are no difficulty.
+        covariance1: [D, D], symmetric, no eigenvalue below 0; eigenvalues of 0 are allowed.
         mean2: [D].
-        covariance2: [D, D].
-
-    The result is never below 0: rounding, some 1e-16 of the traces a dimension, is cut off there.
+        covariance2: [D, D], likewise.
 
     Raises:
-        InputError: NaN, infinity or overflow, or a matrix that is no covariance.
+        InputError: NaN, infinity or overflow, or a matrix that is not a covariance.
     """
     return _distance(
         FeatureStatistics(None, mean1, covariance1, UNKNOWN_EXTRACTOR),

@@ -1,11 +1,10 @@
-"""The Inception network of 2015-12-05 whose features make a Fréchet distance a FID.
+"""The Inception network of 2015-12-05: a Fréchet distance of its features is called FID.
 
-It is Inception v3 (Szegedy et al. 2015, arXiv 1512.00567) as TensorFlow published it, with 1,008 classes. The names of
-the weights are those of its PyTorch port. Images come in as bytes, and how they are enlarged to 299 x 299 changes every
-distance:
+It is Inception v3 (Szegedy et al. 2015, arXiv 1512.00567) as TensorFlow published it, with 1,008 classes. The weights
+are named as in the PyTorch port. Images are bytes, and the method of resizing them to 299 x 299 changes every distance:
 
-- `tensorflow1`: as the original graph does (and torch-fidelity): bilinear without half-pixel centres, (x - 128) / 128;
-- `pytorch-fid`: as the program of that name does: bilinear with half-pixel centres, 2 x / 255 - 1.
+- `tensorflow1`, as in the original graph (and torch-fidelity): bilinear without half-pixel centres, (x - 128) / 128;
+- `pytorch-fid`, as in the program of that name: bilinear with half-pixel centres, 2 x / 255 - 1.
 """
 
 from typing import Literal
@@ -22,7 +21,7 @@ SIZE = 299
 
 
 def resized(images: Tensor, resize: Resize, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return the network's input [B, 3, 299, 299], about -1 to 1, of images uint8 [B, 3, H, W] of any size."""
+    """Return images uint8 [B, 3, H, W] of any size as the network's input [B, 3, 299, 299], about -1 to 1."""
     x = images.to(dtype)
     if resize == "pytorch-fid":
         return 2 * F.interpolate(x / 255, (SIZE, SIZE), mode="bilinear", align_corners=False) - 1
@@ -30,7 +29,7 @@ def resized(images: Tensor, resize: Resize, dtype: torch.dtype = torch.float32) 
 
 
 def _resize_tensorflow1(x: Tensor, axis: int) -> Tensor:
-    """Interpolate along an axis: output i lies at i * size / 299 of the input, whose last value goes on beyond it."""
+    """Interpolate along an axis: output i is at i * size / 299 in the input; the last value repeats."""
     size = x.shape[axis]
     at = torch.arange(SIZE, device=x.device, dtype=torch.float64) * (size / SIZE)
     low = at.long()
@@ -40,7 +39,7 @@ def _resize_tensorflow1(x: Tensor, axis: int) -> Tensor:
 
 
 class Unit(nn.Module):
-    """Convolution without bias, batch normalisation, ReLU. `same` keeps the size of the image."""
+    """Convolution without bias, batch normalisation, ReLU. `same` pads, so that stride 1 keeps the size."""
 
     def __init__(
         self, channels: int, out: int, kernel: int | tuple[int, int] = 1, stride: int = 1, same: bool = True
@@ -56,7 +55,7 @@ class Unit(nn.Module):
 
 
 class BlockA(nn.Module):
-    """Branches of 1x1, 5x5 and two 3x3 convolutions, and an average pool: 224 + `pooled` channels."""
+    """Branches of 1x1, 5x5 and two 3x3 convolutions, and an average pool: to 224 + `pooled` channels."""
 
     def __init__(self, channels: int, pooled: int) -> None:
         super().__init__()
@@ -75,7 +74,7 @@ class BlockA(nn.Module):
 
 
 class BlockB(nn.Module):
-    """Half the size: 288 channels to 768."""
+    """Halve the side of the image: 288 channels to 768."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +89,7 @@ class BlockB(nn.Module):
 
 
 class BlockC(nn.Module):
-    """Branches of 7x7 convolutions in two parts, `width` channels inside: 768 channels to 768."""
+    """Branches of 7x7 convolutions split into 1x7 and 7x1, with `width` inner channels: 768 channels to 768."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -113,7 +112,7 @@ class BlockC(nn.Module):
 
 
 class BlockD(nn.Module):
-    """Half the size: 768 channels to 1,280."""
+    """Halve the side of the image: 768 channels to 1,280."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,10 +129,10 @@ class BlockD(nn.Module):
 
 
 class BlockE(nn.Module):
-    """Branches whose last 3x3 convolution is a 1x3 beside a 3x1: to 2,048 channels.
+    """Branches ending in a 1x3 beside a 3x1 convolution in place of a 3x3: to 2,048 channels.
 
-    The last of the two blocks of this kind takes the largest value where the others average, an oddity of the graph of
-    2015-12-05 that its features depend on.
+    The last block pools by the maximum, all other blocks by the average: an oddity of the graph of 2015-12-05 that the
+    features depend on.
     """
 
     def __init__(self, channels: int, last: bool) -> None:
@@ -158,7 +157,7 @@ class BlockE(nn.Module):
 
 
 def _average_pool(x: Tensor) -> Tensor:
-    """Average over 3x3, at the border over what there is: TensorFlow does not count the padding."""
+    """Average over 3x3 pixels without counting the padding, as TensorFlow does."""
     return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 
 
@@ -167,9 +166,9 @@ def _max_pool(x: Tensor) -> Tensor:
 
 
 class Inception(nn.Module):
-    """Input [B, 3, 299, 299] as `resized` gives it, to the features of layer pool_3 [B, 2048], in inference mode.
+    """Map the output of `resized` [B, 3, 299, 299] to the features of layer pool_3 [B, 2048], in inference mode.
 
-    The names of its parts are those of the published weights.
+    Submodules are named as in the published weights.
     """
 
     def __init__(self) -> None:
@@ -199,14 +198,14 @@ class Inception(nn.Module):
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(F.max_pool2d(x, 3, 2))))
         x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))))
         x = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))
-        # The mean of bfloat16 numbers need not be rounded to one.
+        # The mean of bfloat16 values is kept in float32.
         return x.mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return the logits [B, 1008] of features [B, 2048] that the Inception Score is made of: without the bias.
+        """Return the logits [B, 1008] of features [B, 2048] for the Inception Score: without the bias.
 
-        Salimans et al. (2016) multiply by the last layer's matrix only, which may have been an oversight; all published
-        scores are of these. With `fc.bias` added the logits are the classifier's own, and scores come out higher (real
-        CIFAR-10 images 11.2 instead of 11.0, https://github.com/openai/improved-gan/issues/39).
+        Salimans et al. (2016) multiply by the last layer's matrix only, possibly an oversight; all published scores use
+        these logits. With `fc.bias` added they are the classifier's logits, and scores are higher (real CIFAR-10 images
+        11.2 instead of 11.0, https://github.com/openai/improved-gan/issues/39).
         """
         return F.linear(features, self.fc.weight)

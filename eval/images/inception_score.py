@@ -1,6 +1,6 @@
-"""Inception Score of images (Salimans et al. 2016, arXiv 1606.03498): how sure a classifier is, and of how many.
+"""Inception Score (Salimans et al. 2016, arXiv 1606.03498): confidence and diversity of a classifier's predictions.
 
-It knows nothing of real images, and does not follow disturbances of them: `python -m eval.disturb` shows it.
+It uses no real images, and does not follow disturbances of images: `python -m eval.disturb` shows this.
 """
 
 import math
@@ -20,9 +20,9 @@ SPLITS = 10
 
 @dataclass(frozen=True)
 class InceptionScore:
-    """Mean and standard deviation of the splits' scores, the latter as published: divided by their number, not less 1.
+    """Mean and standard deviation of the scores of the splits; as published, the variance is divided by `splits`.
 
-    A score is a number of classes, from 1 to that of the logits' columns.
+    A score is a number of classes, from 1 to the number of columns of the logits.
     """
 
     mean: float
@@ -31,28 +31,28 @@ class InceptionScore:
 
     @property
     def estimate(self) -> Estimate:
-        """The mean with its 95 % interval, Student's of the splits, at least 1; without one of a single split."""
+        """The mean with a 95 % Student t interval over the splits, clipped at 1; no interval for a single split."""
         if self.splits < 2:
             return Estimate(self.mean)
-        reach = student_reach(self.deviation / math.sqrt(self.splits - 1), self.splits)
-        return Estimate(self.mean, max(1.0, self.mean - reach), self.mean + reach)
+        half_width = student_reach(self.deviation / math.sqrt(self.splits - 1), self.splits)
+        return Estimate(self.mean, max(1.0, self.mean - half_width), self.mean + half_width)
 
 
 def inception_score(logits: NDArray[np.floating], splits: int = SPLITS) -> InceptionScore:
-    """Return exp(mean over x of KL(p(y|x) || p(y))) of consecutive parts of the images, p(y) being the part's mean.
+    """Return exp(mean over x of KL(p(y|x) || p(y))) of consecutive splits of the images, with p(y) the split's mean.
 
-    That mean divergence is the entropy of p(y) less the mean entropy of p(y|x). It grows with the size of the parts:
-    scores compare at equal numbers of images, 50,000 as a rule, and of splits.
+    The mean divergence is the entropy of p(y) minus the mean entropy of p(y|x). It grows with the size of the splits:
+    compare scores only at equal numbers of images (usually 50,000) and of splits.
 
     Args:
-        logits: [N, classes], as `Extractor.logits` gives them. In random order: parts of one class each score 1.
-        splits: into how many parts, whose sizes differ by one at most.
+        logits: [N, classes] from `Extractor.logits`, in random order: a split of a single class scores 1.
+        splits: number of splits, whose sizes differ by one at most.
 
     Raises:
         InputError: fewer images than splits, or NaN or infinity.
     """
     if not 1 <= splits <= len(logits):
-        raise InputError(f"{len(logits)} images in {splits} splits: each needs an image; give more images")
+        raise InputError(f"{len(logits)} images in {splits} splits: each split needs an image; give more images")
     if not np.isfinite(logits).all():
         raise InputError("NaN or infinity in logits; check the images and the weights")
     ends = [split * len(logits) // splits for split in range(splits + 1)]

@@ -1,4 +1,4 @@
-"""The published weights of the Inception network: found or downloaded, checked, read without unpickling any code."""
+"""The published weights of the Inception network: download, verify, and load them without unpickling any code."""
 
 import hashlib
 import urllib.error
@@ -29,14 +29,14 @@ _TIMEOUT_SECONDS = 30
 
 
 def load_inception(weights: Path | None = None) -> tuple[Inception, str]:
-    """Return the network and what its weights are called: inception-2015-12-05, or inception-custom, and their hash.
+    """Return the network and a name with a hash: inception-2015-12-05@HASH, or inception-custom@HASH for other files.
 
-    The hash, 12 hexadecimal digits, is of the tensors, the same from either file format. Only the published file is
-    known to hold the published weights.
+    The hash (12 hexadecimal digits) is of the tensors, equal for both file formats. Only the published file itself
+    gets the first name.
 
     Args:
-        weights: a .pth or .safetensors file with the published names; None: the published file, from the cache or,
-            once, from the release page of its PyTorch port.
+        weights: a .pth or .safetensors file with the published tensor names; None: the published file, from the cache
+            or, once, from the release page of the PyTorch port.
 
     Raises:
         InputError: the file is absent and cannot be fetched, is damaged, or holds other weights.
@@ -51,18 +51,18 @@ def load_inception(weights: Path | None = None) -> tuple[Inception, str]:
         raise InputError(f"{path}: weight {name} {what}; give the Inception weights of 2015-12-05, {URL}")
     for name, value in expected.items():
         if not isinstance(tensors[name], Tensor) or tensors[name].shape != value.shape:
-            found = list(getattr(tensors[name], "shape", []))
-            raise InputError(f"{path}: weight {name} is {found}, not {list(value.shape)}; give the weights at {URL}")
+            shape = list(getattr(tensors[name], "shape", []))
+            raise InputError(f"{path}: weight {name} is {shape}, not {list(value.shape)}; give the weights at {URL}")
     network.load_state_dict(tensors, strict=False)
     name = "inception-2015-12-05" if sha256_of_file(path) == SHA256 else "inception-custom"
     return network, f"{name}@{_hash(network)}"
 
 
 def published_weights() -> Path:
-    """Return the published file in the cache folder, downloaded first where it is absent or damaged.
+    """Return the path of the published file in the cache folder; download it if absent or damaged.
 
     Raises:
-        InputError: it cannot be fetched, or what came is not that file.
+        InputError: the file cannot be fetched, or the download is damaged.
     """
     path = cache_folder() / "weights" / URL.rpartition("/")[2]
     if path.is_file() and sha256_of_file(path) == SHA256:
@@ -96,13 +96,13 @@ def _read(path: Path) -> Mapping[str, Any]:
     damaged = f"{path}: damaged or no weights; fetch it again from {URL}"
     if path.suffix == ".safetensors":
         try:
-            return load(path.read_bytes())  # `load_file` takes no name that is not UTF-8
+            return load(path.read_bytes())  # `load_file` takes only UTF-8 file names
         except SafetensorError as error:
             raise InputError(damaged) from error
     if not _is_whole(path):
         raise InputError(damaged)
     try:
-        # Tensors and plain containers only: any other name in the file is refused.
+        # Only tensors and plain containers: any other class in the file is refused.
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError) as error:
         raise InputError(damaged) from error
@@ -112,9 +112,9 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a .pth file is as it was written: by the checksums in a zip file, else if it is the published one.
+    """Whether a .pth file is undamaged: a zip file by its checksums, another file by the hash of the published one.
 
-    PyTorch itself does not look at the checksums.
+    PyTorch itself does not check the checksums.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -124,7 +124,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _is_counter(name: str) -> bool:
-    """Whether it is a batch normalisation's count of batches, which newer PyTorch writes and inference does not use."""
+    """Whether a tensor is a batch normalisation's count of batches: newer PyTorch writes it, inference ignores it."""
     return name.endswith(".num_batches_tracked")
 
 

@@ -1,9 +1,9 @@
-"""Kernel Inception distance (Binkowski et al. 2018, arXiv 1801.01401): an unbiased distance of images' features.
+"""Kernel Inception distance (Binkowski et al. 2018, arXiv 1801.01401): an unbiased distance of image features.
 
 It is the squared maximum mean discrepancy with the kernel (x.y / D + 1)^3. The paper averages the unbiased estimator
-over random subsets of 1,000; the average over all subsets is that estimator of all pairs, which is what is computed
-here: the same expectation, without the noise of which subsets were drawn. Unbiased at any number of images, it may
-come out below 0.
+over random subsets of 1,000 images; averaged over all subsets it equals the estimator over all pairs, computed here:
+the same expectation, without the noise of drawing subsets. It is unbiased at any number of images, so it can be
+negative.
 """
 
 import numpy as np
@@ -20,15 +20,15 @@ _ROWS = 2048
 
 
 def kid(samples: NDArray[np.floating], reference: NDArray[np.floating]) -> Estimate:
-    """Return the squared discrepancy of features [N, D] and [M, D], with its 95 % interval by the jackknife.
+    """Return the squared discrepancy of features [N, D] and [M, D], with a 95 % jackknife interval.
 
-    A twentieth of the samples and a twentieth of the reference are left out at once, so that the interval is that of
-    the discrepancy of endless images, whatever images happened to be drawn on either side. It is on the safe side: on
-    Gaussians of 16 dimensions it covered 98 to 100 % of 200 repetitions each. Three images are too few for one. Time
-    grows with (N + M)^2 D, memory does not.
+    A twentieth of the samples and a twentieth of the reference are left out together, so the interval is for the
+    discrepancy at infinite sample size on both sides. It is conservative: on Gaussians of 16 dimensions it covered that
+    discrepancy in 98 to 100 % of 200 repetitions each. Three images per set are too few for an interval. Time grows
+    with (N + M)^2 D, memory does not.
 
     Raises:
-        InputError: fewer than two images in one of the sets; NaN, infinity or overflow.
+        InputError: fewer than two images in a set, or NaN, infinity or overflow.
     """
     sizes = len(samples), len(reference)
     if min(sizes) < 2:
@@ -54,7 +54,7 @@ def kid(samples: NDArray[np.floating], reference: NDArray[np.floating]) -> Estim
 
 
 def _without_own(features: NDArray[np.floating], groups: int) -> Array:
-    """Return the sums [G, G] of the kernel over pairs of different images of the same set."""
+    """Return the sums [G, G] of the kernel over pairs of different images of one set."""
     sums = _kernel_sums(features, features, groups)
     lengths = np.einsum("nd,nd->n", features, features, dtype=np.float64)
     own = (lengths / features.shape[1] + 1) ** 3
@@ -62,9 +62,9 @@ def _without_own(features: NDArray[np.floating], groups: int) -> Array:
 
 
 def _kernel_sums(first: NDArray[np.floating], second: NDArray[np.floating], groups: int) -> Array:
-    """Return the sums [G, G] of the kernel over the pairs of an image of one group and one of another.
+    """Return the sums [G, G] of the kernel over all pairs of images, by the group of the first and of the second image.
 
-    Image i is in group i modulo G. Of a set with itself only half of the blocks are computed.
+    Image i is in group i modulo G. If both sets are the same, only half of the blocks are computed.
     """
     sums = np.zeros((groups, groups))
     same = first is second

@@ -1,9 +1,9 @@
 """Improved precision and recall of images (Kynkaanniemi et al. 2019, arXiv 1904.06991).
 
-Around every image's features lies a ball that reaches to its k-th nearest neighbour of its own set. Precision is the
-share of samples inside a ball of the reference: how many look real. Recall is the share of the reference's images
-inside a ball of the samples: how much of what is real can be drawn. Both depend on how many images there are, so that
-only values of equal counts compare; the paper takes 50,000 of each.
+Each image has a ball around its features that reaches to the k-th nearest neighbour in the same set. Precision is the
+proportion of samples inside a ball of the reference: the samples that look real. Recall is the proportion of reference
+images inside a ball of the samples: the real images that can be drawn. Both depend on the number of images: compare
+values only at equal counts; the paper takes 50,000 of each.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 NEIGHBOURS = 3
 
 _BLOCK_CELLS = 1 << 24
-_EQUAL = 1e-12
+_EQUAL = 1e-12  # relative squared distance below which two images are equal
 
 
 def precision_recall(
@@ -30,11 +30,11 @@ def precision_recall(
     """Return precision and recall of features [N, D] and [M, D], each with a 95 % interval.
 
     Precision's interval is exact for the expected precision against these reference images, recall's for the expected
-    recall of new real images by these samples (Clopper & Pearson); neither counts that the other set's balls would
-    lie elsewhere for other images. Time grows with (N + M)^2 D, memory with N + M.
+    recall of new real images by these samples (Clopper & Pearson); both treat the other set's balls as fixed. Time
+    grows with (N + M)^2 D, memory with N + M.
 
     Raises:
-        InputError: no more images than neighbours in one of the sets, or NaN or infinity.
+        InputError: a set has no more images than `neighbours`, or NaN or infinity among its features.
     """
     centre = reference.mean(0, dtype=np.float64)
     sets = [np.asarray(features, np.float64) - centre for features in (samples, reference)]
@@ -55,7 +55,7 @@ def precision_recall(
 
 
 def _reach(features: Array, neighbours: int) -> Array:
-    """Return each image's squared distance [N] to its k-th nearest neighbour among the others."""
+    """Return each image's squared distance [N] to the k-th nearest of the other images."""
     reach = np.empty(len(features))
     for rows, squared in _blocks(features, features):
         squared[np.arange(len(squared)), np.arange(rows.start, rows.stop)] = np.inf
@@ -64,10 +64,10 @@ def _reach(features: Array, neighbours: int) -> Array:
 
 
 def _blocks(first: Array, second: Array) -> Iterator[tuple[slice, Array]]:
-    """Yield the squared distances [rows, M] of some of the first images to all of the second, and which rows they are.
+    """Yield slices of the first images with the squared distances [rows, M] to all second images.
 
-    They are found by multiplying matrices. What rounding leaves between equal images is made 0, since a ball may have
-    no extent.
+    Distances are computed by matrix multiplication. Rounding errors between equal images are set to 0, since a ball may
+    have radius 0.
     """
     lengths1, lengths2 = (np.einsum("nd,nd->n", features, features) for features in (first, second))
     step = max(1, _BLOCK_CELLS // len(second))

@@ -1,4 +1,4 @@
-"""What metrics of images say of growing disturbances, and whether they follow them."""
+"""How image metrics respond to increasing disturbance, and whether they increase with it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ Features = NDArray[np.float32]
 Better = Literal["lower", "higher"]
 
 EXAMPLES = 6
-"""Images shown of each level."""
+"""Images shown per level."""
 
 
 @dataclass(frozen=True)
-class Metric:
-    """`prepare(reference features, extractor)` returns what scores other images' features [N, D].
+class ImageMetric:
+    """An image metric: `prepare(reference_features, extractor)` returns a function from features [N, D] to an Estimate.
 
-    `settings` are what its values depend on besides images and features.
+    `settings` are signature fields: what the values depend on besides images and features.
     """
 
     better: Better
@@ -42,7 +42,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class SensitivityCurve:
-    """The values of each metric at a disturbance's levels, and the first images at these: [levels, n, 3, H, W]."""
+    """Each metric's values at the levels of a disturbance, and example images [levels, n, 3, H, W]."""
 
     disturbance: Disturbance
     values: Mapping[str, Sequence[Estimate]]
@@ -77,23 +77,23 @@ def _inception_score(_reference: Features, extractor: Extractor) -> Callable[[Fe
     return score
 
 
-_FRECHET = Metric("lower", "squared distance", {}, _frechet)
-_KERNEL = Metric("lower", "squared discrepancy", {"kernel": "cubic"}, _kernel_distance)
+_FRECHET = ImageMetric("lower", "squared distance", {}, _frechet)
+_KERNEL = ImageMetric("lower", "squared discrepancy", {"kernel": "cubic"}, _kernel_distance)
 _NEIGHBOURS = {
-    "precision": Metric("higher", "share", {"k": NEIGHBOURS}, _precision),
-    "recall": Metric("higher", "share", {"k": NEIGHBOURS}, _recall),
+    "precision": ImageMetric("higher", "share", {"k": NEIGHBOURS}, _precision),
+    "recall": ImageMetric("higher", "share", {"k": NEIGHBOURS}, _recall),
 }
 
-METRICS: Mapping[FeatureKind, Mapping[str, Metric]] = {
+METRICS: Mapping[FeatureKind, Mapping[str, ImageMetric]] = {
     "inception": {
         "fid": _FRECHET,
-        "inception-score": Metric("higher", "classes", {"splits": SPLITS}, _inception_score),
+        "inception-score": ImageMetric("higher", "classes", {"splits": SPLITS}, _inception_score),
         "kid": _KERNEL,
         **_NEIGHBOURS,
     },
     "random-conv": {"fd-random": _FRECHET, "kd-random": _KERNEL, **_NEIGHBOURS},
 }
-"""The metrics of each kind of features, first those of the paper's figure."""
+"""Metrics by kind of features; the metrics of the paper's figure come first."""
 DEFAULT_METRICS: Mapping[FeatureKind, Sequence[str]] = {
     "inception": ("fid", "inception-score"),
     "random-conv": ("fd-random",),
@@ -104,14 +104,14 @@ def measure(
     disturbed: Images,
     reference: Images,
     extractor: Extractor,
-    metrics: Mapping[str, Metric],
+    metrics: Mapping[str, ImageMetric],
     disturbances: Sequence[Disturbance],
     batch_size: int = BATCH_SIZE,
 ) -> list[SensitivityCurve]:
-    """Return the metrics' values of images at all levels of the disturbances, against other images as the reference.
+    """Return a curve per disturbance: the metrics' values of the disturbed images at all levels, against the reference.
 
     Raises:
-        InputError: images of several sizes, too few of them, or NaN or infinity in their features.
+        InputError: images of several sizes, too few images, or NaN or infinity among the features.
     """
     reference_features = extract(reference, extractor, batch_size)
     score = {name: metric.prepare(reference_features, extractor) for name, metric in metrics.items()}
@@ -121,23 +121,23 @@ def measure(
         return {name: score[name](features) for name in metrics}
 
     undisturbed = scores(disturbed)
-    found = []
+    curves = []
     for disturbance in tqdm(disturbances, "disturbing", disable=None, delay=1, leave=False):
         values: list[dict[str, Estimate]] = []
         examples = []
         for level in disturbance.levels:
             images = disturbance.apply(disturbed, level, SEED)
             values.append(scores(images) if level else undisturbed)
-            examples.append(images[:EXAMPLES].copy())  # a copy lets go of the others
-        by_metric = {name: [each[name] for each in values] for name in metrics}
-        found.append(SensitivityCurve(disturbance, by_metric, np.stack(examples)))
-    return found
+            examples.append(images[:EXAMPLES].copy())  # a copy, so that the other images can be freed
+        by_metric = {name: [at_level[name] for at_level in values] for name in metrics}
+        curves.append(SensitivityCurve(disturbance, by_metric, np.stack(examples)))
+    return curves
 
 
 def monotonicity(values: Sequence[float], better: Better) -> tuple[float | None, int]:
-    """Return Spearman's correlation of values with their order, and how many are no worse than the one before.
+    """Return the rank correlation of level and badness, and the number of levels no worse than the previous one.
 
-    The correlation is that of growing badness, and None where all values are the same.
+    The correlation is Spearman's, and None if all values are equal.
     """
     badness = np.array(values) * (1 if better == "lower" else -1)
     violations = int((np.diff(badness) <= 0).sum())

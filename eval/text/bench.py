@@ -1,24 +1,20 @@
-"""Time the text metrics and the Fréchet distance, each beside a rival in the same run."""
+"""Time the text metrics, each beside a rival in the same run."""
 
 import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import chain, islice
 from math import log2
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from scipy.linalg import sqrtm
 
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
 from data.sources import open_source
-from eval.images.frechet import FeatureStatistics, distance
+from eval.core.timing import Result, best_of, timed
 from eval.text.bleu import SelfBleu
 from eval.text.counts import count_up_to, pack
 from eval.text.jsd import estimate_ids, score_ids
@@ -26,37 +22,8 @@ from eval.text.reference import Reference, ReferenceOptions, open_reference
 from eval.text.reference_counts import count_reference
 from eval.text.words import number_words
 
-T = TypeVar("T")
-
 _NGRAM = 6
 _SAMPLES = 640
-
-
-@dataclass(frozen=True)
-class Result:
-    """What was measured: a figure with its unit and, where there is a rival, the rival's figure in the same unit.
-
-    `ratio` says how many times better the figure is.
-    """
-
-    name: str
-    figure: float
-    unit: str
-    rival: str | None = None
-    rival_figure: float | None = None
-    ratio: float | None = None
-
-
-def timed(call: Callable[[], T]) -> tuple[float, T]:
-    """Return seconds and result of a call."""
-    start = time.perf_counter()
-    result = call()
-    return time.perf_counter() - start, result
-
-
-def best_of(times: int, call: Callable[[], Any]) -> float:
-    """Return the seconds of the fastest of some calls."""
-    return min(timed(call)[0] for _ in range(times))
 
 
 def bench_encoding(lines: int) -> list[Result]:
@@ -200,16 +167,3 @@ def bench_self_bleu(source: str, lines: int, nltk_lines: int) -> list[Result]:
     scaled = slow * len(text) / nltk_lines
     name = f"Self-BLEU-2..5, {len(text):,} lines of {Path(source).name}"
     return [Result(name, seconds, "s", f"NLTK, scaled from {nltk_lines} lines", scaled, scaled / seconds)]
-
-
-def bench_frechet(dims: int) -> list[Result]:
-    """Compute a Fréchet distance beside one by the root of a general matrix."""
-    random = np.random.default_rng(0)
-    mixing = np.exp(-np.arange(dims) / dims * 4) * random.standard_normal((dims, dims)) / dims**0.5
-    first, second = (FeatureStatistics.of(random.standard_normal((3 * dims, dims)) @ mixing, "") for _ in range(2))
-    seconds = best_of(3, lambda: distance(first, second))
-    slow, root = timed(lambda: sqrtm(first.covariance @ second.covariance))
-    expected = np.square(first.mean - second.mean).sum()
-    expected += np.trace(first.covariance + second.covariance - 2 * root.real)
-    assert abs(distance(first, second) / expected - 1) < 1e-6, "both ways must agree"
-    return [Result(f"Fréchet distance, {dims:,} dimensions", seconds, "s", "scipy.linalg.sqrtm", slow, slow / seconds)]

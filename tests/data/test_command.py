@@ -168,7 +168,7 @@ def raising(error: BaseException) -> Callable[[list[str]], int]:
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (MemoryError(), "not enough memory; lower what sets sizes: "),
+        (MemoryError(), "not enough memory; lower a flag that sets sizes: "),
         (MemoryError("Unable to allocate 7.28 TiB for an array"), "not enough memory for 7.28 TiB; lower "),
         (
             RuntimeError("can't allocate memory: you tried to allocate 99 bytes. Error"),

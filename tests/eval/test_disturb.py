@@ -202,7 +202,10 @@ def test_documented_commands_work_and_draw_the_same_figure(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--metrics kid", "--metrics kid: of random-conv features there are fd-random, kd-random, precision, recall"),
+        (
+            "--metrics kid",
+            "--metrics kid: with --features random-conv choose from fd-random, kd-random, precision, recall",
+        ),
         ("--features inception --precision tf32 --device cpu", "--precision tf32: not on cpu; say float32 or bf16"),
         ("--compile", "--compile: only with --features inception"),
         ("--output figure.txt", "--output figure.txt: must end in .png"),
@@ -212,7 +215,7 @@ def test_documented_commands_work_and_draw_the_same_figure(
         ("--swirl-radius 0", "--swirl-radius 0.0: must be above 0"),
         (
             "--contaminate-with few.npy",
-            "--contaminate-with: 5 images where 8 are needed; give more, or a lower --count",
+            "--contaminate-with: 5 images, but 8 are needed; give more, or a lower --count",
         ),
         ("--features inception --weights none.pth", "none.pth: no such file"),
     ],
@@ -221,7 +224,7 @@ def test_wrong_flags_end_before_the_work(
     arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(disturb, "responses", None)
+    monkeypatch.setattr(disturb, "measure", None)
     np.save("few.npy", np.zeros((5, 3, 32, 32), np.uint8))
     with pytest.raises(InputError, match=re.escape(message)):
         main(["shapes", "--count", "20", "--features", "random-conv", *arguments.split()])

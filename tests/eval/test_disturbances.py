@@ -247,11 +247,11 @@ def test_contamination_replaces_a_fraction_with_different_others() -> None:
         (lambda: swirl(IMAGES, math.inf, 0), "level inf: must be 0 or more"),
         (lambda: swirl(IMAGES, 1, 0, 0), "--swirl-radius 0: must be above 0"),
         (lambda: all_disturbances(OTHERS, math.nan), "--swirl-radius nan: must be above 0"),
-        (lambda: contamination(IMAGES, 0.5, 0, OTHERS[:5]), "--contaminate-with: 5 images where 6 are needed"),
-        (lambda: require_others(OTHERS[:8], IMAGES, max(SHARES)), "--contaminate-with: 8 images where 9 are needed"),
+        (lambda: contamination(IMAGES, 0.5, 0, OTHERS[:5]), "--contaminate-with: 5 images, but 6 are needed"),
+        (lambda: require_others(OTHERS[:8], IMAGES, max(SHARES)), "--contaminate-with: 8 images, but 9 are needed"),
         (
             lambda: contamination(IMAGES, 0.5, 0, OTHERS[..., :9]),
-            "--contaminate-with: images of 9 x 18 pixels among such of 14 x",
+            "--contaminate-with: images of 9 x 18 pixels for images of 14 x",
         ),
     ],
 )

@@ -132,7 +132,7 @@ def test_published_statistics_are_taken_for_those_of_the_same_extractor(capfd: p
     np.savez("published.npz", mu=features.mean(0), sigma=np.cov(features, rowvar=False))
     status, out, err = run(capfd, "eval.fid", "real.npz", "published.npz", *RANDOM, "--json")
     assert status == 0
-    assert err == f"note: published.npz does not say what made its features; taken for {MADE_BY}\n"
+    assert err == f"note: published.npz names no feature extractor; assuming {MADE_BY}\n"
     (score,) = json.loads(out)
     assert score["scores"]["fd-random"]["value"] == pytest.approx(0, abs=1e-6)
     assert score["reference"] == "published.npz"
@@ -256,9 +256,9 @@ def test_two_identical_images_have_a_distance(capfd: pytest.CaptureFixture[str])
         ("samples.npz stats.npz --metrics kid", "stats.npz: statistics hold no features, which kid needs"),
         ("samples.npz stats.npz --metrics inception-score", "samples.npz: inception-score needs images and --features"),
         ("samples.npz stats.npz --size 16", f"stats.npz: statistics of {MADE_BY}, not of random-conv-"),
-        ("stats.npz real.npz --count 9", "--count 9: stats.npz holds statistics, of all its images together"),
-        ("samples.npz narrow.npz", f"narrow.npz: statistics of 4 features where {DIMS} are compared"),
-        ("narrow.npz narrow.npz", "narrow.npz: does not say of how many images it is; give it as the reference"),
+        ("stats.npz real.npz --count 9", "--count 9: stats.npz holds statistics of all its images; give the images"),
+        ("samples.npz narrow.npz", f"narrow.npz: statistics of 4 features, but the other set has {DIMS}"),
+        ("narrow.npz narrow.npz", "narrow.npz: holds no count of images; give it as the reference"),
         ("samples.npz real.npz --features inception --weights broken.npz", "broken.npz: damaged or no weights"),
         ("samples.npz real.npz --features inception --weights no.pth", "no.pth: no such file"),
         ("samples.npz real.npz --count 0", "--count 0: must be at least 1"),

@@ -56,5 +56,5 @@ def test_two_processes_make_the_statistics_of_one(
     assert (*other.communicate(), other.returncode) == ("", "", 2)
     # Scores would be printed twice.
     assert run(capfd, "eval.fid", "real.npz", "two.npz") == (
-        2, "", "error: torchrun serves eval.fid stats; compare the statistics that it makes without torchrun\n"
+        2, "", "error: torchrun works only with eval.fid stats; compare the saved statistics without torchrun\n"
     )  # fmt: skip

@@ -200,7 +200,7 @@ def test_flags_give_the_presets(preset: str) -> None:
         ("--preset ttur-smal", r"--preset 'ttur-smal': choose from quickstart, ttur-small"),
         ("--weights some.pth", r"--weights some.pth: only with --features inception"),
         ("--precision bf16", r"--precision bf16: only with --features inception"),
-        ("--compat paper", r"--compat paper: the fault is one of --model wgan-gp at --size 32 alone"),
+        ("--compat paper", r"--compat paper: applies only to --model wgan-gp with --size 32"),
         ("--count 5", "5 images, fewer than --batch-size 32"),
         ("--features inception", "pt_inception-2015-12-05-6726825d.pth"),
         ("--features inception --weights nowhere.pth", "nowhere.pth"),

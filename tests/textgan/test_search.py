@@ -10,9 +10,9 @@ from PIL import Image
 from data.errors import InputError
 from images.config import PRESETS as IMAGE_PRESETS
 from images.search import main as main_of_images
-from textgan import search as search_module
 from textgan.engine.run_folder import METRICS, OPTIONS, read_metrics
 from textgan.models.settings import PRESETS, RunConfig
+from textgan.runs import halving
 from textgan.runs.executors import RunResult
 from textgan.runs.halving import SearchOptions, Trial, candidates, search
 from textgan.runs.options import ExecutorOptions
@@ -83,7 +83,7 @@ def valley(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
             ended.append(RunResult(config.folder, "failed" if failed else "finished"))
         return ended
 
-    monkeypatch.setattr(search_module, "run_all", run_all)
+    monkeypatch.setattr(halving, "run_all", run_all)
     return calls
 
 
@@ -121,7 +121,7 @@ def test_a_search_that_is_run_again_trains_nothing_and_says_the_same(
     valley.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            search_module,
+            halving,
             "run_all",
             lambda _program, configs, _: [RunResult(each.folder, "failed") for each in configs],
         )

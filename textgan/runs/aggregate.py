@@ -276,9 +276,7 @@ class PermutationTest:
     def statement(self) -> str:
         """What it says, at 5 %."""
         if self.min_p > 0.05:
-            return (
-                f"too few runs to tell: p = {self.p:.2g}, and no outcome of so few gives less than {self.min_p:.2g}"
-            )
+            return f"too few runs to tell: p = {self.p:.2g}, and no outcome of so few gives less than {self.min_p:.2g}"
         verdict = "a difference" if self.p <= 0.05 else "no difference to be told"
         return f"{verdict} at 5 %: p = {self.p:.2g} (permutation test)"
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from data.errors import InputError
 from eval.core.figures import label, require_image_ending, save_figure
-from textgan.runs.halving import Trial
-from textgan.runs.aggregate import Axis, MethodSummary
 from textgan.engine.run_folder import score_title
+from textgan.runs.aggregate import Axis, MethodSummary
+from textgan.runs.halving import Trial
 
 _LABELS = {
     "minutes": "minutes of training",
@@ -25,7 +25,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Of Okabe & Ito: apart for colour-blind eyes too."""
 
 
-def plot_bands(path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[MethodSummary]]], paper: bool = False) -> None:
+def plot_bands(
+    path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[MethodSummary]]], paper: bool = False
+) -> None:
     """Draw a panel for each score, side by side.
 
     Args:
