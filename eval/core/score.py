@@ -75,6 +75,7 @@ class Score:
     signature: Signature
 
     def as_json(self) -> dict[str, Any]:
+        """Return the score as a JSON-serialisable object."""
         return {
             "metric": self.metric,
             "scores": {name: asdict(estimate) for name, estimate in self.values.items()},
