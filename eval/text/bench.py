@@ -83,13 +83,13 @@ def bench_build(lines: int) -> list[Result]:
     sort_rate = keys.size / timed(keys.sort)[0] / 1e6
     return [
         Result(f"build, {lines:,} lines, n = 1..{_NGRAM}: generate, encode, count, save", seconds, "s"),
-        Result("its peak memory", memory, "GiB"),
-        Result("of this, counting", counting, "s"),
+        Result("peak memory of the build", memory, "GiB"),
+        Result("counting alone", counting, "s"),
         Result(
             "counting rate",
             rate,
             "million n-grams/s",
-            f"numpy.sort of its {keys.size:,} 6-grams",
+            f"numpy.sort of the {keys.size:,} 6-grams",
             sort_rate,
             rate / sort_rate,
         ),
