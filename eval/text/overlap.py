@@ -44,7 +44,7 @@ _METRICS: dict[str, Callable[[NgramCounts, NgramCounts], float]] = {
 
 
 def _without_floor(ids: Ids, text: ReferenceCounts) -> list[Score]:
-    """Return the precision, recall and cosine of samples' ids [samples, seq_len] for each n, with intervals."""
+    """Return the scores of samples' ids [samples, seq_len] with intervals, but without floor."""
     groups = count_groups(ids, text)
     values: dict[str, dict[str, Estimate]] = {name: {} for name in _METRICS}
     for n, reference in text.counts.items():
@@ -62,7 +62,10 @@ def _without_floor(ids: Ids, text: ReferenceCounts) -> list[Score]:
 
 
 def score(ids: Ids, reference: Reference) -> list[Score]:
-    """Return the scores of samples' ids, with what as many held-out lines score as the floor, where there are any."""
+    """Return the precision, recall and cosine scores of samples' ids [samples, seq_len].
+
+    The floor is the score of the same number of held-out lines; None if there are fewer.
+    """
     scores = _without_floor(ids, reference.text)
     real = reference.real_lines(len(ids))
     if real is None:
