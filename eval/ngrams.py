@@ -36,7 +36,7 @@ class BuildCommand(FormatFlags):
     seq_len: int = 32
     """Characters per line; longer lines are cut, shorter ones padded."""
     padding: Literal["in", "out"] = "in"
-    """Count n-grams that contain padding (in, as in the TTUR paper) or not (out)."""
+    """Count (in, as in the TTUR paper) or skip (out) n-grams that contain padding."""
     lines: int | None = None
     """Maximum number of lines. Default: 200,000 (grammar), 10,000,000 (lm1b) or all."""
     vocabulary_size: int = 2048

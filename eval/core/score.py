@@ -131,7 +131,7 @@ def _title(score: Score) -> str:
 
 
 def _known_columns(score: Score) -> list[str]:
-    """Return those of the columns `corrected` and `floor` that hold at least one number."""
+    """Return the columns among `corrected` and `floor` that hold at least one number."""
     values = score.values.values()
     return [name for name in ("corrected", "floor") if any(getattr(value, name) is not None for value in values)]
 

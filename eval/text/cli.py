@@ -47,7 +47,7 @@ class CharacterFlags(ReferenceFlags):
     seq_len: int | None = None
     """Characters per line; longer lines are cut, shorter ones padded. Default: as recorded, else 32."""
     padding: Literal["in", "out"] | None = None
-    """Count n-grams that contain padding (in, as in the TTUR paper) or not (out). Default: as recorded, else in."""
+    """Count (in) or skip (out) n-grams that contain padding. Default: as recorded, else in."""
 
 
 @dataclass(frozen=True, kw_only=True)

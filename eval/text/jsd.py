@@ -34,7 +34,7 @@ def divergence_bits(
 
     Args:
         samples: counts [K] of the n-grams of P's support, all positive.
-        reference: counts [K] of the same n-grams in Q, 0 where they do not occur.
+        reference: counts [K] of the same n-grams in Q, 0 if an n-gram does not occur.
         samples_total: the sum of `samples`.
         reference_total: the sum of all counts of Q. Outside P's support M = Q / 2, so the n-grams of Q there add half
             a bit times their probability mass.
