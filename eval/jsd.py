@@ -5,11 +5,11 @@
     python -m eval.jsd samples.txt --curve
     python -m eval.jsd samples.txt --reference corpus.txt.gz --level word
 
-0 is the same n-gram distribution, 1 a disjoint one. A few hundred samples never reach 0, not even real ones: what real
-text of the same sample count scores is the floor. The interval is that of the expected score at this sample count; the
-corrected value estimates the score of endless samples from the same model, which lies lower.
+0 means equal n-gram distributions, 1 disjoint ones. With a few hundred samples even real text does not reach 0; the
+floor is the score of the same number of real lines. The confidence interval is for the expected score at this sample
+count; the corrected value estimates the (lower) score at infinite sample size.
 
-By words, n is 1 to 4, and lines are whole: not cut, not padded.
+On words, n is 1 to 4, and lines are neither cut nor padded.
 """
 
 from dataclasses import dataclass, fields
@@ -32,9 +32,9 @@ class JsdCommand(CharacterCommand, WordFlags):
     """Flags of `python -m eval.jsd`."""
 
     level: Literal["char", "word"] = "char"
-    """N-grams of characters or of words; --words and --lower-case are for words, the others for characters."""
+    """Unit of the n-grams: characters or words."""
     curve: bool = False
-    """Score 10, 20, 40, ... of the samples too, to show how the score falls with their number."""
+    """Also score random subsets of 10, 20, 40, ... samples (characters only)."""
 
 
 def main(arguments: list[str]) -> int:

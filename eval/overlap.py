@@ -2,9 +2,9 @@
 
     python -m eval.overlap samples.txt --reference corpus.txt
 
-As the helpers published with the language WGAN-GP define them (Gulrajani et al. 2017): precision is the share of the
-samples' n-grams, counted as often as they occur, that occur in the reference; recall the same with the roles exchanged;
-cosine that of the two vectors of relative frequencies.
+Definitions follow the code published with the language WGAN-GP (Gulrajani et al. 2017). Precision is the proportion of
+the samples' n-grams, with repetitions, that occur in the reference; recall is the proportion of the reference's n-grams
+that occur in the samples; cosine is the cosine similarity of the two vectors of relative frequencies.
 """
 
 from data.command import parse_command, run_command

@@ -10,9 +10,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured: a figure with its unit and, where there is a rival, the rival's figure in the same unit.
+    """A measurement: `figure` in `unit` and, if there is a rival implementation, `rival_figure` in the same unit.
 
-    `ratio` says how many times better the figure is.
+    `ratio` is the factor by which `figure` is better than the rival's.
     """
 
     name: str
@@ -24,12 +24,12 @@ class Result:
 
 
 def timed(call: Callable[[], T]) -> tuple[float, T]:
-    """Return seconds and result of a call."""
+    """Return the duration of a call in seconds, and its result."""
     start = time.perf_counter()
     result = call()
     return time.perf_counter() - start, result
 
 
 def best_of(times: int, call: Callable[[], Any]) -> float:
-    """Return the seconds of the fastest of some calls."""
+    """Return the duration of the fastest of `times` calls, in seconds."""
     return min(timed(call)[0] for _ in range(times))

@@ -206,7 +206,7 @@ def test_hashes_are_the_first_64_bits_of_blake2_and_tell_white_space_apart() -> 
 def test_more_words_than_keys_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words_module, "WORD_BASE", 4)
     assert number_words(["a b c a"], {}).row.tolist() == [1, 2, 3, 1, 0]
-    with pytest.raises(InputError, match="more than 3 different words; lower --lines"):
+    with pytest.raises(InputError, match="more than 3 distinct words; lower --lines"):
         number_words(["a b c d"], {})
 
 
