@@ -8,16 +8,13 @@ the references of a sentence are all other sentences; low values mean variety. B
 through the largest count of each n-gram in a single reference, so all lines are used, however large the reference.
 """
 
-from data.command import parse_command, run_command
-from eval.core.score import show
-from eval.text.cli import WordCommand, score_by
+from data.command import run_command
+from eval.text.cli import WordCommand, show_metric
 
 
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
-    command = parse_command(WordCommand, arguments, "eval.bleu", __doc__)
-    show(score_by(["bleu"], command.samples, command), command.output_format)
-    return 0
+    return show_metric("bleu", WordCommand, arguments, __doc__)
 
 
 if __name__ == "__main__":

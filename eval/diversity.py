@@ -6,16 +6,13 @@ distinct-n is the number of distinct n-grams divided by the number of n-grams (L
 scores depend on the number of samples: compare only equal numbers.
 """
 
-from data.command import parse_command, run_command
-from eval.core.score import show
-from eval.text.cli import WordCommand, score_by
+from data.command import run_command
+from eval.text.cli import WordCommand, show_metric
 
 
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
-    command = parse_command(WordCommand, arguments, "eval.diversity", __doc__)
-    show(score_by(["diversity"], command.samples, command), command.output_format)
-    return 0
+    return show_metric("diversity", WordCommand, arguments, __doc__)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,13 @@ backs off to the uniform distribution. Only n-gram counts are needed. The end of
 padding symbol.
 """
 
-from data.command import parse_command, run_command
-from eval.core.score import show
-from eval.text.cli import CharacterCommand, score_by
+from data.command import run_command
+from eval.text.cli import CharacterCommand, show_metric
 
 
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
-    command = parse_command(CharacterCommand, arguments, "eval.likelihood", __doc__)
-    show(score_by(["likelihood"], command.samples, command), command.output_format)
-    return 0
+    return show_metric("likelihood", CharacterCommand, arguments, __doc__)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,13 @@ line, which is all that a model trained on cut lines sees. Lines are compared by
 million lines and a thousand samples has a probability of 1e-9.
 """
 
-from data.command import parse_command, run_command
-from eval.core.score import show
-from eval.text.cli import WordCommand, score_by
+from data.command import run_command
+from eval.text.cli import WordCommand, show_metric
 
 
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
-    command = parse_command(WordCommand, arguments, "eval.memorisation", __doc__)
-    show(score_by(["memorisation"], command.samples, command), command.output_format)
-    return 0
+    return show_metric("memorisation", WordCommand, arguments, __doc__)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,13 @@ the samples' n-grams, with repetitions, that occur in the reference; recall is t
 that occur in the samples; cosine is the cosine similarity of the two vectors of relative frequencies.
 """
 
-from data.command import parse_command, run_command
-from eval.core.score import show
-from eval.text.cli import CharacterCommand, score_by
+from data.command import run_command
+from eval.text.cli import CharacterCommand, show_metric
 
 
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
-    command = parse_command(CharacterCommand, arguments, "eval.overlap", __doc__)
-    show(score_by(["overlap"], command.samples, command), command.output_format)
-    return 0
+    return show_metric("overlap", CharacterCommand, arguments, __doc__)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from eval.core.tables import Best, Block, Format, fixed, render
 from eval.text.cli import CharacterFlags, WordFlags, chosen_text
 from eval.text.metrics import CHARACTER_METRICS, METRICS, require_metrics, score_samples
 from eval.text.reference_counts import is_saved_counts
-from eval.text.samples import Samples, open_samples
+from eval.text.samples import SampleLines, open_samples
 
 _ARROWS = {"lower": "v", "higher": "^"}
 _LATEX_ARROWS = {"lower": "↓", "higher": "↑"}
@@ -69,7 +69,7 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
     return {samples.name: score_samples(samples, metrics, real) for samples in files}
 
 
-def _equal_counts(files: Sequence[Samples], count: int | None) -> list[Samples]:
+def _equal_counts(files: Sequence[SampleLines], count: int | None) -> list[SampleLines]:
     """Return files with equal numbers of lines: all lines, or `count` random lines per file.
 
     Raises:
@@ -84,7 +84,7 @@ def _equal_counts(files: Sequence[Samples], count: int | None) -> list[Samples]:
     if not 2 <= count <= min(sizes.values()):
         raise InputError(f"--count {count}: must be from 2 to {min(sizes.values())}, the lines of the shortest file")
 
-    def chosen(samples: Samples) -> Samples:
+    def chosen(samples: SampleLines) -> SampleLines:
         kept = np.zeros(sizes[samples.name], bool)
         kept[np.random.default_rng(0).permutation(kept.size)[:count]] = True
 
@@ -94,7 +94,7 @@ def _equal_counts(files: Sequence[Samples], count: int | None) -> list[Samples]:
                 yield list(compress(lines, kept[start : start + len(lines)]))
                 start += len(lines)
 
-        return Samples(samples.name, read)
+        return SampleLines(samples.name, read)
 
     return [chosen(samples) for samples in files]
 

@@ -29,7 +29,7 @@ from textgan.engine.losses import WASSERSTEIN
 from textgan.engine.maximum_likelihood import LikelihoodTrainer
 from textgan.engine.players import critic_player, generator_player
 from textgan.engine.run_folder import score_title
-from textgan.engine.run_log import Samples
+from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.trainer import Learner, Trainer
 from textgan.models import make_sampler
@@ -57,7 +57,7 @@ def open_experiment(config: RunConfig) -> Experiment:
     trainer = build_trainer(config, corpus.vocabulary, device)
     record = reference_record(config.reference, corpus)
 
-    def evaluate(iteration: int) -> tuple[Mapping[str, float], Samples]:
+    def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         ids = evaluation_samples(config, trainer, iteration, device)
         return named(score_ids(ids, reference.text)), as_text(corpus.vocabulary.decode(ids))
 
@@ -116,10 +116,10 @@ def evaluation_samples(config: RunConfig, trainer: Learner, iteration: int, devi
     return sample_ids(cast(Sampler, trainer.sampler), config.eval_samples, random)
 
 
-def as_text(lines: Sequence[str]) -> Samples:
+def as_text(lines: Sequence[str]) -> SampleFile:
     """Return lines as samples of a run: a text file with all of them, the first 20 in TensorBoard."""
     shown = "\n".join(f"    {line}" for line in lines[:20])
-    return Samples(
+    return SampleFile(
         ".txt",
         "".join(f"{line}\n" for line in lines).encode(),
         lambda events, iteration, time: events.add_text("samples", shown, iteration, walltime=time),

@@ -1,10 +1,4 @@
-"""BLEU-2..5 of samples against all lines of a reference, and Self-BLEU-2..5 among the samples, on words.
-
-The score of a sentence equals NLTK's `sentence_bleu` with equal weights and smoothing method1 (Papineni et al. 2002;
-Chen & Cherry 2014); the score of a text is the mean over sentences. For Self-BLEU (Zhu et al. 2018, arXiv 1802.01886)
-the references of a sentence are all other sentences; low values mean variety. Both depend on the references only
-through the largest count of each n-gram in a single reference, so all lines are used, however large the reference.
-"""
+"""BLEU and Self-BLEU on words; definitions in `eval.bleu`."""
 
 from dataclasses import dataclass
 

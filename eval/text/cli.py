@@ -8,13 +8,14 @@ from typing import Literal
 
 import tyro
 
+from data.command import parse_command
 from data.corpus import Corpus, CorpusOptions, encode_source
 from data.errors import InputError, require_at_least
 from data.inputs import require_different
 from data.readers import InvalidUtf8
 from data.sources import open_source
 from data.words import Splitting, WordRule
-from eval.core.score import Score
+from eval.core.score import Score, show
 from eval.core.tables import FormatFlags
 from eval.text.metrics import CHARACTER_METRICS, WORD_METRICS, RealText, score_samples
 from eval.text.reference import Reference, ReferenceOptions, open_recorded, open_reference, recorded_reference
@@ -194,3 +195,16 @@ def score_by(metrics: Sequence[str], path: Path, flags: ReferenceFlags) -> list[
     require_different(path, flags.reference, flags.held_out)
     samples = open_samples(path, flags.invalid_utf8)
     return score_samples(samples, metrics, chosen_text(flags, path, metrics))
+
+
+def show_metric(
+    metric: str, options: type[CharacterCommand] | type[WordCommand], arguments: Sequence[str], description: str | None
+) -> int:
+    """Run the command of one metric: print the scores of a file and return the exit status.
+
+    Raises:
+        InputError: a wrong flag, or samples or real text that cannot be read.
+    """
+    command = parse_command(options, arguments, f"eval.{metric}", description)
+    show(score_by([metric], command.samples, command), command.output_format)
+    return 0

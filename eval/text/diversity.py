@@ -1,8 +1,4 @@
-"""Variety of samples: distinct-n on words, and the proportion of duplicate lines.
-
-distinct-n is the number of distinct n-grams divided by the number of n-grams (Li et al. 2016, arXiv 1510.03055). Both
-scores depend on the number of samples: compare only equal numbers.
-"""
+"""distinct-n and duplicate lines; definitions in `eval.diversity`."""
 
 import numpy as np
 from numpy.typing import NDArray

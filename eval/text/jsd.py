@@ -1,11 +1,4 @@
-"""Normalised n-gram Jensen-Shannon divergence of samples against real text.
-
-0 means equal n-gram distributions, 1 disjoint ones. With a few hundred samples even real text does not reach 0; the
-floor is the score of the same number of real lines. The confidence interval is for the expected score at this sample
-count; the corrected value estimates the (lower) score at infinite sample size.
-
-On words, n is 1 to 4, and lines are neither cut nor padded.
-"""
+"""Normalised n-gram Jensen-Shannon divergence, of characters and of words."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

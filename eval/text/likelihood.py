@@ -1,13 +1,4 @@
-"""Cross-entropy in bits per character between samples and real text, with an interpolated character n-gram model.
-
-Quality is the cross-entropy of the samples under a model of the reference; coverage is the cross-entropy of real text
-under a model of the samples. A generator that repeats a few good lines has good quality and bad coverage.
-
-The model is Witten & Bell's (1991, method C): if history h has N(h) continuations of T(h) distinct characters, then
-p(c | h) = (count(hc) + T(h) p(c | h')) / (N(h) + T(h)), where h' is h without its first character; the shortest history
-backs off to the uniform distribution. Only n-gram counts are needed. The end of a line is a character: the first
-padding symbol.
-"""
+"""Quality and coverage in bits per character; definitions in `eval.likelihood`."""
 
 from collections.abc import Mapping
 from dataclasses import replace

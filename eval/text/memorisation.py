@@ -1,9 +1,4 @@
-"""Memorisation: the proportion of sample words that occur in the reference, and of samples that copy one of its lines.
-
-A sample is a copy if it equals a reference line, or the first 32 characters (or the recorded line length) of a longer
-line, which is all that a model trained on cut lines sees. Lines are compared by 64-bit hashes: a false match among ten
-million lines and a thousand samples has a probability of 1e-9.
-"""
+"""Known words and copied lines; definitions in `eval.memorisation`."""
 
 import numpy as np
 

@@ -18,7 +18,7 @@ from eval.core.score import Score
 from eval.text import bleu, diversity, jsd, likelihood, memorisation, overlap
 from eval.text.reference import Reference, ReferenceOptions, open_reference
 from eval.text.reference_counts import has_ngrams
-from eval.text.samples import Samples, encode_samples, remarks
+from eval.text.samples import SampleLines, encode_samples, remarks
 from eval.text.words import WordReference, Words, note_unspaced, open_word_reference, score_with_floor
 
 CHARACTER_METRICS: Mapping[str, Callable[[Ids, Reference], list[Score]]] = {
@@ -92,7 +92,7 @@ def require_metrics(names: Sequence[str]) -> None:
             raise InputError(f"--metrics {name}: not a text metric; choose from {', '.join(METRICS)}")
 
 
-def encode(samples: Samples, real: RealText) -> Ids:
+def encode(samples: SampleLines, real: RealText) -> Ids:
     """Encode samples as ids [samples, seq_len]; print notes about them to stderr.
 
     Raises:
@@ -107,7 +107,7 @@ def encode(samples: Samples, real: RealText) -> Ids:
     return encoded.ids
 
 
-def score_samples(samples: Samples, metrics: Sequence[str], real: RealText) -> list[Score]:
+def score_samples(samples: SampleLines, metrics: Sequence[str], real: RealText) -> list[Score]:
     """Score samples by the named metrics, character metrics first; print notes about the samples to stderr.
 
     Raises:
@@ -149,5 +149,5 @@ def score_file(
     words = open_word_reference(options.corpus, rule) if WORD_METRICS.keys() & set(metrics) else None
     if words is not None and held_out is None:
         held_out = words.held_out
-    samples = Samples(path.name, lambda: read_lines(path))
+    samples = SampleLines(path.name, lambda: read_lines(path))
     return score_samples(samples, metrics, RealText(characters, words, held_out or (), recorded=True))

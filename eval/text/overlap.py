@@ -1,9 +1,4 @@
-"""Precision, recall and cosine similarity of character n-grams against real text.
-
-Definitions follow the code published with the language WGAN-GP (Gulrajani et al. 2017). Precision is the proportion of
-the samples' n-grams, with repetitions, that occur in the reference; recall is the proportion of the reference's n-grams
-that occur in the samples; cosine is the cosine similarity of the two vectors of relative frequencies.
-"""
+"""Precision, recall and cosine similarity of character n-grams; definitions in `eval.overlap`."""
 
 from collections.abc import Callable
 

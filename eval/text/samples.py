@@ -14,14 +14,14 @@ _NOTABLE_UNKNOWN_SHARE = 0.01
 
 
 @dataclass(frozen=True)
-class Samples:
+class SampleLines:
     """Lines to score; `read` starts a new pass over them."""
 
     name: str
     read: Callable[[], Lines]
 
 
-def open_samples(path: Path, invalid_utf8: InvalidUtf8) -> Samples:
+def open_samples(path: Path, invalid_utf8: InvalidUtf8) -> SampleLines:
     """Open a text or Parquet file, a pipe, or - for standard input as samples; see `data.readers.read_lines`.
 
     Raises:
@@ -29,7 +29,7 @@ def open_samples(path: Path, invalid_utf8: InvalidUtf8) -> Samples:
     """
     if not any(read_lines(path, invalid_utf8)):
         raise InputError(f"{path}: the file is empty; give one sample per line")
-    return Samples(str(path), lambda: read_lines(path, invalid_utf8))
+    return SampleLines(str(path), lambda: read_lines(path, invalid_utf8))
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class EncodedSamples:
     lines_with_tabs: int
 
 
-def encode_samples(samples: Samples, text: ReferenceCounts) -> EncodedSamples:
+def encode_samples(samples: SampleLines, text: ReferenceCounts) -> EncodedSamples:
     """Encode samples with the vocabulary and line length of a reference text."""
     cut = tabs = unknown = characters = 0
 

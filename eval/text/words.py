@@ -29,7 +29,7 @@ from data.words import WHITE_SPACE, WordRule, is_unspaced
 from eval.core.sampling import fixed_sample
 from eval.core.score import Score, Signature, with_floor
 from eval.text.counts import LineNgrams, NgramCounts, line_ngrams, merge, pack
-from eval.text.samples import Samples
+from eval.text.samples import SampleLines
 
 LONGEST = 5
 """Longest n-gram in the word metrics."""
@@ -138,7 +138,7 @@ class WordReference:
     rule: WordRule = WHITE_SPACE
     unspaced: bool = False
 
-    def number(self, samples: Samples) -> Words:
+    def number(self, samples: SampleLines) -> Words:
         """Split samples into words by the reference's rule; words not in the reference get numbers above its own."""
         numbers = {word: number for number, word in enumerate(self.words, start=1)}
         return number_all(samples.read(), numbers, self.rule)
@@ -233,7 +233,7 @@ def _read(folder: Path) -> WordReference:
     )
 
 
-def note_unspaced(samples: Samples, reference: WordReference) -> None:
+def note_unspaced(samples: SampleLines, reference: WordReference) -> None:
     """Print a note to stderr if samples or reference lack spaces between words, unless words are single characters."""
     if reference.rule.words == "characters":
         return
@@ -255,5 +255,5 @@ def score_with_floor(
     if len(real) < lines:
         return scores
     chosen = fixed_sample(len(real), lines)
-    floors = score(reference.number(Samples("real lines", lambda: iter([[real[i] for i in chosen]]))), reference)
+    floors = score(reference.number(SampleLines("real lines", lambda: iter([[real[i] for i in chosen]]))), reference)
     return [with_floor(sample_score, floor) for sample_score, floor in zip(scores, floors, strict=True)]

@@ -19,13 +19,13 @@ from eval.ngrams import main as ngrams_main
 from eval.overlap import main
 from eval.text.cli import CharacterFlags, chosen_options, chosen_reference
 from eval.text.reference import FOLDER_RECORD, Reference, ReferenceOptions, record_path, reference_record, relocated
-from eval.text.samples import EncodedSamples, Samples, encode_samples, open_samples, remarks
+from eval.text.samples import EncodedSamples, SampleLines, encode_samples, open_samples, remarks
 from tests.eval.test_lines import dictionary
 from tests.eval.test_overlap import as_dictionary, counted_text, printed_scores, text_dictionary, toy_lines, values_of
 
 
-def reading(*blocks: list[str]) -> Samples:
-    return Samples("toy.txt", lambda: iter(blocks))
+def reading(*blocks: list[str]) -> SampleLines:
+    return SampleLines("toy.txt", lambda: iter(blocks))
 
 
 def record(samples: Path, options: ReferenceOptions, path: Path | None = None) -> None:

@@ -18,7 +18,7 @@ from data.files import write_json
 from textgan.engine.checkpoint import load_checkpoint, save_checkpoint
 from textgan.engine.players import StepStats
 from textgan.engine.progress import Budget, Clock, Evaluations, Progress
-from textgan.engine.run_log import RunLog, Samples, begin_or_continue, locked, make_row
+from textgan.engine.run_log import RunLog, SampleFile, begin_or_continue, locked, make_row
 from textgan.engine.schedules import assumption_a2
 from textgan.engine.settings import Settings
 from textgan.engine.trainer import Learner, Trainer
@@ -43,7 +43,7 @@ class Experiment:
     trainer: Learner
     device: torch.device
     next_batches: Callable[[int], Sequence[Tensor]]
-    evaluate: Callable[[int], tuple[Mapping[str, float], Samples]]
+    evaluate: Callable[[int], tuple[Mapping[str, float], SampleFile]]
     floor: Mapping[str, float] | None
     facts: Mapping[str, Any]
     beside_samples: Mapping[str, Any]

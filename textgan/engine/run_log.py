@@ -46,7 +46,7 @@ REAL_DATA = "real data"
 
 
 @dataclass(frozen=True)
-class Samples:
+class SampleFile:
     """Samples of an evaluation: suffix and content of their file, and a function that shows them in TensorBoard.
 
     `show(events, iteration, walltime)` adds the samples to TensorBoard's events.
@@ -102,7 +102,7 @@ class RunLog:
         """Training clock at the last evaluation, in seconds; None before the first."""
         return float(self.rows[-1]["time/train_seconds"]) if self.rows else None
 
-    def log(self, row: Row, samples: Samples) -> None:
+    def log(self, row: Row, samples: SampleFile) -> None:
         """Write the row, the samples and the TensorBoard events of an evaluation."""
         iteration, time = row["iteration"], self._started + row["time/train_seconds"]
         with atomic_write(self.folder / "samples" / f"{iteration}{samples.suffix}") as file:
