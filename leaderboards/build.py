@@ -5,7 +5,8 @@
 
 `--check` writes nothing and fails if a table, or the page if it was built, does not match the records. The page
 contains the plotting library and is not committed. A damaged task is reported and its table left unchanged; the other
-tasks are built, and the exit status is 1.
+tasks are built, and the exit status is 1. In the file of `--readme`, a table stands between `<!-- leaderboard TASK -->`
+and `<!-- end -->`.
 """
 
 import base64
@@ -53,7 +54,7 @@ class BuildCommand:
     output: Path | None = None
     """Folder for the tables and the page. Default: the parent folder of --records."""
     readme: Path | None = None
-    """File to update between <!-- leaderboard TASK --> and <!-- end -->. Default: the checkout's README.md (none with --records)."""
+    """File whose tables are updated. Default: README.md of the checkout, or none with --records."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,10 @@ class TaskTable:
 
 
 def board(task: Task, records: Sequence[Record]) -> TaskTable:
-    """Return the table of a task: records from best to worst by the last shown score, then the floor; no empty column."""
+    """Return the table of a task: records from best to worst by the last shown score, then the floor.
+
+    Empty columns are left out.
+    """
     last = list(task.shown)[-1]
     sign = -1 if task.shown[last] == "higher" else 1
     ranked = sorted(records, key=lambda record: _rank(record.scores.get(last, {}), sign))
@@ -150,8 +154,8 @@ def _markdown_table(table: TaskTable) -> str:
 
 _LEGEND = (
     "Training is divided into windows of equal length. Best run: the lowest window mean of any single run. Best mean: "
-    "the lowest window mean, averaged over runs. At the end: mean and standard deviation over runs in the last tenth of "
-    "training; for samples without a run, the score. Lower is better unless a heading says otherwise."
+    "the lowest window mean, averaged over runs. At the end: mean and standard deviation over runs in the last tenth "
+    "of training; for samples without a run, the score. Lower is better unless a heading says otherwise."
 )
 
 
