@@ -83,9 +83,9 @@ class SubmitCommand:
     metrics: tuple[str, ...] | None = None
     """Metrics of a new task. Default: jsd."""
     shown: tuple[str, ...] | None = None
-    """Scores in the tables of a new task, for example bleu_4. Default: jsd_4 and jsd_6 if scored, else all."""
+    """Scores in the table of a new task, as bleu_4. Default: jsd_4 and jsd_6 if scored, else all."""
     words: Splitting | None = None
-    """Word rule of a new task: split at punctuation too (default), at white space alone, or at each character."""
+    """Word rule of a new task: split at punctuation too (default), only at white space, or into characters."""
     lower_case: bool = False
     """Lower-case the words of a new task."""
     hash_only: bool = False
