@@ -375,7 +375,7 @@ def _as_json(value: Any, name: str) -> bytes:
         text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     except ValueError as error:
         raise InputError(f"{name}: a score is not finite ({error}); check the samples") from error
-    return text.encode("utf-8", "backslashreplace") + b"\n"  # file names need not be UTF-8
+    return text.encode("utf-8", "backslashreplace") + b"\n"  # for file names that are not UTF-8: JSON's own escapes
 
 
 def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
