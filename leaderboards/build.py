@@ -243,8 +243,20 @@ def _with_tables(text: str, tables: Mapping[str, TaskTable]) -> str:
             _, has_end, rest = after.partition(end)
             if not has_end:
                 raise InputError(f"no {end} after {begin.strip()}; add it below the table")
-            text = f"{before}{begin}\n{_markdown_table(table)}\n\n{end}{rest}"
+            text = f"{before}{begin}\n{_markdown_table(_narrow(table))}\n\n{end}{rest}"
     return text
+
+
+def _narrow(table: TaskTable) -> TaskTable:
+    """Return the columns of a table that fit a README: method, runs, each score at the end, note."""
+    left_out = ("kind", *(name for fact, name in _FACTS.items() if fact != "runs"))
+    kept = [
+        column
+        for column, name in enumerate(table.head)
+        if name not in left_out and not any(f" {_COLUMNS[best]}" in name for best in ("best_run", "best_mean"))
+    ]
+    rows = [TableRow(row.name, row.kind, [row.cells[column] for column in kept]) for row in table.rows]
+    return TaskTable([table.head[column] for column in kept], rows)
 
 
 def index(tasks: Sequence[tuple[Task, Sequence[Record]]]) -> str:

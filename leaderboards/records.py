@@ -188,7 +188,7 @@ def task_folder(records: Path, name: str) -> Path:
             f"--task {name!r}: use at most {_LONGEST} characters of a-z, A-Z, 0-9 and _.=-, as in lm1b-char32; "
             "put any other text in --title"
         )
-    if _DEVICES.fullmatch(name) or name.casefold() == "index":
+    if _DEVICES.fullmatch(name) or name.casefold() in ("index", "readme"):
         raise InputError(f"--task {name}: a reserved name; choose another")
     for other in others:
         if other != name and other.casefold() == name.casefold():
