@@ -125,6 +125,12 @@ def test_tables_are_the_records(records: Path, tmp_path: Path, capsys: pytest.Ca
     columns = [head.index(name) for name in names]
     in_readme = [[cell.strip() for cell in line.strip("|").split("|")] for line in middle if line.startswith("| ")]
     assert in_readme == [[row[column] for column in columns] for row in rows]
+    # A changed record makes all stale that show it.
+    path = records / "toy" / "2-gram-model" / "record.json"
+    path.write_text(path.read_text("utf-8").replace("counts alone", "changed"), "utf-8")
+    capsys.readouterr()
+    assert build.main([*flags, "--check"]) == 1
+    assert "stale: toy.md, README.md, index.html" in capsys.readouterr().err
 
 
 def test_every_record_verifies_and_an_altered_one_does_not(
