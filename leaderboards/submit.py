@@ -9,10 +9,7 @@ the name of its folder is derived from it. Nothing is written until everything i
 """
 
 import gzip
-import hashlib
 import json
-import math
-import shlex
 import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -30,14 +27,12 @@ from data.inputs import require_lasting
 from data.naming import as_command, printable
 from data.words import Splitting, WordRule
 from eval.text.cli import ReferenceFlags, chosen_options, real_lines
-from eval.text.metrics import score_file
+from eval.text.metrics import require_metrics, score_file
 from eval.text.samples import open_samples
 from eval.text.words import note_unspaced, open_word_reference
-from images.train import IMAGES
 from leaderboards.records import (
     RECORD,
     TASK,
-    Kind,
     Record,
     Task,
     chosen_records,
@@ -52,14 +47,9 @@ from leaderboards.records import (
     values_by_name,
     word_rule,
 )
-from textgan.engine.experiment import TrainingProgram
-from textgan.engine.run_folder import find_runs, headline, read_metrics, read_options, require_scores
-from textgan.engine.settings import as_flags
-from textgan.runs.aggregate import Group, group_runs, load_run, summarize, window_count
-from textgan.train import TEXT
-
-_POINTS = 60
-_PROGRAMS: Mapping[str, TrainingProgram[Any]] = {program.module: program for program in (TEXT, IMAGES)}
+from leaderboards.submission import Submission, from_runs, portable_reference, sample_entry
+from textgan.engine.run_folder import find_runs, headline
+from textgan.runs.aggregate import group_runs, load_run
 
 
 @dataclass(frozen=True)
@@ -94,22 +84,6 @@ class SubmitCommand:
     """Folder of all records. Default: leaderboards/records in the checkout; required outside one."""
 
 
-@dataclass(frozen=True)
-class Submission:
-    """A record to write: `files` go into its folder; `metrics` and `floor` are used if the task is new."""
-
-    name: str
-    kind: Kind
-    metrics: Sequence[str]
-    signature: str
-    floor: Mapping[str, float] | None
-    facts: Mapping[str, Any]
-    scores: Mapping[str, Any]
-    samples: Sequence[Mapping[str, Any]]
-    curve: Mapping[str, Any] | None
-    files: Mapping[str, bytes]
-
-
 def submit(command: SubmitCommand) -> list[Path]:
     """Write the records and return their folders.
 
@@ -119,6 +93,7 @@ def submit(command: SubmitCommand) -> list[Path]:
     """
     if not command.sources:
         raise InputError("nothing to submit: name runs, or a file of samples")
+    require_metrics(command.metrics or ())
     folder = task_folder(chosen_records(command.records), command.task)
     task = read_task(folder) if (folder / TASK).exists() else None
     fixed_by_task = ("title", "metrics", "shown", "words", "lower_case")
@@ -146,7 +121,7 @@ def submit(command: SubmitCommand) -> list[Path]:
         groups = group_runs([load_run(folder) for folder in folders])
         if command.name is not None and len(groups) > 1:
             raise InputError(f"--name {name}: the runs belong to {len(groups)} methods; submit one method at a time")
-        submissions = [_from_runs(group, name or group.name, note or "") for group in groups]
+        submissions = [from_runs(group, name or group.name, note or "") for group in groups]
     return _write(folder, task, submissions, title or command.task, command.shown)
 
 
@@ -170,81 +145,6 @@ def _in_one_line(flag: str, text: str) -> str:
         raise InputError(f"{flag} {text!r}: not UTF-8; write it in UTF-8")
     composed = unicodedata.normalize("NFC", text)
     return " ".join("".join(" " if unicodedata.category(char) == "Cc" else char for char in composed).split())
-
-
-def _from_runs(group: Group, name: str, note: str) -> Submission:
-    signature, floor = group.runs[0].signature, group.runs[0].floor
-    run_options = [read_options(run.folder) for run in group.runs]
-    names = require_scores(group.runs[0].folder)
-    points, _ = window_count([group], "minutes", _POINTS)
-    summaries = {name: summarize([group], name, "minutes", points, None)[0] for name in names}
-    scores = {
-        name: {
-            "best_run": summary.best_run[0],
-            "best_mean": summary.best_mean[0],
-            "end": summary.end,
-            "sd": summary.deviation,
-            "interval": summary.interval,
-            "runs": summary.ends.tolist(),
-            "windows": [_rounded(means, 6) for means in summary.windows],
-            "better": "lower",
-        }
-        for name, summary in summaries.items()
-    }
-    curve = {"minutes": _rounded(next(iter(summaries.values())).x)} | {
-        name: {
-            "mean": _rounded(summary.windows.mean(axis=0)),
-            "low": _rounded(summary.windows.min(axis=0)),
-            "high": _rounded(summary.windows.max(axis=0)),
-        }
-        for name, summary in summaries.items()
-    }
-    program = _PROGRAMS[run_options[0]["program"]]
-    config = _portable_config(run_options[0]["config"], program)
-    rows = [read_metrics(run.folder)[-1] for run in group.runs]
-    facts = {
-        "command": shlex.join(
-            ["python", "-m", program.module, *as_flags(program.settings(**{**config, "seed": 0}), program.presets)]
-        ),
-        "seeds": [run.config["seed"] for run in group.runs],
-        "commits": sorted({str(options["commit"]) for options in run_options}),
-        "date": max(options["started_utc"] for options in run_options)[:10],
-        "device": run_options[0]["device"],
-        "critic_lr": config["critic_lr"] if rows[0]["time/critic_updates"] else None,
-        "generator_lr": config["generator_lr"],
-        "critic_steps": config["critic_steps"] if rows[0]["time/critic_updates"] else None,
-        "minutes": [row["time/train_seconds"] / 60 for row in rows],
-        "iterations": [row["iteration"] for row in rows],
-        "note": note,
-        **_portable_reference(run_options[0]),
-    }
-    files: dict[str, bytes] = {}
-    samples = []
-    for run, row, options in zip(group.runs, rows, run_options, strict=True):
-        seed = run.config["seed"]
-        path = _last_samples(run.folder, row["iteration"])
-        content, is_text = path.read_bytes(), path.suffix == ".txt"
-        file = f"samples-seed{seed}{path.suffix}" + (".gz" if is_text else "")
-        files[file] = gzip.compress(content, mtime=0) if is_text else content
-        entry = _sample_entry(file, content, {name: row[f"scores/{name}"] for name in names})
-        samples.append({**entry, "seed": seed, "iteration": row["iteration"]})
-        cleaned = {
-            **options,
-            "config": _portable_config(options["config"], program),
-            **_portable_reference(options),
-        }
-        files[f"options-seed{seed}.json"] = json.dumps(cleaned, indent=1, ensure_ascii=False).encode() + b"\n"
-    metrics: list[str] = ["jsd"] if program is TEXT else []
-    return Submission(name, "runs", metrics, signature, floor, facts, scores, samples, curve, files)
-
-
-def _last_samples(run: Path, iteration: int) -> Path:
-    for path in (run / "samples" / f"{iteration}{suffix}" for suffix in (".txt", ".png")):
-        if path.exists():
-            return path
-    raise InputError(
-        f"{run / 'samples'}: no samples of the last iteration, {iteration}; continue the run, or restore the file"
-    )
 
 
 def _from_samples(command: SubmitCommand, task: Task | None, path: Path, name: str, note: str) -> Submission:
@@ -279,44 +179,11 @@ def _from_samples(command: SubmitCommand, task: Task | None, path: Path, name: s
     }
     floors = {name: estimate.floor for name, (estimate, _) in estimates.items() if estimate.floor is not None}
     file = "samples.txt.gz" if not command.hash_only else None
-    samples = [_sample_entry(file, text, values_by_name(scored))]
+    samples = [sample_entry(file, text, values_by_name(scored))]
     files = {} if file is None else {file: gzip.compress(text, mtime=0)}
-    facts = {"note": note, **_portable_reference({"reference": asdict(options)})}
+    facts = {"note": note, **portable_reference({"reference": asdict(options)})}
     signature = joint_signature(scored)
     return Submission(name, "samples", metrics, signature, floors or None, facts, scores, samples, None, files)
-
-
-def _sample_entry(file: str | None, text: bytes, scores: Mapping[str, float]) -> dict[str, Any]:
-    return {"file": file, "sha256": hashlib.sha256(text).hexdigest(), "scores": dict(scores)}
-
-
-def _rounded(values: Any, digits: int = 4) -> list[float | None]:
-    return [round(float(value), digits) if math.isfinite(value) else None for value in values]
-
-
-def _portable_config(config: Mapping[str, Any], program: TrainingProgram[Any]) -> dict[str, Any]:
-    """Return a run's settings without paths on its machine and without settings that this version does not have."""
-    current = {field.name for field in fields(program.settings)}
-    kept = {name: value for name, value in config.items() if name in current - {"weights"}}
-    return {**kept, "data": _without_folder(config["data"]), "run_dir": None}
-
-
-def _portable_reference(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entry `reference` of a text run's options without paths on its machine; {} for image runs."""
-    if "reference" not in options:
-        return {}
-    reference = options["reference"]
-    corpus = {**reference["corpus"], "data": _without_folder(reference["corpus"]["data"])}
-    return {"reference": {**reference, "corpus": corpus}}
-
-
-def _without_folder(source: str) -> str:
-    """Return a source without its folder: "kind:name" for "kind:/folder/name", "name" for "/folder/name"."""
-    kind, colon, rest = source.partition(":")
-    if not colon or Path(source).is_absolute():
-        return Path(source).name
-    name, more, column = rest.partition(":")
-    return f"{kind}:{Path(name).name if Path(name).is_absolute() else name}{more}{column}"
 
 
 def _write(

@@ -29,6 +29,8 @@ from images.config import ImageConfig
 from images.train import train as train_on_images
 from leaderboards import build, submit, verify
 from leaderboards.records import RECORDS, TASK, all_tasks, folder_name, read_record
+from leaderboards.submission import without_folder
+from leaderboards.tables import board
 from tests.eval.test_word_commands import jsd_of_words
 from textgan.engine.experiment import parse_train
 from textgan.engine.run_folder import read_metrics, read_options
@@ -221,11 +223,11 @@ def test_records_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 
 
 def test_places_on_a_machine_are_left_out() -> None:
-    assert submit._without_folder("/a/b/corpus.txt.gz") == "corpus.txt.gz"
-    assert submit._without_folder("cifar10:/a/b/pics.npz") == "cifar10:pics.npz"
-    assert submit._without_folder("hub:owner/name:text") == "hub:owner/name:text"
-    assert submit._without_folder("hub:/a/b/copy:text") == "hub:copy:text"
-    assert submit._without_folder("grammar") == "grammar"
+    assert without_folder("/a/b/corpus.txt.gz") == "corpus.txt.gz"
+    assert without_folder("cifar10:/a/b/pics.npz") == "cifar10:pics.npz"
+    assert without_folder("hub:owner/name:text") == "hub:owner/name:text"
+    assert without_folder("hub:/a/b/copy:text") == "hub:copy:text"
+    assert without_folder("grammar") == "grammar"
 
 
 def test_other_references_and_sample_counts_are_refused(
@@ -293,7 +295,7 @@ def test_words_are_scored_too_and_samples_of_others_are_not_kept(
     assert task.shown == {"word_jsd_1": "lower", "bleu_2": "higher"}
     assert by_name["good"].scores["bleu_2"]["end"] > by_name["bad"].scores["bleu_2"]["end"]
     # Higher BLEU comes first; columns that nobody fills are left out.
-    table = build.board(task, made)
+    table = board(task, made)
     assert [row.name for row in table.rows] == ["good", "bad", "real text"]
     told = ["WORD-JSD-1", "BLEU-2 (higher is better)"]
     assert list(table.head) == ["name", "kind", *told, "note"]
