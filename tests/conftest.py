@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from data.errors import note
+from tests.helpers.paths import REAL_DATA
 from textgan.models.settings import RunConfig
 
 # Networks of a few channels are faster on one thread; commands that tests start inherit it. The hub is out of reach.
@@ -23,8 +24,6 @@ os.environ["HF_HOME"] = str(Path(tempfile.gettempdir()) / "textgan-tests-hub")
 settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fuzz", settings.get_profile("tests"), max_examples=10_000)
 settings.load_profile("tests")
-
-REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(autouse=True)

@@ -18,9 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.helpers.paths import ROOT
 from textgan.engine.run_folder import read_metrics
-
-ROOT = Path(__file__).parents[1]
 
 _TEXT = ("textgan.train", "--data", "grammar", "--lines", "20000", "--eval-samples", "200")
 _IMAGES = ("images.train", "--data", "shapes", "--count", "500", "--features", "random-conv", "--eval-samples", "100")

@@ -28,14 +28,14 @@ from eval.text.cli import CharacterCommand, WordCommand
 from images.config import PRESETS as IMAGE_PRESETS
 from images.config import ImageConfig
 from images.train import train as train_on_images
+from tests.helpers.commands import command_module, run, run_console
+from tests.helpers.paths import ROOT
 from textgan.__main__ import COMMANDS as CONSOLE
-from textgan.__main__ import main as console
 from textgan.models.settings import RunConfig
 from textgan.runs.executors import RunResult
 from textgan.runs.halving import Trial
 from textgan.train import train
 
-ROOT = Path(__file__).parents[1]
 METRICS = ("jsd", "overlap", "likelihood", "bleu", "diversity", "memorisation")
 COMMANDS = (
     *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search"),
@@ -46,35 +46,6 @@ COMMANDS = (
 )
 POSITIONAL = {"samples", "source", "sources", "files", "runs", "places", "run", "reference"}
 BENCHES = ("textgan.bench", "images.bench", "eval.bench")
-
-
-def command(module: str) -> Any:
-    """Return the module that `python -m module` runs."""
-    found = importlib.import_module(module)
-    return found if hasattr(found, "main") else importlib.import_module(f"{module}.__main__")
-
-
-def run(capfd: pytest.CaptureFixture[str], module: str, *arguments: str) -> tuple[int, str, str]:
-    """Run `python -m module arguments` in this process; return its status, output and error output."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [module, *arguments])
-        with pytest.raises(SystemExit) as stop:
-            run_command(command(module).main)
-    captured = capfd.readouterr()
-    status = stop.value.code
-    assert isinstance(status, int)
-    return status, captured.out, captured.err
-
-
-def run_console(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Run `textgan arguments` in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["textgan", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            console()
-    captured = capfd.readouterr()
-    assert isinstance(stop.value.code, int)
-    return stop.value.code, captured.out, captured.err
 
 
 @pytest.fixture
@@ -125,7 +96,7 @@ def workplace(tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def documented() -> list[str]:
-    sources = [command(module).__doc__ or "" for module in (*COMMANDS, *BENCHES)]
+    sources = [command_module(module).__doc__ or "" for module in (*COMMANDS, *BENCHES)]
     pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
     sources += [page.read_text("utf-8") for page in (*pages, *ROOT.glob("[a-z]*/README.md"))]
     found = re.findall(r"^ *(?:[$] )?python -m ([\w.]+ [^#\n]*|[\w.]+$)", "\n".join(sources), re.MULTILINE)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers.paths import ROOT
+
 PACKAGES = {"data", "eval", "textgan", "images", "leaderboards"}
 ALLOWED = {
     "data": {"data"},

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.paths import ROOT
 from textgan.__main__ import COMMANDS
 
-ROOT = Path(__file__).parents[1]
 NAMESAKES = ("data", "eval", "images", "leaderboards", "tests", "textgan")
 # Every command, as `python -m` would find it: with the working folder first on the path.
 EVERY_HELP = """

@@ -10,20 +10,13 @@ import pytest
 
 from images.config import ImageConfig
 from images.train import IMAGES
+from tests.helpers.commands import MOVED
+from tests.helpers.paths import ROOT
 from textgan.engine.run_folder import read_options
 from textgan.suite import configs_of, read_suite
 from textgan.train import TEXT
 
 RUNS = Path(__file__).with_name("textgan") / "runs_423dd7f"
-
-MOVED = {
-    "data.pictures": ("data.images", ["shapes", "--count", "4"]),
-    "data.bench": ("eval.bench encoding", ["--lines", "50"]),
-    "eval.word_jsd": ("eval.jsd --level word", ["samples.txt", "--reference", "text.txt"]),
-    "eval.feature_bench": ("eval.bench images", ["shapes", "--count", "10", "--batch-size", "3"]),
-    "textgan.controls": ("textgan.suite controls", ["--preset", "ttur-small", "--output", "c.toml"]),
-    "images.controls": ("images.suite controls", ["--preset", "ttur-small", "--output", "c.toml"]),
-}
 
 
 def run_as_process(module: str, arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -62,9 +55,8 @@ def test_evaluators_are_timed_without_a_subcommand_as_before(capfd: pytest.Captu
 
 
 def test_shims_are_no_more_than_a_name() -> None:
-    root = Path(__file__).parents[1]
     for module in MOVED:
-        source = (root / f"{module.replace('.', '/')}.py").read_text("utf-8")
+        source = (ROOT / f"{module.replace('.', '/')}.py").read_text("utf-8")
         assert len([line for line in source.splitlines() if line]) <= 5
 
 

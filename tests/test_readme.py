@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers.paths import ROOT
+
 PACKAGES = ("data", "eval", "textgan", "images", "leaderboards")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / package / "README.md" for package in PACKAGES)])
 

@@ -31,7 +31,8 @@ from PIL import Image
 
 from data import readers
 from data.errors import note
-from tests.test_commands import ROOT, run
+from tests.helpers.commands import run
+from tests.helpers.paths import ROOT
 from textgan.models.settings import RunConfig
 from textgan.train import train
 

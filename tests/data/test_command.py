@@ -19,10 +19,9 @@ from data.command import expand_home, parse_command, run_command
 from data.errors import InputError, require_numbers
 from data.missing import EXTRAS
 from eval.ngrams import Commands
+from tests.helpers.paths import ROOT
 from textgan.models.settings import PRESETS
 from textgan.suite import main as suite
-
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from data.images import dataset as pictures_module
 from data.images.__main__ import main
 from data.images.dataset import ImageOptions, as_grid, batch_floats, open_dataset, to_uint8
 from data.images.shapes import draw_shapes
-from tests.data.test_image_sources import IMAGES, write_parquet
+from tests.helpers.images import IMAGES, write_parquet
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 CHANNELS_FIRST = IMAGES.transpose(0, 3, 1, 2)
 
 

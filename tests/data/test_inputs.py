@@ -19,7 +19,8 @@ from data.files import sha256_of_file
 from data.inputs import file_identity, local_file, read_once, require_different, walk
 from data.readers import read_lines
 from data.sources import absolute_source, moved, open_source
-from tests.test_commands import ROOT, run
+from tests.helpers.commands import run
+from tests.helpers.paths import ROOT
 
 LINES = [f"the cat sat on mat {index}" for index in range(3000)]
 TEXT = "".join(f"{line}\n" for line in LINES).encode()

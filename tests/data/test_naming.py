@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 
 from data.errors import note
 from data.naming import as_command, printable, shortest_different
-
-# Of control characters, marks, undecodable bytes, and what shells, globs, Markdown, LaTeX and matplotlib read.
-NAMES = st.text(st.sampled_from("\t\n\r\x00\x1b\x7f\x85\u2028\u202e\udcff\\'\"$`*[]{}|<>&%#_~^! -aé漢"), max_size=12)
+from tests.helpers.text import ODD_TEXT
 
 
 @pytest.mark.parametrize(
@@ -33,7 +31,7 @@ def test_nothing_of_a_name_moves_a_terminal(name: str, shown: str) -> None:
 
 
 @pytest.mark.fuzz
-@given(NAMES)
+@given(ODD_TEXT)
 def test_a_name_is_one_line_that_every_encoding_of_unicode_takes(name: str) -> None:
     shown = printable(name)
     assert len(shown.splitlines()) <= 1
@@ -67,7 +65,7 @@ def test_different_paths_have_different_labels(paths: list[str]) -> None:
 
 
 @pytest.mark.fuzz
-@given(st.lists(NAMES.map(lambda name: name.replace("\x00", "")), min_size=1, max_size=4))
+@given(st.lists(ODD_TEXT.map(lambda name: name.replace("\x00", "")), min_size=1, max_size=4))
 def test_a_shell_reads_the_words_that_were_meant(words: list[str]) -> None:
     command = as_command("printf", r"%s\0", *words)
     assert command.isprintable()

@@ -26,7 +26,7 @@ from eval.text.reference import record_path
 from eval.text.samples import open_samples
 from images.config import PRESETS as IMAGE_PRESETS
 from images.train import train as train_on_images
-from tests.test_commands import run
+from tests.helpers.commands import run
 from textgan.models.settings import RunConfig
 from textgan.sample import load_generator
 from textgan.sample import main as sample

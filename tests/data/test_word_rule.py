@@ -20,10 +20,10 @@ from eval import bleu, diversity, jsd, memorisation, report
 from eval.text.bleu import score_bleu
 from eval.text.jsd import score_words
 from eval.text.words import number_words, open_word_reference
-from tests.conftest import REAL_DATA
-from tests.eval.test_bleu import nltk_bleu, nltk_self_bleu
-from tests.eval.test_word_commands import jsd_of_words
-from tests.eval.test_words import command_line, write_lines
+from tests.helpers.commands import command_line, jsd_of_words
+from tests.helpers.oracles import nltk_bleu, nltk_self_bleu
+from tests.helpers.paths import REAL_DATA
+from tests.helpers.text import write_lines
 
 FINDING_A = re.compile(r"n't|'\w+|\w+(?=n't)|\w+|[^\w\s]")
 """The rule as it was measured with, on lower case."""

@@ -7,38 +7,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu, sentence_bleu
+from nltk.translate.bleu_score import corpus_bleu
 from scipy import stats
 
 from data.errors import InputError
 from eval.bleu import main
 from eval.text.bleu import SelfBleu, bleu, score_bleu, score_self_bleu
 from eval.text.words import WordReference, number_words
-from tests.eval.test_words import (
-    coco_lines,
-    command_line,
-    jackknife,
-    numbered,
-    plain_reference,
-    random_lines,
-    sentences,
-    value_and_floor,
-    without,
-    write_lines,
-)
+from tests.helpers.commands import command_line, value_and_floor
+from tests.helpers.oracles import METHOD1, WEIGHTS, jackknife, nltk_bleu, nltk_self_bleu
+from tests.helpers.text import coco_lines, numbered, plain_reference, random_lines, sentences, without, write_lines
 
-WEIGHTS = [(1 / n,) * n for n in range(2, 6)]
 NAMES = [f"bleu-{n}" for n in range(2, 6)]
-METHOD1 = SmoothingFunction().method1
-
-
-def nltk_bleu(sample: str, references: Sequence[str]) -> list[float]:
-    found = sentence_bleu([line.split() for line in references], sample.split(), WEIGHTS, METHOD1)
-    return [float(each) for each in found]
-
-
-def nltk_self_bleu(lines: Sequence[str]) -> list[list[float]]:
-    return [nltk_bleu(line, [*lines[:number], *lines[number + 1 :]]) for number, line in enumerate(lines)]
 
 
 def bleu_of(samples: Sequence[str], reference: WordReference) -> list[list[float]]:

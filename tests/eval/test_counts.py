@@ -1,4 +1,3 @@
-from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -8,22 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from data.vocabulary import Ids
 from eval.text import counts as counts_module
 from eval.text.counts import NgramCounts, count_ngrams, count_up_to, merge, pack, renumber, unpack
-
-Dictionary = Counter[tuple[int, ...]]
-
-
-def dictionary_counts(ids: Ids, ngram: int, padding: bool = True) -> Dictionary:
-    """The obvious way: a dictionary of tuples."""
-    counts: Dictionary = Counter()
-    for line in ids.tolist():
-        for start in range(len(line) - ngram + 1):
-            window = tuple(line[start : start + ngram])
-            if padding or 0 not in window:
-                counts[window] += 1
-    return counts
+from tests.helpers.oracles import dictionary_counts
 
 
 def key_of(window: tuple[int, ...], base: int) -> int:

@@ -8,17 +8,9 @@ from hypothesis import given
 from eval.diversity import main
 from eval.text.diversity import distinct, duplicates, score
 from eval.text.words import number_words
-from tests.eval.test_words import (
-    all_windows,
-    coco_lines,
-    command_line,
-    jackknife,
-    plain_reference,
-    random_lines,
-    sentences,
-    value_and_floor,
-    without,
-)
+from tests.helpers.commands import command_line, value_and_floor
+from tests.helpers.oracles import all_windows, jackknife
+from tests.helpers.text import coco_lines, plain_reference, random_lines, sentences, without
 
 
 def plain_distinct(lines: Sequence[str], ngram: int) -> float:

@@ -16,7 +16,7 @@ from data.errors import InputError
 from eval.core.device import compiled
 from eval.images.features import Extractor, extract, random_conv_extractor, statistics_of
 from eval.images.frechet import FeatureStatistics, distance
-from tests.conftest import REAL_DATA
+from tests.helpers.paths import REAL_DATA
 
 Images = NDArray[np.uint8]
 

@@ -26,7 +26,8 @@ from eval.images.image_sets import dataset_set
 from eval.images.inception import Inception
 from eval.images.kid import kid
 from eval.images.precision_recall import precision_recall
-from tests.test_commands import ROOT, run
+from tests.helpers.commands import run
+from tests.helpers.paths import ROOT
 
 Images = NDArray[np.uint8]
 

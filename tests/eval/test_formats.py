@@ -17,8 +17,7 @@ from data.errors import InputError
 from data.images.shapes import draw_shapes
 from eval.core.figures import label
 from eval.report import main as report
-from tests.textgan.test_compare import falling, rows_of
-from tests.textgan.test_run_folder import write_run
+from tests.helpers.runs import falling, rows_of, write_run
 
 NASTY = "a|b\n\x1b[31m$\\frac{$&_%#~^`<i>`.txt"
 

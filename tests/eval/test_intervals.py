@@ -20,15 +20,7 @@ from eval.core.intervals import (
     interval,
 )
 from eval.core.score import Estimate
-
-
-def pseudo_value_interval(value: float, left_out: Sequence[float]) -> tuple[float, float]:
-    """Tukey's way: the scores without a line make pseudo-values, whose mean has the usual standard error."""
-    lines = len(left_out)
-    pseudo_values = [lines * value - (lines - 1) * without for without in left_out]
-    error = statistics.stdev(pseudo_values) / math.sqrt(lines)
-    reach = float(stats.t.ppf(0.975, lines - 1)) * error
-    return value - reach, value + reach
+from tests.helpers.oracles import pseudo_value_interval
 
 
 def plug_in_variance(values: Sequence[float]) -> float:

@@ -33,7 +33,7 @@ from eval.text.jsd import (
     score as compare,
 )
 from eval.text.reference import Reference, ReferenceOptions, open_reference
-from tests.eval.test_counts import Dictionary, dictionary_counts
+from tests.helpers.oracles import Dictionary, dictionary_counts
 
 
 def dictionary_jsd(p_counts: Dictionary, q_counts: Dictionary) -> float:

@@ -25,9 +25,8 @@ from eval.text.likelihood import coverage, line_bits, quality
 from eval.text.likelihood import score as compare
 from eval.text.reference import Reference, ReferenceOptions, open_reference
 from eval.text.reference_counts import ReferenceCounts
-from tests.eval.test_intervals import pseudo_value_interval
-from tests.eval.test_lines import draw_lines
-from tests.eval.test_overlap import counted_text, toy_lines
+from tests.helpers.oracles import pseudo_value_interval
+from tests.helpers.text import counted_text, draw_lines, toy_lines
 
 Model = Mapping[tuple[int, ...], Counter[int]]
 

@@ -9,50 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.corpus import CorpusOptions, open_corpus
-from data.vocabulary import Ids
-from eval.text.counts import Keys, LineNgrams, character_ngrams, line_ngrams
-
-Window = tuple[int, ...]
-Dictionary = Counter[Window]
-
-SIZES = st.sampled_from([3, 76, 256, 2050])
-
-
-def line_dictionary(line: list[int], ngram: int, padding: bool = True) -> Dictionary:
-    """The obvious way: tuples, with or without those that hold padding."""
-    windows = (tuple(line[start : start + ngram]) for start in range(len(line) - ngram + 1))
-    return Counter(window for window in windows if padding or 0 not in window)
-
-
-def dictionary(ids: Ids, ngram: int, padding: bool = True) -> Dictionary:
-    total: Dictionary = Counter()
-    for line in ids.tolist():
-        total.update(line_dictionary(line, ngram, padding))
-    return total
-
-
-def windows_of(keys: Keys, ngram: int, base: int) -> list[Window]:
-    """Undo the packing, one Python integer at a time: a wide key is two words, the low one as full as 64 bits allow."""
-    low = max(n for n in range(1, 65) if base**n <= 1 << 64)
-    windows = []
-    for key in keys.tolist():
-        if isinstance(key, bytes):
-            word = key.ljust(16, b"\0")
-            number = int.from_bytes(word[:8], "big") * base**low + int.from_bytes(word[8:], "big")
-        else:
-            number = key
-        windows.append(tuple(number // base**power % base for power in reversed(range(ngram))))
-    return windows
-
-
-def draw_lines(data: st.DataObject, base: int, rows: int, seq_len: int) -> Ids:
-    """Few different symbols, so that n-grams repeat; lines end early, are empty or full, padding stands inside some."""
-    palette = np.array(data.draw(st.lists(st.integers(0, base - 1), min_size=1, max_size=5)))
-    size = rows * (seq_len + 1)
-    drawn = np.frombuffer(data.draw(st.binary(min_size=size, max_size=size)), np.uint8).reshape(rows, -1)
-    ends = drawn[:, :1] % (2 * seq_len)
-    ids = np.where(np.arange(seq_len) < ends, palette[drawn[:, 1:] % palette.size], 0)
-    return ids.astype(np.uint8) if base <= 256 else ids.astype(np.uint16)
+from eval.text.counts import LineNgrams, character_ngrams, line_ngrams
+from tests.helpers.oracles import Dictionary, Window, dictionary_counts, line_dictionary, windows_of
+from tests.helpers.text import VOCABULARY_SIZES, draw_lines
 
 
 def by_line(found: LineNgrams, windows: list[Window]) -> list[Dictionary]:
@@ -66,7 +25,7 @@ def by_line(found: LineNgrams, windows: list[Window]) -> list[Dictionary]:
 @pytest.mark.fuzz
 @given(st.data())
 def test_the_ngrams_of_lines_equal_dictionaries(data: st.DataObject) -> None:
-    base, ngram, padding = data.draw(SIZES), data.draw(st.integers(1, 8)), data.draw(st.booleans())
+    base, ngram, padding = data.draw(VOCABULARY_SIZES), data.draw(st.integers(1, 8)), data.draw(st.booleans())
     ids = draw_lines(data, base, data.draw(st.integers(1, 5)), 9)
     found = character_ngrams(ids, ngram, base, padding)
     windows = windows_of(found.keys, ngram, base)
@@ -77,7 +36,7 @@ def test_the_ngrams_of_lines_equal_dictionaries(data: st.DataObject) -> None:
     assert found.sizes.tolist() == [sum(line.values()) for line in expected]
     total, largest = found.total(), found.largest()
     assert windows_of(total.keys, ngram, base) == windows_of(largest.keys, ngram, base) == windows
-    whole = dictionary(ids, ngram, padding)
+    whole = dictionary_counts(ids, ngram, padding)
     assert total.counts.tolist() == [whole[window] for window in windows]
     assert largest.counts.tolist() == [max(line[window] for line in expected) for window in windows]
 

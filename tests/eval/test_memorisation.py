@@ -12,17 +12,9 @@ from eval.memorisation import main
 from eval.text.memorisation import copied_lines, known_words
 from eval.text.reference import ReferenceOptions, reference_record
 from eval.text.words import Words, number_words, open_word_reference
-from tests.eval.test_words import (
-    coco_lines,
-    command_line,
-    jackknife,
-    numbered,
-    plain_reference,
-    random_lines,
-    sentences,
-    value_and_floor,
-    write_lines,
-)
+from tests.helpers.commands import command_line, value_and_floor
+from tests.helpers.oracles import jackknife
+from tests.helpers.text import coco_lines, numbered, plain_reference, random_lines, sentences, write_lines
 
 
 def plain_known(samples: Sequence[str], references: Sequence[str]) -> float:

@@ -12,7 +12,7 @@ from eval.ngrams import main
 from eval.text import reference_counts as ngrams_module
 from eval.text.jsd import jsd
 from eval.text.reference_counts import ReferenceCounts, count_reference, load_counts, merge_counts, save_counts
-from tests.eval.test_counts import dictionary_counts
+from tests.helpers.oracles import dictionary_counts
 
 LINES = ["a cat", "the dog sat", "a cat sat on the mat", "ünder", "", "a\u2400b", "dogs & cats", "the mat"] * 3
 

@@ -1,9 +1,5 @@
-import json
 import math
-from collections import Counter
 from pathlib import Path
-from random import Random
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,16 +11,16 @@ from scipy.spatial import distance
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
 from data.files import write_json
-from data.vocabulary import Vocabulary
 from eval.overlap import main
 from eval.text.cli import CharacterFlags, chosen_reference
-from eval.text.counts import NgramCounts, character_ngrams, count_ngrams, count_up_to, merge
+from eval.text.counts import character_ngrams, count_ngrams, merge
 from eval.text.overlap import _METRICS as METRICS
 from eval.text.overlap import cosine, precision, recall, score
 from eval.text.reference import Reference, ReferenceOptions, record_path, reference_record
-from eval.text.reference_counts import ReferenceCounts, count_groups
-from tests.eval.test_intervals import pseudo_value_interval
-from tests.eval.test_lines import SIZES, Dictionary, dictionary, draw_lines, line_dictionary, windows_of
+from eval.text.reference_counts import count_groups
+from tests.helpers.commands import overlap_scores, values_of
+from tests.helpers.oracles import Dictionary, as_dictionary, dictionary_counts, pseudo_value_interval, text_dictionary
+from tests.helpers.text import VOCABULARY_SIZES, counted_text, draw_lines, toy_lines
 
 
 def slow_precision(samples: Dictionary, reference: Dictionary) -> float:
@@ -46,51 +42,16 @@ def slow_cosine(samples: Dictionary, reference: Dictionary) -> float:
 SLOW = {"precision": slow_precision, "recall": slow_recall, "cosine": slow_cosine}
 
 
-def counted_text(lines: list[str], seq_len: int, ngram: int, padding: bool = True) -> ReferenceCounts:
-    vocabulary = Vocabulary("".join(sorted(set("".join(lines)))))
-    counts = count_up_to(vocabulary.encode(lines, seq_len), ngram, vocabulary.size, padding)
-    return ReferenceCounts("toy", "0" * 64, len(lines), seq_len, padding, vocabulary, 2048, counts)
-
-
-def toy_lines(lines: int, seed: int) -> list[str]:
-    """Lines of one to twelve characters, many alike."""
-    random = Random(seed)
-    return ["".join(random.choices("abcde", (9, 4, 2, 1, 1), k=random.randint(1, 12))) for _ in range(lines)]
-
-
-def text_dictionary(lines: list[str], ngram: int, seq_len: int = 32, padding: bool = True) -> Dictionary:
-    total: Dictionary = Counter()
-    for line in lines:
-        codes = [ord(character) for character in line[:seq_len]]
-        total.update(line_dictionary(codes + [0] * (seq_len - len(codes)), ngram, padding))
-    return total
-
-
-def as_dictionary(counted: NgramCounts, ngram: int, base: int) -> Dictionary:
-    return Counter(dict(zip(windows_of(counted.keys, ngram, base), counted.counts.tolist(), strict=True)))
-
-
-def printed_scores(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> dict[str, dict[str, Any]]:
-    """Run the command and return all its values by name."""
-    capsys.readouterr()
-    assert main([*arguments, "--json"]) == 0
-    return {name: value for score in json.loads(capsys.readouterr().out) for name, value in score["scores"].items()}
-
-
-def values_of(found: dict[str, dict[str, Any]], what: str = "value") -> dict[str, float]:
-    return {name: estimate[what] for name, estimate in found.items()}
-
-
 @pytest.mark.fuzz
 @given(st.data())
 def test_equal_to_dictionaries(data: st.DataObject) -> None:
-    base, ngram, padding = data.draw(SIZES), data.draw(st.integers(1, 8)), data.draw(st.booleans())
+    base, ngram, padding = data.draw(VOCABULARY_SIZES), data.draw(st.integers(1, 8)), data.draw(st.booleans())
     samples = draw_lines(data, base, data.draw(st.integers(1, 4)), 9)
     reference = draw_lines(data, base, data.draw(st.integers(1, 4)), 9)
     # The reference holds an n-gram without padding, and some of the samples' n-grams.
     reference = np.concatenate([reference, samples[:1], np.full_like(samples[:1], base - 1)])
     fast = [character_ngrams(ids, ngram, base, padding).total() for ids in (samples, reference)]
-    slow = [dictionary(ids, ngram, padding) for ids in (samples, reference)]
+    slow = [dictionary_counts(ids, ngram, padding) for ids in (samples, reference)]
     for name, metric in METRICS.items():
         found = metric(fast[0], fast[1])
         assert found == pytest.approx(SLOW[name](slow[0], slow[1]), abs=1e-12)
@@ -139,10 +100,10 @@ def test_left_out_groups_equal_recounting_the_other_lines(lines: int, padding: b
     assert len(groups) == min(lines, 20)
     for n in range(1, 5):
         whole = merge(group[n] for group in groups)
-        assert as_dictionary(whole, n, base) == dictionary(ids, n, padding)
+        assert as_dictionary(whole, n, base) == dictionary_counts(ids, n, padding)
         for number, group in enumerate(groups):
             others = ids[[line % 20 != number for line in range(lines)]]
-            assert as_dictionary(whole.minus(group[n]), n, base) == dictionary(others, n, padding)
+            assert as_dictionary(whole.minus(group[n]), n, base) == dictionary_counts(others, n, padding)
 
 
 @pytest.mark.parametrize("lines", [7, 47])
@@ -159,9 +120,9 @@ def test_intervals_are_those_of_scores_without_a_twentieth(lines: int, padding: 
         assert list(found.values) == [f"{found.metric}-{n}" for n in range(1, 5)]
         for n in range(1, 5):
             reference = as_dictionary(text.counts[n], n, base)
-            value = slow(dictionary(ids, n, padding), reference)
+            value = slow(dictionary_counts(ids, n, padding), reference)
             left_out = [
-                slow(dictionary(ids[np.arange(lines) % 20 != group], n, padding), reference)
+                slow(dictionary_counts(ids[np.arange(lines) % 20 != group], n, padding), reference)
                 for group in range(min(lines, 20))
             ]
             estimate = found.values[f"{found.metric}-{n}"]
@@ -192,7 +153,7 @@ def test_real_lines(lm1b_sample: Path, ngram: int) -> None:
     corpus = open_corpus(CorpusOptions(str(lm1b_sample)))
     samples, reference = corpus.held_out[:200], corpus.train[:1000]
     fast = [count_ngrams(ids, ngram, corpus.vocabulary.size) for ids in (samples, reference)]
-    slow = [dictionary(ids, ngram) for ids in (samples, reference)]
+    slow = [dictionary_counts(ids, ngram) for ids in (samples, reference)]
     for name, metric in METRICS.items():
         assert metric(fast[0], fast[1]) == pytest.approx(SLOW[name](slow[0], slow[1]), abs=1e-12)
 
@@ -205,7 +166,7 @@ def test_the_command_scores_a_file_against_another(text_file: Path, capsys: pyte
     arguments = [str(samples), "--reference", str(text_file), "--ngram", "3"]
     for padding, flags in ((True, []), (False, ["--padding", "out", "--seq-len", "20"])):
         seq_len = 32 if padding else 20
-        found = printed_scores(capsys, arguments + flags)
+        found = overlap_scores(capsys, arguments + flags)
         for n in range(1, 4):
             slow = [text_dictionary(text, n, seq_len, padding) for text in (ours, lines)]
             for name, metric in SLOW.items():
@@ -219,7 +180,7 @@ def test_the_table_shows_what_the_json_holds(text_file: Path, capsys: pytest.Cap
     samples = text_file.with_name("samples.txt")
     samples.write_text("\n".join(lines[:50]), "utf-8")
     arguments = [str(samples), "--reference", str(text_file), "--ngram", "2", "--held-out", str(text_file)]
-    found = printed_scores(capsys, arguments)
+    found = overlap_scores(capsys, arguments)
     assert main(arguments) == 0
     table = capsys.readouterr().out
     for name in SLOW:
@@ -236,15 +197,15 @@ def test_the_floor_is_the_score_of_held_out_text(text_file: Path, capsys: pytest
     samples.write_text("\n".join(line[::-1] for line in lines[:60]), "utf-8")
     held_out.write_text("\n".join(f"{line[:5]} cat mat 7" for line in lines[:60]), "utf-8")
     against = ["--reference", str(text_file), "--ngram", "4"]
-    found = printed_scores(capsys, [str(samples), *against, "--held-out", str(held_out)])
-    direct = values_of(printed_scores(capsys, [str(held_out), *against]))
+    found = overlap_scores(capsys, [str(samples), *against, "--held-out", str(held_out)])
+    direct = values_of(overlap_scores(capsys, [str(held_out), *against]))
     assert values_of(found, "floor") == direct
-    assert values_of(found) == values_of(printed_scores(capsys, [str(samples), *against]))
+    assert values_of(found) == values_of(overlap_scores(capsys, [str(samples), *against]))
     assert values_of(found) != direct
 
     # Of more held-out lines, as many as there are samples.
     held_out.write_text("\n".join(f"{line[:5]} cat mat {i}" for i, line in enumerate(lines[:200])), "utf-8")
-    found = printed_scores(capsys, [str(samples), *against, "--held-out", str(held_out)])
+    found = overlap_scores(capsys, [str(samples), *against, "--held-out", str(held_out)])
     reference = chosen_reference(
         CharacterFlags(reference=str(text_file), ngram=4, held_out=str(held_out)),
         samples,  # as the command's
@@ -254,11 +215,11 @@ def test_the_floor_is_the_score_of_held_out_text(text_file: Path, capsys: pytest
     chosen = text_file.with_name("chosen.txt")
     chosen.write_text("\n".join(reference.text.vocabulary.decode(real)), "utf-8")
     assert len(set(chosen.read_text("utf-8").splitlines()) & set(held_out.read_text("utf-8").splitlines())) == 60
-    assert values_of(found, "floor") == values_of(printed_scores(capsys, [str(chosen), *against]))
+    assert values_of(found, "floor") == values_of(overlap_scores(capsys, [str(chosen), *against]))
 
     # Of fewer, none.
     held_out.write_text("\n".join(lines[:59]), "utf-8")
-    found = printed_scores(capsys, [str(samples), *against, "--held-out", str(held_out)])
+    found = overlap_scores(capsys, [str(samples), *against, "--held-out", str(held_out)])
     assert set(values_of(found, "floor").values()) == {None}
 
 
@@ -272,13 +233,13 @@ def test_samples_of_padding_alone_are_scored_where_a_run_recorded_them(
     options = ReferenceOptions(CorpusOptions(str(text_file)), ngram=3)
     write_json(record_path(samples), reference_record(options, open_corpus(options.corpus)))
     lines = open_corpus(options.corpus).train
-    found = values_of(printed_scores(capsys, [str(samples)]))
+    found = values_of(overlap_scores(capsys, [str(samples)]))
     for n in range(1, 4):
-        real, nothing = dictionary(lines, n), dictionary(np.zeros((3, 32), np.uint8), n)
+        real, nothing = dictionary_counts(lines, n), dictionary_counts(np.zeros((3, 32), np.uint8), n)
         assert found[f"precision-{n}"] == 1
         assert found[f"recall-{n}"] == pytest.approx(slow_recall(nothing, real), abs=1e-12)
         assert found[f"cosine-{n}"] == pytest.approx(slow_cosine(nothing, real), abs=1e-12)
-    assert set(values_of(printed_scores(capsys, [str(samples), "--padding", "out"])).values()) == {0}
+    assert set(values_of(overlap_scores(capsys, [str(samples), "--padding", "out"])).values()) == {0}
 
 
 def test_there_is_no_interval_where_one_group_holds_every_ngram() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from data.images.shapes import draw_shapes
 from eval.images.frechet import read_statistics
-from tests.test_commands import ROOT, run
+from tests.helpers.commands import run
+from tests.helpers.paths import ROOT
 
 
 def free_port() -> int:

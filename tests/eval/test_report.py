@@ -12,7 +12,7 @@ from eval import bleu, diversity, jsd, likelihood, memorisation, overlap
 from eval.core.score import Estimate, Score, Signature
 from eval.ngrams import main as ngrams_main
 from eval.report import main, rendered
-from tests.eval.test_word_commands import jsd_of_words
+from tests.helpers.commands import jsd_of_words
 
 METRICS = (jsd.main, overlap.main, likelihood.main, jsd_of_words, bleu.main, diversity.main, memorisation.main)
 

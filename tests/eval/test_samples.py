@@ -20,8 +20,9 @@ from eval.overlap import main
 from eval.text.cli import CharacterFlags, chosen_options, chosen_reference
 from eval.text.reference import FOLDER_RECORD, Reference, ReferenceOptions, record_path, reference_record, relocated
 from eval.text.samples import EncodedSamples, SampleLines, encode_samples, open_samples, remarks
-from tests.eval.test_lines import dictionary
-from tests.eval.test_overlap import as_dictionary, counted_text, printed_scores, text_dictionary, toy_lines, values_of
+from tests.helpers.commands import overlap_scores, values_of
+from tests.helpers.oracles import as_dictionary, dictionary_counts, text_dictionary
+from tests.helpers.text import counted_text, toy_lines
 
 
 def reading(*blocks: list[str]) -> SampleLines:
@@ -176,7 +177,7 @@ def test_the_recorded_reference_is_the_default(samples: Path, text_file: Path) -
     assert list(reference.text.counts) == [1, 2, 3]
     for n in (1, 2, 3):
         counted = as_dictionary(reference.text.counts[n], n, corpus.vocabulary.size)
-        assert counted == dictionary(corpus.train, n, padding=False)
+        assert counted == dictionary_counts(corpus.train, n, padding=False)
 
 
 def test_a_record_of_the_file_goes_before_one_of_the_folder(samples: Path, text_file: Path) -> None:
@@ -318,20 +319,20 @@ def test_saved_counts_are_a_reference(samples: Path, text_file: Path, capsys: py
     build = ["build", str(text_file), "--ngram", "4", "--seq-len", "20", "--padding", "out", "--output", str(folder)]
     assert ngrams_main(build) == 0
     flags = ["--seq-len", "20", "--padding", "out"]
-    expected = printed_scores(capsys, [str(samples), "--reference", str(text_file), "--ngram", "4", *flags])
+    expected = overlap_scores(capsys, [str(samples), "--reference", str(text_file), "--ngram", "4", *flags])
     text = text_file.read_text("utf-8").splitlines()
     text_file.unlink()  # the counts are all that is needed
-    assert printed_scores(capsys, [str(samples), "--reference", str(folder)]) == expected
+    assert overlap_scores(capsys, [str(samples), "--reference", str(folder)]) == expected
     for n in (1, 4):
         slow = [text_dictionary(lines, n, 20, padding=False) for lines in (text, text[:50])]
         recalled = sum(count for window, count in slow[0].items() if window in slow[1])
         assert expected[f"recall-{n}"]["value"] == pytest.approx(recalled / slow[0].total(), abs=1e-12)
     # Flags that say what it was counted with are no contradiction, and fewer n can be asked for.
     same = [*flags, "--lines", "2000", "--ngram", "3"]
-    found = printed_scores(capsys, [str(samples), "--reference", str(folder), *same])
+    found = overlap_scores(capsys, [str(samples), "--reference", str(folder), *same])
     assert values_of(found) == {name: value["value"] for name, value in expected.items() if not name.endswith("-4")}
     # Held-out text may be given; what its lines score is the floor.
-    with_floor = printed_scores(capsys, [str(samples), "--reference", str(folder), "--held-out", str(samples)])
+    with_floor = overlap_scores(capsys, [str(samples), "--reference", str(folder), "--held-out", str(samples)])
     assert values_of(with_floor, "floor") == values_of(expected)
 
 

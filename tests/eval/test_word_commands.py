@@ -6,14 +6,10 @@ import pytest
 
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
-from eval import bleu, diversity, jsd, memorisation
+from eval import bleu, diversity, memorisation
 from eval.text.reference import ReferenceOptions, reference_record
-from tests.eval.test_words import held_out_by_checksum, random_lines, write_lines
-
-
-def jsd_of_words(arguments: list[str]) -> int:
-    return jsd.main([*arguments, "--level", "word"])
-
+from tests.helpers.commands import jsd_of_words
+from tests.helpers.text import held_out_by_checksum, random_lines, write_lines
 
 COMMANDS = {"bleu": bleu.main, "diversity": diversity.main, "memorisation": memorisation.main, "jsd": jsd_of_words}
 

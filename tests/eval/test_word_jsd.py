@@ -9,19 +9,9 @@ from hypothesis import given
 from scipy.spatial.distance import jensenshannon
 
 from eval.text.jsd import score_words as score
-from tests.eval.test_word_commands import jsd_of_words as main
-from tests.eval.test_words import (
-    Windows,
-    all_windows,
-    coco_lines,
-    command_line,
-    jackknife,
-    numbered,
-    plain_reference,
-    random_lines,
-    sentences,
-    value_and_floor,
-)
+from tests.helpers.commands import command_line, jsd_of_words, value_and_floor
+from tests.helpers.oracles import Windows, all_windows, jackknife
+from tests.helpers.text import coco_lines, numbered, plain_reference, random_lines, sentences
 
 
 def dictionary_jsd(p_counts: Windows, q_counts: Windows) -> float:
@@ -128,7 +118,7 @@ def test_real_lines() -> None:
 def test_the_command_prints_a_list_and_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     references, samples, real = random_lines(80, seed=4), random_lines(30, seed=5), random_lines(30, seed=6)
     arguments = command_line(tmp_path, samples, references, real)
-    assert main([*arguments, "--json"]) == 0
+    assert jsd_of_words([*arguments, "--json"]) == 0
     (printed,) = json.loads(capsys.readouterr().out)
     assert list(printed["scores"]) == [f"word-jsd-{n}" for n in range(1, 5)]
     for n, found in enumerate(printed["scores"].values(), start=1):
@@ -136,7 +126,7 @@ def test_the_command_prints_a_list_and_a_table(tmp_path: Path, capsys: pytest.Ca
         assert found["floor"] == pytest.approx(plain_jsd(real, references, n), abs=1e-12)
     assert (printed["unit"], printed["better"], printed["samples"]) == ("bits", "lower", 30)
     assert printed["signature"].startswith("word-jsd|sym:word|n:4|ref:text.txt@")
-    assert main([*arguments, "--lines", "20"]) == 0
+    assert jsd_of_words([*arguments, "--lines", "20"]) == 0
     table = capsys.readouterr().out
     assert "word-jsd of 30 samples against text.txt (20 lines), lower is better" in table
     for n in range(1, 5):

@@ -1,9 +1,6 @@
-import gzip
 import hashlib
-import math
 import re
 import sys
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from data.corpus import CorpusOptions
 from data.errors import InputError
@@ -23,35 +19,14 @@ from eval.text.samples import SampleLines
 from eval.text.words import (
     LONGEST,
     WORD_BASE,
-    WordReference,
     Words,
     line_hashes,
     number_all,
     number_words,
     open_word_reference,
 )
-from tests.conftest import REAL_DATA
-
-Windows = Counter[tuple[str, ...]]
-
-
-def sentences(alphabet: str, least: int = 1) -> st.SearchStrategy[list[str]]:
-    """A few lines of up to eight one-letter words; empty ones, and some of them twice."""
-    lines = st.lists(st.text(alphabet, max_size=8).map(" ".join), min_size=least, max_size=4)
-    return st.builds(lambda once, again: once + once[:again], lines, st.integers(0, 2))
-
-
-def windows(line: str, ngram: int) -> Windows:
-    """The obvious way: a dictionary of tuples."""
-    words = re.findall(r"\S+", line)
-    return Counter(tuple(words[start : start + ngram]) for start in range(len(words) - ngram + 1))
-
-
-def all_windows(lines: Iterable[str], ngram: int) -> Windows:
-    counts = Windows()
-    for line in lines:
-        counts.update(windows(line, ngram))
-    return counts
+from tests.helpers.oracles import Windows, all_windows, windows
+from tests.helpers.text import held_out_by_checksum, plain_reference, random_lines, write_lines
 
 
 def largest_windows(lines: Iterable[str], ngram: int) -> Windows:
@@ -87,75 +62,6 @@ def lines_as_windows(found: LineNgrams, ngram: int, words: Sequence[str]) -> lis
         assert keys[index] not in lines[line]
         lines[line][keys[index]] = count
     return lines
-
-
-def plain_reference(lines: Sequence[str], seq_len: int = 32) -> WordReference:
-    """A reference that was never on disk."""
-    numbers: dict[str, int] = {}
-    words = number_words(lines, numbers)
-    ngrams = {n: words.ngrams(n) for n in range(1, LONGEST + 1)}
-    return WordReference(
-        name="lines",
-        sha256="0123456789abcdef",
-        lines=len(lines),
-        seq_len=seq_len,
-        words=list(numbers),
-        counts={n: found.total() for n, found in ngrams.items()},
-        largest={n: found.largest() for n, found in ngrams.items()},
-        lengths=np.unique(words.lengths),
-        whole=np.unique(words.hashes),
-        cut=np.unique(line_hashes([line[:seq_len] for line in lines if len(line) > seq_len])),
-        held_out=[],
-    )
-
-
-def numbered(samples: Sequence[str], reference: WordReference) -> Words:
-    return number_words(samples, {word: number for number, word in enumerate(reference.words, start=1)})
-
-
-def random_lines(count: int, seed: int, alphabet: str = "abcdef", longest: int = 9) -> list[str]:
-    random = np.random.default_rng(seed)
-    return [" ".join(random.choice(list(alphabet), random.integers(0, longest + 1))) for _ in range(count)]
-
-
-def jackknife(value: float, left_out: Sequence[float]) -> tuple[float, float, float]:
-    """Low, high and corrected, as Quenouille and Tukey have them, cut off at 0 and 1."""
-    groups = len(left_out)
-    mean = math.fsum(left_out) / groups
-    error = math.sqrt((groups - 1) / groups * math.fsum((each - mean) ** 2 for each in left_out))
-    reach = float(stats.t.ppf(0.975, groups - 1)) * error
-    low, high, corrected = np.clip((value - reach, value + reach, groups * value - (groups - 1) * mean), 0, 1).tolist()
-    return low, high, corrected
-
-
-def without(lines: Sequence[str], group: int, groups: int) -> list[str]:
-    return [line for number, line in enumerate(lines) if number % groups != group]
-
-
-def coco_lines(count: int) -> list[str]:
-    path = REAL_DATA / "coco" / "train.txt.gz"
-    if not path.exists():
-        pytest.skip(f"needs {path}")
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return [line.rstrip("\n") for _, line in zip(range(count), file, strict=False)]
-
-
-def write_lines(path: Path, lines: Sequence[str]) -> str:
-    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    return str(path)
-
-
-def command_line(folder: Path, samples: Sequence[str], references: Sequence[str], real: Sequence[str]) -> list[str]:
-    """Samples, reference and real text for the floor, as a command's arguments."""
-    files = {"samples": samples, "text": references, "real": real}
-    written = [write_lines(folder / f"{name}.txt", lines) for name, lines in files.items()]
-    return [written[0], "--reference", written[1], "--held-out", written[2]]
-
-
-def value_and_floor(table: str, name: str) -> tuple[str, str]:
-    """What a printed table shows as a score's value and floor."""
-    (row,) = (row.split() for row in table.splitlines() if row.startswith(f"{name}  "))
-    return row[1], row[-1]
 
 
 @pytest.mark.fuzz
@@ -237,10 +143,6 @@ def test_blocks_are_numbered_as_one_text() -> None:
     assert in_blocks == at_once
     for name in ("row", "lengths", "hashes"):
         assert getattr(found, name).tolist() == getattr(expected, name).tolist()
-
-
-def held_out_by_checksum(lines: Iterable[str]) -> list[str]:
-    return [line for line in lines if zlib.crc32(line.encode()) % 10 == 0]
 
 
 @pytest.mark.parametrize("part_lines", [1 << 17, 300])

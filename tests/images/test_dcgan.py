@@ -4,16 +4,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from images.dcgan import Critic, Generator, initialise
+from tests.helpers.oracles import normalised
 
 DIM, LATENT = 2, 5
-
-
-def normalised(x: Tensor, w: dict[str, Tensor], name: str) -> Tensor:
-    """Batch normalisation of a training batch, written out: over images and pixels, with the biased variance."""
-    mean = x.mean(dim=(0, 2, 3), keepdim=True)
-    variance = (x - mean).square().mean(dim=(0, 2, 3), keepdim=True)
-    scaled = (x - mean) / (variance + 1e-5).sqrt()
-    return scaled * w[f"{name}.weight"][:, None, None] + w[f"{name}.bias"][:, None, None]
 
 
 def doubled(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from images.residual import Critic, Generator, initialise
-from tests.images.test_dcgan import normalised
+from tests.helpers.oracles import normalised
 
 DIM, LATENT = 2, 5
 

@@ -24,7 +24,7 @@ from images.sample import load_generator
 from images.sample import main as sample
 from images.suite import main as suite
 from images.train import IMAGES, build_trainer, main, open_experiment, real_batches, train
-from tests.textgan.test_train import stop_at, tensors, without_clocks
+from tests.helpers.runs import stop_at, tensors, without_clocks
 from textgan.compare import main as compare
 from textgan.engine.experiment import parse_train
 from textgan.engine.run_folder import read_metrics, read_options

@@ -31,7 +31,8 @@ from leaderboards import build, submit, verify
 from leaderboards.records import RECORDS, TASK, all_tasks, folder_name, read_record
 from leaderboards.submission import without_folder
 from leaderboards.tables import board
-from tests.eval.test_word_commands import jsd_of_words
+from tests.helpers.commands import jsd_of_words
+from tests.helpers.runs import even_clock
 from textgan.engine.experiment import parse_train
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.models.settings import PRESETS, RunConfig
@@ -47,14 +48,6 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.places += [value or "" for name, value in attrs if name in ("src", "href")]
-
-
-def even_clock(run: Path) -> None:
-    """Let a run's iterations have taken the same time each: which windows hold which score is then known."""
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    for row in rows:
-        row.update({name: row["iteration"] / 10 for name in row if name.endswith("_seconds")})
-    (run / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
 
 
 @pytest.fixture

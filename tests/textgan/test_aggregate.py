@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from data.errors import InputError
-from tests.textgan.test_run_folder import SIGNATURE, write_run
+from tests.helpers.runs import SIGNATURE, a_group, a_run, write_run
 from textgan.runs.aggregate import (
     Axis,
     Group,
     MethodSummary,
-    Run,
     Values,
     group_runs,
     load_run,
@@ -38,18 +37,6 @@ COLUMNS = {
     "critic-updates": ("critic_updates", 1),
     "samples": ("samples_seen", 1),
 }
-
-
-def a_run(x: Sequence[float], y: Sequence[float], seed: int = 0) -> Run:
-    """A run scored at so many minutes."""
-    columns = {"train_seconds": 60 * np.array(x, float), "jsd_4": np.array(y, float)}
-    return Run(Path(f"run{seed}"), {"preset": "toy", "seed": seed}, SIGNATURE, None, columns)
-
-
-def a_group(name: str, curves: Sequence[Sequence[float]], every: float = 1.0) -> Group:
-    """Runs scored every so many minutes."""
-    x = [every * (i + 1) for i in range(len(curves[0]))]
-    return Group(name, [a_run(x, curve, seed) for seed, curve in enumerate(curves)])
 
 
 def slow_window_means(x: Sequence[float], y: Sequence[float], edges: Sequence[float]) -> list[float]:

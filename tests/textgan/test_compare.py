@@ -2,7 +2,7 @@ import csv
 import json
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import stats
 
 from data.errors import InputError
-from tests.textgan.test_run_folder import SIGNATURE, write_run
+from tests.helpers.runs import SIGNATURE, falling, rows_of, write_run
 from textgan.compare import CompareCommand, compare, main
 
 HEAD = [
@@ -27,21 +27,6 @@ HEAD = [
     "95 % interval",
     "reached after",
 ]
-
-
-def rows_of(curve: Sequence[float]) -> list[dict[str, Any]]:
-    """Rows of a run scored every minute of training."""
-    return [
-        {
-            "iteration": 200 * i, "critic_updates": 400 * i, "samples_seen": 12800 * i, "train_seconds": 60.0 * i,
-            "wall_seconds": 90.0 * i, "jsd_4": score, "jsd_6": score + 0.25, "critic_loss": None,
-        }
-        for i, score in enumerate(curve, start=1)
-    ]  # fmt: skip
-
-
-def falling(start: float, step: float) -> list[float]:
-    return [start - step * i for i in range(1, 11)]
 
 
 @pytest.fixture

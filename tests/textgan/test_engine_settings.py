@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -7,13 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.runs import config_of
 from textgan.engine import settings
-from textgan.engine.experiment import parse_train
 from textgan.models.settings import PRESETS, RunConfig
-
-
-def parsed(flags: Sequence[str]) -> RunConfig:
-    return parse_train(flags, RunConfig, PRESETS, "textgan.train", None).config
 
 
 def as_flags(config: RunConfig) -> list[str]:
@@ -36,12 +31,12 @@ CHANGES: list[dict[str, Any]] = [
 def test_flags_give_the_same_settings(preset: str) -> None:
     for change in CHANGES:
         config = replace(PRESETS[preset], **change)
-        assert parsed(as_flags(config)) == config
+        assert config_of(as_flags(config)) == config
     assert {field.name for field in fields(RunConfig)} - {name for change in CHANGES for name in change} == {"preset"}
     assert as_flags(PRESETS[preset]) == ["--preset", preset]
     # Known to be wrong: without the preset, its settings get lost.
     if preset != "quickstart":
-        assert parsed(as_flags(PRESETS[preset])[2:]) != PRESETS[preset]
+        assert config_of(as_flags(PRESETS[preset])[2:]) != PRESETS[preset]
 
 
 @given(
@@ -51,10 +46,10 @@ def test_flags_give_the_same_settings(preset: str) -> None:
 )
 def test_flags_keep_every_bit(rate: float, minutes: float | None, average: float) -> None:
     config = replace(PRESETS["orig"], critic_lr=rate, minutes=minutes, generator_ema=average)
-    assert parsed(as_flags(config)) == config
+    assert config_of(as_flags(config)) == config
 
 
 def test_a_rounded_flag_is_known_to_be_wrong() -> None:
     config = replace(PRESETS["orig"], critic_lr=1 / 3)
     rounded = [f"{float(word):g}" if word[0] == "0" else word for word in as_flags(config)]
-    assert parsed(rounded).critic_lr != config.critic_lr
+    assert config_of(rounded).critic_lr != config.critic_lr

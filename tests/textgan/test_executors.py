@@ -13,9 +13,7 @@ from typing import IO, Any
 import pytest
 
 from data.errors import InputError
-from tests.textgan.test_engine_settings import parsed
-from tests.textgan.test_run_folder import write_run
-from tests.textgan.test_train import assert_same_run, stop_at
+from tests.helpers.runs import assert_same_run, config_of, stop_at, write_run
 from textgan.engine.experiment import TrainingProgram
 from textgan.engine.loop import Experiment
 from textgan.engine.players import NonFiniteError
@@ -191,7 +189,7 @@ class Scripted:
 
     def __call__(self, command: Sequence[str], stdout: IO[bytes], stderr: int, env: Mapping[str, str]) -> "Attempt":
         with self.one_at_a_time:
-            seed = parsed(command[3:]).seed
+            seed = config_of(command[3:]).seed
         self.attempts[seed] += 1
         self.commands.append(command)
         self.environments.append(env)
@@ -245,7 +243,7 @@ def test_how_processes_end(small: RunConfig, monkeypatch: pytest.MonkeyPatch) ->
     assert log == "".join(f"attempt {number}\nlast words of 1\n\n" for number in (1, 2, 3))
     for command in scripted.commands:
         assert command[:3] == [sys.executable, "-m", "textgan.train"]
-        assert parsed(command[3:]) == configs[parsed(command[3:]).seed]
+        assert config_of(command[3:]) == configs[config_of(command[3:]).seed]
 
 
 @pytest.mark.parametrize(("cores", "workers", "threads"), [(16, 4, "4"), (2, 2, "1"), (2, 5, "1"), (None, 1, "1")])

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.textgan.test_train import assert_same_run, stop_at
-from tests.textgan.test_trainer import BETA1, BETA2, PlainAdam
+from tests.helpers.oracles import BETA1, BETA2, PlainAdam
+from tests.helpers.runs import assert_same_run, stop_at
 from textgan.compare import main as compare_runs
 from textgan.engine.maximum_likelihood import LikelihoodTrainer
 from textgan.engine.players import NonFiniteError, Player

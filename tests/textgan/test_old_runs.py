@@ -14,7 +14,7 @@ from images.train import IMAGES
 from images.train import train as train_on_images
 from leaderboards.submit import main as submit
 from leaderboards.verify import main as verify
-from tests.textgan.test_train import tensors
+from tests.helpers.runs import tensors
 from textgan.compare import main as compare
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.models.settings import PRESETS

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.errors import InputError
-from tests.textgan.test_aggregate import a_group
+from tests.helpers.runs import a_group
 from textgan.runs import plots as band_figure
 from textgan.runs.aggregate import Axis, MethodSummary, summarize
 from textgan.runs.plots import plot_bands

@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 import pytest
 
-from tests.textgan.test_train import assert_same_run
+from tests.helpers.runs import assert_same_run
 from textgan.engine.run_folder import read_metrics
 from textgan.models.settings import RunConfig
 from textgan.runs.executors import run_all

@@ -1,40 +1,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from data.errors import InputError
+from tests.helpers.runs import write_run
 from textgan.engine.run_folder import find_runs, read_metrics, read_options
-
-SIGNATURE = "jsd|n:6|sym:char|len:32|pad:in|ref:text.txt@0123456789ab|samples:640|seed:0|v:0.1"
-
-
-def write_run(
-    folder: Path,
-    rows: Sequence[Mapping[str, Any]],
-    signature: str = SIGNATURE,
-    floor: Mapping[str, float] | None = None,
-    processor: str = "a processor",
-    **config: Any,
-) -> Path:
-    """A run's folder as training leaves it, as far as others read it."""
-    folder.mkdir(parents=True)
-    settings = {
-        "preset": "ttur-small", "data": "/text.txt", "critic_lr": 0.003, "eval_every": 100, "iterations": None,
-        "minutes": 20.0, "seed": 0, "device": "auto", "run_dir": str(folder), **config,
-    }  # fmt: skip
-    scores = [name for name in (rows[0] if rows else {}) if name.startswith("jsd_")]
-    options = {
-        "config": settings, "seed": settings["seed"], "signature": signature, "floor": floor, "scores": scores,
-        "device": {"name": processor},
-    }  # fmt: skip
-    (folder / "options.json").write_text(json.dumps(options), "utf-8")
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return folder
 
 
 def test_options_are_read_as_they_were_written(tmp_path: Path) -> None:

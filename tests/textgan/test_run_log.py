@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams.list_session_groups import Handler as SessionGr
 from tensorboard.summary.writer import event_file_writer
 
 from data.errors import InputError
-from tests.textgan.test_train import stop_at
+from tests.helpers.runs import stop_at
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.engine.run_log import locked
 from textgan.models.settings import RunConfig

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from data.errors import InputError
-from tests.textgan.test_train import assert_same_run, without_clocks
+from tests.helpers.runs import assert_same_run, without_clocks
 from textgan.compare import CompareCommand, compare
 from textgan.engine.run_folder import read_metrics
 from textgan.models.settings import PRESETS, RunConfig

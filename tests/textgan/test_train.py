@@ -16,6 +16,7 @@ import torch
 from data.errors import InputError
 from eval.core.score import Score
 from eval.text.cli import CharacterFlags, score_by
+from tests.helpers.runs import assert_same_run, stop_at, tensors, without_clocks
 from textgan import train as train_module
 from textgan.engine.checkpoint import read_newest, strip_prefix
 from textgan.engine.players import NonFiniteError
@@ -27,8 +28,6 @@ from textgan.models.settings import PRESETS, RunConfig
 from textgan.sample import load_generator, sample_ids
 from textgan.train import main, train
 
-CLOCKS = {"time/wall_seconds", "time/train_seconds"}
-
 
 def flags(config: RunConfig) -> list[str]:
     """The same run as a command line."""
@@ -38,37 +37,6 @@ def flags(config: RunConfig) -> list[str]:
 def score_of(samples: Path) -> Score:
     (score,) = score_by(["jsd"], samples, CharacterFlags())
     return score
-
-
-def without_clocks(folder: Path) -> list[dict[str, Any]]:
-    return [{name: value for name, value in row.items() if name not in CLOCKS} for row in read_metrics(folder)]
-
-
-def tensors(folder: Path) -> dict[str, torch.Tensor]:
-    newest = read_newest(folder)
-    assert newest is not None
-    return newest[1]
-
-
-def assert_same_run(a: Path, b: Path) -> None:
-    assert without_clocks(a) == without_clocks(b)
-    ours, theirs = tensors(a), tensors(b)
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    for samples in (a / "samples").glob("*.txt"):
-        assert samples.read_bytes() == (b / "samples" / samples.name).read_bytes()
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, iteration: int, action: Any, trainer: Any = Trainer) -> None:
-    """Do something in the middle of a run, in place of the training step number `iteration`."""
-    step = trainer.step
-
-    def stopping_step(self: Any, real: Any) -> Any:
-        if self.iteration == iteration:
-            action()
-        return step(self, real)
-
-    monkeypatch.setattr(trainer, "step", stopping_step)
 
 
 def test_rows_hold_what_was_done(tiny: RunConfig) -> None:

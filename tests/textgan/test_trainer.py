@@ -1,10 +1,10 @@
 import math
-from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.helpers.oracles import BETA1, BETA2, PlainAdam
 from textgan.engine.losses import WASSERSTEIN
 from textgan.engine.players import NonFiniteError, Player, weight_average
 from textgan.engine.schedules import parse_schedule
@@ -14,7 +14,7 @@ from textgan.models.wgan_gp import Critic, Generator, initialise
 
 BATCH, LENGTH, SYMBOLS, LATENT = 4, 6, 5, 3
 RATES = {"generator": 1e-3, "critic": 3e-3}
-BETA1, BETA2, WEIGHT = 0.5, 0.9, 10.0
+WEIGHT = 10.0
 
 
 def make_trainer(score_together: bool = True, decay: float = 0.0) -> Trainer:
@@ -44,23 +44,6 @@ def real_batches(iteration: int, count: int) -> list[Tensor]:
     random = torch.Generator().manual_seed(iteration)
     ids = torch.randint(SYMBOLS, (count, BATCH, LENGTH), generator=random)
     return list(torch.eye(SYMBOLS, dtype=torch.float64)[ids])
-
-
-class PlainAdam:
-    """Kingma & Ba 2014, algorithm 1, written out."""
-
-    def __init__(self, parameters: Sequence[Tensor]) -> None:
-        self.m = [torch.zeros_like(parameter) for parameter in parameters]
-        self.v = [torch.zeros_like(parameter) for parameter in parameters]
-        self.t = 0
-
-    def step(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], rate: float) -> None:
-        self.t += 1
-        for parameter, gradient, m, v in zip(parameters, gradients, self.m, self.v, strict=True):
-            m.copy_(BETA1 * m + (1 - BETA1) * gradient)
-            v.copy_(BETA2 * v + (1 - BETA2) * gradient**2)
-            m_hat, v_hat = m / (1 - BETA1**self.t), v / (1 - BETA2**self.t)
-            parameter.data -= rate * m_hat / (v_hat.sqrt() + 1e-8)
 
 
 def plain_training(iterations: int, critic_steps: int, generator_first: bool = True) -> list[Tensor]:

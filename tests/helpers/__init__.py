@@ -1,0 +1,7 @@
+"""What several test files use."""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{module}" for module in ("commands", "images", "oracles", "runs", "text", "way_in"))
+)
