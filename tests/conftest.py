@@ -5,20 +5,22 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from random import Random
 from threading import Thread
+
+# Before PyTorch is imported, which reads the number of threads: networks of a few channels are faster on one thread.
+# Commands that tests start inherit it. The hub is out of reach.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HOME"] = str(Path(tempfile.gettempdir()) / "textgan-tests-hub")
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from data.errors import note
 from tests.helpers.paths import REAL_DATA
+from tests.helpers.runs import LARGE_RATES, tiny_text
+from tests.helpers.text import short_lines, write_lines
 from textgan.models.settings import RunConfig
-
-# Networks of a few channels are faster on one thread; commands that tests start inherit it. The hub is out of reach.
-os.environ["OMP_NUM_THREADS"] = "1"
-os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["HF_HOME"] = str(Path(tempfile.gettempdir()) / "textgan-tests-hub")
 
 # A loaded machine is no failure, and a failure must come again.
 settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -84,16 +86,10 @@ def cifar10_sample() -> Path:
 def text_file(tmp_path: Path) -> Path:
     """2,000 different short lines."""
     path = tmp_path / "text.txt"
-    words, random = ("the", "cat", "sat", "on", "a", "mat", "é", "dog"), Random(0)
-    lines = [" ".join(random.choices(words, k=3 + i % 4)) + f" {i}" for i in range(2000)]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    write_lines(path, short_lines())
     return path
 
 
 @pytest.fixture
 def tiny(text_file: Path, tmp_path: Path) -> RunConfig:
-    return RunConfig(
-        data=str(text_file), seq_len=12, dim=4, latent_dim=4, batch_size=4, critic_steps=2, critic_lr=3e-3,
-        generator_lr=1e-3, iterations=20, ngram=4, eval_samples=30, eval_every=5, checkpoint_every=10, device="cpu",
-        generator_ema=0.5, run_dir=tmp_path / "run",
-    )  # fmt: skip
+    return tiny_text(text_file, tmp_path / "run", iterations=20, eval_every=5, checkpoint_every=10, **LARGE_RATES)

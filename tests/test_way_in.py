@@ -33,7 +33,7 @@ from data import readers
 from data.errors import note
 from tests.helpers.commands import run
 from tests.helpers.paths import ROOT
-from textgan.models.settings import RunConfig
+from tests.helpers.runs import tiny_text
 from textgan.train import train
 
 LONG = settings().max_examples > 1000
@@ -752,9 +752,9 @@ def a_run(tmp_path: Path) -> Path:
     (tmp_path / "corpus.txt").write_text(REFERENCE)
     folder = tmp_path / "run"
     train(
-        RunConfig(
-            data=str(tmp_path / "corpus.txt"), dim=2, latent_dim=2, batch_size=4, iterations=2, eval_every=1,
-            checkpoint_every=1, eval_samples=4, ngram=2, device="cpu", run_dir=folder,
+        tiny_text(
+            tmp_path / "corpus.txt", folder, seq_len=32, dim=2, latent_dim=2, iterations=2, eval_every=1,
+            checkpoint_every=1, eval_samples=4, ngram=2,
         )
     )  # fmt: skip
     return folder

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,9 +23,9 @@ from eval.core.figures import require_image_ending, save_figure
 from eval.ngrams import main as ngrams
 from eval.text.reference import record_path
 from eval.text.samples import open_samples
-from images.config import PRESETS as IMAGE_PRESETS
 from images.train import train as train_on_images
 from tests.helpers.commands import run
+from tests.helpers.runs import tiny_images, tiny_text
 from textgan.models.settings import RunConfig
 from textgan.sample import load_generator
 from textgan.sample import main as sample
@@ -51,10 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def small(iterations: int = 2, run_dir: str = "RUN") -> RunConfig:
-    return RunConfig(
-        data="text.txt", seq_len=12, dim=4, latent_dim=4, batch_size=4, critic_steps=2, critic_lr=3e-3, ngram=4,
-        iterations=iterations, eval_samples=30, eval_every=2, checkpoint_every=2, device="cpu", run_dir=Path(run_dir),
-    )  # fmt: skip
+    return tiny_text("text.txt", Path(run_dir), critic_steps=2, critic_lr=3e-3, iterations=iterations)
 
 
 @pytest.fixture
@@ -426,10 +422,7 @@ def test_images_go_where_text_goes(
     from images.sample import main
 
     monkeypatch.chdir(tmp_path)
-    quickstart = IMAGE_PRESETS["quickstart"]
-    train_on_images(
-        replace(quickstart, count=32, dim=2, iterations=1, eval_samples=4, device="cpu", run_dir=Path("RUN"))
-    )
+    train_on_images(tiny_images("quickstart", Path("RUN"), count=32, iterations=1, eval_samples=4))
     capfdbinary.readouterr()
     assert main(["RUN", "--count", "4", "--grid", "-", "--output", "/dev/null"]) == 0
     out, err = capfdbinary.readouterr()

@@ -22,7 +22,7 @@ from textgan.runs.aggregate import Group, Run
 
 def tiny_text(data: str | Path, run_dir: Path | None = None, preset: str = "ttur", **changes: Any) -> RunConfig:
     """Return a preset's settings, reduced to a run on text that takes a second, with changes."""
-    tiny = {
+    tiny: dict[str, Any] = {
         "seq_len": 12, "dim": 4, "latent_dim": 4, "batch_size": 4, "ngram": 4, "iterations": 6, "eval_samples": 30,
         "eval_every": 2, "checkpoint_every": 2, "device": "cpu",
     }  # fmt: skip
@@ -35,7 +35,7 @@ LARGE_RATES: dict[str, Any] = {"critic_steps": 2, "critic_lr": 3e-3, "generator_
 
 def tiny_images(preset: str, run_dir: Path | None = None, **changes: Any) -> ImageConfig:
     """Return a preset's settings, reduced to a run on images that takes a second, with changes."""
-    tiny = {"count": 64, "dim": 2, "iterations": 2, "eval_samples": 10, "device": "cpu"}
+    tiny: dict[str, Any] = {"count": 64, "dim": 2, "iterations": 2, "eval_samples": 10, "device": "cpu"}
     return replace(IMAGE_PRESETS[preset], run_dir=run_dir, **{**tiny, **changes})
 
 

@@ -91,6 +91,12 @@ def coco_lines(count: int) -> list[str]:
         return [line.rstrip("\n") for _, line in zip(range(count), file, strict=False)]
 
 
+def short_lines() -> list[str]:
+    """Return 2,000 different lines of three to six words and a number."""
+    words, random = ("the", "cat", "sat", "on", "a", "mat", "é", "dog"), Random(0)
+    return [" ".join(random.choices(words, k=3 + i % 4)) + f" {i}" for i in range(2000)]
+
+
 def write_lines(path: Path, lines: Sequence[str]) -> str:
     path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
     return str(path)

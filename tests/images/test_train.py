@@ -24,7 +24,7 @@ from images.sample import load_generator
 from images.sample import main as sample
 from images.suite import main as suite
 from images.train import IMAGES, build_trainer, main, open_experiment, real_batches, train
-from tests.helpers.runs import stop_at, tensors, without_clocks
+from tests.helpers.runs import stop_at, tensors, tiny_images, without_clocks
 from textgan.compare import main as compare
 from textgan.engine.experiment import parse_train
 from textgan.engine.run_folder import read_metrics, read_options
@@ -37,10 +37,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def small(tmp_path: Path) -> ImageConfig:
-    return replace(
-        PRESETS["ttur-small"], count=120, dim=2, latent_dim=4, batch_size=8, iterations=6, eval_every=2,
-        eval_samples=30, checkpoint_every=4, generator_ema=0.5, flips="on", device="cpu",
-        run_dir=tmp_path / "runs" / "run",
+    return tiny_images(
+        "ttur-small", tmp_path / "runs" / "run", count=120, latent_dim=4, batch_size=8, iterations=6, eval_every=2,
+        eval_samples=30, checkpoint_every=4, generator_ema=0.5, flips="on",
     )  # fmt: skip
 
 

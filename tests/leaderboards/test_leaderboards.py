@@ -32,7 +32,7 @@ from leaderboards.records import RECORDS, TASK, all_tasks, folder_name, read_rec
 from leaderboards.submission import without_folder
 from leaderboards.tables import board
 from tests.helpers.commands import jsd_of_words
-from tests.helpers.runs import even_clock
+from tests.helpers.runs import even_clock, tiny_images
 from textgan.engine.experiment import parse_train
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.models.settings import PRESETS, RunConfig
@@ -373,10 +373,7 @@ def test_records_of_the_first_version_verify_and_take_more(
 
 
 def test_runs_on_images_have_records_with_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = replace(
-        IMAGE_PRESETS["orig-small"], count=80, dim=2, batch_size=4, iterations=12, eval_every=1, eval_samples=20,
-        device="cpu",
-    )  # fmt: skip
+    small = tiny_images("orig-small", count=80, batch_size=4, iterations=12, eval_every=1, eval_samples=20)
     for seed in (0, 1):
         train_on_images(replace(small, seed=seed, run_dir=tmp_path / "suite" / f"{seed}"))
         even_clock(tmp_path / "suite" / f"{seed}")

@@ -13,7 +13,7 @@ from typing import IO, Any
 import pytest
 
 from data.errors import InputError
-from tests.helpers.runs import assert_same_run, config_of, stop_at, write_run
+from tests.helpers.runs import LARGE_RATES, assert_same_run, config_of, stop_at, tiny_text, write_run
 from textgan.engine.experiment import TrainingProgram
 from textgan.engine.loop import Experiment
 from textgan.engine.players import NonFiniteError
@@ -29,11 +29,7 @@ LOADED = 600  # seconds; what takes a moment may take minutes on a loaded machin
 
 @pytest.fixture
 def small(text_file: Path, tmp_path: Path) -> RunConfig:
-    return RunConfig(
-        data=str(text_file), seq_len=12, dim=4, latent_dim=4, batch_size=4, critic_steps=2, critic_lr=3e-3,
-        generator_lr=1e-3, iterations=6, ngram=4, eval_samples=30, eval_every=2, checkpoint_every=4, device="cpu",
-        generator_ema=0.5, run_dir=tmp_path / "runs" / "run",
-    )  # fmt: skip
+    return tiny_text(text_file, tmp_path / "runs" / "run", checkpoint_every=4, **LARGE_RATES)
 
 
 @pytest.fixture

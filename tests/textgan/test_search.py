@@ -10,6 +10,7 @@ from PIL import Image
 from data.errors import InputError
 from images.config import PRESETS as IMAGE_PRESETS
 from images.search import main as main_of_images
+from tests.helpers.runs import tiny_images
 from textgan.engine.run_folder import METRICS, OPTIONS, read_metrics
 from textgan.models.settings import PRESETS, RunConfig
 from textgan.runs import halving
@@ -185,10 +186,8 @@ def test_a_real_search_leaves_a_record_and_a_map(
 def test_a_search_on_images_makes_their_distance_small(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preset = replace(
-        IMAGE_PRESETS["orig-small"], count=64, dim=2, batch_size=4, eval_samples=10, device="cpu", critic_lr=3e-4,
-        generator_lr=1e-3,
-    )  # fmt: skip
+    iterations = IMAGE_PRESETS["orig-small"].iterations
+    preset = tiny_images("orig-small", iterations=iterations, batch_size=4, critic_lr=3e-4, generator_lr=1e-3)
     monkeypatch.setitem(IMAGE_PRESETS, "orig-small", preset)
     folder = tmp_path / "s"
     flags = ["--preset", "orig-small", "--search-dir", str(folder), "--grid-size", "2", "--iterations", "4"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from data.errors import InputError
-from tests.helpers.runs import assert_same_run, without_clocks
+from tests.helpers.runs import assert_same_run, tiny_text, without_clocks
 from textgan.compare import CompareCommand, compare
 from textgan.engine.run_folder import read_metrics
 from textgan.models.settings import PRESETS, RunConfig
@@ -343,10 +343,7 @@ def toml(text_file: Path, tmp_path: Path) -> Path:
 
 
 def suite_config(text_file: Path, preset: str, **settings: Any) -> RunConfig:
-    return replace(
-        PRESETS[preset], data=str(text_file), seq_len=12, dim=4, latent_dim=4, batch_size=4, ngram=4, eval_samples=30,
-        eval_every=2, checkpoint_every=3, device="cpu", **settings,
-    )  # fmt: skip
+    return tiny_text(text_file, preset=preset, checkpoint_every=3, **settings)
 
 
 def state_of(folder: Path) -> dict[str, tuple[int, bytes]]:
