@@ -1,4 +1,4 @@
-"""Corpora: reading, encoding and caching of training text. Imports nothing else of the project, and no torch."""
+"""Data: read, encode and cache text and images. Imports no other package of the project, and no torch."""
 
 import sys
 

@@ -41,7 +41,7 @@ _REMEDIES = {
     errno.ENOTDIR: _CHOOSE_ANOTHER,
     errno.ENOENT: "check the path",
 }
-_LESS = "lower what sets sizes: --batch-size, --dim, --seq-len, --size, --lines, --count"
+_LESS = "lower a flag that sets sizes: --batch-size, --dim, --seq-len, --size, --lines, --count"
 _NO_MEMORY = re.compile("allocate memory|enough memory|Storage size|array is too big|allowed (dimension|size) exceeded")
 
 
@@ -52,13 +52,13 @@ def parse_command(
 
     Args:
         options: the dataclass.
-        arguments: what stands behind the command's name. `~/` at the start of a value is the home folder.
+        arguments: the words after the command's name. `~/` at the start of a value is the home folder.
         prog: the command's module, and its subcommand if it has one: "eval.fid stats".
         description: for `--help`.
         default: an instance whose values are the flags' defaults.
 
     Raises:
-        InputError: a wrong flag or value, or an empty one, in one line.
+        InputError: a flag or value is wrong or empty; the message is one line.
         SystemExit: after `--help`.
     """
     command = _as_typed(prog)
@@ -73,7 +73,7 @@ def parse_command(
     )
 
     def known_words() -> list[str]:
-        """Return flags and subcommands, as `--help` shows them."""
+        """Return the command's flags and subcommands, read from its `--help`."""
         shown = io.StringIO()
         subcommand = takewhile(lambda word: not word.startswith("-"), arguments[:1])
         with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit, InputError):
@@ -81,7 +81,7 @@ def parse_command(
         return re.findall(r"--[a-z][\w-]*|(?<=[{,])[\w-]+(?=[},])", shown.getvalue())
 
     def refuse(event: flag_errors.ParseErrorEvent) -> None:
-        """Raise the error in place of tyro's box; tyro prints what this does not know."""
+        """Raise the error as one line; tyro prints kinds of errors unknown here in a box."""
         if problem := _problem(event, arguments, known_words):
             raise InputError(f"{problem}; see {command} --help")
 
@@ -93,16 +93,16 @@ def parse_command(
 
 
 def _as_typed(prog: str) -> str:
-    """Return how the user calls a command: `python -m eval.jsd`, or `textgan jsd` by the console command."""
+    """Return the command as the user types it: `python -m eval.jsd`, or `textgan jsd` with the console command."""
     _, *subcommand = prog.split()
     return " ".join([sys.argv[0], *subcommand]) if sys.argv[0].startswith("textgan ") else f"python -m {prog}"
 
 
 def _require_values(arguments: Sequence[str]) -> None:
-    """Refuse empty arguments: mostly a shell variable that is not set.
+    """Refuse empty arguments; most come from unset shell variables.
 
     Raises:
-        InputError: naming the flag, or the place among the arguments.
+        InputError: an argument is empty; names the flag, or the argument's number.
     """
     flag = None
     for number, argument in enumerate(arguments, start=1):
@@ -123,7 +123,7 @@ def expand_home(argument: str) -> str:
 def _problem(
     event: flag_errors.ParseErrorEvent, arguments: Sequence[str], known_words: Callable[[], Sequence[str]]
 ) -> str | None:
-    """Return what is wrong with the arguments, or None for an event of a newer tyro."""
+    """Return the message for a parse error of tyro; None for an event of a newer tyro."""
     match event:
         case flag_errors.MissingArgs():
             names = [_named(context.arg) for context in event.missing_arguments]
@@ -138,7 +138,7 @@ def _problem(
             choices = sorted(set(event.choices) - {"None"})  # the default, which nobody types
             return f"{event.argument.display_name()} {event.value!r}: choose from {', '.join(choices)}"
         case flag_errors.BadValue() if event.argument.is_positional():
-            # A flag stands in its place, perhaps a misspelt one.
+            # A flag stands in the argument's place, perhaps a misspelt one.
             flags = [word.partition("=")[0] for word in arguments if word.startswith("-")]
             known = known_words()
             unknown = [flag for flag in flags if flag.replace("_", "-") not in known]
@@ -147,7 +147,7 @@ def _problem(
         case flag_errors.BadValue():
             return f"{event.argument.display_name()}: a value is missing ({_expected(event.argument)})"
         case flag_errors.InstantiationFailure() if event.argument:
-            # Of a flag that takes several types, the reason why the value is not of the last.
+            # If a flag takes several types, the last line has the reason why the value is not of the last type.
             reason = event.message.splitlines()[-1].rpartition(">: ")[2]
             return f"{event.argument.display_name()}: {reason} (expected {_expected(event.argument)})"
     return None
@@ -175,7 +175,7 @@ def run_command(main: Callable[[list[str]], int]) -> None:
     """Run `main(arguments)` as the process; errors a user can act on become one line and status 2."""
     _prepare_streams()
     for number in STOP_SIGNALS[1:]:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _stop)
     status: str | int | None
     try:
@@ -193,7 +193,7 @@ def run_command(main: Callable[[list[str]], int]) -> None:
             raise
         status = _fail(line)
     except UnicodeEncodeError as error:
-        # Bytes of a name that are not UTF-8 are surrogates in Python; the name may stand in JSON.
+        # Bytes of a name that are not UTF-8 are surrogates in Python; the name may be inside JSON.
         if (name := re.search('[^"\\n]*[\ud800-\udfff][^"\\n]*', error.object)) is None:
             raise
         status = _fail(f"{name[0]}: a name that is not UTF-8; rename it")
@@ -216,12 +216,12 @@ def run_command(main: Callable[[list[str]], int]) -> None:
 
 
 def run_moved(old: str, new: str, *arguments: str) -> None:
-    """Run a command that has moved as the process, as `run_command` does, with a note of its new name.
+    """Run a renamed command as `run_command` does, after a note of the new name.
 
     Args:
         old: the module's old name.
-        new: the module that has its `main` now.
-        arguments: arguments by which the new command does what the old one did; they come first.
+        new: the module that now has the command's `main`.
+        arguments: put before the user's arguments, so that the new command does the work of the old one.
     """
 
     def main(given: list[str]) -> int:
@@ -233,7 +233,7 @@ def run_moved(old: str, new: str, *arguments: str) -> None:
 
 
 def leave_terminal(number: int) -> None:
-    """After SIGHUP, send output for the closed terminal nowhere: writing there fails, and nothing would be saved."""
+    """If the signal is SIGHUP, discard output to the closed terminal: an error there would prevent saving."""
     if number == getattr(signal, "SIGHUP", None):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
@@ -243,32 +243,32 @@ def leave_terminal(number: int) -> None:
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    # As SIGINT does: whatever is half done is cleaned up on the way out.
+    # As with SIGINT, unfinished files are cleaned up on the way out.
     leave_terminal(number)
     sys.exit(128 + number)
 
 
 def _prepare_streams() -> None:
-    # If a stream is closed, the next file that is opened would take its place.
-    if sys.stdin is None:  # stays None, by which readers tell that it is closed
+    # If a stream is closed, the next file that is opened would take its descriptor.
+    if sys.stdin is None:  # stays None, which tells readers that it is closed
         os.open(os.devnull, os.O_RDONLY)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open until the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # samples may hold what a terminal's encoding does not
+            stream.reconfigure(errors="backslashreplace")  # samples may hold characters that the encoding lacks
 
 
 def _abandon_broken_streams() -> list[str]:
-    """Return the output streams that cannot be written; the interpreter must not try again at its end."""
+    """Silence output streams that cannot be written, as the interpreter flushes them at exit; return their names."""
     broken = []
     for stream, name in ((sys.stdout, "standard output"), (sys.stderr, "standard error")):
         try:
             stream.flush()
             os.write(stream.fileno(), b"")  # an unbuffered stream has nothing left to flush
         except io.UnsupportedOperation:
-            continue  # no file
+            continue  # not a file
         except OSError:
             broken.append(name)
             _silence(stream.fileno())

@@ -1,4 +1,4 @@
-"""File contents by their first bytes, whatever the file's name: compression, Parquet, and what is no text."""
+"""Formats of files, recognised by the first bytes and not by name: compression, Parquet, anything but UTF-8 text."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ _NO_TEXT = (
     (rb"\x89HDF\r\n\x1a\n", "an HDF5 file", _AS_TEXT),
     (rb"ARROW1\x00\x00|\xff\xff\xff\xff", "Arrow data", "write it as Parquet or text"),
     (rb"Obj\x01", "an Avro file", "write it as Parquet or text"),
-    (rb"PAR1\x15", "a Parquet file", _UNPACK),  # itself it is read, inside of gzip it is not
+    (rb"PAR1\x15", "a Parquet file", _UNPACK),  # can be read as a plain file, but not inside gzip
     (rb"\x89PNG\r\n\x1a\n", "a PNG image", _AS_TEXT),
     (rb"\xff\xd8\xff", "a JPEG image", _AS_TEXT),
     (rb"GIF8[79]a", "a GIF image", _AS_TEXT),
@@ -52,22 +52,22 @@ _LONGEST = 1 << 16  # the csv module refuses longer fields
 
 
 def compression(head: bytes) -> Compression | None:
-    """Return the compression that first bytes begin, of the two that are read."""
+    """Return the compression of a file with these first bytes; None if it is neither gzip nor zstd."""
     if head.startswith(b"\x1f\x8b"):
         return "gzip"
-    # The last byte of a skippable frame, with which some programs begin, is free.
+    # Some programs begin with a skippable frame, whose magic number is any of 0x184D2A50 to 0x184D2A5F.
     if head.startswith(b"\x28\xb5\x2f\xfd") or (head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
         return "zstd"
     return None
 
 
 def is_parquet(head: bytes) -> bool:
-    """Whether first bytes are a Parquet file's: its magic, and the first field of a page header or a footer."""
+    """Return whether a file begins like Parquet: the magic, then the first field of a page header or a footer."""
     return head.startswith(b"PAR1\x15")
 
 
 def no_text(head: bytes) -> tuple[str, str] | None:
-    """Return name and remedy of contents that are not UTF-8 text; None for text and for what cannot be told from it."""
+    """Return the name and remedy of a format that is not UTF-8 text; None if the first bytes may be text."""
     for pattern, name, remedy in _NO_TEXT:
         if re.match(pattern, head, re.DOTALL):
             return name, remedy
@@ -75,29 +75,29 @@ def no_text(head: bytes) -> tuple[str, str] | None:
         return None
     for encoding in _UNMARKED:
         text = head.decode(encoding, "replace").rstrip(_CUT)  # the head may end inside a character
-        if text and _CUT not in text and all(each.isprintable() or each.isspace() for each in text):
+        if text and _CUT not in text and all(character.isprintable() or character.isspace() for character in text):
             return encoding, f"convert it: iconv -f {encoding} -t UTF-8"
     return "binary data (it holds NUL bytes)", _AS_TEXT
 
 
 def is_binary(block: bytes) -> bool:
-    """Whether bytes that are not UTF-8 are no text of another encoding either: 2 % control characters or more."""
+    """Return whether bytes are binary, not text in another encoding: at least 2 % control characters."""
     controls = len(block) - len(block.translate(None, _CONTROLS))
     return 50 * controls >= len(block)
 
 
 def oddities(lines: Sequence[str]) -> list[str]:
-    """Return what a user should know of a file's first lines before taking each for a sample."""
-    found = []
+    """Return warnings if a file's first lines may not be one sample each: doubled line ends, JSON or a table."""
+    warnings = []
     filled = [sum(map(bool, lines[parity::2])) for parity in (0, 1)]
     if len(lines) >= 4 and not min(filled) and 4 * max(filled) > len(lines):
-        found.append("every second line is empty: doubled line ends? remove the empty lines")
+        warnings.append("every second line is empty: doubled line ends? remove the empty lines")
     rows = [line for line in lines[:_TABLE_LINES] if line]
     if len(rows) >= 2 and all(map(_is_object, rows)):
-        found.append("the lines are JSON objects: give the text alone, one sample per line")
+        warnings.append("the lines are JSON objects: give the text alone, one sample per line")
     elif len(rows) >= _LEAST_LINES and len(columns := set(map(_columns, rows))) == 1 and max(columns) > 1:
-        found.append(f"every line has {max(columns)} columns between commas: a table? give the text's column alone")
-    return found
+        warnings.append(f"every line has {max(columns)} columns between commas: a table? give the text's column alone")
+    return warnings
 
 
 def _is_object(line: str) -> bool:

@@ -1,7 +1,7 @@
 """Corpus: encoded training and held-out lines with their vocabulary, memory-mapped from a cache folder.
 
 The cache entry is a folder `corpora/KEY` with `train.npy`, `held_out.npy` and `corpus.json`. It is written under
-another name and renamed when complete, so two runs that start at once cannot disturb each other.
+another name and renamed when complete, so that runs started at the same time cannot disturb each other.
 """
 
 import sys
@@ -16,23 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from data.cache import cache_folder, open_arrays, open_cached, read_manifest, write_array, write_manifest
 from data.errors import InputError
-from data.files import (
-    cache_folder,
-    open_arrays,
-    open_cached,
-    read_manifest,
-    sha256_of_json,
-    write_array,
-    write_manifest,
-)
+from data.files import sha256_of_json
 from data.readers import InvalidUtf8, Source
 from data.sources import open_source
 from data.vocabulary import CODE_POINTS, PADDING, UNKNOWN, Ids, Vocabulary, code_points
 
 FORMAT = 1
 HELD_OUT_SHARE = 10
-"""Of a source without held-out lines of its own, one line in so many is held out."""
+"""If a source has no held-out lines, 1 / HELD_OUT_SHARE of all lines is held out."""
 
 _FILES = ("train.npy", "held_out.npy")
 _DESCRIPTION = "corpus.json"
@@ -41,10 +34,10 @@ _ROWS = 1 << 18
 
 @dataclass(frozen=True)
 class CorpusOptions:
-    """Which lines, and how they are encoded. Equal options over an unchanged source give an equal corpus.
+    """Which lines to encode, and how. Equal options and an unchanged source give an equal corpus.
 
-    `lines` caps the training lines (None: the source's own default). With `split` false all lines are training lines,
-    unless the source has held-out lines of its own.
+    `lines` caps the training lines (None: the source's default). If `split` is false, all lines are training lines,
+    unless the source has held-out lines.
     """
 
     data: str
@@ -67,25 +60,29 @@ class Corpus:
 
     @property
     def seq_len(self) -> int:
-        """Symbols a line."""
+        """Symbols per line."""
         return int(self.train.shape[1])
 
 
 def open_corpus(options: CorpusOptions) -> Corpus:
-    """Return the corpus from the cache, encoding it first where it is absent, outdated or damaged.
+    """Return the corpus from the cache, encoding it first if it is absent, outdated or damaged.
 
     Raises:
         InputError: the source cannot be read, or has no lines.
     """
     source = open_source(options.data, options.invalid_utf8)
-    # The identity tells which lines `data` stands for, whatever way the path was written.
+    # The identity stands for the lines, however the path in `data` is written.
     key = sha256_of_json([FORMAT, source.identity, asdict(replace(options, data=source.name))])[:20]
     folder = cache_folder() / "corpora" / key
     return open_cached(folder, _load, lambda temporary: _build(source, options, temporary))
 
 
 def encode_source(spec: str, vocabulary: Vocabulary, seq_len: int, invalid_utf8: InvalidUtf8) -> Ids:
-    """Return ids [lines, seq_len] of a source's held-out lines, or of all its lines, under a given vocabulary."""
+    """Encode a source's held-out lines, or all lines if none are held out, as ids [lines, seq_len].
+
+    Raises:
+        InputError: the source cannot be read, or has no lines.
+    """
     source = open_source(spec, invalid_utf8)
     lines = (source.held_out or source.train)()
     parts = [vocabulary.encode_code_points(_code_points(batch, seq_len)) for batch in lines]
@@ -98,13 +95,13 @@ def _load(folder: Path) -> Corpus:
     description = read_manifest(folder, _DESCRIPTION)
     arrays = open_arrays(folder, description)
     vocabulary = Vocabulary(description["characters"])
-    # The content alone: the same lines under another path or in another cache have the same hash.
+    # A hash of the content alone: the same lines under another path or in another cache have the same hash.
     sha256 = sha256_of_json([description["characters"], description["sha256"]])
     return Corpus(description["name"], arrays["train"], arrays["held_out"], vocabulary, sha256)
 
 
 def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
-    """Encode the source into `folder`: code points to temporary files first, ids once the vocabulary is known."""
+    """Encode the source into `folder`: first code points in temporary files, then ids when the vocabulary is known."""
     counts = np.zeros(CODE_POINTS, np.int64)
     lines = {"train.npy": 0, "held_out.npy": 0}
     with (folder / "train.codes").open("w+b") as train, (folder / "held_out.codes").open("w+b") as held_out:
@@ -135,10 +132,10 @@ def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
 
 
 def split_lines(source: Source, options: CorpusOptions) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield (training lines, held-out lines) such that no line of one is also in the other.
+    """Yield (training lines, held-out lines) with no line in both.
 
-    Lines are compared whole. Cut to seq_len, a few held-out lines begin as training lines do, as new text would; to
-    leave those out would make the floor too high.
+    Lines are compared whole. Cut to seq_len, a few held-out lines equal training lines, as lines of new text would;
+    dropping them would make the floor too high.
     """
     wanted = source.train_lines if options.lines is None else options.lines
     wanted = sys.maxsize if wanted is None else wanted
@@ -162,7 +159,7 @@ def split_lines(source: Source, options: CorpusOptions) -> Iterator[tuple[list[s
 
 
 def _split_by_content(lines: list[str]) -> tuple[list[str], list[str]]:
-    """Split by a checksum of the line, so that equal lines are on the same side and the order of lines is no matter."""
+    """Split lines by checksum, so that equal lines stay together and the order of lines does not matter."""
     held_out = [zlib.crc32(line.encode()) % HELD_OUT_SHARE == 0 for line in lines]
     return (
         [line for line, is_held_out in zip(lines, held_out, strict=True) if not is_held_out],
@@ -171,7 +168,7 @@ def _split_by_content(lines: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _code_points(lines: list[str], seq_len: int) -> NDArray[np.uint32]:
-    # A padding mark in the corpus itself is no padding; it becomes the unknown symbol.
+    # A padding mark in the source is not padding; it becomes the unknown symbol.
     return code_points([line.replace(PADDING, UNKNOWN) for line in lines], seq_len)
 
 

@@ -1,4 +1,4 @@
-"""What a user is told: the error to act on, notes, and checks of numbers."""
+"""Errors and notes for the user, and checks of the numbers in flags."""
 
 import math
 import sys
@@ -14,14 +14,14 @@ _LEAST_OF = dict.fromkeys(("seed", "seeds", "retries", "order"), 0)
 
 
 class InputError(Exception):
-    """A wrong flag, file or setting. The message is one line that names it and says what to do."""
+    """A wrong flag, file or setting. The message is one line that names it and the remedy."""
 
 
 def require_at_least(flag: str, value: float | None, least: int) -> None:
-    """Refuse a flag's value, where it has one, that is too small, or NaN.
+    """Refuse a flag's value if it is below `least` or NaN; None passes.
 
     Raises:
-        InputError: naming the flag.
+        InputError: the value is refused; names the flag.
     """
     if value is not None and not value >= least:
         raise InputError(f"{flag} {value}: must be at least {least}")
@@ -29,20 +29,21 @@ def require_at_least(flag: str, value: float | None, least: int) -> None:
 
 @cache
 def note(message: str) -> None:
-    """Print a note in one line to stderr, the same one once per process."""
+    """Print a note of one line to stderr; the same note is printed once per process."""
     print(printable(f"note: {message}"), file=sys.stderr)
 
 
 def require_numbers(options: Any) -> None:
-    """Refuse numbers that no flag can have: NaN, infinity, whole numbers below 1 or above 2^31 - 1.
+    """Refuse numbers that no flag can have: NaN, infinity, integers below 1 or above 2^31 - 1.
 
-    Seeds may be 0. Seeds, iterations and lines may be up to 2^63 - 1: the budget or the data may end sooner.
+    Seeds, retries and orders may be 0. Seeds, iterations and lines may be up to 2^63 - 1: the budget or the data may
+    end sooner.
 
     Args:
-        options: a dataclass of flags; numbers in its tuples and in dataclasses inside it are checked too.
+        options: a dataclass of flags; numbers in tuples and nested dataclasses are checked too.
 
     Raises:
-        InputError: naming the flag.
+        InputError: a number is refused; names the flag.
     """
     for field in fields(options):
         value = getattr(options, field.name)

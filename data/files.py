@@ -1,7 +1,7 @@
-"""Files on disk: the cache folder, atomic writes, locks, hashes.
+"""Files on disk: atomic writes, locks, hashes.
 
-Lustre, CIFS, FUSE and other file systems lack some of the operations that keep files whole. Writing goes on without
-those, with one note; any other failure names the file.
+Lustre, CIFS, FUSE and other file systems lack some operations that keep files whole. Writing goes on without them, with
+one note; any other error names the file.
 """
 
 import errno
@@ -10,53 +10,25 @@ import json
 import os
 import shutil
 import stat
-import sys
 import tempfile
 import time
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tokenize import TokenError
-from typing import IO, Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO, Any
 
 from data.errors import InputError, note
-from data.naming import printable
-
-DAMAGED_ARRAYS = (zipfile.BadZipFile, zlib.error, TokenError, EOFError, OSError, RuntimeError, ValueError)
-"""What comes of damaged .npy and .npz files; an OSError also of one that cannot be read."""
-
-T = TypeVar("T")
-N = TypeVar("N", bound=np.generic)
 
 LOCK = ".lock"
-"""File in a folder that one process at a time may write to."""
+"""Name of the lock file in a folder that one process at a time may write to."""
 
-_PARTIAL = ".partial"  # ends the name of whatever is not complete
-_NAME_PART = 48  # characters, of four bytes at most; names of 255 bytes are usual
+_PARTIAL = ".partial"  # suffix of files and folders that are not complete
+_NAME_PART = 48  # characters of at most 4 bytes; file systems usually allow names of 255 bytes
 _LACKING = {
     errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.ENOLCK, errno.EXDEV, errno.EBUSY,
     errno.EEXIST,
 }  # fmt: skip
 _noted: set[str] = set()
-
-
-def cache_folder() -> Path:
-    """Return the folder for derived data: `TEXTGAN_CACHE`, else `textgan` in the user's cache folder.
-
-    Raises:
-        InputError: there is no home folder, and none is named.
-    """
-    if chosen := os.environ.get("TEXTGAN_CACHE"):
-        return Path(chosen)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "textgan"
-    except RuntimeError as error:
-        raise InputError("no home folder to keep a cache in; name one with TEXTGAN_CACHE") from error
 
 
 def sha256_of_file(path: Path) -> str:
@@ -74,9 +46,9 @@ def sha256_of_json(value: Any) -> str:
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a binary file that appears at `path` complete, or not at all.
 
-    The bytes go to a temporary file in the same folder, which is synced and then renamed over `path`. A link stays, and
-    the file that it leads to is replaced; a replaced file's mode and, if permitted, its owner stay. Other hard links of
-    that file keep the old content.
+    The bytes go to a temporary file in the same folder, which is synced and then renamed over `path`. A symbolic link
+    stays, and its target is replaced. The new file has the mode and, if permitted, the owner of the old one. Other hard
+    links keep the old content.
 
     Raises:
         OSError: the file cannot be written; it names `path`.
@@ -113,14 +85,14 @@ def write_json(path: Path, value: Any) -> None:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path` when the block ends without an error.
 
-    When two processes build the same folder at once, the first one to finish wins and the other's copy is dropped.
+    If two processes build the same folder at the same time, the first to finish wins and the other copy is dropped.
 
     Raises:
         OSError: the folder cannot be written; it names `path`.
     """
     with naming(path, _prefix(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary_folder(path)
+        temporary = temporary_folder(path)
         try:
             yield temporary
             for file in filter(Path.is_file, temporary.rglob("*")):
@@ -142,12 +114,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked_folder(folder: Path, message: str) -> Iterator[None]:
-    """Make a folder and keep other processes out of it meanwhile, by a lock on the file `.lock` in it.
+    """Make a folder and keep other processes out by a lock on the file `.lock` in it.
 
-    The system releases the lock of a process that was killed. A note says so if the file system has no locks.
+    The system releases the lock of a killed process. If the file system has no locks, a note is printed.
 
     Raises:
-        InputError: with `message`, if another process has the lock.
+        InputError: another process has the lock; the text is `message`.
     """
     import filelock  # most commands lock nothing
 
@@ -156,7 +128,8 @@ def locked_folder(folder: Path, message: str) -> Iterator[None]:
     with naming(folder), ExitStack() as held:
         try:
             held.enter_context(lock)
-            held.callback(_remove_if_possible, folder / LOCK)  # while it is held, so that nobody else's is removed
+            # Removed while it is held: afterwards the file may be another process's lock.
+            held.callback(_remove_if_possible, folder / LOCK)
         except filelock.Timeout:
             raise InputError(message) from None
         except OSError as error:
@@ -166,7 +139,7 @@ def locked_folder(folder: Path, message: str) -> Iterator[None]:
 
 @contextmanager
 def naming(path: Path, prefix: str = _PARTIAL) -> Iterator[None]:
-    """Let an error of the system that names no file, or a temporary one whose name has this prefix, name `path`."""
+    """Put `path` into any OSError of the block that names no file, or a temporary file with this prefix."""
     try:
         yield
     except OSError as error:
@@ -177,7 +150,7 @@ def naming(path: Path, prefix: str = _PARTIAL) -> Iterator[None]:
 
 @contextmanager
 def best_effort(path: Path) -> Iterator[None]:
-    """Go on without an operation that the file system at `path` lacks, with one note per process.
+    """Skip an operation that the file system at `path` lacks, with one note per process.
 
     Raises:
         OSError: the operation failed for another reason.
@@ -189,121 +162,20 @@ def best_effort(path: Path) -> Iterator[None]:
 
 
 def remove_partial(folder: Path, unchanged_for_seconds: float = 0.0) -> None:
-    """Remove what processes that were killed left unfinished in a folder."""
+    """Remove incomplete files and folders that killed processes left in `folder`, if unchanged for this time."""
     for path in folder.glob(f".*{_PARTIAL}"):
         with suppress(FileNotFoundError):  # finished by its process meanwhile
             if time.time() - path.lstat().st_mtime >= unchanged_for_seconds:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def write_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], parts: Iterable[NDArray[Any]]) -> None:
-    """Write an .npy file from consecutive parts of the array, whose sizes add up to `shape`.
-
-    Unlike a memory map or `np.save`, a full disk is an `OSError` that says so.
-    """
-    with naming(path), path.open("wb") as file:
-        header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        for part in parts:
-            file.write(np.ascontiguousarray(part).view(np.uint8).data)
-
-
-def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write an .npy file as `write_array` does, from the whole array."""
-    write_array(path, array.dtype, array.shape, [array])
-
-
-def write_rows(path: Path, rows: Iterable[NDArray[Any]]) -> int:
-    """Write an .npy file from its rows, all of one shape and type, and return how many there were.
-
-    The header is written first and again, now with the number, at the end: NumPy leaves the room for it.
-    """
-    count = 0
-    with naming(path), path.open("wb") as file:
-        for row in rows:
-            header = {"descr": row.dtype.str, "fortran_order": False, "shape": (count, *row.shape)}
-            if not count:
-                np.lib.format.write_array_header_1_0(file, header)
-            file.write(np.ascontiguousarray(row).view(np.uint8).data)
-            count += 1
-        if count:
-            file.seek(0)
-            np.lib.format.write_array_header_1_0(file, {**header, "shape": (count, *row.shape)})
-    return count
-
-
-def concatenate_on_disk(parts: Iterable[NDArray[N]]) -> NDArray[N]:
-    """Return the concatenation of one or more arrays [n, ...] as a memory map of a file without a name."""
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with naming(cache_folder()), tempfile.TemporaryFile(dir=cache_folder()) as file:
-        rows = 0
-        for part in parts:
-            file.write(np.ascontiguousarray(part).data)
-            rows += len(part)
-        file.flush()
-        shape = (rows, *part.shape[1:])
-        return np.memmap(file, part.dtype, "r", shape=shape) if rows else np.empty(shape, part.dtype)
-
-
-def write_manifest(folder: Path, description_name: str, description: Mapping[str, Any]) -> None:
-    """Write a JSON description into a folder, with the hashes of the folder's other files and of itself."""
-    hashes = {path.name: sha256_of_file(path) for path in sorted(folder.iterdir())}
-    described = {**description, "sha256": hashes}
-    write_json(folder / description_name, {**described, "own_sha256": sha256_of_json(described)})
-
-
-def read_manifest(folder: Path, description_name: str) -> dict[str, Any]:
-    """Return a folder's description after checking all hashes.
-
-    Raises:
-        ValueError: a file is missing or is not as it was written.
-    """
-    try:
-        described: dict[str, Any] = json.loads((folder / description_name).read_text("utf-8"))
-        if described.pop("own_sha256") != sha256_of_json(described):
-            raise ValueError(f"{description_name} is not as it was written")
-        for name, expected in described["sha256"].items():
-            if sha256_of_file(folder / name) != expected:
-                raise ValueError(f"{name} is not as it was written")
-    except (KeyError, AttributeError, TypeError, FileNotFoundError) as error:
-        raise ValueError(f"{description_name} is not as it was written ({error})") from error
-    return described
-
-
-def open_arrays(folder: Path, described: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Return the arrays (.npy) among the files of a folder so described, by name, read-only and memory-mapped."""
-    paths = [folder / name for name in described["sha256"] if name.endswith(".npy")]
-    return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in paths}
-
-
-def open_cached(folder: Path, load: Callable[[Path], T], build: Callable[[Path], None]) -> T:
-    """Return `load(folder)`; where the folder is absent, or `load` finds damage (ValueError), `build` it first.
-
-    `build` fills a temporary folder that is then renamed, so a reader never sees half an entry.
-    """
-    if folder.is_dir():
-        try:
-            return load(folder)
-        except ValueError as error:
-            print(printable(f"warning: {folder}: damaged cache entry ({error}); rebuilding it"), file=sys.stderr)
-            # Renamed first: another process may be about to do the same, or to put a good one in its place.
-            damaged = _temporary_folder(folder)
-            with suppress(FileNotFoundError):
-                folder.replace(damaged)
-            shutil.rmtree(damaged, ignore_errors=True)
-    if folder.parent.is_dir():
-        remove_partial(folder.parent, unchanged_for_seconds=24 * 3600)
-    with atomic_folder(folder) as temporary:
-        build(temporary)
-    return load(folder)
-
-
-def _temporary_folder(path: Path) -> Path:
+def temporary_folder(path: Path) -> Path:
+    """Make and return an empty folder beside `path`, named as one that is not complete."""
     return Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=_PARTIAL, dir=path.parent))
 
 
 def _prefix(path: Path) -> str:
-    return f".{path.name[:_NAME_PART]}."  # with the whole of a long name, the temporary name would be too long
+    return f".{path.name[:_NAME_PART]}."  # with all of a long name, the temporary name would be too long
 
 
 def _remove_if_possible(path: Path) -> None:
@@ -325,7 +197,7 @@ def _stat(path: Path) -> os.stat_result | None:
 
 
 def _keep_owner_and_mode(temporary: Path, path: Path, before: os.stat_result | None) -> None:
-    """Give a new file the mode and, if permitted, the owner and group of the file that it is to replace."""
+    """Give a new file the mode and, if permitted, the owner and group of the file it replaces."""
     if before is not None and hasattr(os, "chown"):
         for owner, group in ((before.st_uid, -1), (-1, before.st_gid)):
             with suppress(OSError):
@@ -335,7 +207,7 @@ def _keep_owner_and_mode(temporary: Path, path: Path, before: os.stat_result | N
 
 
 def _replace(temporary: Path, target: Path, path: Path) -> None:
-    """Rename a file over another; copy it if that is impossible, as over a single file mounted into a container."""
+    """Rename a file over another; copy it if renaming fails, as over a single file mounted into a container."""
     try:
         temporary.replace(target)
     except OSError as error:
@@ -361,12 +233,12 @@ def _note_lack(
     error: OSError,
     path: Path,
     lack: str = "lacks an operation",
-    advice: str = "modes, and files at a crash, may be lost",
+    advice: str = "file modes may be lost, and files if the system crashes",
 ) -> None:
-    """Say once per process what the file system at a path lacks.
+    """Print a note, once per process and lack, that the file system at `path` lacks an operation.
 
     Raises:
-        OSError: the error itself, if it does not mean a lack.
+        OSError: `error` itself, if it has another meaning.
     """
     if error.errno not in _LACKING:
         raise error

@@ -1,11 +1,11 @@
-"""The embedded corpus: endless news-like English from a weighted grammar, tokenised as One Billion Word is.
+"""The embedded corpus: news-like English of any length from a weighted grammar, tokenised like One Billion Word.
 
-`python -m data.grammar | head` prints some of it. Line i of a stream is a function of the stream's seed and i alone,
-so any number of lines can be drawn and the first ones never change. The rules below are the corpus: changing one of
+`python -m data.grammar | head` prints its first lines. Line i of a stream depends on the stream's seed and i alone, so
+any number of lines can be drawn and the first ones never change. The rules below are the corpus: a change to one of
 them must change VERSION, and the pinned hashes in the tests.
 
-A rule is `name = 5: words and <names> | words`, alternatives with an optional weight (1 where there is none); a word
-list is `name ~ word word ...`, the i-th word weighing 1 / (i + 1) (Zipf's law); `_` in a word list stands for a space.
+A rule is `name = 5: words and <names> | words`, alternatives with an optional weight (default 1). A word list is
+`name ~ word word ...`; word i = 0, 1, ... has weight 1 / (i + 1) (Zipf's law), and `_` stands for a space.
 """
 
 import re
@@ -21,7 +21,7 @@ from data.command import parse_command, run_command
 
 VERSION = "grammar-1"
 TRAIN_LINES = 200_000
-"""Training lines used unless the user says otherwise."""
+"""Default number of training lines."""
 HELD_OUT_LINES = 20_000
 
 _TRAIN_SEED, _HELD_OUT_SEED = 0, 1
@@ -128,10 +128,10 @@ decimal ~ 1.5 2.5 0.5 1.2 3.5 2.1 0.3 1.8 4.5 2.8 0.1 3.2 1.1 5.6 0.8 6.5 4.2 7.
 class Rules:
     """The grammar as arrays. Symbols 0 .. R-1 are rules, R .. are words; symbol R ends a line.
 
-    The alternatives of all rules are numbered through; alternative k is `symbols[start[k] : start[k] + length[k]]`.
-    `threshold[k]` is its rule's number plus the cumulated probability up to and with it, so that for rule r and
-    u ~ U(0, 1) the chosen alternative is `searchsorted(threshold, r + u, "right")`. Word w is the bytes
-    `text[word_start[w] : word_start[w] + word_length[w]]`, a space in front.
+    The alternatives of all rules have consecutive numbers; alternative k is `symbols[start[k] : start[k] + length[k]]`.
+    `threshold[k]` is the number of its rule plus the cumulative probability up to and including k, so that for rule r
+    and u ~ U(0, 1) the chosen alternative is `searchsorted(threshold, r + u, "right")`. Word w is the bytes
+    `text[word_start[w] : word_start[w] + word_length[w]]`, which begin with a space.
     """
 
     rules: int
@@ -155,9 +155,9 @@ def parse_rules(text: str = RULES) -> Rules:
     symbols: list[int] = []
     for index, alternatives in enumerate(rules.values()):
         weights = np.array([weight for weight, _ in alternatives])
-        cumulated = np.cumsum(weights) / weights.sum()
-        cumulated[-1] = 1.0
-        threshold.extend(index + cumulated)
+        cumulative = np.cumsum(weights) / weights.sum()
+        cumulative[-1] = 1.0
+        threshold.extend(index + cumulative)
         for _, tokens in alternatives:
             start.append(len(symbols))
             length.append(len(tokens))
@@ -189,31 +189,31 @@ def _parse_rule(line: str) -> tuple[str, list[tuple[float, list[str]]]]:
 
 
 def generate(rules: Rules, seed: int) -> Iterator[list[str]]:
-    """Yield blocks of lines without end. Block b depends on the seed and b alone."""
+    """Yield infinitely many blocks of lines. Block b depends on the seed and b alone."""
     for block in count():
         text = _expand(rules, np.random.default_rng([seed, block]), _BLOCK)
         yield text.split("\n")[:-1]
 
 
 def train_lines() -> Iterator[list[str]]:
-    """Yield the training lines, without end."""
+    """Yield infinitely many training lines, in blocks."""
     return generate(parse_rules(), _TRAIN_SEED)
 
 
 def held_out_lines() -> Iterator[list[str]]:
-    """Yield the held-out lines, from a seed of their own."""
+    """Yield the held-out lines, drawn with another seed than the training lines."""
     yield list(islice(chain.from_iterable(generate(parse_rules(), _HELD_OUT_SEED)), HELD_OUT_LINES))
 
 
 def _expand(rules: Rules, rng: np.random.Generator, lines: int) -> str:
-    """Rewrite `lines` start symbols, all at once and level by level, until only words are left."""
+    """Rewrite `lines` start symbols together, level by level, until only words are left."""
     symbols = np.tile(np.array([0, rules.rules], np.int32), lines)
     while (is_rule := symbols < rules.rules).any():
         where = np.flatnonzero(is_rule)
         chosen = np.searchsorted(rules.threshold, symbols[where] + rng.random(where.size), "right")
         length = np.ones(symbols.size, np.int32)
         length[where] = rules.length[chosen]
-        # A word stands for itself: it is copied from behind the alternatives, where the old symbols are appended.
+        # Words stay as they are: they are copied from the old symbols, appended to the alternatives.
         start = np.arange(rules.symbols.size, rules.symbols.size + symbols.size, dtype=np.int32)
         start[where] = rules.start[chosen]
         symbols = np.concatenate([rules.symbols, symbols])[_spans(start, length)]
@@ -221,7 +221,7 @@ def _expand(rules: Rules, rng: np.random.Generator, lines: int) -> str:
     line_ends = np.flatnonzero(words == 0)
     length = rules.word_length[words]
     text = rules.text[_spans(rules.word_start[words], length)]
-    # Every line begins with its first word's space: step over it, and make its first letter a capital.
+    # Every line begins with the space of its first word: drop it, and capitalise the first letter.
     first = np.concatenate([[0], np.cumsum(length)[line_ends[:-1]]])
     letter = first + np.where(text[first + 1] == ord('"'), 3, 1)
     text[letter] = np.where((text[letter] >= ord("a")) & (text[letter] <= ord("z")), text[letter] - 32, text[letter])
@@ -240,7 +240,7 @@ class GrammarCommand:
     """Flags of `python -m data.grammar`."""
 
     lines: int | None = None
-    """Lines to print, the first ones. Default: no end, for `| head`."""
+    """Number of lines to print. Default: no limit, for `| head`."""
 
 
 def main(arguments: list[str]) -> int:

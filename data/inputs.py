@@ -1,6 +1,6 @@
-"""Input files: what can be read once is copied once, folders are walked by one rule, content hashes are indexed.
+"""Input files: copies of pipes, the files of a folder, and an index of content hashes.
 
-Every reader opens files through `local_file`, so a path, a link, a pipe, `-` and `/dev/fd/63` behave alike.
+Every reader opens files through `local_file`, so links, pipes, `-` and `/dev/fd/63` behave like plain files.
 """
 
 import atexit
@@ -18,8 +18,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data.cache import cache_folder
 from data.errors import InputError, note
-from data.files import atomic_write, cache_folder, remove_partial, sha256_of_file, sha256_of_json
+from data.files import atomic_write, remove_partial, sha256_of_file, sha256_of_json
 
 STANDARD_INPUT = "-"
 
@@ -28,7 +29,7 @@ _spooled: dict[tuple[int, int], tuple[int, Path]] = {}
 
 
 def expand_user(path: str | Path) -> Path:
-    """Return the path with a leading `~` or `~user` replaced by the home folder, where there is one."""
+    """Return the path with a leading `~` or `~user` replaced by the home folder, if there is one."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -36,7 +37,7 @@ def expand_user(path: str | Path) -> Path:
 
 
 def read_once(path: str | Path) -> bool:
-    """Whether a path is standard input, a pipe, a socket or a device, whose content is gone after one reading."""
+    """Return whether a path can be read only once: standard input, a pipe, a socket or a device."""
     return _once(expand_user(path)) is not None
 
 
@@ -44,30 +45,32 @@ def require_different(*paths: str | Path | None) -> None:
     """Refuse to read two inputs from one pipe.
 
     Raises:
-        InputError: two of the paths are the same input that can be read once.
+        InputError: two paths are the same input, and it can be read only once.
     """
     seen: dict[tuple[int, int], str | Path] = {}
     for path in paths:
         if path is not None and (key := _once(expand_user(path))):
             if key in seen:
-                raise InputError(f"{path}: the same input as {seen[key]}, which can be read once; save one to a file")
+                raise InputError(
+                    f"{path}: the same input as {seen[key]}, which can be read only once; save one to a file"
+                )
             seen[key] = path
 
 
 def require_lasting(spec: str) -> None:
-    """Refuse a source that cannot be read again later, where it is to be recorded.
+    """Refuse a source that is to be recorded but cannot be read again.
 
     Raises:
-        InputError: it is a pipe, or standard input.
+        InputError: the source is a pipe, or standard input.
     """
     if read_once(spec):
-        raise InputError(f"{spec}: can be read once, but is recorded to be read again; save it to a file first")
+        raise InputError(f"{spec}: can be read only once, but is recorded to be read again; save it to a file first")
 
 
 def local_file(path: Path) -> Path:
-    """Return the path of a file that can be opened any number of times and holds the content of `path`.
+    """Return a file with the content of `path` that can be opened any number of times.
 
-    Input that can be read once is copied to the cache folder the first time and removed when the process ends.
+    Input that can be read only once is copied to the cache folder; the copy is removed when the process ends.
 
     Raises:
         InputError: there is no such file, or it is a folder, a terminal or a device.
@@ -78,7 +81,7 @@ def local_file(path: Path) -> Path:
         require_file(path)
         return path
     changed, copy = _spooled.get(key, (None, None))
-    # A pipe's change time stands still once it is read to its end; a new pipe may have an old one's number.
+    # The change time of a pipe that was read to its end stays the same; a new pipe may have the inode of an old one.
     if copy is None or changed != _status(path).st_ctime_ns:
         copy = _spool(path)
         _spooled[key] = _status(path).st_ctime_ns, copy
@@ -86,10 +89,10 @@ def local_file(path: Path) -> Path:
 
 
 def require_file(path: Path) -> None:
-    """Refuse a path that is no file that can be read.
+    """Refuse a path that does not lead to a readable file.
 
     Raises:
-        InputError: nothing is there, or a folder.
+        InputError: the path does not exist, is a folder, or is standard input, which is closed.
     """
     if str(path) == STANDARD_INPUT:
         raise InputError("-: standard input is closed; pipe a text into the command, or name a file")
@@ -104,25 +107,25 @@ def require_file(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Walk:
-    """Files of a folder, sorted by path, and the number of entries left out by suffix."""
+    """Files of a folder, sorted by path, and the number of entries left out, by suffix or reason."""
 
     files: list[Path]
     left_out: Counter[str]
 
     def note(self, folder: Path) -> None:
-        """Tell the user which files are not read."""
+        """Print a note of the entries left out, if any."""
         if self.left_out:
-            told = ", ".join(f"{count:,} {name}" for name, count in sorted(self.left_out.items()))
-            note(f"{folder}: left out {told}")
+            counts = ", ".join(f"{count:,} {name}" for name, count in sorted(self.left_out.items()))
+            note(f"{folder}: left out {counts}")
 
 
 def walk(folder: Path, suffixes: tuple[str, ...]) -> Walk:
-    """Return a folder's files with the given suffixes, in either case, from it and its subfolders.
+    """Return the files with the given suffixes (upper or lower case) in a folder and its subfolders.
 
-    Hidden files and folders are left out. Links are followed; a file or folder that can be reached in several ways
-    counts once, so a link to a folder above ends there, and the note counts it.
+    Hidden files and folders are left out. Links are followed. A file or folder that several paths lead to counts once,
+    so a link to a parent folder ends there; further paths are counted as repeated links.
     """
-    found: dict[Path, Path] = {}
+    files: dict[Path, Path] = {}
     left_out: Counter[str] = Counter()
     seen: set[Path] = set()
     waiting = [folder]
@@ -143,19 +146,19 @@ def walk(folder: Path, suffixes: tuple[str, ...]) -> Walk:
                 left_out["pipes or devices"] += 1
             elif path.name.lower().endswith(suffixes):
                 real = path.resolve()
-                if real in found:
+                if real in files:
                     left_out["repeated links"] += 1
-                found[real] = min(path, found.get(real, path))
+                files[real] = min(path, files.get(real, path))
             else:
                 left_out[path.suffix.lower() or "without a suffix"] += 1
-    return Walk(sorted(found.values()), left_out)
+    return Walk(sorted(files.values()), left_out)
 
 
 def file_identity(paths: Sequence[Path], root: Path) -> list[list[str]]:
-    """Return names, relative to `root`, and SHA-256 of files: the same content has the same, wherever it lies.
+    """Return [name relative to `root`, SHA-256] of each file; the same files in another place give an equal list.
 
     The cache folder keeps an index from size, inode, modification and change time to the hash, so that a file is read
-    again only if one of these has changed. The name of `root` itself is its last part.
+    again only if one of these has changed. If `root` is a file, the name is the last part of its path.
     """
     index = cache_folder() / "hashes" / f"{sha256_of_json(str(root.resolve()))[:20]}.json"
     known = _read_index(index)
@@ -166,13 +169,13 @@ def file_identity(paths: Sequence[Path], root: Path) -> list[list[str]]:
         if read_once(path):
             identity.append([name, sha256_of_file(local_file(path))])
             continue
-        found = path.stat()
-        facts: list[int | str] = [found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
+        status = path.stat()
+        stamps: list[int | str] = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
         before = known.get(name)
-        digest = str(before[-1]) if before and before[:-1] == facts else sha256_of_file(path)
-        # Whatever writes within the same tick of the clock may leave all times as they are.
-        if time.time_ns() - found.st_ctime_ns > _SETTLED_NS:
-            entries[name] = [*facts, digest]
+        digest = str(before[-1]) if before and before[:-1] == stamps else sha256_of_file(path)
+        # A second write within the same tick of the clock may leave all times as they are.
+        if time.time_ns() - status.st_ctime_ns > _SETTLED_NS:
+            entries[name] = [*stamps, digest]
         identity.append([name, digest])
     if entries != known and entries:
         with atomic_write(index) as file:
@@ -188,14 +191,14 @@ def _read_index(path: Path) -> dict[str, list[int | str]]:
 
 
 def _once(path: Path) -> tuple[int, int] | None:
-    """Return device and inode of an open input that can be read once; None for files, folders and missing paths."""
+    """Return device and inode of an input that can be read only once; None for files, folders and missing paths."""
     try:
-        found = _status(path)
+        status = _status(path)
     except OSError:
         return None
-    if str(path) != STANDARD_INPUT and (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+    if str(path) != STANDARD_INPUT and (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _status(path: Path) -> os.stat_result:
@@ -204,9 +207,9 @@ def _status(path: Path) -> os.stat_result:
 
 
 def _descriptor(path: Path) -> int | None:
-    """Return the open file that a path stands for: `-`, /dev/stdin, /dev/fd/N, /proc/self/fd/N."""
+    """Return the file descriptor that a path stands for: `-`, /dev/stdin, /dev/fd/N, /proc/self/fd/N; else None."""
     if str(path) in (STANDARD_INPUT, "/dev/stdin"):
-        return 0 if sys.stdin is not None else -1  # None where it is closed; 0 may be another file by now
+        return 0 if sys.stdin is not None else -1  # None if it is closed; 0 may be another file by now
     if str(path.parent) in ("/dev/fd", "/proc/self/fd") and path.name.isdecimal():
         return int(path.name)
     return None

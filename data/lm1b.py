@@ -1,8 +1,8 @@
 """The One Billion Word Benchmark (Chelba et al. 2013, arXiv 1312.3005).
 
 Training lines are read shard by shard in numerical order, as the TTUR paper's code did; held-out lines are the 50
-held-out shards. Three forms are read: the original tar.gz (unpacked once into the cache), its unpacked folder, and the
-parquet form of the Hugging Face hub.
+held-out shards. Three forms can be read: the original tar.gz (unpacked once into the cache), its unpacked folder, and
+the parquet files of the Hugging Face hub.
 """
 
 import gzip
@@ -14,27 +14,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.cache import cache_folder
 from data.errors import InputError
-from data.files import atomic_folder, cache_folder
+from data.files import atomic_folder
+from data.hub import hub_lines
 from data.inputs import file_identity
-from data.readers import InvalidUtf8, Lines, Source, hub_lines, read_lines
+from data.readers import InvalidUtf8, Lines, Source, read_lines
 
 NAME = "1-billion-word-language-modeling-benchmark-r13output"
 HUB_NAME = "dvruette/lm1b"
 _TRAIN_FOLDER = "training-monolingual.tokenized.shuffled"
 _HELD_OUT_FOLDER = "heldout-monolingual.tokenized.shuffled"
 TRAIN_LINES = 10_000_000
-"""Training lines used by the TTUR paper."""
+"""Number of training lines in the TTUR paper."""
 
 _HOW_TO_GET_IT = (
     f"download {NAME}.tar.gz (1.8 GB, http://www.statmt.org/lm-benchmark/) and pass lm1b:FILE, "
-    f"or pass lm1b:FOLDER of its unpacked form or of the parquet files of {HUB_NAME}"
+    f"or pass lm1b:FOLDER with its unpacked files or with the parquet files of {HUB_NAME}"
 )
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many shards and lines a complete copy has."""
+    """Numbers of shards and lines in a complete copy."""
 
     train_shards: int = 99
     train_lines: int = 30_301_028
@@ -46,10 +48,10 @@ COMPLETE = Size()
 
 
 def open_lm1b(path: Path | None, invalid_utf8: InvalidUtf8 = "refuse", size: Size = COMPLETE) -> Source:
-    """Return the benchmark from a tar.gz, a folder of it, a folder of parquet files, or (no path) the hub.
+    """Open the benchmark from a tar.gz, an unpacked folder, a folder of parquet files, or (no path) the hub.
 
     Raises:
-        InputError: nothing usable at `path`, a shard is missing, or (while reading) the line count is not as published.
+        InputError: nothing usable at `path`, a missing shard, or (while reading) another line count than published.
     """
     if path is None:
         train = _counted(lambda: hub_lines(HUB_NAME, "train", "text"), size.train_lines, HUB_NAME)
@@ -90,14 +92,14 @@ def _check_parquet(paths: list[Path], size: Size) -> None:
         except pa.ArrowException as error:
             raise InputError(f"{paths[0].parent}: a damaged parquet file ({error}); {_HOW_TO_GET_IT}") from error
         if rows != expected:
-            raise InputError(f"{paths[0].parent}: {rows:,} {split} lines where {expected:,} were published")
+            raise InputError(f"{paths[0].parent}: {rows:,} {split} lines, but {expected:,} were published")
 
 
 def _shards(folder: Path, size: Size, where: str) -> tuple[list[Path], list[Path]]:
     """Return the training and the held-out shards in numerical order.
 
     Raises:
-        InputError: there are not as many as there should be.
+        InputError: the number of shards is not the published one.
     """
     # Training shard 0 of 100 is the held-out part.
     train = sorted((folder / _TRAIN_FOLDER).glob("news.en-?????-of-?????"))
@@ -113,12 +115,12 @@ def _shards(folder: Path, size: Size, where: str) -> tuple[list[Path], list[Path
 
 def _read_shards(shards: list[Path], invalid_utf8: InvalidUtf8) -> Lines:
     for shard in shards:
-        # The published number of lines is that of line feeds.
+        # The published number of lines counts line feeds.
         yield from read_lines(shard, invalid_utf8, carriage_returns=False)
 
 
 def _counted(lines: Callable[[], Lines], expected: int, where: str) -> Callable[[], Lines]:
-    """Check the line count once the end is reached; a reader that stops earlier checks nothing."""
+    """Check the line count when the end is reached; a reader that stops earlier checks nothing."""
 
     def counted() -> Lines:
         count = 0
@@ -126,7 +128,7 @@ def _counted(lines: Callable[[], Lines], expected: int, where: str) -> Callable[
             count += len(batch)
             yield batch
         if count != expected:
-            raise InputError(f"{where}: {count:,} lines where {expected:,} were published; {_HOW_TO_GET_IT}")
+            raise InputError(f"{where}: {count:,} lines, but {expected:,} were published; {_HOW_TO_GET_IT}")
 
     return counted
 
@@ -142,7 +144,7 @@ def _explained(lines: Callable[[], Lines]) -> Callable[[], Lines]:
 
 
 def _unpacked(archive: Path, size: Size) -> Path:
-    """Return the folder the archive was unpacked to; its shards are not in numerical order inside the archive."""
+    """Unpack the archive into the cache, as its shards are not in numerical order, and return the folder."""
     ((_, digest),) = file_identity([archive], archive)
     folder = cache_folder() / "lm1b" / digest[:20]
     if folder.is_dir():
@@ -159,7 +161,7 @@ def _unpacked(archive: Path, size: Size) -> Path:
                     target.parent.mkdir(exist_ok=True)
                     with target.open("wb") as out:
                         shutil.copyfileobj(file, out, 1 << 20)
-            _shards(temporary, size, str(archive))  # a cut archive may unpack without an error
+            _shards(temporary, size, str(archive))  # a truncated archive may unpack without an error
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{archive}: not a readable tar.gz ({error}); {_HOW_TO_GET_IT}") from error
     return folder

@@ -1,4 +1,4 @@
-"""Packages that a plain installation leaves out, and the line that says how to get one."""
+"""Packages of the optional extras, and the message that says how to install a missing one."""
 
 import sys
 from types import TracebackType
@@ -8,20 +8,20 @@ EXTRAS = {
     "matplotlib": "figures", "PIL": "images", "datasets": "hub", "fsspec": "hub", "bokeh": "leaderboards",
     "jinja2": "leaderboards", "ray": "ray", "nltk": "dev",
 }  # fmt: skip
-"""The extra of pyproject.toml that installs a package, by the name under which it is imported."""
+"""The extra of pyproject.toml that installs a package, by import name."""
 
 
 def how_to_install(error: BaseException) -> str | None:
-    """Return which package of an extra is missing and how to install it; None for any other error."""
+    """Return a message with the missing package and how to install it; None if no extra installs it."""
     name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     return f"{name} is not installed; pip install 'textgan[{EXTRAS[name]}]'" if name in EXTRAS else None
 
 
 def explain_missing() -> None:
-    """Let a missing package end this process with one line and status 2.
+    """End this process with one line and status 2 if a package is missing.
 
-    A command imports its packages before `run_command` is called, so packages call this from `__init__` when Python
-    runs one of their modules as a command (`python -m` sets sys.argv[0] to "-m" until it has found the module).
+    A command imports packages before `run_command` is called, so `__init__` calls this when Python runs a module of
+    its package as a command (`python -m` sets sys.argv[0] to "-m" until it has found the module).
     """
     show = sys.excepthook
 

@@ -1,4 +1,4 @@
-"""Names of files and methods in messages, tables, figures and proposed commands: shown safely, told apart, quoted."""
+"""Names of files and methods in messages, tables, figures and commands: made printable, distinct and quoted."""
 
 import re
 import shlex
@@ -12,12 +12,12 @@ _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
 def printable(name: object) -> str:
-    r"""Return a name in one line that no terminal obeys: control characters and undecodable bytes as \n or \x1b."""
+    r"""Return a name on one line, with control characters and undecodable bytes escaped (\n, \x1b)."""
     return _UNPRINTABLE.sub(_escaped, str(name))
 
 
 def shortest_different(paths: Sequence[str]) -> list[str]:
-    """Return the shortest end of each path that no other has: "a/500.txt" and "b/500.txt" beside "600.txt"."""
+    """Return the shortest end of each path that no other path has: "a/500.txt", "b/500.txt" and "600.txt"."""
     parts = [PurePath(path).parts for path in paths]
 
     def shortest(number: int) -> str:
@@ -31,10 +31,10 @@ def shortest_different(paths: Sequence[str]) -> list[str]:
 
 
 def as_command(*words: str | Path) -> str:
-    """Return a command to paste into a shell, every word quoted where it must be.
+    """Return a command to paste into a shell, with quotes around words that need them.
 
-    A path that begins with "-" gets "./" before it, so that it is no flag. Control characters and undecodable bytes
-    are written as $'...', which bash, zsh and ksh read.
+    A path that begins with "-" gets "./" before it, so that it is not read as a flag. Control characters and
+    undecodable bytes are written as $'...', which bash, zsh and ksh read.
     """
     return " ".join(map(_quoted, words))
 
@@ -49,8 +49,8 @@ def _quoted(word: str | Path) -> str:
     return f"$'{escaped}'"
 
 
-def _escaped(found: re.Match[str]) -> str:
-    character = found[0]
+def _escaped(match: re.Match[str]) -> str:
+    character = match[0]
     if character in _SHORT:
         return _SHORT[character]
     errors = "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass"

@@ -1,7 +1,7 @@
-"""Where a command's output goes: checked before the work, then written as a shell's `>` would, but complete or absent.
+"""Output of commands: checked before the work, then written as a shell's `>` would write it, but complete or absent.
 
-`-` is standard output. Devices, pipes and `/dev/fd/N` are written to and never replaced. Text whose name ends in .gz or
-.zst is compressed, always to the same bytes.
+`-` is standard output. Devices, pipes and `/dev/fd/N` are written to and never replaced. A file named .gz or .zst is
+compressed; the same content gives the same bytes.
 """
 
 import gzip
@@ -27,11 +27,11 @@ STANDARD_OUTPUT = Path("-")
 
 _STREAM = re.compile(r"/dev/(?:fd/(?P<number>\d+)|(?P<name>stdin|stdout|stderr))|/proc/self/fd/(?P<of_process>\d+)")
 _STREAMS = {"stdin": 0, "stdout": 1, "stderr": 2}
-_MOST_LINKS = 40  # as Linux follows
+_MOST_LINKS = 40  # Linux follows at most 40
 
 _ARRAYS = (".npz", ".npy")  # not read from folders
 
-# What readers of text, ours among them, take for something else.
+# Suffixes that readers of text, `data.readers` included, take for other formats.
 _NOT_TEXT = (
     *(".bz2", ".xz", ".lzma", ".lz", ".lz4", ".br", ".z", ".zip", ".7z", ".rar", ".tar", ".tgz", ".tbz2", ".txz"),
     *(".parquet", ".arrow", ".feather", ".npy", ".npz", ".pt", ".pth", ".safetensors", ".docx", ".xlsx"),
@@ -41,9 +41,9 @@ _NOT_TEXT = (
 
 @dataclass(frozen=True)
 class _Owner:
-    """A folder that a command makes: its kind, the files that show it, and the names in it that have a meaning.
+    """A kind of folder that commands make: files that identify the kind, and reserved names in the folder.
 
-    At least one file of each group in `marks` must be there.
+    A folder is of this kind if it has at least one file of each group in `marks`.
     """
 
     kind: Kind
@@ -72,13 +72,13 @@ def require_output(
     """Refuse an output file that could not be written, or would be misread, before the work begins.
 
     Args:
-        flag: names the file.
+        flag: the flag that names the file.
         path: the file, or None if the user named none.
-        endings: those that the file may have. Default: text, plain or compressed.
+        endings: allowed suffixes. Default: any suffix of text, plain or compressed.
         inputs: files, folders and sources that the command reads, which the output must not change.
 
     Raises:
-        InputError: naming the flag, the file and the remedy.
+        InputError: the file is refused; names the flag, the file and the remedy.
     """
     if path is None:
         return
@@ -106,21 +106,21 @@ def require_output_folder(flag: str, folder: Path, kind: Kind | Literal["runs"])
     """Refuse an output folder that could not be written to, or that holds the output of another command.
 
     Args:
-        flag: names the folder.
+        flag: the flag that names the folder.
         folder: the folder; it may hold output of the same kind.
-        kind: of the output.
+        kind: the kind of the output.
 
     Raises:
-        InputError: naming the flag, the folder and the remedy.
+        InputError: the folder is refused; names the flag, the folder and the remedy.
     """
     there = _exists(flag, folder)
     if str(folder) == "-" or (there and not folder.is_dir()):
-        raise InputError(f"{flag} {folder}: no folder; choose another {flag}")
+        raise InputError(f"{flag} {folder}: not a folder; choose another {flag}")
     owner = _owner(folder)
     if owner is not None and owner.kind != kind:
         raise InputError(f"{flag} {folder}: holds {owner.title}; choose another {flag}")
     _require_free(flag, folder)
-    if kind in ("run", "runs") and not _is_utf8(folder):  # TensorBoard takes no other
+    if kind in ("run", "runs") and not _is_utf8(folder):  # TensorBoard needs UTF-8
         raise InputError(f"{flag} {folder}: a name that is not UTF-8; choose another {flag}")
     if kind in ("run", "runs") and any(map(_is_run, _real(folder).parents)):
         raise InputError(f"{flag} {folder}: inside a run's folder; choose another {flag}")
@@ -130,7 +130,7 @@ def require_output_folder(flag: str, folder: Path, kind: Kind | Literal["runs"])
 
 
 def is_special(path: Path) -> bool:
-    """Whether a path is standard output, a device, a pipe, or anything else that is no plain file."""
+    """Return whether a path is anything but a plain file, such as standard output, a device or a pipe."""
     try:
         return _stream(path) is not None or not stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:
@@ -138,15 +138,15 @@ def is_special(path: Path) -> bool:
 
 
 def told_on(path: Path) -> TextIO:
-    """Return where to print what a command did: standard error if its output went to standard output."""
+    """Return the stream for a command's messages: standard error if the output goes to standard output."""
     return sys.stderr if _stream(path) == _STREAMS["stdout"] else sys.stdout
 
 
 @contextmanager
 def write_output(path: Path) -> Iterator[IO[bytes]]:
-    """Open a binary file whose content goes to a user's output when the block ends without an error.
+    """Yield a binary file whose content is written to the user's output if the block ends without an error.
 
-    A plain file is replaced by `atomic_write`, or written in place if only the file, not its folder, may be changed.
+    A plain file is replaced by `atomic_write`, or written in place if the file may be changed but not its folder.
 
     Raises:
         OSError: the output cannot be written; it names `path`.
@@ -179,7 +179,7 @@ def _compressed(path: Path, content: bytes) -> bytes:
 def _write_to_stream(number: int, content: bytes) -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            stream.flush()  # what was printed before comes first
+            stream.flush()  # earlier prints come first
     if number == _STREAMS["stdout"] and sys.stdout is not None:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
@@ -189,7 +189,7 @@ def _write_to_stream(number: int, content: bytes) -> None:
 
 
 def _stream(path: Path) -> int | None:
-    """Return the number of the open file that a path stands for: 1 for `-` and /dev/stdout.
+    """Return the file descriptor that a path stands for: 1 for `-` and /dev/stdout; None for other paths.
 
     Opening /dev/stdout would cut off a file that standard output is appended to.
     """
@@ -205,10 +205,10 @@ def _stream(path: Path) -> int | None:
 
 
 def _exists(flag: str, path: Path) -> bool:
-    """Whether there is something at a path, which a link may lead to.
+    """Return whether a path exists, following links.
 
     Raises:
-        InputError: the path is impossible: a loop of links, too long, below a file, or hidden from the user.
+        InputError: the path is impossible: a loop of links, too long, below a file, or not accessible to the user.
     """
     try:
         path.stat()
@@ -220,9 +220,9 @@ def _exists(flag: str, path: Path) -> bool:
 
 
 def _files(inputs: Iterable[str | Path]) -> Iterator[Path]:
-    """Yield what there is of inputs, which may be sources such as cifar10:PATH."""
-    for each in map(str, inputs):
-        for name in (each, each.partition(":")[2]):
+    """Yield the existing paths among inputs; an input may be a source like cifar10:PATH."""
+    for value in map(str, inputs):
+        for name in (value, value.partition(":")[2]):
             if name and Path(name).exists():
                 yield Path(name)
 
@@ -235,7 +235,7 @@ def _require_ending(flag: str, path: Path, endings: Sequence[str]) -> None:
 
 
 def _require_free(flag: str, path: Path) -> None:
-    """Refuse a name that has a meaning in the folder of another command's output, or below it."""
+    """Refuse a reserved name in the output folder of another command, or a path below such a name."""
     real = _real(path)
     for inner, folder in pairwise([real, *real.parents]):
         if (owner := _owner(folder)) is not None and any(fnmatchcase(inner.name, name) for name in owner.names):
@@ -247,7 +247,7 @@ def _require_free(flag: str, path: Path) -> None:
 def _require_writable(flag: str, path: Path, there: bool) -> None:
     nearest = path if there else next(folder for folder in _real(path).parents if folder.exists())
     if not there and not nearest.is_dir():
-        raise InputError(f"{flag} {path}: {nearest} is no folder; choose another {flag}")
+        raise InputError(f"{flag} {path}: {nearest} is not a folder; choose another {flag}")
     if not os.access(nearest, os.W_OK | os.X_OK if nearest.is_dir() else os.W_OK):
         raise InputError(
             f"{flag} {path}: {nearest} cannot be written to; change its permissions, or choose another {flag}"

@@ -1,7 +1,6 @@
-"""Readers: lines of text files, Parquet files and the hub's data sets, as a stream of lists, strictly UTF-8."""
+"""Readers: lines of text files, Parquet files and hub data sets as a stream of lists, strictly UTF-8."""
 
 import gzip
-import logging
 import re
 import zlib
 from codecs import BOM_UTF8
@@ -13,7 +12,7 @@ from typing import IO, Any, Literal, cast
 
 from data import content
 from data.errors import InputError, note
-from data.inputs import expand_user, file_identity, local_file
+from data.inputs import local_file
 
 Lines = Iterator[list[str]]
 InvalidUtf8 = Literal["refuse", "replace"]
@@ -25,10 +24,10 @@ _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 
 @dataclass(frozen=True)
 class Source:
-    """Training lines and, where the source has its own, held-out lines.
+    """A source of training lines and, if it has its own, held-out lines.
 
     `identity` changes whenever the lines may have changed (JSON-serialisable; it names the cache entry).
-    `train_lines` is how many training lines are used when the user does not say; None means all.
+    `train_lines` is the default number of training lines; None means all.
     """
 
     name: str
@@ -41,9 +40,9 @@ class Source:
 def read_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse", carriage_returns: bool = True) -> Lines:
     """Yield the lines of a text file or the rows of a Parquet file in order, without their line ends.
 
-    The bytes decide, not the name: gzip, zstd, Parquet or plain text. LF, CR LF and a CR alone each end a line, as in
-    Python's text files. Every line counts, empty ones too; a last line needs no line end. A byte order mark is dropped.
-    Standard input and pipes are read as files are.
+    The format (gzip, zstd, Parquet or plain text) is recognised by the bytes, not by the name. LF, CR LF and a CR alone
+    each end a line, as in Python's text files. Empty lines count; the last line needs no line end. A byte order mark is
+    dropped. Standard input and pipes are read like files.
 
     Args:
         path: a file, a pipe, or - for standard input.
@@ -51,7 +50,7 @@ def read_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse", carriage_return
         carriage_returns: whether a CR alone ends a line.
 
     Raises:
-        InputError: no text, bytes that are not UTF-8 (unless replaced), or a damaged compressed file.
+        InputError: not text, bytes that are not UTF-8 (unless replaced), or a damaged compressed file.
     """
     if is_parquet(path):
         yield from read_parquet(path)
@@ -75,10 +74,10 @@ def read_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse", carriage_return
 
 @contextmanager
 def open_text(path: Path) -> Iterator[IO[bytes]]:
-    """Open a text file, unpacked, behind its byte order mark.
+    """Open a text file, decompressed, after its byte order mark.
 
     Raises:
-        InputError: it cannot be read, is damaged, or holds something else than text, which is named.
+        InputError: the file cannot be read, is damaged, or is not text; names the format.
     """
     local = local_file(path)
     codecs: list[content.Compression] = []
@@ -88,8 +87,8 @@ def open_text(path: Path) -> Iterator[IO[bytes]]:
         if (codec := content.compression(head)) is None:
             break
         codecs.append(codec)
-    if found := content.no_text(head):
-        name, remedy = found
+    if refused := content.no_text(head):
+        name, remedy = refused
         if name == "a tar archive":
             remedy += f", or for the One Billion Word Benchmark say lm1b:{path}"
         packed = f" in {codecs[-1]}" if codecs else ""
@@ -101,7 +100,7 @@ def open_text(path: Path) -> Iterator[IO[bytes]]:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is Parquet: by its first bytes, or by its name."""
+    """Return whether a file is Parquet, by its first bytes or by its name."""
     if path.suffix.lower() == ".parquet":
         return True
     with local_file(path).open("rb") as file:
@@ -112,7 +111,7 @@ def read_parquet(path: Path) -> Lines:
     """Yield the strings of a Parquet file's text column: `text`, or the only column that holds strings.
 
     Raises:
-        InputError: damaged, no such column, several, or one of lists or bytes instead of strings.
+        InputError: the file is damaged, has no text column or several, or the column holds lists or bytes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -126,22 +125,22 @@ def read_parquet(path: Path) -> Lines:
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
-        raise InputError(f"{path}: not a readable parquet file ({_first_line(error)})") from error
+        raise InputError(f"{path}: not a readable parquet file ({first_line(error)})") from error
 
 
 def _text_column(path: Path, types: dict[str, Any]) -> str:
     import pyarrow as pa
 
-    def is_text(found: Any) -> bool:
-        found = found.value_type if pa.types.is_dictionary(found) else found
-        return bool(pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found))
+    def is_text(dtype: Any) -> bool:
+        dtype = dtype.value_type if pa.types.is_dictionary(dtype) else dtype
+        return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype))
 
-    # Also lists of strings, say: if they may be the text, another column is not.
-    holding = {name: found for name, found in types.items() if "string" in str(found) or "binary" in str(found)}
-    chosen = "text" if "text" in types else next(iter(holding), None)
-    if chosen is None or ("text" not in types and len(holding) > 1):
+    # Lists of strings and bytes count too: if they may be the text, no other column is taken for it.
+    candidates = {name: dtype for name, dtype in types.items() if "string" in str(dtype) or "binary" in str(dtype)}
+    chosen = "text" if "text" in types else next(iter(candidates), None)
+    if chosen is None or ("text" not in types and len(candidates) > 1):
         raise InputError(
-            f"{path}: no column `text`, and its string columns are {list(holding)}; name one: hub:FOLDER:COLUMN"
+            f"{path}: no column `text`, and its string columns are {list(candidates)}; name one: hub:FOLDER:COLUMN"
         )
     if not is_text(types[chosen]):
         raise InputError(
@@ -149,81 +148,13 @@ def _text_column(path: Path, types: dict[str, Any]) -> str:
             "or name another column: hub:FOLDER:COLUMN"
         )
     if chosen != "text" and len(types) > 1:
-        note(f"{path}: no column `text`; column {chosen!r}, the only one of strings, is read")
+        note(f"{path}: no column `text`; column {chosen!r}, the only column of strings, is read")
     return chosen
 
 
 def rows_as_lines(rows: Sequence[str | None]) -> list[str]:
-    """Return one line per row: line breaks inside a row become spaces, a missing value an empty line."""
+    """Return one line per row: line breaks inside a row become spaces; a missing value becomes an empty line."""
     return [re.sub(r"\r\n|\r|\n", " ", row) if row else "" for row in rows]
-
-
-@dataclass(frozen=True)
-class HubSpec:
-    """What follows "hub:": a data set's name or local folder, and its column ("" for the usual one).
-
-    `title` names both without a folder's place; `identity` changes whenever a local folder may have changed.
-    """
-
-    name: str
-    column: str
-    title: str
-    identity: Any
-
-
-def read_hub_spec(rest: str) -> HubSpec:
-    """Take a NAME[:COLUMN] apart.
-
-    Raises:
-        InputError: it names nothing, or no column behind its second colon.
-    """
-    name, colon, column = rest.partition(":")
-    if not name:
-        raise InputError("hub: names no data set; say hub:NAME or hub:NAME:COLUMN")
-    if colon and not column:
-        raise InputError(f"hub:{rest} names no column; say hub:{name} or hub:{name}:COLUMN")
-    identity: list[Any] = ["hub", rest]
-    if (folder := expand_user(name)).exists():
-        name = str(folder)
-        files = sorted(filter(Path.is_file, folder.rglob("*"))) if folder.is_dir() else [folder]
-        identity = ["hub", column, file_identity(files, folder)]
-    return HubSpec(name, column, f"hub:{folder.name}:{column}".rstrip(":"), identity)
-
-
-def hub_lines(name: str, split: str, column: str) -> Lines:
-    """Yield a column of a Hugging Face data set (a hub name, or a local folder in the hub's layout), streaming.
-
-    Raises:
-        InputError: the data set, split or column does not exist, or the hub cannot be reached.
-    """
-    import datasets
-
-    with hub_access(name):
-        rows = datasets.load_dataset(name, split=split, streaming=True)
-        for batch in rows.iter(batch_size=_ROWS):
-            if column not in batch:
-                raise InputError(f"hub:{name}: no column {column!r}; it has {sorted(batch)}: say hub:{name}:COLUMN")
-            if not all(isinstance(row, str | None) for row in batch[column]):
-                raise InputError(f"hub:{name}: column {column!r} is not text; say hub:{name}:COLUMN")
-            yield rows_as_lines(cast(list[str | None], batch[column]))
-
-
-@contextmanager
-def hub_access(name: str, folder: str = "its folder") -> Iterator[None]:
-    """Turn what goes wrong while a hub's data set is read into one line; `folder` is what to give instead of its name.
-
-    Raises:
-        InputError: the data set or split does not exist, or the hub cannot be reached.
-    """
-    # Its warnings report every retry; the error below says it once.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"hub:{name}: cannot be loaded ({type(error).__name__}: {_first_line(error)}); "
-            f"check the name and the connection, or download it and give {folder}"
-        ) from error
 
 
 @contextmanager
@@ -261,7 +192,7 @@ def _line_fed(file: IO[bytes], path: Path) -> Iterator[bytes]:
         if b"\r" in block:
             block = block.replace(b"\r\n", b"\n")
             if b"\r" in block and b"\n" in block:
-                note(f"{path}: carriage returns alone end lines too, beside line feeds")
+                note(f"{path}: some lines end in a carriage return alone, others in a line feed")
             block = block.replace(b"\r", b"\n")
         yield block
     if held:
@@ -274,7 +205,7 @@ def _read(file: IO[bytes], path: Path, size: int) -> bytes:
     except (EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
-        raise InputError(f"{path}: damaged compressed file ({_first_line(error)}); fetch it again") from error
+        raise InputError(f"{path}: damaged compressed file ({first_line(error)}); fetch it again") from error
 
 
 def _decode(block: bytes, path: Path, lines_before: int, invalid_utf8: InvalidUtf8) -> list[str]:
@@ -296,12 +227,13 @@ def _decode(block: bytes, path: Path, lines_before: int, invalid_utf8: InvalidUt
 
 def _remark(path: Path, lines: Sequence[str]) -> None:
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
-    found = content.oddities(lines)
-    if not found and suffixes and suffixes[-1] in _TABLES:
-        found = [f"read as text, one sample per line, although it is called {suffixes[-1]}"]
-    for each in found:
-        note(f"{path}: {each}")
+    warnings = content.oddities(lines)
+    if not warnings and suffixes and suffixes[-1] in _TABLES:
+        warnings = [f"read as text, one sample per line, although the name ends in {suffixes[-1]}"]
+    for warning in warnings:
+        note(f"{path}: {warning}")
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""Flags, settings and their values under earlier names, until 1.0: one table for command lines, suites and files."""
+"""Earlier names of flags, settings and values, until 1.0: one table for command lines, suites and files."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ _FLAGS: Mapping[str, Mapping[str, str]] = {
     "images.search": {"points": "grid_size", "keep": "reduction_factor"},
     "eval.disturb": {"other": "contaminate_with"},
 }
-"""New names by old ones, of the commands that have their own."""
+"""Flags renamed in one command: new names by old name."""
 
 
 def current_arguments(prog: str, arguments: Sequence[str]) -> list[str]:
@@ -24,7 +24,7 @@ def current_arguments(prog: str, arguments: Sequence[str]) -> list[str]:
         arguments: as the user typed them.
     """
     names = {**_SETTINGS, **_FLAGS.get(prog, {})}
-    flag, found = "", []
+    flag, current = "", []
     for argument in arguments:
         word, equals, value = argument.partition("=")
         if word.startswith("--"):
@@ -35,24 +35,24 @@ def current_arguments(prog: str, arguments: Sequence[str]) -> list[str]:
             argument = word + equals + _current_value(flag, value)
         else:
             argument = _current_value(flag, argument)
-        found.append(argument)
-    return found
+        current.append(argument)
+    return current
 
 
 def current_settings(settings: Mapping[str, Any], told: bool = False) -> dict[str, Any]:
-    """Return settings by name, from a file or a suite, with new names and values in place of old ones.
+    """Return the settings of a file or a suite with new names and values in place of old ones.
 
     Args:
         settings: values by name.
         told: whether to print a note for each old name.
     """
-    found = {}
+    current = {}
     for name, value in settings.items():
         new = _SETTINGS.get(name, name)
         if told and new != name:
             note(f"setting {name} is now {new}")
-        found[new] = _current_value(new, value) if isinstance(value, str) else value
-    return found
+        current[new] = _current_value(new, value) if isinstance(value, str) else value
+    return current
 
 
 def _current_value(name: str, value: str) -> str:

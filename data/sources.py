@@ -1,11 +1,12 @@
-"""Sources: which lines of text a `--data` or `--reference` value names."""
+"""Sources of text: from a `--data` or `--reference` value to lines."""
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from data.errors import InputError
+from data.hub import hub_lines, read_hub_spec
 from data.inputs import expand_user, file_identity, local_file, read_once, require_lasting, walk
-from data.readers import InvalidUtf8, Lines, Source, hub_lines, read_hub_spec, read_lines
+from data.readers import InvalidUtf8, Lines, Source, read_lines
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst", ".parquet")
 
@@ -13,12 +14,12 @@ TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst", ".parquet")
 def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
     """Return the source that a `--data` or `--reference` value names.
 
-    `grammar`; `lm1b` or `lm1b:PATH`; `hub:NAME` or `hub:NAME:COLUMN`; else the path of a text file
-    (plain, .gz, .zst), a parquet file, a pipe, - for standard input, or a folder of text and parquet files: those in
-    its subfolders too, without hidden ones, each once (see `data.inputs.walk`).
+    A value is `grammar`; `lm1b` or `lm1b:PATH`; `hub:NAME` or `hub:NAME:COLUMN`; - for standard input; or the path of a
+    text file (plain, .gz, .zst), a parquet file, a pipe, or a folder of text and parquet files (with subfolders,
+    without hidden files, each file once: see `data.inputs.walk`).
 
     Raises:
-        InputError: it names nothing, or what it names cannot be read.
+        InputError: the value is empty, or the source cannot be read.
     """
     require_named(spec, ("grammar", "lm1b"))
     kind, _, rest = spec.partition(":")
@@ -40,16 +41,16 @@ def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
 
 
 def require_named(spec: str, kinds: Iterable[str]) -> None:
-    """Refuse an empty value, and a kind with a colon but nothing behind it: both are what unset variables leave.
+    """Refuse an empty value, and a kind with nothing after its colon: unset shell variables leave both.
 
     Raises:
-        InputError: naming the value.
+        InputError: the value is refused; names it.
     """
     kind, colon, rest = spec.partition(":")
     if not spec.strip():
         raise InputError(f"{spec!r}: names no source (an unset variable?); give a path or a name")
     if kind in kinds and colon and not rest.strip():
-        raise InputError(f"{spec!r}: nothing behind the colon (an unset variable?); leave it out, or name a path there")
+        raise InputError(f"{spec!r}: nothing after the colon (an unset variable?); drop the colon, or name a path")
 
 
 def absolute_source(spec: str, embedded: str = "grammar", published: Collection[str] = ("lm1b",)) -> str:
@@ -61,7 +62,7 @@ def absolute_source(spec: str, embedded: str = "grammar", published: Collection[
         published: kinds that may be followed by a path.
 
     Raises:
-        InputError: it names nothing, or a pipe or standard input, which no other process can read again.
+        InputError: the value is empty, or names a pipe or standard input, which no other process can read again.
     """
     require_named(spec, (embedded, *published))
     require_lasting(spec)
@@ -75,10 +76,10 @@ def absolute_source(spec: str, embedded: str = "grammar", published: Collection[
 
 
 def moved(recorded: str, folder: Path) -> list[str]:
-    """Return values for what a recorded `--data` value names, if the project around `folder` and the data has moved.
+    """Return candidates for a recorded `--data` value if the project that holds `folder` and the data has moved.
 
-    These are the existing paths that begin as `folder` does and end as the recorded path does, the longest end first.
-    Whether one holds the same data, its hash must say.
+    Candidates are the existing paths that join `folder` or a folder above it to an end of the recorded path, the
+    longest end first. Only a hash shows whether one holds the same data.
     """
     before, place, after = _place(recorded)
     if place is None:
@@ -86,18 +87,18 @@ def moved(recorded: str, folder: Path) -> list[str]:
     here, parts = folder.resolve(), place.parts
     ends = [parts[start:] for start in range(1, len(parts))]
     places = (above.joinpath(*end) for end in ends for above in (here, *here.parents))
-    found = dict.fromkeys(each for each in places if each != place and each.exists())
-    return [f"{before}{each}{after}" for each in found]
+    candidates = dict.fromkeys(path for path in places if path != place and path.exists())
+    return [f"{before}{path}{after}" for path in candidates]
 
 
 def exists(recorded: str) -> bool:
-    """Whether the path of a recorded `--data` value is there; a value without a path always is."""
+    """Return whether the path in a recorded `--data` value exists; True if the value has no path."""
     place = _place(recorded)[1]
     return place is None or place.exists()
 
 
 def _place(recorded: str) -> tuple[str, Path | None, str]:
-    """Return a recorded value's absolute path, and the text before and behind it."""
+    """Split a recorded value into the text before its absolute path, the path (None if absent), and the text after."""
     kind, colon, rest = ("", "", recorded) if Path(recorded).is_absolute() else recorded.partition(":")
     name, more, column = rest.partition(":") if kind == "hub" else (rest, "", "")
     return f"{kind}{colon}", Path(name) if Path(name).is_absolute() else None, f"{more}{column}"
@@ -108,11 +109,11 @@ def _file_source(path: Path, invalid_utf8: InvalidUtf8) -> Source:
     if path.name.endswith((".tar.gz", ".tgz", ".tar")) and not path.is_file():
         raise InputError(f"{path}: an archive; for the One Billion Word Benchmark say lm1b:{path}, else unpack it")
     if path.is_dir():
-        found = walk(path, TEXT_SUFFIXES)
-        paths = found.files
+        listing = walk(path, TEXT_SUFFIXES)
+        paths = listing.files
         if not paths:
             raise InputError(f"{path}: no {', '.join(TEXT_SUFFIXES)} file in this folder")
-        found.note(path)
+        listing.note(path)
     else:
         local_file(path)
         paths = [path]

@@ -1,4 +1,4 @@
-"""Vocabulary: the symbols of a character corpus, and lines of text to and from ids."""
+"""Vocabulary: the symbols of a character corpus; encodes lines of text as ids, and decodes ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 PADDING = "\u2400"
-"""How padding is written where it stands inside a line; at a line's end it is left off."""
+"""Written form of padding inside a line; padding at the end of a line is dropped."""
 
 UNKNOWN = "\ufffd"
-"""How the unknown symbol is written: Unicode's replacement character."""
+"""Written form of the unknown symbol: Unicode's replacement character."""
 
 PADDING_ID, UNKNOWN_ID = 0, 1
 
 CODE_POINTS = 0x110000
 
-# Never ordinary characters: the two marks above, what ends a line, and the byte order mark a reader drops.
+# Never ordinary characters: the two marks above, line ends, and the byte order mark, which readers drop.
 _RESERVED = (PADDING, UNKNOWN, "\n", "\r", "\ufeff")
 
 Ids = NDArray[np.uint8 | np.uint16]
@@ -31,7 +31,12 @@ class Vocabulary:
 
     @classmethod
     def from_counts(cls, counts: NDArray[np.int64], most: int) -> "Vocabulary":
-        """Take the `most` frequent characters of `counts` [0x110000], ties in code point order."""
+        """Build the vocabulary of the `most` most frequent characters, ties in code point order.
+
+        Args:
+            counts: the count of each code point [0x110000].
+            most: the maximum number of characters.
+        """
         counts = counts.copy()
         counts[[ord(character) for character in _RESERVED]] = 0
         ranked = np.argsort(-counts, kind="stable")[:most]
@@ -44,7 +49,7 @@ class Vocabulary:
 
     @property
     def dtype(self) -> type[np.uint8] | type[np.uint16]:
-        """The smallest unsigned type that holds every id."""
+        """Smallest unsigned type that holds every id."""
         return np.uint8 if self.size <= 256 else np.uint16
 
     @cached_property
@@ -55,7 +60,7 @@ class Vocabulary:
         return table
 
     def encode(self, lines: Sequence[str], seq_len: int) -> Ids:
-        """Return ids [lines, seq_len] of lines cut or padded to `seq_len`. A written padding mark is padding."""
+        """Return ids [lines, seq_len] of lines cut or padded to `seq_len`. PADDING in a line becomes padding."""
         return self.encode_code_points(code_points(lines, seq_len))
 
     def encode_code_points(self, codes: NDArray[np.uint32]) -> Ids:
@@ -63,7 +68,7 @@ class Vocabulary:
         return self._ids_of_code_points[codes]
 
     def decode(self, ids: Ids) -> list[str]:
-        """Return the lines of ids [lines, seq_len], padding at their ends left off. Inverse of `encode`."""
+        """Return the lines of ids [lines, seq_len], without padding at their ends. Inverse of `encode`."""
         symbols = np.array([ord(character) for character in PADDING + UNKNOWN + self.characters], "<u4")
         text = symbols[ids].tobytes().decode("utf-32-le")
         seq_len = ids.shape[1]

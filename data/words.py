@@ -20,7 +20,7 @@ Splitting = Literal["punctuation", "whitespace", "characters"]
 _TYPOGRAPHIC = "\N{RIGHT SINGLE QUOTATION MARK}"
 _CONTRACTION = f"[nN]['{_TYPOGRAPHIC}][tT]"
 _MARK = "\N{LINEAR A SIGN AB001}"
-"""Stands for a combining mark while a line is matched, as no mark is a letter to `re`; a letter that nobody types."""
+"""Letter, never typed, that replaces combining marks while a line is matched: `re` counts no mark as a letter."""
 _PLAIN = rf"\w+|[^\w\s]{_MARK}*"
 _WITH_CONTRACTIONS = rf"{_CONTRACTION}|['{_TYPOGRAPHIC}]\w+|\w+(?={_CONTRACTION})|{_PLAIN}"
 # Thai, Lao, Tibetan, Burmese, Khmer, Japanese, Chinese; Korean has spaces.
@@ -29,25 +29,25 @@ _UNSPACED = (
     "\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U000323af]"
 )
 _LETTERS_PER_SPACE = 10
-"""Segmented text of these scripts has a space per two to five letters, other text one per fifteen or more."""
+"""Segmented text of these scripts has a space per 2 to 5 letters, unsegmented text one per 15 or more."""
 
 
 @dataclass(frozen=True)
 class WordRule:
-    """How a line is split into words, and whether in lower case."""
+    """A rule to split a line into words, in lower case or as it is."""
 
     words: Splitting
     lower_case: bool = False
 
     @property
     def settings(self) -> dict[str, str | int]:
-        """The rule in a signature."""
+        """Fields of the rule in a signature."""
         return {"words": self.words, "case": "lower" if self.lower_case else "as-is"}
 
     def splitter(self) -> Callable[[str], tuple[str, list[str]]]:
-        """Return a function from a line to the text that equal lines share, and its words.
+        """Return a function from a line to its key and its words.
 
-        Lines are equal if their words are; under `whitespace`, if their white space is equal too.
+        Lines count as equal if their keys are: if their words are equal and, under `whitespace`, their white space too.
         """
         split = _SPLIT[self.words]
 
@@ -60,7 +60,7 @@ class WordRule:
 
 
 WHITE_SPACE = WordRule("whitespace")
-"""The rule of signatures that name none."""
+"""The rule of signatures without a word rule."""
 
 
 def _split_punctuation(line: str) -> list[str]:
@@ -77,8 +77,8 @@ def _characters(line: str) -> list[str]:
 
 @functools.cache
 def _marks() -> dict[int, str]:
-    """Return the code points of combining marks and joiners, each with the letter that stands for it in patterns."""
-    # All marks lie in these two ranges; the tests look.
+    """Return a translation of the code points of combining marks and joiners to the letter that replaces them."""
+    # All marks are in these two ranges; a test checks it.
     codes = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
     marks = [code for code in codes if unicodedata.category(chr(code)).startswith("M")]
     return dict.fromkeys([*marks, *map(ord, "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}")], _MARK)
@@ -92,7 +92,7 @@ _SPLIT: dict[Splitting, Callable[[str], list[str]]] = {
 
 
 def is_unspaced(lines: Sequence[str]) -> bool:
-    """Return whether lines are mostly of a script without spaces between words, and have hardly any between them."""
+    """Return whether lines are mostly in a script without spaces between words, and have hardly any spaces."""
     letters = characters = spaces = 0
     for line in lines:
         parts = line.split()

@@ -1,4 +1,4 @@
-"""Evaluators: scores of samples against real text. Imports `data`; the text metrics start without torch."""
+"""Evaluators: score samples against real text or images. Imports only `data`; text metrics run without torch."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Time the evaluators, each beside a rival in the same run.
+"""Time the evaluators against rival implementations in the same run.
 
     python -m eval.bench text
     python -m eval.bench text --self-bleu-text corpus.txt.gz --format json
@@ -7,7 +7,7 @@
     python -m eval.bench images cifar10 --count 10000 --batch-size 256 --device cuda
 
 `text` takes some minutes and some gigabytes; NLTK comes with the extra `dev`. `images` times the Inception features in
-each precision, eager and compiled, and prints how far each moves the distance. Run nothing else meanwhile.
+each precision, eager and compiled, and prints the change of the FID. Run nothing else at the same time.
 """
 
 import os
@@ -32,27 +32,27 @@ from eval.text import bench
 
 @dataclass(frozen=True)
 class TextCommand(FormatFlags):
-    """The n-gram metrics, Self-BLEU and the Fréchet distance."""
+    """Time the n-gram metrics, Self-BLEU and the Fréchet distance."""
 
     lines: int = 10_000_000
-    """Grammar lines of the large reference."""
+    """Grammar lines in the large reference."""
     dictionary_text: str = "grammar"
-    """Text that is also counted with dictionaries."""
+    """Text to count with dictionaries too, for comparison."""
     dictionary_lines: int = 250_000
-    """Lines of it."""
+    """Lines of --dictionary-text to use."""
     self_bleu_text: str = "grammar"
     """Text for Self-BLEU."""
     self_bleu_lines: int = 10_000
-    """Lines of it."""
+    """Lines of --self-bleu-text to use."""
     nltk_lines: int = 50
-    """Lines of Self-BLEU that NLTK scores too; its time is scaled up."""
+    """Lines that NLTK scores; the time of NLTK is scaled up to --self-bleu-lines."""
     frechet_dims: int = 2048
-    """Features of the Fréchet distance."""
+    """Features per image for the Fréchet distance."""
 
 
 @dataclass(frozen=True)
 class EncodingCommand(FormatFlags):
-    """The encoding of grammar lines into an empty cache."""
+    """Time the encoding of grammar lines into an empty cache."""
 
     lines: int = 1_000_000
     """Lines to draw, encode and cache."""
@@ -60,12 +60,12 @@ class EncodingCommand(FormatFlags):
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesCommand(FormatFlags, InceptionFlags):
-    """The extraction of Inception features."""
+    """Time the extraction of Inception features."""
 
     source: tyro.conf.Positional[str]
-    """Images: a source as `python -m data.images` takes it."""
+    """Image source, as for `python -m data.images`."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
-    """Use this many images at most, the first ones."""
+    """Maximum number of images, from the start of the source."""
 
 
 Commands = (
@@ -108,7 +108,7 @@ def _bench_frechet(dims: int) -> list[Result]:
     slow, root = timed(lambda: sqrtm(first.covariance @ second.covariance))
     expected = np.square(first.mean - second.mean).sum()
     expected += np.trace(first.covariance + second.covariance - 2 * root.real)
-    assert abs(distance(first, second) / expected - 1) < 1e-6, "both ways must agree"
+    assert abs(distance(first, second) / expected - 1) < 1e-6, "both implementations must agree"
     return [Result(f"Fréchet distance, {dims:,} dimensions", seconds, "s", "scipy.linalg.sqrtm", slow, slow / seconds)]
 
 
@@ -119,36 +119,37 @@ def _show_images(command: ImagesCommand) -> None:
 
     device = choose_device(command.device)
     timings = measure(command.source, command.count, command, device)
-    rows = [["arithmetic", "", "images/s", "times", "FID", "moved", "mixed"]]
-    for each in timings:
-        rate, moved = each.images_per_second / timings[0].images_per_second, each.fid / timings[0].fid - 1
+    rows = [["precision", "", "images/s", "speed-up", "FID", "change", "mixed"]]
+    for timing in timings:
+        speed_up = timing.images_per_second / timings[0].images_per_second
+        change = timing.fid / timings[0].fid - 1
         cells = [
-            f"{each.images_per_second:.4g}",
-            f"{rate:.2f}",
-            f"{each.fid:.6g}",
-            f"{moved:+.2e}",
-            f"{each.mixed:.2e}",
+            f"{timing.images_per_second:.4g}",
+            f"{speed_up:.2f}",
+            f"{timing.fid:.6g}",
+            f"{change:+.2e}",
+            f"{timing.mixed:.2e}",
         ]
-        rows.append([each.precision, "compiled" if each.compiled else "eager", *cells])
+        rows.append([timing.precision, "compiled" if timing.compiled else "eager", *cells])
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
     about = f"{name}, torch {torch.__version__}, batches of {command.batch_size}"
-    print(render(command.output_format, [Block("", rows, [about])], [asdict(each) for each in timings]))
+    print(render(command.output_format, [Block("", rows, [about])], [asdict(timing) for timing in timings]))
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, and print a table."""
+    """Run the benchmarks of a subcommand and print a table."""
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
-        arguments = ["text", *arguments]  # which this command did before it had subcommands
+        arguments = ["text", *arguments]  # the default from before there were subcommands
     kinds = cast(type[TextCommand | EncodingCommand | ImagesCommand], Commands)
     command = parse_command(kinds, arguments, "eval.bench", __doc__)
     if isinstance(command, ImagesCommand):
         _show_images(command)
         return 0
     results = _text_results(command)
-    table = [["", "figure", "unit", "beside", "its figure", "times better"]]
-    for each in results:
-        rival = [] if each.rival is None else [each.rival, f"{each.rival_figure:.4g}", f"{each.ratio:.4g}"]
-        table.append([each.name, f"{each.figure:.4g}", each.unit, *(rival or [""] * 3)])
+    table = [["", "figure", "unit", "rival", "rival's figure", "times better"]]
+    for result in results:
+        rival = [] if result.rival is None else [result.rival, f"{result.rival_figure:.4g}", f"{result.ratio:.4g}"]
+        table.append([result.name, f"{result.figure:.4g}", result.unit, *(rival or [""] * 3)])
     print(render(command.output_format, [Block("", table)], [asdict(result) for result in results]))
     return 0
 

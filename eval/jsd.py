@@ -5,24 +5,26 @@
     python -m eval.jsd samples.txt --curve
     python -m eval.jsd samples.txt --reference corpus.txt.gz --level word
 
-0 is the same n-gram distribution, 1 a disjoint one. A few hundred samples never reach 0, not even real ones: what real
-text of the same sample count scores is the floor. The interval is that of the expected score at this sample count; the
-corrected value estimates the score of endless samples from the same model, which lies lower.
+0 means equal n-gram distributions, 1 disjoint ones. With a few hundred samples even real text does not reach 0; the
+floor is the score of the same number of real lines. The confidence interval is for the expected score at this sample
+count; the corrected value estimates the (lower) score at infinite sample size.
 
-By words, n is 1 to 4, and lines are whole: not cut, not padded.
+On words, n is 1 to 4, and lines are neither cut nor padded.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Literal
 
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.inputs import require_different
-from eval.core.score import show
-from eval.text.cli import CharacterCommand, WordFlags, chosen_text, score_by
+from eval.core.score import Score, show
+from eval.text.cli import CharacterCommand, CharacterFlags, WordFlags, chosen_text, score_by
 from eval.text.jsd import score_sizes
-from eval.text.metrics import encode
-from eval.text.samples import open_samples
+from eval.text.metrics import encode, score_samples
+from eval.text.samples import SampleLines, open_samples
 
 _ONLY_AT_LEVEL = {"char": ("ngram", "seq_len", "padding", "curve"), "word": ("words", "lower_case")}
 
@@ -32,9 +34,27 @@ class JsdCommand(CharacterCommand, WordFlags):
     """Flags of `python -m eval.jsd`."""
 
     level: Literal["char", "word"] = "char"
-    """N-grams of characters or of words; --words and --lower-case are for words, the others for characters."""
+    """Unit of the n-grams: characters or words."""
     curve: bool = False
-    """Score 10, 20, 40, ... of the samples too, to show how the score falls with their number."""
+    """Also score random subsets of 10, 20, 40, ... samples (characters only)."""
+
+
+def score_lines(lines: Iterable[str], reference: str = "grammar", ngram: int = 6) -> list[Score]:
+    """Return the JSD of character n-grams of samples, as the command prints it.
+
+    Args:
+        lines: one sample per line.
+        reference: real text as --reference names it: grammar, lm1b, hub:NAME, a path.
+        ngram: longest n-gram; n = 1 up to it are scored.
+
+    Raises:
+        InputError: there are no lines, none has an n-gram, or the reference cannot be read.
+    """
+    kept = list(lines)
+    if not kept:
+        raise InputError("lines: empty; give at least one sample")
+    real = chosen_text(CharacterFlags(reference=reference, ngram=ngram), Path(), ["jsd"])
+    return score_samples(SampleLines("lines", lambda: iter([kept])), ["jsd"], real)
 
 
 def main(arguments: list[str]) -> int:

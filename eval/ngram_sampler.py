@@ -1,10 +1,10 @@
-"""Draw lines from an n-gram model of real text: what counting alone achieves.
+"""Sample lines from an n-gram model of real text: a baseline without training.
 
     python -m eval.ngram_sampler corpus.txt.gz --order 3 --output three-grams.txt
     python -m eval.ngram_sampler grammar --order 0 --output uniform.txt
 
-Lines begin as real ones do and go on as the text's n-grams do; order 1 draws every symbol by its frequency, order 0 all
-alike. What they are to be scored against, the text as a training run would see it, is recorded beside them.
+Each line starts like a random line of the text and continues by n-gram frequencies. Order 1 draws symbols by frequency,
+order 0 uniformly. The text, with the same options as in training, is recorded beside the lines as their reference.
 """
 
 from dataclasses import dataclass
@@ -35,34 +35,35 @@ class SamplerCommand:
     """Flags of `python -m eval.ngram_sampler`."""
 
     source: tyro.conf.Positional[str]
-    """Text to count: as --data of textgan.train."""
+    """Text to model, as --data of textgan.train."""
     output: Annotated[str, tyro.conf.arg(metavar="FILE")]
-    """Text file for the lines (.gz and .zst compress them), or - to print them."""
+    """Text file for the lines (.gz and .zst are compressed), or - to print them."""
     order: int = 3
-    """n of the model's n-grams; 1 for symbols by frequency, 0 for all symbols alike."""
+    """Order n of the model; 1 draws symbols by frequency, 0 uniformly."""
     count: int = 640
-    """Lines to draw."""
+    """Number of lines to sample."""
     seq_len: int = 32
-    """Characters a line."""
+    """Characters per line."""
     lines: int | None = None
-    """Lines of the text at most. Default: as in training."""
+    """Maximum number of lines of the text. Default: as in training."""
     seed: int = 0
-    """Seed of the drawing."""
+    """Random seed."""
 
 
 def sample_ngram_model(text: ReferenceCounts, order: int, starts: Ids, random: np.random.Generator) -> Ids:
-    """Return ids [lines, seq_len] of lines that begin as real ones do and go on as the text's n-grams do.
+    """Sample lines from an n-gram model, given their first symbols; return ids [lines, seq_len].
 
-    Each symbol is drawn with the frequency that it follows the `order` - 1 symbols before it with.
+    Each symbol is drawn in proportion to how often it follows the previous `order - 1` symbols in the text.
 
     Args:
-        text: the text's counts, padding counted, for n up to `order`.
-        order: n.
+        text: the n-gram counts of the text, padding included, for n up to `order`.
+        order: n, the order of the model.
         starts: the first symbols [lines, order - 1 or more] of lines of the text.
-        random: the source of randomness.
+        random: the random generator.
 
     Raises:
-        InputError: the order is not between 1 and the longest n-gram that was counted and fits 64 bits.
+        InputError: the order is not between 1 and the longest n that was counted and fits 64 bits, or the text was
+            counted without padding.
     """
     largest = min(max(text.counts), narrow(text.vocabulary.size))
     if not 1 <= order <= largest or not text.padding:
@@ -75,22 +76,22 @@ def sample_ngram_model(text: ReferenceCounts, order: int, starts: Ids, random: n
 
 
 def _next_symbols(text: ReferenceCounts, history: Ids, random: np.random.Generator) -> Ids:
-    """Draw what follows histories [lines, n - 1]; one that only ever ends a line is shortened by its first symbol."""
+    """Draw the next symbol of each history [lines, n - 1]; back off to a shorter history if it has no successor."""
     order, size = history.shape[1] + 1, text.vocabulary.size
     counted = text.counts[order]
     first = cast(NDArray[np.uint64], pack(np.pad(history, ((0, 0), (0, 1))), order, size)[:, 0])
-    start, stop = (counted.up_to[place] for place in counted.continuations(first, size))
+    start, stop = (counted.up_to[index] for index in counted.continuations(first, size))
     seen = stop > start
     drawn = random.integers(start, np.maximum(stop, start + 1))
-    at = np.searchsorted(counted.up_to[:-1], drawn, side="right") - 1
-    symbols = (cast(NDArray[np.uint64], counted.keys[at]) - first).astype(history.dtype)
+    index = np.searchsorted(counted.up_to[:-1], drawn, side="right") - 1
+    symbols = (cast(NDArray[np.uint64], counted.keys[index]) - first).astype(history.dtype)
     if not seen.all():
         symbols[~seen] = _next_symbols(text, history[~seen, 1:], random)
     return symbols
 
 
 def main(arguments: list[str]) -> int:
-    """Draw lines."""
+    """Sample lines and write them to a file, with the record of their reference beside it."""
     command = parse_command(SamplerCommand, arguments, "eval.ngram_sampler", __doc__)
     require_at_least("--count", command.count, 1)
     output = samples_output(command.output, [command.source])

@@ -1,12 +1,12 @@
-"""Count a text's n-grams once: cache them, save them, join counts of parts.
+"""Count the n-grams of a text once: cache them, save them, or merge the counts of its parts.
 
     python -m eval.ngrams build corpus.txt.gz --ngram 6
     python -m eval.ngrams build part-1.txt.gz --output part-1.ngrams
     python -m eval.ngrams merge part-1.ngrams part-2.ngrams --output whole.ngrams
 
-Commands that score against the same text find the cached counts by themselves; saved ones are a reference too:
-`python -m eval.jsd samples.txt --reference whole.ngrams`. Parts may be counted anywhere and joined in any order; the
-result is that of counting the whole.
+Commands that score against the same text reuse the cached counts. Saved counts are a reference too:
+`python -m eval.jsd samples.txt --reference whole.ngrams`. Parts may be counted on different machines and merged in any
+order; the result equals the counts of the whole text.
 """
 
 from dataclasses import dataclass
@@ -26,37 +26,37 @@ from eval.text.reference_counts import count_reference, load_counts, merge_count
 
 @dataclass(frozen=True)
 class BuildCommand(FormatFlags):
-    """Count a text's n-grams, for n = 1 up to --ngram."""
+    """Count the n-grams of a text for n = 1 up to --ngram."""
 
     source: tyro.conf.Positional[str]
-    """Text to count: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a text file (.txt, .gz, .zst),
-    a parquet file, or a folder of these (with subfolders, without hidden files; links are followed once)."""
+    """Text to count: grammar, lm1b[:PATH], hub:NAME[:COLUMN],
+    a text file (.txt, .gz, .zst), a Parquet file, or a folder of these."""
     ngram: int = 6
-    """Longest n-gram, in characters."""
+    """Longest n-gram in characters."""
     seq_len: int = 32
-    """Characters a line: longer lines are cut, shorter ones padded."""
+    """Characters per line; longer lines are cut, shorter ones padded."""
     padding: Literal["in", "out"] = "in"
-    """Whether n-grams that hold padding count (in: as in the TTUR paper)."""
+    """Count (in, as in the TTUR paper) or skip (out) n-grams that contain padding."""
     lines: int | None = None
-    """Lines at most. Default: 200,000 of grammar, 10,000,000 of lm1b, all of another source."""
+    """Maximum number of lines. Default: 200,000 (grammar), 10,000,000 (lm1b) or all."""
     vocabulary_size: int = 2048
-    """Characters kept at most, the most frequent first; the others become one unknown symbol."""
+    """Maximum number of characters, the most frequent first; all others become one unknown symbol."""
     invalid_utf8: InvalidUtf8 = "refuse"
-    """What to do with bytes that are not UTF-8."""
+    """How to treat bytes that are not UTF-8: refuse the file or replace them."""
     output: Path | None = None
-    """Folder for the counts, to keep or to join with others. Default: the cache alone."""
+    """Folder to save the counts in, also for merging. Default: only the cache."""
 
 
 @dataclass(frozen=True)
 class MergeCommand(FormatFlags):
-    """Join the counts of parts."""
+    """Merge the counts of the parts of a text."""
 
     parts: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders that `build --output` wrote."""
+    """Folders written by `build --output`."""
     output: Path
-    """Folder for the joint counts."""
+    """Folder for the merged counts."""
     vocabulary_size: int = 2048
-    """Characters kept at most, the most frequent of all parts first."""
+    """Maximum number of characters, the most frequent in all parts first."""
 
 
 Commands = (
@@ -65,7 +65,7 @@ Commands = (
 
 
 def main(arguments: list[str]) -> int:
-    """Count or join, and say what came out."""
+    """Count a text or merge counts, and print the numbers of n-grams."""
     command = parse_command(cast(type[BuildCommand | MergeCommand], Commands), arguments, "eval.ngrams", __doc__)
     if command.output is not None:
         require_new(command.output)
@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
         text = count_reference(open_corpus(options), command.ngram, command.padding == "in", command.vocabulary_size)
     else:
         if not command.parts:
-            raise InputError("merge: no parts; name the folders that `build --output` wrote")
+            raise InputError("merge: no parts; name folders written by `build --output`")
         parts = [load_counts(path) for path in command.parts]
         text = merge_counts(parts, command.output.stem, command.vocabulary_size)
     if command.output is not None:

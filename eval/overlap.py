@@ -2,21 +2,18 @@
 
     python -m eval.overlap samples.txt --reference corpus.txt
 
-As the helpers published with the language WGAN-GP define them (Gulrajani et al. 2017): precision is the share of the
-samples' n-grams, counted as often as they occur, that occur in the reference; recall the same with the roles exchanged;
-cosine that of the two vectors of relative frequencies.
+Definitions follow the code published with the language WGAN-GP (Gulrajani et al. 2017). Precision is the proportion of
+the samples' n-grams, with repetitions, that occur in the reference; recall is the proportion of the reference's n-grams
+that occur in the samples; cosine is the cosine similarity of the two vectors of relative frequencies.
 """
 
-from data.command import parse_command, run_command
-from eval.core.score import show
-from eval.text.cli import CharacterCommand, score_by
+from data.command import run_command
+from eval.text.cli import CharacterCommand, show_metric
 
 
 def main(arguments: list[str]) -> int:
     """Print the scores of a samples file."""
-    command = parse_command(CharacterCommand, arguments, "eval.overlap", __doc__)
-    show(score_by(["overlap"], command.samples, command), command.output_format)
-    return 0
+    return show_metric("overlap", CharacterCommand, arguments, __doc__)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""All text metrics of one or more files of samples, side by side.
+"""Score one or more sample files by all text metrics, side by side.
 
     python -m eval.report samples.txt --reference corpus.txt.gz
     python -m eval.report samples.txt other.txt --reference corpus.txt.gz --count 20 --format markdown
     python -m eval.report samples.txt --reference corpus.txt.gz --plot report.png
 
-A column a file, the best value of a row marked with *, 95 % intervals in brackets; the last column is what as many
-held-out lines of the reference score. Files are compared at equal sample counts only.
+The table has one column per file, with 95 % confidence intervals in brackets and * at the best value per row. The last
+column is the score of the same number of held-out lines of the reference. Files are compared only at equal numbers of
+samples.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from eval.core.tables import Best, Block, Format, fixed, render
 from eval.text.cli import CharacterFlags, WordFlags, chosen_text
 from eval.text.metrics import CHARACTER_METRICS, METRICS, require_metrics, score_samples
 from eval.text.reference_counts import is_saved_counts
-from eval.text.samples import Samples, open_samples
+from eval.text.samples import SampleLines, open_samples
 
 _ARROWS = {"lower": "v", "higher": "^"}
 _LATEX_ARROWS = {"lower": "↓", "higher": "↑"}
@@ -41,62 +42,66 @@ class ReportCommand(CharacterFlags, WordFlags):
     files: tyro.conf.Positional[tuple[Path, ...]]
     """Text files (plain, .gz, .zst, or Parquet), one sample per line; - for standard input."""
     count: int | None = None
-    """Samples to score of each file, drawn at random. Default: all; needed where files differ in length."""
+    """Random samples to score per file; required if the files differ in length. Default: all."""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
-    """jsd, overlap, likelihood, word-jsd, bleu, diversity, memorisation. Default: all that the reference allows."""
+    """jsd, overlap, likelihood, word-jsd, bleu, diversity, memorisation. Default: all that suit the reference."""
     plot: Path | None = None
-    """Image file (.png, .svg, .pdf) for the same as a figure."""
+    """Also draw the report to an image file (.png, .svg, .pdf)."""
 
 
 def report(command: ReportCommand) -> dict[str, list[Score]]:
-    """Return every metric's score for each file.
+    """Return the scores of each file by name.
 
     Raises:
         InputError: a file or the reference cannot be read, a file is given twice, or the files differ in length.
     """
     if not command.files:
         raise InputError("no samples: name at least one text file")
-    if twice := [path for path in command.files if command.files.count(path) > 1]:
-        raise InputError(f"{twice[0]}: given twice; leave one out")
+    if repeated := [path for path in command.files if command.files.count(path) > 1]:
+        raise InputError(f"{repeated[0]}: given twice; leave one out")
     require_different(*command.files, command.reference, command.held_out)
     require_metrics(command.metrics)
-    samples = _equal_counts([open_samples(path, command.invalid_utf8) for path in command.files], command.count)
+    files = _equal_counts([open_samples(path, command.invalid_utf8) for path in command.files], command.count)
     saved = command.reference is not None and is_saved_counts(Path(command.reference))
     wanted = command.metrics or (tuple(CHARACTER_METRICS) if saved else METRICS)
     real = chosen_text(command, command.files[0], wanted)
     metrics = command.metrics or real.metrics()
-    return {each.name: score_samples(each, metrics, real) for each in samples}
+    return {samples.name: score_samples(samples, metrics, real) for samples in files}
 
 
-def _equal_counts(samples: Sequence[Samples], count: int | None) -> list[Samples]:
-    """Return samples of equally many lines: all of them, or a random choice."""
-    sizes = {each.name: sum(map(len, each.read())) for each in samples}
+def _equal_counts(files: Sequence[SampleLines], count: int | None) -> list[SampleLines]:
+    """Return files with equal numbers of lines: all lines, or `count` random lines per file.
+
+    Raises:
+        InputError: the files differ in length and `count` is None, or `count` exceeds the shortest file.
+    """
+    sizes = {samples.name: sum(map(len, samples.read())) for samples in files}
     if count is None:
         if len(set(sizes.values())) > 1:
-            told = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
-            raise InputError(f"different sample counts do not compare ({told}); pass --count {min(sizes.values())}")
-        return list(samples)
+            lengths = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+            raise InputError(f"different sample counts do not compare ({lengths}); pass --count {min(sizes.values())}")
+        return list(files)
     if not 2 <= count <= min(sizes.values()):
         raise InputError(f"--count {count}: must be from 2 to {min(sizes.values())}, the lines of the shortest file")
 
-    def chosen(each: Samples) -> Samples:
-        kept = np.zeros(sizes[each.name], bool)
+    def chosen(samples: SampleLines) -> SampleLines:
+        kept = np.zeros(sizes[samples.name], bool)
         kept[np.random.default_rng(0).permutation(kept.size)[:count]] = True
 
         def read() -> Lines:
             start = 0
-            for lines in each.read():
+            for lines in samples.read():
                 yield list(compress(lines, kept[start : start + len(lines)]))
                 start += len(lines)
 
-        return Samples(each.name, read)
+        return SampleLines(samples.name, read)
 
-    return [chosen(each) for each in samples]
+    return [chosen(samples) for samples in files]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One value of all files: its name and direction, the files' estimates, which are best, and the floor."""
+    """One row of the report: a score's name and direction, one estimate per file, the best ones, and the floor."""
 
     name: str
     better: str
@@ -106,20 +111,21 @@ class Row:
 
 
 def rows(scores: dict[str, list[Score]]) -> list[Row]:
-    """Turn files' scores into a table."""
-    found = []
-    for of_metric in zip(*scores.values(), strict=True):
-        for name in of_metric[0].values:
-            estimates = [score.values[name] for score in of_metric]
-            choose = min if of_metric[0].better == "lower" else max
+    """Return the rows of the report, given the scores of each file."""
+    table = []
+    for metric_scores in zip(*scores.values(), strict=True):
+        first = metric_scores[0]
+        for name in first.values:
+            estimates = [score.values[name] for score in metric_scores]
+            choose = min if first.better == "lower" else max
             value = choose(estimate.value for estimate in estimates)
             best = [len(estimates) > 1 and estimate.value == value for estimate in estimates]
-            found.append(Row(name, of_metric[0].better, estimates, best, estimates[0].floor))
-    return found
+            table.append(Row(name, first.better, estimates, best, estimates[0].floor))
+    return table
 
 
 def rendered(scores: dict[str, list[Score]], output_format: Format) -> str:
-    """Return the report in a format: as a table a column for each file, in CSV a line for each file and value."""
+    """Render the report: a table with one column per file; CSV has one line per file and value."""
     arrows = _LATEX_ARROWS if output_format == "latex" else _ARROWS
     table: list[list[str | Best]] = [["", "", *shortest_different(list(scores)), "real text"]]
     for row in rows(scores):
@@ -130,11 +136,11 @@ def rendered(scores: dict[str, list[Score]], output_format: Format) -> str:
     signatures = [str(score.signature) for score in next(iter(scores.values()))]
     records = [
         {"file": file, **record}
-        for file, of_file in scores.items()
-        for score in of_file
+        for file, file_scores in scores.items()
+        for score in file_scores
         for record in as_records(score)
     ]
-    whole = {file: [score.as_json() for score in of_file] for file, of_file in scores.items()}
+    whole = {file: [score.as_json() for score in file_scores] for file, file_scores in scores.items()}
     return render(output_format, [Block("", table, [legend], signatures)], records, whole)
 
 
@@ -147,7 +153,7 @@ def _cell(estimate: Estimate, best: bool) -> str | Best:
 
 
 def plot(scores: dict[str, list[Score]], path: Path) -> None:
-    """Draw a panel for each metric: the files' values with intervals, and real text.
+    """Draw the report as one panel per metric: the values of each file with intervals, and the floor.
 
     Raises:
         KeyError: the file's ending is no known image format; see `require_image_ending`.
@@ -158,21 +164,21 @@ def plot(scores: dict[str, list[Score]], path: Path) -> None:
     columns = 4
     figure = Figure((3.2 * columns, 2.6 * -(-len(metrics) // columns)), layout="constrained")
     panels = figure.subplots(-(-len(metrics) // columns), columns, squeeze=False).ravel()
-    for panel, of_metric in zip(panels, metrics, strict=False):
-        first = of_metric[0]
-        where = np.arange(len(first.values))
-        for number, (file, score) in enumerate(zip(shortest_different(list(scores)), of_metric, strict=True)):
+    for panel, metric_scores in zip(panels, metrics, strict=False):
+        first = metric_scores[0]
+        x = np.arange(len(first.values))
+        for number, (file, score) in enumerate(zip(shortest_different(list(scores)), metric_scores, strict=True)):
             values = list(score.values.values())
             low = [0.0 if v.low is None else v.value - v.low for v in values]
             high = [0.0 if v.high is None else v.high - v.value for v in values]
             shift = 0.12 * (number - (len(scores) - 1) / 2)
             centre = [v.value for v in values]
-            panel.errorbar(where + shift, centre, (low, high), fmt="o", ms=4, label=label(file))
+            panel.errorbar(x + shift, centre, (low, high), fmt="o", ms=4, label=label(file))
         floors = [np.nan if v.floor is None else v.floor for v in first.values.values()]
         if not np.isnan(floors).all():
-            panel.plot(where, floors, "k_", ms=14, label="real text")
-        panel.set_xticks(where, [name.removeprefix(f"{first.metric}-") for name in first.values])
-        panel.set_xlim(-0.6, len(where) - 0.4)
+            panel.plot(x, floors, "k_", ms=14, label="real text")
+        panel.set_xticks(x, [name.removeprefix(f"{first.metric}-") for name in first.values])
+        panel.set_xlim(-0.6, len(x) - 0.4)
         panel.set_title(f"{first.metric} ({first.better} is better)", fontsize=9)
         panel.set_ylabel(first.unit, fontsize=8)
         panel.tick_params(labelsize=8)
@@ -185,7 +191,7 @@ def plot(scores: dict[str, list[Score]], path: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the report, and draw it where asked."""
+    """Print the report; draw it if --plot is given."""
     command = parse_command(ReportCommand, arguments, "eval.report", __doc__)
     if command.plot is not None:
         require_image_ending(command.plot, "--plot")

@@ -32,7 +32,7 @@ from textgan.engine.experiment import TrainingProgram, commands, how_long, run_p
 from textgan.engine.loop import Experiment
 from textgan.engine.players import critic_player, generator_player
 from textgan.engine.run_folder import score_title
-from textgan.engine.run_log import Samples
+from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.trainer import Trainer
 
@@ -56,7 +56,7 @@ def open_experiment(config: ImageConfig) -> Experiment:
     (name,) = config.scores
     of_real = floor(dataset, extractor, config.eval_samples)
 
-    def evaluate(iteration: int) -> tuple[Mapping[str, float], Samples]:
+    def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
         images = sample_images(trainer.sampler, config.eval_samples, random)
         return {name: distance(statistics_of(images, extractor), reference)}, as_picture(images)
@@ -107,13 +107,13 @@ def real_batches(config: ImageConfig, dataset: ImageDataset, iteration: int, dev
     return batches
 
 
-def as_picture(images: NDArray[np.uint8]) -> Samples:
+def as_picture(images: NDArray[np.uint8]) -> SampleFile:
     """Return the first images as a grid, for a PNG file of the run and for TensorBoard."""
     grid = as_grid(images[:GRID_IMAGES])
     content = io.BytesIO()
     grid.save(content, "PNG")
     shown = np.asarray(grid)
-    return Samples(
+    return SampleFile(
         ".png",
         content.getvalue(),
         lambda events, iteration, time: events.add_image("samples", shown, iteration, walltime=time, dataformats="HWC"),

@@ -1,8 +1,8 @@
-"""Leaderboards: records of runs and samples, checked, and the tables and pages made from them."""
+"""Leaderboards: verified records of runs and samples, and the tables and the page built from them."""
 
 import sys
 
-if sys.argv[:1] == ["-m"]:  # `python -m leaderboards.NAME`, whose imports come next
+if sys.argv[:1] == ["-m"]:  # `python -m leaderboards.NAME`: its imports follow
     from data.missing import explain_missing
 
     explain_missing()

@@ -1,11 +1,12 @@
-"""Make the leaderboards from the records: a Markdown table for each task, and one page to sort, filter and look.
+"""Build the leaderboards from the records: a Markdown table per task, and one HTML page to sort, filter and read.
 
     python -m leaderboards.build
     python -m leaderboards.build --check
 
-`--check` writes nothing and fails if the files are not those of the records. The page holds the plotting library and
-is not kept with the records; if it has not been built, there is nothing to check. A damaged task is named and left as
-it is, the others are built; the exit status is 1 then.
+`--check` writes nothing and fails if a table, or the page if it was built, does not match the records. The page
+contains the plotting library and is not committed. A damaged task is reported and its table left unchanged; the other
+tasks are built, and the exit status is 1. In the file of `--readme`, a table stands between `<!-- leaderboard TASK -->`
+and `<!-- end -->`.
 """
 
 import base64
@@ -49,46 +50,49 @@ class BuildCommand:
     check: bool = False
     """Write nothing; fail if a file is missing or stale."""
     records: Path | None = None
-    """Folder of all records. Default: the checkout's; needed without one."""
+    """Folder of all records. Default: leaderboards/records in the checkout; required outside one."""
     output: Path | None = None
-    """Folder for the tables and the page. Default: the folder that --records is in."""
+    """Folder for the tables and the page. Default: the parent folder of --records."""
     readme: Path | None = None
-    """Text with tables between <!-- leaderboard TASK --> and <!-- end -->. Default: the checkout's, of its records."""
+    """File whose tables are updated. Default: README.md of the checkout, or none with --records."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What a cell shows, and the number that it is sorted by; None sorts by what it shows."""
+class TableCell:
+    """A cell of a table: the text it shows, and the number it is sorted by (None: sorted by the text)."""
 
     text: str
     value: float | None = None
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line of a leaderboard: a record, or real text."""
+class TableRow:
+    """A row of a table: a record, or the floor."""
 
     name: str
     kind: str
-    cells: Sequence[Cell]
+    cells: Sequence[TableCell]
 
 
 @dataclass(frozen=True)
-class Board:
-    """A task's table."""
+class TaskTable:
+    """The table of a task."""
 
     head: Sequence[str]
-    lines: Sequence[Line]
+    rows: Sequence[TableRow]
 
 
-def board(task: Task, records: Sequence[Record]) -> Board:
-    """Return a task's table, the best of the last shown score first, real text at the end; no column is empty."""
+def board(task: Task, records: Sequence[Record]) -> TaskTable:
+    """Return the table of a task: records from best to worst by the last shown score, then the floor.
+
+    Empty columns are left out.
+    """
     last = list(task.shown)[-1]
     sign = -1 if task.shown[last] == "higher" else 1
     ranked = sorted(records, key=lambda record: _rank(record.scores.get(last, {}), sign))
-    lines = [_line(task, record) for record in ranked]
+    rows = [_row(task, record) for record in ranked]
     if task.floor is not None:
-        lines.append(_floor_line(task, task.floor))
+        rows.append(_floor_row(task, task.floor))
     head = ["name", "kind", *_FACTS.values()]
     without_runs = all(record.kind == "samples" for record in records)
     for score, better in task.shown.items():
@@ -96,9 +100,9 @@ def board(task: Task, records: Sequence[Record]) -> Board:
         columns = [f" {column}" for column in _COLUMNS.values()] if not without_runs else [""] * len(_COLUMNS)
         head += [f"{score_title(score)}{column}{direction}" for column in columns]
     head.append("note")
-    kept = [column for column in range(len(head)) if any(line.cells[column].text for line in lines)]
-    cut = [Line(line.name, line.kind, [line.cells[column] for column in kept]) for line in lines]
-    return Board([head[column] for column in kept], cut)
+    kept = [column for column in range(len(head)) if any(row.cells[column].text for row in rows)]
+    cut = [TableRow(row.name, row.kind, [row.cells[column] for column in kept]) for row in rows]
+    return TaskTable([head[column] for column in kept], cut)
 
 
 _FACTS = {
@@ -111,66 +115,66 @@ _COLUMNS = {"best_run": "best run", "best_mean": "best mean", "end": "at the end
 
 
 def _rank(score: Mapping[str, Any], sign: int) -> float:
-    known = [sign * score[name] for name in ("best_mean", "end") if score.get(name) is not None]
-    return min(known, default=math.inf)
+    values = [sign * score[name] for name in ("best_mean", "end") if score.get(name) is not None]
+    return min(values, default=math.inf)
 
 
-def _line(task: Task, record: Record) -> Line:
+def _row(task: Task, record: Record) -> TableRow:
     facts = {**record.facts, "runs": record.facts.get("runs") or len(record.facts.get("seeds", ())) or None}
     numbers = [facts.get(name) for name in _FACTS]
-    cells = [Cell(record.name), Cell(record.kind)]
-    cells += [Cell("" if number is None else f"{number:g}", number) for number in numbers]
-    for score in task.shown:
-        of_record = record.scores.get(score, {})
-        for name in _COLUMNS:
-            value, deviation = of_record.get(name), of_record.get("sd")
-            spread = "" if name != "end" or deviation is None else f" ± {deviation:.3f}"
-            cells.append(Cell("" if value is None else f"{value:.3f}{spread}", value))
-    return Line(record.name, record.kind, [*cells, Cell(facts.get("note", ""))])
+    cells = [TableCell(record.name), TableCell(record.kind)]
+    cells += [TableCell("" if number is None else f"{number:g}", number) for number in numbers]
+    for name in task.shown:
+        score = record.scores.get(name, {})
+        for column in _COLUMNS:
+            value, deviation = score.get(column), score.get("sd")
+            spread = "" if column != "end" or deviation is None else f" ± {deviation:.3f}"
+            cells.append(TableCell("" if value is None else f"{value:.3f}{spread}", value))
+    return TableRow(record.name, record.kind, [*cells, TableCell(facts.get("note", ""))])
 
 
-def _floor_line(task: Task, floor: Mapping[str, float]) -> Line:
-    name, note = ("real text", "as many held-out lines") if task.metrics else ("real images", "as many of the others")
-    cells = [Cell(name), Cell(name), *(Cell("") for _ in _FACTS)]
+def _floor_row(task: Task, floor: Mapping[str, float]) -> TableRow:
+    name, source = ("real text", "held-out lines") if task.metrics else ("real images", "other real images")
+    cells = [TableCell(name), TableCell(name), *(TableCell("") for _ in _FACTS)]
     for score in task.shown:
         value = floor.get(score)
-        cells += [Cell(""), Cell(""), Cell("" if value is None else f"{value:.3f}", value)]
-    return Line(name, name, [*cells, Cell(f"the floor: {note}")])
+        cells += [TableCell(""), TableCell(""), TableCell("" if value is None else f"{value:.3f}", value)]
+    return TableRow(name, name, [*cells, TableCell(f"the floor: the same number of {source}")])
 
 
-def as_markdown(task: Task, made: Board) -> str:
-    """Return a task's table in Markdown, with its title and signature."""
+def as_markdown(task: Task, table: TaskTable) -> str:
+    """Return the Markdown page of a task: title, signature, table and legend."""
     about = markdown_code(task.signature) if task.signature else "As published; not scored by this project."
-    return f"# {markdown_text(task.title)}\n\n{about}\n\n{_table(made)}\n\n{_LEGEND}\n"
+    return f"# {markdown_text(task.title)}\n\n{about}\n\n{_markdown_table(table)}\n\n{_LEGEND}\n"
 
 
-def _table(made: Board) -> str:
-    return markdown([made.head, *([cell.text for cell in line.cells] for line in made.lines)])
+def _markdown_table(table: TaskTable) -> str:
+    return markdown([table.head, *([cell.text for cell in row.cells] for row in table.rows)])
 
 
 _LEGEND = (
-    "Best run is the lowest window mean of a single run, best mean the lowest of the mean over runs, both over the "
-    "whole training; at the end is the mean over runs of its last tenth, with the standard deviation; samples without "
-    "a run have only an end. Lower is better unless a heading says otherwise."
+    "Training is divided into windows of equal length. Best run: the lowest window mean of any single run. Best mean: "
+    "the lowest window mean, averaged over runs. At the end: mean and standard deviation over runs in the last tenth "
+    "of training; for samples without a run, the score. Lower is better unless a heading says otherwise."
 )
 
 
-def section(task: Task, records: Sequence[Record], made: Board) -> dict[str, Any]:
-    """Return a task's part of the page: its table, curves, and the samples of each record that has some."""
+def section(task: Task, records: Sequence[Record], table: TaskTable) -> dict[str, Any]:
+    """Return the section of a task for the page's template: table, curves, and the samples that records keep."""
     from bokeh.embed import components
 
-    drawn = [record for record in records if record.curve is not None]
-    script, divs = components([_curves(task, drawn, score) for score in task.shown]) if drawn else ("", ())
-    texts = {record.name: _some_samples(record) for record in records}
-    samples = [(line.name, texts[line.name]) for line in made.lines if texts.get(line.name)]
+    with_curves = [record for record in records if record.curve is not None]
+    script, divs = components([_plot(task, with_curves, score) for score in task.shown]) if with_curves else ("", ())
+    texts = {record.name: _first_samples(record) for record in records}
+    samples = [(row.name, texts[row.name]) for row in table.rows if texts.get(row.name)]
     return {
-        "task": task, "board": made, "script": script, "divs": divs, "samples": samples,
+        "task": task, "table": table, "script": script, "divs": divs, "samples": samples,
         "records": len(records), "published": all(record.kind == "published" for record in records),
     }  # fmt: skip
 
 
 def page(sections: Sequence[Mapping[str, Any]], digest: str) -> str:
-    """Return the page: tables, curves and samples of all tasks, in one file that needs no network."""
+    """Return the HTML page: tables, curves and samples of all tasks, in one file that needs no network."""
     import jinja2
     from bokeh.resources import Resources
 
@@ -183,7 +187,7 @@ def page(sections: Sequence[Mapping[str, Any]], digest: str) -> str:
     )
 
 
-def _curves(task: Task, records: Sequence[Record], score: str) -> Any:
+def _plot(task: Task, records: Sequence[Record], score: str) -> Any:
     from bokeh.plotting import figure
 
     plot = figure(
@@ -193,9 +197,9 @@ def _curves(task: Task, records: Sequence[Record], score: str) -> Any:
     for number, record in enumerate(records):
         assert record.curve is not None
         minutes, curve = record.curve["minutes"], record.curve[score]
-        known = [value is not None for value in curve["mean"]]
+        scored = [value is not None for value in curve["mean"]]
         x, mean, low, high = (
-            [value for value, there in zip(values, known, strict=True) if there]
+            [value for value, has_value in zip(values, scored, strict=True) if has_value]
             for values in (minutes, curve["mean"], curve["low"], curve["high"])
         )
         colour = COLOURS[number % len(COLOURS)]
@@ -210,8 +214,8 @@ def _curves(task: Task, records: Sequence[Record], score: str) -> Any:
     return plot
 
 
-def _some_samples(record: Record) -> str:
-    """Return the first lines of a record's samples, or a picture as a data: address."""
+def _first_samples(record: Record) -> str:
+    """Return the first lines of a record's first sample file; an image as a data: URL; "" if no samples are kept."""
     if not record.samples or record.samples[0]["file"] is None:
         return ""
     path = record.folder / record.samples[0]["file"]
@@ -223,30 +227,42 @@ def _some_samples(record: Record) -> str:
 
 
 def _digest(tasks: Sequence[tuple[Task, Sequence[Record]]], records: Path) -> str:
-    """Return a hash of all that the page is made from."""
-    made_from = hashlib.sha256(_TEMPLATE.read_bytes() + Path(__file__).read_bytes())
-    for task, of_task in tasks:
-        for path in (records / task.name / TASK, *(record.folder / RECORD for record in of_task)):
-            made_from.update(os.fsencode(path.relative_to(records)) + path.read_bytes())
-    return made_from.hexdigest()
+    """Return a hash of everything the page is built from: template, this module, tasks and records."""
+    digest = hashlib.sha256(_TEMPLATE.read_bytes() + Path(__file__).read_bytes())
+    for task, task_records in tasks:
+        for path in (records / task.name / TASK, *(record.folder / RECORD for record in task_records)):
+            digest.update(os.fsencode(path.relative_to(records)) + path.read_bytes())
+    return digest.hexdigest()
 
 
-def _with_tables(text: str, boards: Mapping[str, Board]) -> str:
-    for name, made in boards.items():
+def _with_tables(text: str, tables: Mapping[str, TaskTable]) -> str:
+    for name, table in tables.items():
         begin, end = f"<!-- leaderboard {name} -->\n", "<!-- end -->"
         if begin in text:
             before, _, after = text.partition(begin)
-            _, found, rest = after.partition(end)
-            if not found:
-                raise InputError(f"no {end} after {begin.strip()}; put it below the table's place")
-            text = f"{before}{begin}\n{_table(made)}\n\n{end}{rest}"
+            _, has_end, rest = after.partition(end)
+            if not has_end:
+                raise InputError(f"no {end} after {begin.strip()}; add it below the table")
+            text = f"{before}{begin}\n{_markdown_table(_narrow(table))}\n\n{end}{rest}"
     return text
 
 
+def _narrow(table: TaskTable) -> TaskTable:
+    """Return the columns of a table that fit a README: method, runs, each score at the end, note."""
+    left_out = ("kind", *(name for fact, name in _FACTS.items() if fact != "runs"))
+    kept = [
+        column
+        for column, name in enumerate(table.head)
+        if name not in left_out and not any(f" {_COLUMNS[best]}" in name for best in ("best_run", "best_mean"))
+    ]
+    rows = [TableRow(row.name, row.kind, [row.cells[column] for column in kept]) for row in table.rows]
+    return TaskTable([table.head[column] for column in kept], rows)
+
+
 def index(tasks: Sequence[tuple[Task, Sequence[Record]]]) -> str:
-    """Return the list of tasks in Markdown."""
+    """Return the Markdown page that lists the tasks."""
     rows = [
-        f"- [{markdown_text(task.title)}]({quote(task.name)}.md): {_number(len(of_task))}" for task, of_task in tasks
+        f"- [{markdown_text(task.title)}]({quote(task.name)}.md): {_count(len(records))}" for task, records in tasks
     ]
     return "\n".join(
         [
@@ -260,38 +276,38 @@ def index(tasks: Sequence[tuple[Task, Sequence[Record]]]) -> str:
     )
 
 
-def _number(records: int) -> str:
+def _count(records: int) -> str:
     return f"{records} record{'' if records == 1 else 's'}"
 
 
 def main(arguments: list[str]) -> int:
-    """Write the tables and the page, or check them."""
+    """Run the command: write the tables and the page, or check them."""
     command = parse_command(BuildCommand, arguments, "leaderboards.build", __doc__)
     records = chosen_records(command.records)
     output = command.output or records.absolute().parent
     readme = command.readme or (RECORDS.parents[1] / "README.md" if command.records is None else None)
     damaged: list[InputError] = []
-    found = all_tasks(records, damaged)
-    if not found and not damaged:
+    read = all_tasks(records, damaged)
+    if not read and not damaged:
         raise InputError(f"{records}: no task there; submit a record first")
     tasks: list[tuple[Task, Sequence[Record]]] = []
-    boards, sections = {}, []
-    for task, of_task in found:
+    tables, sections = {}, []
+    for task, task_records in read:
         try:
             with naming_damage(records / task.name):
-                made = board(task, of_task)
-                sections += [] if command.check else [section(task, of_task, made)]
+                table = board(task, task_records)
+                sections += [] if command.check else [section(task, task_records, table)]
         except InputError as error:
             damaged.append(error)
         else:
-            boards[task.name] = made
-            tasks.append((task, of_task))
-    texts = {output / f"{task.name}.md": as_markdown(task, boards[task.name]) for task, _ in tasks}
+            tables[task.name] = table
+            tasks.append((task, task_records))
+    texts = {output / f"{task.name}.md": as_markdown(task, tables[task.name]) for task, _ in tasks}
     texts[output / "index.md"] = index(tasks)
     if readme is not None and readme.exists():
-        texts[readme] = _with_tables(readme.read_text("utf-8"), boards)
-    for each in damaged:
-        print(f"error: {' '.join(str(each).split())}", file=sys.stderr)
+        texts[readme] = _with_tables(readme.read_text("utf-8"), tables)
+    for problem in damaged:
+        print(f"error: {' '.join(str(problem).split())}", file=sys.stderr)
     digest, path = _digest(tasks, records), output / "index.html"
     if command.check:
         stale = [file.name for file, text in texts.items() if not file.exists() or file.read_text("utf-8") != text]

@@ -1,8 +1,8 @@
-"""Records: what was achieved at a task, by which settings, with the samples that prove it.
+"""Tasks and records on disk: scores, the settings that led to them, and the samples that prove them.
 
-`records/TASK/task.json` says what all records of a task share: title, signature, and what real text scores.
-`records/TASK/NAME/` is a record: `record.json`, the options of its runs, and their last samples. Hidden folders, and
-folders without a `record.json`, are none.
+`records/TASK/task.json` holds the title, the signature and the floor (the score of real data) of a task.
+`records/TASK/NAME/` is a record: `record.json`, the options of each run, and the last samples of each run. Hidden
+folders and folders without a `record.json` are ignored.
 """
 
 import gzip
@@ -24,8 +24,8 @@ from eval.core.score import Score, upgraded
 RECORDS = Path(__file__).parent / "records"
 TASK, RECORD = "task.json", "record.json"
 
-_LONGEST = 80  # characters of a folder's name: room for what is added to it, on every file system
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # Windows opens these in any folder
+_LONGEST = 80  # characters in a folder's name; leaves room for a hash on every file system
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # device names on Windows, in any folder
 
 Kind = Literal["runs", "samples", "published"]
 Direction = Literal["lower", "higher"]
@@ -34,10 +34,10 @@ T = TypeVar("T", "Task", "Record")
 
 @dataclass(frozen=True)
 class Task:
-    """What the records of a task share.
+    """The title, signature, floor and metrics shared by all records of a task.
 
-    `metrics` are what samples are scored by, `shown` the scores that tables show, with the direction of better ones.
-    Where only published numbers are known, `signature` and `metrics` are empty.
+    `metrics` score the samples; it is empty for images and published numbers. `shown` maps the scores in the tables to
+    the direction that is better. `signature` is empty if the task has published numbers only.
     """
 
     name: str
@@ -50,9 +50,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Record:
-    """A record. `scores` holds by name ("jsd_4") what its kind knows, see `leaderboards.submit`.
+    """A record: the scores, facts and samples of a method at a task.
 
-    Each of `samples` has the hash of its text, its scores, and its file, which is None where they are not kept.
+    `scores[name]`, name as in "jsd_4", has the fields of the record's kind: runs - best_run, best_mean, end, sd,
+    interval, runs, windows; samples - end, interval, corrected; published - best_run, best_mean, end, sd. Each entry of
+    `samples` has `sha256` and `scores` of a sample file, and `file`, its name (None if the samples are not kept).
     """
 
     folder: Path
@@ -66,44 +68,44 @@ class Record:
 
 
 def read_task(folder: Path) -> Task:
-    """Return a task by its folder.
+    """Read the task in a folder.
 
     Raises:
-        InputError: it is no task.
+        InputError: the folder has no readable task.json.
     """
     return _read(Task, folder.name, folder / TASK)
 
 
 def read_record(folder: Path) -> Record:
-    """Return a record by its folder.
+    """Read the record in a folder.
 
     Raises:
-        InputError: it is no record.
+        InputError: the folder has no readable record.json.
     """
     return _read(Record, folder, folder / RECORD)
 
 
 def _read(kind: type[T], first: Any, path: Path) -> T:
-    """Return a dataclass of the first field's value and a JSON file's entries of the other fields' names."""
+    """Return a `kind` with `first` as its first field and the other fields from a JSON file."""
     with naming_damage(path):
         content = json.loads(path.read_text("utf-8"))
         for name in ("title", "name", "signature"):
             if not isinstance(content.get(name, ""), str):
-                raise TypeError(f"{name!r} is no text")
+                raise TypeError(f"{name!r} is not a string")
         for entry in content.get("samples", ()):
             if entry["file"] is not None and Path(entry["file"]).name != entry["file"]:
-                raise ValueError(f"{entry['file']!r} is no file beside it")
-            sorted(entry["scores"]), str(entry["sha256"])  # are there
+                raise ValueError(f"{entry['file']!r} is not the name of a file in its folder")
+            sorted(entry["scores"]), str(entry["sha256"])  # a KeyError if missing
         content["signature"] = upgraded(content["signature"])
         return kind(first, *(content[field.name] for field in fields(kind)[1:]))
 
 
 @contextmanager
 def naming_damage(path: Path) -> Iterator[None]:
-    """Turn every error that comes of other content than `leaderboards.submit` writes into one that names the file.
+    """Turn errors caused by damaged content into an InputError that names the file.
 
     Raises:
-        InputError: naming it.
+        InputError: the file is missing, or holds something that `leaderboards.submit` does not write.
     """
     try:
         yield
@@ -116,10 +118,10 @@ def naming_damage(path: Path) -> Iterator[None]:
 
 
 def chosen_records(records: Path | None) -> Path:
-    """Return the folder of all records: the one given, else the checkout's.
+    """Return the folder of all records: `records` if given, else the folder in the checkout.
 
     Raises:
-        InputError: none is given, and the package is not run from a checkout.
+        InputError: `records` is None, and the package does not run from a checkout.
     """
     if records is not None:
         return records
@@ -129,32 +131,32 @@ def chosen_records(records: Path | None) -> Path:
 
 
 def all_tasks(records: Path, damaged: list[InputError] | None = None) -> list[tuple[Task, list[Record]]]:
-    """Return every task with its records.
+    """Return every task with its records, in the order of the page.
 
-    The order is the page's: One Billion Word, then the other tasks that have records of this project, last those of
-    published numbers alone; text before images.
+    The One Billion Word tasks come first, then other tasks with records of this project, then tasks with published
+    numbers only; within these groups, text comes before images.
 
     Args:
         records: folder of all records.
-        damaged: takes what is wrong with a task, which is left out then.
+        damaged: list that collects the errors of damaged tasks, which are skipped; None to raise the first error.
 
     Raises:
-        InputError: a task is damaged, or a record's signature is not its task's, and `damaged` is not given.
+        InputError: a task is damaged, or the signatures of a record and its task differ, and `damaged` is None.
     """
-    found = []
+    tasks = []
     for folder in sorted(path for path in records.glob("*/") if not path.name.startswith(".")):
         if (folder / TASK).exists() or record_folders(folder):
             try:
-                found.append(_with_records(folder))
+                tasks.append(_with_records(folder))
             except InputError as error:
                 if damaged is None:
                     raise
                 damaged.append(error)
-    return sorted(found, key=lambda pair: _place(*pair))
+    return sorted(tasks, key=lambda pair: _page_order(*pair))
 
 
 def record_folders(task_folder: Path) -> list[Path]:
-    """Return the folders of a task's records."""
+    """Return the folders of the records in a task's folder."""
     return sorted(path.parent for path in task_folder.glob(f"*/{RECORD}") if not path.parent.name.startswith("."))
 
 
@@ -167,42 +169,44 @@ def _with_records(folder: Path) -> tuple[Task, list[Record]]:
     return task, records
 
 
-def _place(task: Task, records: Sequence[Record]) -> tuple[bool, bool, bool, str]:
+def _page_order(task: Task, records: Sequence[Record]) -> tuple[bool, bool, bool, str]:
     only_published = all(record.kind == "published" for record in records)
     return not task.name.startswith("lm1b"), only_published, not task.metrics, task.title
 
 
 def task_folder(records: Path, name: str) -> Path:
-    """Return a task's folder.
+    """Return the folder of the task `name`, which need not exist.
 
     Raises:
-        InputError: the name would lead out of `records`, or be no name of a folder on some file system.
+        InputError: the name leads out of `records`, is invalid on some file system, or is taken by a folder or
+            file that is not a task.
     """
     folder, others = records / name, {path.name for path in records.iterdir()} if records.is_dir() else set()
     possible = re.fullmatch(rf"[A-Za-z0-9][\w.=-]{{0,{_LONGEST - 1}}}", name, re.ASCII) and not name.endswith(".")
     if not possible and name not in others:
         raise InputError(
-            f"--task {name!r}: name it by at most {_LONGEST} of a-z, A-Z, 0-9 and _.=- as lm1b-char32; --title is free"
+            f"--task {name!r}: use at most {_LONGEST} characters of a-z, A-Z, 0-9 and _.=-, as in lm1b-char32; "
+            "put any other text in --title"
         )
-    if _DEVICES.fullmatch(name) or name.casefold() == "index":
-        raise InputError(f"--task {name}: this name means something else; choose another")
+    if _DEVICES.fullmatch(name) or name.casefold() in ("index", "readme"):
+        raise InputError(f"--task {name}: a reserved name; choose another")
     for other in others:
         if other != name and other.casefold() == name.casefold():
-            raise InputError(f"--task {name}: there is {other}, the same on file systems that ignore case; say that")
+            raise InputError(f"--task {name}: differs only in case from {other}, which exists; use {other}")
     if name in others and not (folder / TASK).exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"--task {name}: {folder} is there without a {TASK}; move it away, or name another task")
     return folder
 
 
 def folder_name(name: str, taken: Iterable[str]) -> str:
-    """Return a name for a record's folder that is possible on every file system, and that no other record has.
+    """Return a folder name for a record that is valid on every file system and not taken.
 
-    It is the record's name with "-" in place of spaces and signs. A hash of the name is added if letters are lost, if
-    nothing is left, or if the rest is too long or taken.
+    Each run of characters other than ASCII letters, digits and _.=- becomes "-". A hash of the record's name is added
+    if the name is not ASCII, or if the result is empty, too long, reserved or taken.
 
     Args:
-        name: of the record.
-        taken: names in the task's folder; case does not tell them apart.
+        name: name of the record.
+        taken: names in the task's folder, compared without regard to case.
     """
     plain = re.sub(r"[^A-Za-z0-9_.=-]+", "-", name).strip("-.")
     others = {TASK, "", *(each.casefold() for each in taken)}
@@ -212,23 +216,23 @@ def folder_name(name: str, taken: Iterable[str]) -> str:
 
 
 def kept_text(path: Path) -> bytes:
-    """Return the samples of any file as a record keeps them: UTF-8, a line feed after each.
+    """Return the samples in a file of any text format as a record stores them: UTF-8, one line feed after each.
 
     Raises:
-        InputError: it holds no samples, or something else than text.
+        InputError: the file is empty or is not text.
     """
     text = "".join(f"{line}\n" for lines in read_lines(path) for line in lines)
     if not text:
         raise InputError(f"{path}: the file is empty; give one sample per line")
-    # Readers take one byte order mark off: a first line that begins with the character gets another.
+    # Readers remove one byte order mark, so a first line that begins with this character gets a second one.
     return ("\ufeff" + text if text.startswith("\ufeff") else text).encode()
 
 
 def read_text(path: Path) -> bytes:
-    """Return the content of a file of a record, unpacked if it is text.
+    """Return the content of a file in a record's folder, decompressed if its name ends in .gz.
 
     Raises:
-        InputError: it is damaged.
+        InputError: the file is damaged.
     """
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -237,21 +241,21 @@ def read_text(path: Path) -> bytes:
 
 
 def joint_signature(scores: Sequence[Score]) -> str:
-    """Return what all of several scores depend on."""
+    """Return the joined signature of several scores: everything that they depend on."""
     return "; ".join(str(score.signature) for score in scores)
 
 
 def word_rule(signature: str) -> WordRule:
-    """Return the word rule of a signature, as `eval.core.score.upgraded` writes it."""
-    found = re.search(rf"\|words:({'|'.join(get_args(Splitting))})\|case:(as-is|lower)\|", signature)
-    return WHITE_SPACE if found is None else WordRule(cast(Splitting, found[1]), found[2] == "lower")
+    """Return the word rule in a signature that `eval.core.score.upgraded` returned; white space if it names none."""
+    match = re.search(rf"\|words:({'|'.join(get_args(Splitting))})\|case:(as-is|lower)\|", signature)
+    return WHITE_SPACE if match is None else WordRule(cast(Splitting, match[1]), match[2] == "lower")
 
 
 def values_by_name(scores: Sequence[Score]) -> dict[str, float]:
-    """Return the values of scores under the names they have in records: "jsd_4"."""
-    return {record_name(name): each.value for score in scores for name, each in score.values.items()}
+    """Return the values of scores, by name in the form of records ("jsd_4")."""
+    return {record_name(name): estimate.value for score in scores for name, estimate in score.values.items()}
 
 
 def record_name(name: str) -> str:
-    """Return a score's name as in a run's metrics."""
+    """Return the name that a score ("jsd-4") has in records and in metrics.jsonl ("jsd_4")."""
     return name.replace("-", "_")

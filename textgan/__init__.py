@@ -1,8 +1,8 @@
-"""Character GANs trained with two time scales: the trainer, the networks, the runs."""
+"""Train character GANs with two time scales: commands, training engine, models, many runs."""
 
 import sys
 
-if sys.argv[:1] == ["-m"]:  # `python -m textgan.NAME`, whose imports come next
+if sys.argv[:1] == ["-m"]:  # `python -m textgan.NAME`; its imports come next
     from data.missing import explain_missing
 
     explain_missing()

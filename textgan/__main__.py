@@ -1,4 +1,4 @@
-"""The console command: `textgan NAME` runs the module that NAME stands for, from any folder.
+"""The console command: `textgan NAME` runs the command NAME from any folder.
 
 textgan jsd samples.txt --reference corpus.txt.gz
 textgan images train --preset quickstart
@@ -14,7 +14,7 @@ from data.errors import InputError
 
 COMMANDS = {
     "train": ("textgan.train", "train on text"),
-    "sample": ("textgan.sample", "draw samples of a run, or export its generator"),
+    "sample": ("textgan.sample", "draw samples from a run, or export its generator"),
     "suite": ("textgan.suite", "run several methods and seeds under one budget"),
     "compare": ("textgan.compare", "compare runs: figure, table, time to a score"),
     "search": ("textgan.search", "search both learning rates"),
@@ -27,26 +27,26 @@ COMMANDS = {
     "diversity": ("eval.diversity", "distinct n-grams and duplicates"),
     "memorisation": ("eval.memorisation", "known words and copied lines"),
     "ngrams": ("eval.ngrams", "count n-grams of a reference, and merge counts"),
-    "ngram-sampler": ("eval.ngram_sampler", "draw samples of an n-gram model"),
+    "ngram-sampler": ("eval.ngram_sampler", "draw samples from an n-gram model"),
     "fid": ("eval.fid", "score images: FID, KID, precision and recall, Inception Score"),
     "disturb": ("eval.disturb", "test whether image metrics follow disturbances"),
     "eval-bench": ("eval.bench", "time the evaluators"),
-    "submit": ("leaderboards.submit", "make leaderboard records of runs or samples"),
+    "submit": ("leaderboards.submit", "make leaderboard records from runs or samples"),
     "build": ("leaderboards.build", "make the leaderboards' pages"),
     "verify": ("leaderboards.verify", "check leaderboard records"),
     "images train": ("images.train", "train on images"),
-    "images sample": ("images.sample", "draw images of a run"),
+    "images sample": ("images.sample", "draw images from a run"),
     "images suite": ("images.suite", "run several methods and seeds on images"),
     "images search": ("images.search", "search both learning rates on images"),
     "images bench": ("images.bench", "time the parts of a training run on images"),
     "data images": ("data.images.__main__", "show a data set of images"),
     "data grammar": ("data.grammar", "print the embedded corpus"),
 }
-"""The module of each command, and what it does."""
+"""Module and one-line description of each command."""
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command that the arguments begin with, and return its exit status.
+    """Run the command named by the first arguments, and return its exit status.
 
     Raises:
         InputError: there is no command of this name.
@@ -62,7 +62,7 @@ def run(arguments: list[str]) -> int:
         return 0
     if arguments[-1:] in (["--help"], ["-h"]):
         print("usage: textgan COMMAND [FLAGS]; every command has --help\n")
-        print("\n".join(f"  {name:16} {does}" for name, (_, does) in COMMANDS.items()))
+        print("\n".join(f"  {name:16} {description}" for name, (_, description) in COMMANDS.items()))
         return 0
     similar = get_close_matches(name, COMMANDS, 2)
     hint = f"; did you mean textgan {' or textgan '.join(similar)}?" if similar else ""

@@ -28,17 +28,17 @@ _WARM_UP, _STEPS, _EVALUATIONS = 5, 40, 5
 
 @dataclass(frozen=True)
 class BenchCommand(FormatFlags, Generic[C]):
-    """Flags of a bench: those of training, and how to print."""
+    """Flags of a benchmark: the training settings and the output format."""
 
     config: tyro.conf.OmitArgPrefixes[C]
     """Settings of the run."""
 
 
 def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], description: str | None) -> int:
-    """Print milliseconds a part, and return the exit status; flags are those of training.
+    """Print the milliseconds that each part takes, and return the exit status; takes the training command's flags.
 
     Raises:
-        InputError: a wrong flag or value, or data that cannot be used.
+        InputError: a flag or value is wrong, or the data cannot be used.
     """
     prog = f"{program.package}.bench"
     default: Any = BenchCommand(preset_in(arguments, program.presets, "quickstart"))
@@ -76,12 +76,12 @@ def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], descripti
             "preset": config.preset, "data": config.data, "batch_size": config.batch_size,
             "eval_samples": config.eval_samples, "device": str(device), "threads": threads,
         }  # fmt: skip
-        table = [["part", "ms"], *([part, fixed(1e3 * each, 2)] for part, each in times.items())]
-        records = [{"part": part, "milliseconds": 1e3 * each, **facts} for part, each in times.items()]
+        table = [["part", "ms"], *([part, fixed(1e3 * taken, 2)] for part, taken in times.items())]
+        records = [{"part": part, "milliseconds": 1e3 * taken, **facts} for part, taken in times.items()]
         print(render(command.output_format, [Block(title, table)], records))
         return 0
     print(printable(title))
-    print(f"drawing batches  {1e3 * draw / _STEPS:9.2f} ms a step, {draw / (draw + step_seconds):.2%} of it")
+    print(f"drawing batches  {1e3 * draw / _STEPS:9.2f} ms per step, {draw / (draw + step_seconds):.2%} of the time")
     print(f"training step    {1e3 * step_seconds / _STEPS:9.2f} ms, {_STEPS / (draw + step_seconds):.1f} steps/s")
     print(f"evaluation       {1e3 * evaluation / _EVALUATIONS:9.2f} ms for {config.eval_samples:,} samples")
     return 0

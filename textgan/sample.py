@@ -3,8 +3,8 @@
     python -m textgan.sample runs/quickstart-grammar-seed0 --count 1000 --output samples.txt
     python -m textgan.sample runs/quickstart-grammar-seed0 --export my-generator
 
-The generator comes from a run's newest checkpoint, or from a bare exported one: a folder with `config.json` and
-`model.safetensors`. What the samples are to be scored against is recorded beside them, for `python -m eval.jsd`.
+The generator comes from a run's newest checkpoint, or from an exported generator: a folder with `config.json` and
+`model.safetensors`. The reference to score the samples against is recorded beside them, for `python -m eval.jsd`.
 """
 
 import json
@@ -46,27 +46,25 @@ class SampleCommand:
     count: int = 640
     """Samples to draw."""
     output: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """Text file for the samples, one per line (.gz and .zst compress them). Default: print them, as does -."""
+    """Text file for the samples, one per line (.gz and .zst are compressed). Default or -: print them."""
     seed: int = 0
     """Seed of the noise."""
     device: Device = "auto"
-    """Where to run the generator; auto takes CUDA where there is one."""
+    """Device of the generator; auto takes CUDA if available."""
     export: Path | None = None
-    """Folder to write the bare generator to (config.json and model.safetensors), instead of drawing samples."""
+    """Folder to export the generator to (config.json, model.safetensors), instead of drawing samples."""
 
 
 @torch.no_grad()
 def sample_ids(network: Sampler, count: int, random: torch.Generator) -> Ids:
-    """Return ids [count, seq_len] of samples."""
+    """Draw samples; return their ids [count, seq_len]."""
     batches = [network.sample(min(_BATCH, count - start), random) for start in range(0, count, _BATCH)]
     return torch.cat(batches).to(torch.int32).cpu().numpy().astype(np.uint16)
 
 
 @dataclass(frozen=True)
 class ExportedGenerator:
-    """A generator without its run: the network, its model and sizes, its vocabulary, and what its samples are scored
-    against (JSON).
-    """
+    """A generator without its run: network, model and sizes, vocabulary, and the reference record (JSON)."""
 
     network: LineNetwork
     sizes: dict[str, Any]
@@ -74,7 +72,7 @@ class ExportedGenerator:
     reference: dict[str, Any]
 
     def save(self, folder: Path) -> None:
-        """Write `config.json` and `model.safetensors`, the convention of the Hugging Face hub."""
+        """Write `config.json` and `model.safetensors`, as on the Hugging Face hub."""
         config = {
             **self.sizes,
             "characters": self.vocabulary.characters,
@@ -90,26 +88,26 @@ def load_generator(folder: Path) -> ExportedGenerator:
     """Return the generator of an exported folder, or of a run's newest checkpoint.
 
     Raises:
-        InputError: neither is there, or it is damaged.
+        InputError: the folder has neither, or it is damaged.
     """
     if _holds_export(folder):
         try:
             config = json.loads((folder / _CONFIG).read_text("utf-8"))
-            weights = load((folder / _MODEL).read_bytes())  # `load_file` takes no name that is not UTF-8
+            weights = load((folder / _MODEL).read_bytes())  # `load_file` refuses names that are not UTF-8
             return _generator(config, config["characters"], weights, config["reference"])
         except (ValueError, KeyError, TypeError, RuntimeError, FileNotFoundError, SafetensorError) as error:
-            reason = " ".join(str(error).split())  # torch's has several lines
+            reason = " ".join(str(error).split())  # torch writes several lines
             raise InputError(f"{folder}: not a readable exported generator ({reason}); export it again") from error
     options = read_options(folder)
     if "characters" not in options:
-        raise InputError(f"{folder}: not a run on text; for images say python -m images.sample")
+        raise InputError(f"{folder}: not a run on text; for images use python -m images.sample")
     weights, _ = sampler_weights(folder)
     reference = relocated(options["reference"], folder)
     return _generator(options["config"], options["characters"], weights, reference)
 
 
 def _holds_export(folder: Path) -> bool:
-    """Whether a folder's exported generator counts: if it is a run too, its checkpoints are newer."""
+    """Whether to load the exported generator of a folder; in a run's folder the checkpoints are newer."""
     if not (folder / _CONFIG).exists():
         return False
     if not (folder / OPTIONS).exists() or not (folder / "checkpoints").exists():
@@ -119,10 +117,10 @@ def _holds_export(folder: Path) -> bool:
 
 
 def _require_export_folder(folder: Path) -> None:
-    """Refuse a folder that an export would spoil.
+    """Refuse a folder whose files an export would overwrite.
 
     Raises:
-        InputError: it holds something else.
+        InputError: the folder holds something else than an exported generator.
     """
     require_output_folder("--export", folder, "exported generator")
     if (folder / _CONFIG).exists():
@@ -131,7 +129,7 @@ def _require_export_folder(folder: Path) -> None:
         except (ValueError, TypeError):
             ours = False
         if not ours:
-            raise InputError(f"--export {folder}: its {_CONFIG} is no exported generator's; choose another --export")
+            raise InputError(f"--export {folder}: its {_CONFIG} belongs to something else; choose another --export")
 
 
 def _generator(

@@ -1,11 +1,11 @@
-"""Search the two learning rates by successive halving, on seeds of its own.
+"""Search the two learning rates by successive halving.
 
     python -m textgan.search --data corpus.txt.gz --search-dir searches/rates
     python -m textgan.search --method random --trials 20 --critic-lr 1e-4 1e-1 --iterations 4000 --rungs 4
 
-All candidates train for a short while; the best third goes on to three times as many iterations, and so on (Jamieson &
-Talwalkar 2016, arXiv 1502.07943); on Ray its ASHA decides, without waiting for all of a rung. The same command
-continues. Seeds of the search must not be those of a later report.
+All candidates train for a few iterations; the best third continues to three times that number, and so on (Jamieson &
+Talwalkar 2016, arXiv 1502.07943). On Ray, ASHA promotes candidates without waiting for the rest of the rung. The same
+command resumes a search. Report the chosen rates on new seeds.
 """
 
 import math
@@ -28,10 +28,10 @@ from textgan.train import TEXT
 
 
 def recommendation(program: TrainingProgram[Any], command: SearchOptions, trials: Sequence[Trial]) -> str:
-    """Return the best pair of rates, what speaks for it, and what to run next."""
+    """Return the table of trials, the best pair of rates, and the suite to run next."""
     best = min(trials, key=lambda trial: (-trial.rung, trial.mean))
     if math.isinf(best.mean):
-        return "every candidate failed, as said above; search smaller rates only if numbers were not finite"
+        return "every candidate failed (see above); if losses were not finite, search smaller rates"
     rows = [
         f"  {trial.critic_lr:8.3g}  {trial.generator_lr:9.3g}  {trial.iterations:10,}  "
         + ("  failed" if math.isinf(trial.mean) else f"{trial.mean:8.4f}")
@@ -39,12 +39,12 @@ def recommendation(program: TrainingProgram[Any], command: SearchOptions, trials
         + " ".join("failed" if score is None else f"{score:.4f}" for score in trial.scores)
         for trial in trials
     ]
-    lines = [f"    critic  generator  iterations  {command.score:>8}  of each seed", *rows, ""]
+    lines = [f"    critic  generator  iterations  {command.score:>8}  per seed", *rows, ""]
     return "\n".join([*lines, *_advice(program, command, trials, best)])
 
 
 def _advice(program: TrainingProgram[Any], command: SearchOptions, trials: Sequence[Trial], best: Trial) -> list[str]:
-    """Return what speaks for the best pair of rates, and what to run next."""
+    """Return the best pair of rates, its score, and the suite to run next."""
     edge = [
         name
         for name, value, ends in (
@@ -61,19 +61,19 @@ def _advice(program: TrainingProgram[Any], command: SearchOptions, trials: Seque
     return [
         f"best of {pairs} pairs: critic {best.critic_lr:g}, generator {best.generator_lr:g}",
         f"({command.score} {best.mean:.4f} after {best.iterations:,} iterations, mean of {len(best.scores)} seeds)",
-        *(f"the {name} rate is at the edge of what was searched: widen it" for name in edge),
-        f"report it on other seeds than {seeds}:",
+        *(f"the {name} rate is at the edge of the searched range: widen it" for name in edge),
+        f"report it on seeds other than {seeds}:",
         f"    {as_command(*suite, '--set', *settings)}",
     ]
 
 
 def _rendered(program: TrainingProgram[Any], command: SearchOptions, trials: Sequence[Trial], whole: Any) -> str:
-    """Return trials and recommendation in a format; `whole` is what search.json holds."""
+    """Return trials and recommendation in the chosen format; `whole` is the content of search.json."""
     if command.output_format == "text":
         return recommendation(program, command, trials)
     best = min(trials, key=lambda trial: (-trial.rung, trial.mean))
     advice = [] if math.isinf(best.mean) else _advice(program, command, trials, best)
-    table: list[list[str | Best]] = [["critic", "generator", "iterations", command.score, "of each seed"]]
+    table: list[list[str | Best]] = [["critic", "generator", "iterations", command.score, "per seed"]]
     records = []
     for trial in trials:
         mean = "failed" if math.isinf(trial.mean) else fixed(trial.mean)
@@ -89,7 +89,7 @@ def _rendered(program: TrainingProgram[Any], command: SearchOptions, trials: Seq
 
 
 def run_search(program: TrainingProgram[Any], arguments: Sequence[str], description: str | None) -> int:
-    """Search by flags, write what came out, recommend, and return the exit status.
+    """Run the search, write `search.json` and `search.png`, print a recommendation, and return the exit status.
 
     Raises:
         InputError: a flag is wrong, or runs were stopped.
@@ -103,8 +103,11 @@ def run_search(program: TrainingProgram[Any], arguments: Sequence[str], descript
     require_output_folder("--search-dir", command.search_dir, "runs")
     trials = search(program, command)
     settings = {**asdict(command), "search_dir": str(command.search_dir)}
-    told = [{**asdict(trial), "mean": None if math.isinf(trial.mean) else trial.mean} for trial in trials]
-    whole = {"command": {name: settings[name] for name in settings if name not in ("format", "json")}, "trials": told}
+    records = [{**asdict(trial), "mean": None if math.isinf(trial.mean) else trial.mean} for trial in trials]
+    whole = {
+        "command": {name: settings[name] for name in settings if name not in ("format", "json")},
+        "trials": records,
+    }
     write_json(command.search_dir / "search.json", whole)
     plot_rates(command.search_dir / "search.png", trials, command.score)
     print(_rendered(program, command, trials, whole))

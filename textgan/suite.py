@@ -1,22 +1,22 @@
-"""Many runs under one budget: methods x seeds.
+"""Run several methods and seeds under one budget.
 
     python -m textgan.suite --presets ttur-small orig-small --seeds 0 1 2 --set data=corpus.txt.gz minutes=20
     python -m textgan.suite --presets ttur-small --seeds 0 1 --set critic_lr=1e-3,3e-3 iterations=2000
     python -m textgan.suite --file suite.toml --executor ray --workers 8 --gpus 0.25
     python -m textgan.suite controls --preset ttur-small --output controls.toml
 
-The same command continues: finished runs are skipped, broken ones go on from their checkpoints. With a budget in
-minutes alone, each run is scored at sixty equal times of training, unless eval_every or eval_seconds is set. A file
-holds the same:
+The same command resumes a suite: finished runs are skipped, interrupted ones continue from their checkpoints. If the
+budget is in minutes only, each run is evaluated sixty times, at equal intervals of training time, unless eval_every or
+eval_seconds is set. A TOML file describes the same suite:
 
     seeds = [0, 1, 2]
     [common]                    # settings of every run
     data = "corpus.txt.gz"
     minutes = 20
-    [[method]]                  # a list of values makes a method of each
+    [[method]]                  # a list of values makes one method per value
     preset = "ttur-small"
     [[method]]
-    name = "slow orig"          # default: the preset and what is listed
+    name = "slow orig"          # default: the preset and the values from lists
     preset = "orig-small"
     critic_lr = 3e-4
 """
@@ -48,7 +48,7 @@ from textgan.runs.options import ExecutorOptions
 from textgan.train import TEXT
 
 _EVALUATIONS = 60
-"""Evaluations of a run with a budget in minutes."""
+"""Evaluations per run if the budget is in minutes."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,20 @@ class SuiteCommand:
     execution: tyro.conf.OmitArgPrefixes[ExecutorOptions] = field(default_factory=ExecutorOptions)
     """How runs are executed."""
     file: Path | None = None
-    """TOML file with the suite, in place of the flags below."""
+    """TOML file of the suite, in place of --presets, --seeds and --set."""
     presets: tuple[str, ...] = ("ttur-small", "orig-small")
     """Presets to compare."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of each method."""
+    """Seeds per method."""
     set: tuple[str, ...] = ()
-    """Settings of all runs, NAME=VALUE; NAME=VALUE,VALUE makes a method of each value."""
+    """Settings of all runs, NAME=VALUE; NAME=VALUE,VALUE makes one method per value."""
     suite_dir: Path = Path("suites/suite")
-    """Folder of the suite's runs."""
+    """Folder for the runs."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """Runs that differ in their seed alone: a name, and settings by name, `preset` among them."""
+    """Runs that differ only in the seed: a name, and settings by name, including `preset`."""
 
     name: str
     settings: Mapping[str, Any]
@@ -80,7 +80,7 @@ class Method:
 def configs_of(
     program: TrainingProgram[Any], methods: Sequence[Method], seeds: Sequence[int], folder: Path
 ) -> list[Settings]:
-    """Return the runs of a suite, seed by seed, so that what is compared runs side by side.
+    """Return the runs of a suite, seed by seed, so that the compared methods run at about the same time.
 
     Raises:
         InputError: a setting is unknown or impossible, or two methods have the same name.
@@ -97,24 +97,26 @@ def configs_of(
             for config, method in zip(configs, len(seeds) * list(methods), strict=True)
         ]
     folders = [config.folder for config in configs]
-    if twice_used := [str(each) for each in folders if folders.count(each) > 1]:
-        raise InputError(f"{twice_used[0]}: two runs would lie there; name methods apart, and give each seed once")
+    if twice_used := [str(path) for path in folders if folders.count(path) > 1]:
+        raise InputError(
+            f"{twice_used[0]}: two runs would use this folder; name methods apart, and give each seed once"
+        )
     return configs
 
 
 def _was_scored_by_iterations(folder: Path) -> bool:
-    """Whether the folder holds runs of a budget in minutes whose evaluations were counted in iterations.
+    """Whether the folder holds runs with a budget in minutes that were evaluated by iterations.
 
-    Suites of earlier versions scored this way; what is added to one of them must be scored alike.
+    Earlier versions did this; runs added to one of their suites must be evaluated in the same way.
     """
     recorded = [read_options(path.parent)["config"] for path in folder.glob(f"*/{OPTIONS}")]
     return any(config["iterations"] is None and config["eval_seconds"] is None for config in recorded)
 
 
 def _scored_by_the_clock(config: Settings, method: Method) -> Settings:
-    """Score a run with a budget in minutes sixty times at equal times, unless the method says when to score it.
+    """Evaluate a run with a budget in minutes at sixty equal intervals of training time, unless the method sets one.
 
-    By iterations, a method with many critic steps would be scored at a few points and others at many.
+    Counted in iterations, a method with many critic steps would be evaluated at fewer points than the others.
     """
     if (
         config.minutes is None
@@ -130,14 +132,14 @@ def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Pa
     preset = settings.pop("preset", None)
     if preset not in program.presets:
         raise InputError(f"preset {preset!r} of {method.name}: choose from {', '.join(program.presets)}")
-    known = {each.name for each in fields(program.settings)} - {"preset", "seed", "run_dir"}
+    known = {setting.name for setting in fields(program.settings)} - {"preset", "seed", "run_dir"}
     if unknown := settings.keys() - known:
         raise InputError(
             f"{', '.join(sorted(unknown))} of {method.name}: no such setting; see python -m {program.module} --help"
         )
     refuse_both_intervals(settings)
     run_dir = folder / f"{method.name.replace(' ', '-').replace('/', '-')}-seed{seed}"
-    # A budget that a method is given is its only one.
+    # A budget set by a method replaces both budgets of its preset.
     budget = {name: None for name in ("iterations", "minutes") if {"iterations", "minutes"} & settings.keys()}
     typed = {name: _typed(program, name, value) for name, value in settings.items()}
     default: Settings = program.presets[preset]
@@ -145,10 +147,10 @@ def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Pa
 
 
 def _typed(program: TrainingProgram[Any], name: str, value: Any) -> Any:
-    """Return a setting's value, of a flag or of a file, as the type of its field.
+    """Convert a setting's value, from a flag or a file, to the type of its field.
 
     Raises:
-        InputError: it is not of that type.
+        InputError: the value does not have this type.
     """
     wanted = get_type_hints(program.settings)[name]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -159,22 +161,22 @@ def _typed(program: TrainingProgram[Any], name: str, value: Any) -> Any:
 
 
 def methods_of(common: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> Iterator[Method]:
-    """Yield the methods of a suite; a setting with a list of values makes one of each."""
+    """Yield the methods of a suite; a setting with a list of values makes one method per value."""
     for settings in listed:
         merged = {**common, **settings}
         name = merged.pop("name", None)
         varied = {key: value for key, value in merged.items() if isinstance(value, list)}
         for values in product(*varied.values()):
             settings_of_one = {**merged, **dict(zip(varied, values, strict=True))}
-            told = "".join(f",{key}={settings_of_one[key]}" for key in varied if key != "preset" or name)
-            yield Method(f"{name or settings_of_one.get('preset')}{told}", settings_of_one)
+            suffix = "".join(f",{key}={settings_of_one[key]}" for key in varied if key != "preset" or name)
+            yield Method(f"{name or settings_of_one.get('preset')}{suffix}", settings_of_one)
 
 
 def read_suite(path: Path) -> tuple[list[Method], list[int]]:
-    """Return methods and seeds of a TOML file.
+    """Return the methods and seeds in a TOML file.
 
     Raises:
-        InputError: it cannot be read, or is no suite.
+        InputError: the file cannot be read, or is not a suite.
     """
     try:
         content = tomllib.loads(path.read_text("utf-8-sig"))
@@ -207,7 +209,7 @@ def _of_flags(program: TrainingProgram[Any], command: SuiteCommand) -> list[Meth
 
 
 def run_suite(program: TrainingProgram[Any], arguments: Sequence[str], description: str | None) -> int:
-    """Run a suite, say how each run ended, and return the exit status; with `controls` write a suite instead.
+    """Run a suite, print how each run ended, and return the exit status; `controls` writes a suite instead.
 
     Raises:
         InputError: a flag or a file is wrong.

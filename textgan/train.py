@@ -29,7 +29,7 @@ from textgan.engine.losses import WASSERSTEIN
 from textgan.engine.maximum_likelihood import LikelihoodTrainer
 from textgan.engine.players import critic_player, generator_player
 from textgan.engine.run_folder import score_title
-from textgan.engine.run_log import Samples
+from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.trainer import Learner, Trainer
 from textgan.models import make_sampler
@@ -40,7 +40,7 @@ from textgan.sample import sample_ids
 
 
 def open_experiment(config: RunConfig) -> Experiment:
-    """Return corpus, reference and networks of a run's settings.
+    """Open the corpus and the reference of a run, and build the trainer.
 
     Raises:
         InputError: the data cannot be used.
@@ -57,7 +57,7 @@ def open_experiment(config: RunConfig) -> Experiment:
     trainer = build_trainer(config, corpus.vocabulary, device)
     record = reference_record(config.reference, corpus)
 
-    def evaluate(iteration: int) -> tuple[Mapping[str, float], Samples]:
+    def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         ids = evaluation_samples(config, trainer, iteration, device)
         return named(score_ids(ids, reference.text)), as_text(corpus.vocabulary.decode(ids))
 
@@ -80,7 +80,7 @@ def open_experiment(config: RunConfig) -> Experiment:
 
 
 def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.device) -> Learner:
-    """Return what is trained, with the weights of the run's seed, the same ones on every device."""
+    """Return the trainer, with initial weights drawn from the run's seed, the same on every device."""
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
     network = make_sampler(config.model, vocabulary.size, config.seq_len, config.dim, config.latent_dim)
     initialise(network, random)
@@ -102,24 +102,24 @@ def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.devic
 
 
 def real_batches(config: RunConfig, corpus: Corpus, iteration: int, device: torch.device) -> list[Tensor]:
-    """Draw one batch of one-hot training lines [B, L, V] per critic step; one-hot only on the device."""
+    """Draw one batch of one-hot training lines [B, L, V] per critic step; the device receives ids and encodes them."""
     random = np.random.default_rng(stream_seed(config.seed, "batches", iteration))
     lines = random.integers(len(corpus.train), size=(config.critic_steps, config.batch_size))
-    ids = torch.from_numpy(corpus.train[lines].astype(np.int32)).to(device).long().unsqueeze(-1)
-    one_hot = torch.zeros(*ids.shape[:-1], corpus.vocabulary.size, device=device)
+    ids = torch.from_numpy(corpus.train[lines].astype(np.int32)).to(device).long().unsqueeze(-1)  # [steps, B, L, 1]
+    one_hot = torch.zeros(*ids.shape[:-1], corpus.vocabulary.size, device=device)  # [steps, B, L, V]
     return list(one_hot.scatter_(-1, ids, 1.0))
 
 
 def evaluation_samples(config: RunConfig, trainer: Learner, iteration: int, device: torch.device) -> Ids:
-    """Draw the samples of an evaluation, a function of the weights, the seed and the iteration."""
+    """Draw an evaluation's samples [N, L]; they depend only on weights, seed and iteration."""
     random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
     return sample_ids(cast(Sampler, trainer.sampler), config.eval_samples, random)
 
 
-def as_text(lines: Sequence[str]) -> Samples:
-    """Return lines as a run keeps them: a text file, and some of them in TensorBoard."""
+def as_text(lines: Sequence[str]) -> SampleFile:
+    """Return lines as samples of a run: a text file with all of them, the first 20 in TensorBoard."""
     shown = "\n".join(f"    {line}" for line in lines[:20])
-    return Samples(
+    return SampleFile(
         ".txt",
         "".join(f"{line}\n" for line in lines).encode(),
         lambda events, iteration, time: events.add_text("samples", shown, iteration, walltime=time),
@@ -127,16 +127,16 @@ def as_text(lines: Sequence[str]) -> Samples:
 
 
 def named(scores: Mapping[int, float]) -> dict[str, float]:
-    """Return scores by n under the names they have in the metrics."""
+    """Return JSDs by n under their names in `metrics.jsonl`."""
     return {f"jsd_{n}": value for n, value in scores.items()}
 
 
 def final_report(folder: Path, summary: dict[str, Any]) -> str:
-    """Return the last lines of a run for someone who sees one for the first time."""
+    """Return the text that ends a run: scores, some samples, and commands to try next."""
     samples = folder / "samples" / f"{summary['totals']['iteration']}.txt"
     lines = [
         how_long(folder, summary),
-        "\nn-gram JSD of the samples (0: just like the training text, 1: nothing in common with it)",
+        "\nn-gram JSD of the samples (0: same distribution as the training text, 1: no n-gram in common)",
         "          start    best     now   real text",
     ]
     for name, best in summary["best"].items():

@@ -1,1 +1,1 @@
-"""Images: sources, decoding, and data sets of one size."""
+"""Images: sources, decoding, and data sets of images of one size."""

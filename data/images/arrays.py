@@ -1,4 +1,4 @@
-"""Images in NumPy's files (.npy, .npz): read block by block, never unpickled, their axes told apart by the channels."""
+"""Images in NumPy's files (.npy, .npz): read block by block, never unpickled, with channels first or last."""
 
 import zipfile
 import zlib
@@ -11,8 +11,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.cache import DAMAGED_ARRAYS
 from data.errors import InputError
-from data.files import DAMAGED_ARRAYS
 from data.images.decoding import sixteen_bits
 from data.inputs import local_file
 
@@ -23,7 +23,7 @@ _ARCHIVE = b"PK\x03\x04"
 
 @dataclass(frozen=True)
 class _Stored:
-    """An array as it lies in a file: the member of an archive, or (None) the file itself."""
+    """An array in a file: a member of an .npz file, or (member None) a whole .npy file."""
 
     path: Path
     member: str | None
@@ -46,7 +46,7 @@ class _Stored:
 
 
 def is_arrays(path: Path) -> bool:
-    """Whether a file is one of NumPy's: by its name, or by its first bytes."""
+    """Return whether a file is .npy or .npz, by its name or by its first bytes."""
     if path.suffix.lower() in (".npy", ".npz"):
         return True
     with local_file(path).open("rb") as file:
@@ -57,31 +57,31 @@ def read_arrays(path: Path) -> Iterator[tuple[NDArray[np.uint8], int | None]]:
     """Yield images uint8 [H, W, 3] with their labels, from an .npy file or the only image array of an .npz file.
 
     The array is uint8, uint16 or bool, [N, H, W, C] or [N, C, H, W] with 1 or 3 channels; one channel becomes three
-    equal ones, true becomes 255, and 16 bits become 8 as in `data.images.decoding`. uint16 up to 255 is refused: it may
-    be either. An .npz file may also have integer `labels` [N] or [N, 1].
+    equal ones, true becomes 255, and 16 bits become 8 as in `data.images.decoding`. uint16 arrays up to 255 are
+    refused: their white may be 255 or 65535. An .npz file may also have integer `labels` [N] or [N, 1].
 
     Raises:
-        InputError: damaged, no such array or several, another type of pixels, or axes that cannot be told apart.
+        InputError: the file is damaged, has no image array or several, another type of pixels, or an ambiguous shape.
     """
     arrays = _stored_arrays(path)
     candidates = {name: array for name, array in arrays.items() if len(array.shape) == 4}
     if len(candidates) != 1:
-        found = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
+        names = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
         raise InputError(
-            f"{path}: {len(candidates) or 'no'} arrays of images [N, H, W, C] or [N, C, H, W] where one is needed, "
-            f"among {found or 'nothing'}; store the images alone, grey ones as x[..., None]"
+            f"{path}: {len(candidates) or 'no'} arrays of images [N, H, W, C] or [N, C, H, W] (one is needed) "
+            f"among {names or 'nothing'}; store the images alone, grey ones as x[..., None]"
         )
-    (images,) = candidates.values()
-    to_uint8 = _to_uint8(images)
-    channels_first = _channels_first(images)
+    (stored,) = candidates.values()
+    to_uint8 = _to_uint8(stored)
+    channels_first = _channels_first(stored)
     label_array = next((arrays[name] for name in _LABELS if name in arrays), None)
-    labels = _read_labels(label_array, images.shape[0]) if label_array else None
+    labels = _read_labels(label_array, stored.shape[0]) if label_array else None
     index = 0
-    for block in images.blocks():
+    for block in stored.blocks():
         pixels = to_uint8(block)
-        pictures = pixels.transpose(0, 2, 3, 1) if channels_first else pixels
-        for picture in np.broadcast_to(pictures, (*pictures.shape[:3], 3)):
-            yield picture, None if labels is None else int(labels[index])
+        images = pixels.transpose(0, 2, 3, 1) if channels_first else pixels
+        for image in np.broadcast_to(images, (*images.shape[:3], 3)):
+            yield image, None if labels is None else int(labels[index])
             index += 1
 
 
@@ -134,10 +134,10 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
 
 
 def _to_uint8(images: _Stored) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
-    """Return the conversion of an array's pixels to uint8.
+    """Return a function that converts an array's pixels to uint8.
 
     Raises:
-        InputError: pixels of a type or range that does not say what is white.
+        InputError: the type or range of the pixels does not determine which value is white.
     """
     kind, bits = images.dtype.kind, 8 * images.dtype.itemsize
     if images.fortran_order:
@@ -159,7 +159,7 @@ def _to_uint8(images: _Stored) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
 
 
 def _remedy(low: float, high: float) -> str:
-    """Return how to store numbers that reach from low to high, so that white becomes 255."""
+    """Return how to store pixels from `low` to `high` so that white becomes 255."""
     if not np.isfinite([low, high]).all():
         return "mend what is not finite, then store 0 to 255 as np.uint8"
     if low >= 0 and high <= 1:
@@ -187,9 +187,9 @@ def _read_labels(labels: _Stored, count: int) -> NDArray[np.integer[Any]]:
     if labels.shape not in ((count,), (count, 1)) or labels.dtype.kind not in "iu":
         remedy = "leave them out, or store one integer per image"
         if labels.shape[:1] == (count,) and len(labels.shape) == 2 and labels.shape[1] > 1:
-            remedy = "of one-hot labels store labels.argmax(axis=1)"
+            remedy = "if they are one-hot, store labels.argmax(axis=1)"
         elif labels.shape in ((count,), (count, 1)):
             remedy = "store labels.astype(np.int64)"
-        found = f"{labels.dtype} {list(labels.shape)}"
-        raise InputError(f"{labels.path}: labels are {found} where integers [{count}] are needed; {remedy}")
+        stored = f"{labels.dtype} {list(labels.shape)}"
+        raise InputError(f"{labels.path}: labels are {stored}, but integers [{count}] are needed; {remedy}")
     return np.concatenate([*labels.blocks(), np.empty(labels.shape, labels.dtype)[:0]]).reshape(count)

@@ -1,10 +1,10 @@
-"""Pictures: images of one size as uint8 [N, 3, H, W], memory-mapped from a cache folder.
+"""Image data sets: images of one size as uint8 [N, 3, H, W], memory-mapped from a cache folder.
 
-A source is `shapes` (drawn here), `celeba`, `cifar10`, `svhn` or `lsun-bedrooms` (from the Hugging Face hub, or as
-NAME:PATH from a folder or file), `hub:NAME` or `hub:NAME:COLUMN`, a folder of images and parquet files, or one
-.parquet, .npz or .npy file. How images are converted and resized is said in `data.images.decoding`.
+A source is `shapes` (drawn by `data.images.shapes`), `celeba`, `cifar10`, `svhn` or `lsun-bedrooms` (from the Hugging
+Face hub, or as NAME:PATH from a folder or file), `hub:NAME` or `hub:NAME:COLUMN`, a folder of images and parquet files,
+or one .parquet, .npz or .npy file. `data.images.decoding` converts and resizes images.
 
-The cache entry is a folder `pictures/KEY` with `images.npy`, where there are classes `labels.npy`, and `pictures.json`.
+The cache entry is a folder `pictures/KEY` with `images.npy`, `labels.npy` if there are classes, and `pictures.json`.
 """
 
 from collections.abc import Iterator
@@ -17,15 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from data.cache import cache_folder, open_cached, read_manifest, write_manifest, write_rows
 from data.errors import InputError, require_at_least
-from data.files import (
-    cache_folder,
-    open_cached,
-    read_manifest,
-    sha256_of_json,
-    write_manifest,
-    write_rows,
-)
+from data.files import sha256_of_json
 from data.images.decoding import fit
 from data.images.sources import ImageSource, open_image_source
 
@@ -39,10 +33,10 @@ _GAP_PIXELS = 2
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """Which images, and of what size. Equal options over an unchanged source give equal pictures.
+    """Which images to use, and their size. Equal options and an unchanged source give equal images.
 
-    `size` is pixels a side after the centre crop (None: the source's own, or as the images are, all of one size);
-    `count` caps the images, the first ones being used (None: the source's own number).
+    `size` is pixels per side after the centre crop (None: the source's size, or the images' own, equal in all).
+    `count` is the maximum number of images, the first ones (None: the source's number).
     """
 
     data: str = "shapes"
@@ -52,9 +46,9 @@ class ImageOptions:
 
 @dataclass(frozen=True)
 class ImageDataset:
-    """Images [N, 3, H, W], read-only and memory-mapped; `labels` [N] are their classes, None where there are none.
+    """Images [N, 3, H, W], read-only and memory-mapped; `labels` [N] are their classes, None if there are none.
 
-    `sha256` is that of the images' .npy file: the same images have the same, wherever they came from.
+    `sha256` is the hash of the images' .npy file: the same images have the same hash, whatever their source.
     """
 
     name: str
@@ -64,10 +58,10 @@ class ImageDataset:
 
 
 def open_dataset(options: ImageOptions) -> ImageDataset:
-    """Return the pictures from the cache, decoding them first where they are absent, outdated or damaged.
+    """Return the data set from the cache, decoding its images first if they are absent, outdated or damaged.
 
     Raises:
-        InputError: the source cannot be read, has no images, or images of several sizes where no size is given.
+        InputError: the source cannot be read, has no images, or has images of several sizes and no size is given.
     """
     require_at_least("--size", options.size, 1)
     require_at_least("--count", options.count, 1)
@@ -78,21 +72,21 @@ def open_dataset(options: ImageOptions) -> ImageDataset:
         size=source.size if options.size is None else options.size,
         count=source.count if options.count is None else options.count,
     )
-    # The identity tells which images `data` stands for, whatever way the path was written.
+    # The identity stands for the images, however the path in `data` is written.
     key = sha256_of_json([FORMAT, source.identity, source.crop, asdict(options)])[:20]
     folder = cache_folder() / "pictures" / key
     return open_cached(folder, _load, lambda temporary: _build(source, options, temporary))
 
 
 def batch_floats(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return x / 127.5 - 1: 0 and 255 become -1 and 1."""
+    """Return images as x / 127.5 - 1, which maps 0 to -1 and 255 to 1."""
     return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
 def to_uint8(images: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Return the inverse of `batch_floats`, rounded to the nearest (not cut off, as the published code did).
+    """Return the inverse of `batch_floats`, rounded to the nearest integer (the published code truncated).
 
-    What lies outside [-1, 1] becomes 0 or 255.
+    Values outside [-1, 1] become 0 or 255.
 
     Raises:
         ValueError: a pixel is infinite or NaN.
@@ -104,7 +98,7 @@ def to_uint8(images: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def as_grid(images: NDArray[np.uint8]) -> Image.Image:
-    """Return images [n, 3, H, W] as one, eight a row, with white lines between them."""
+    """Return one image with images [n, 3, H, W] in a grid, eight per row, with white lines between them."""
     count, _, height, width = images.shape
     columns = min(count, GRID_COLUMNS)
     rows = -(-count // columns)
@@ -141,14 +135,15 @@ def _build(source: ImageSource, options: ImageOptions, folder: Path) -> None:
 def _fitted(source: ImageSource, options: ImageOptions, labels: list[int | None]) -> Iterator[NDArray[np.uint8]]:
     """Yield images [3, H, W] of one size, and append their classes to `labels`."""
     first: tuple[str, tuple[int, ...]] | None = None
-    pictures = islice(source.pictures(), options.count)
-    for picture in tqdm(pictures, f"decoding {source.name}", disable=None, delay=1):
-        image = fit(picture.image, source.crop, options.size, picture.where)
-        first = first or (picture.where, image.shape)
-        if image.shape != first[1]:
+    decoded = islice(source.pictures(), options.count)
+    for source_image in tqdm(decoded, f"decoding {source.name}", disable=None, delay=1):
+        pixels = fit(source_image.image, source.crop, options.size, source_image.where)
+        first = first or (source_image.where, pixels.shape)
+        if pixels.shape != first[1]:
             sizes = [
-                f"{where} is {width} x {height}" for where, (_, height, width) in (first, (picture.where, image.shape))
+                f"{where} is {width} x {height}"
+                for where, (_, height, width) in (first, (source_image.where, pixels.shape))
             ]
             raise InputError(f"{' and '.join(sizes)} pixels; give --size to crop and resize them all alike")
-        labels.append(picture.label)
-        yield image
+        labels.append(source_image.label)
+        yield pixels

@@ -1,13 +1,13 @@
-"""Image files and arrays as pictures: what is decoded, converted, cropped and resized, and how.
+"""Decode image files to RGB of 8 bits, crop about the centre and resize.
 
-Grey becomes three equal channels; 16-bit grey x becomes round(x / 257), so that 65535 is 255; so do uint16 arrays, and
-of bool arrays true becomes 255. Transparency, also that
-of a palette, is laid over white. CMYK and other colour spaces are converted as Pillow does, without a colour profile.
-A camera's note on how it was held (EXIF orientation) is obeyed. Of several frames the first one counts. Pillow reads
-16-bit colour as its upper 8 bits. Pictures of 32-bit or floating-point pixels have no range to go by and are refused.
+Grey becomes three equal channels. 16-bit grey and uint16 arrays become round(x / 257), so that 65535 is 255; in bool
+arrays true becomes 255. Transparency, in palettes too, is blended with white. CMYK and other colour spaces are
+converted by Pillow, without a colour profile. The EXIF orientation is applied. Only the first of several frames is
+used. Pillow reads the upper 8 bits of 16-bit colour. Images of 32-bit or floating-point pixels are refused, as their
+range is unknown.
 
-Resizing is Pillow's bilinear filter with antialiasing (a triangle as wide as the reduction), which is also what
-`scipy.misc.imresize` did in the code of DCGAN and of the TTUR paper.
+Images are resized by Pillow's bilinear filter with antialiasing (a triangle as wide as the reduction), as by
+`scipy.misc.imresize` in the code of DCGAN and of the TTUR paper.
 """
 
 import io
@@ -20,15 +20,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data.errors import InputError
 
-# What Pillow's decoders raise on damaged files. The bytes are in memory, so an OSError is no fault of the disk.
+# Exceptions of Pillow's decoders on damaged files. The bytes are in memory, so an OSError is not the disk's.
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, EOFError, RuntimeError, struct.error, zlib.error)
 
 
 def decode(encoded: bytes, where: str) -> Image.Image:
-    """Return an encoded image as RGB of 8 bits.
+    """Decode an image file's bytes to RGB of 8 bits.
 
     Raises:
-        InputError: not an image, cut off, or with pixels of no known range; it begins with `where`.
+        InputError: not an image, truncated, or pixels of unknown range; the message begins with `where`.
     """
     try:
         with Image.open(io.BytesIO(encoded)) as image:
@@ -48,17 +48,17 @@ def fit(image: Image.Image, crop: int | None, size: int | None, where: str) -> N
 
     Args:
         image: an RGB image.
-        crop: pixels a side of the square that is kept; None: the largest square where there is a size, else all.
-        size: pixels a side of the result; None: as it is.
-        where: what an error begins with.
+        crop: pixels per side of the square that is kept; None: the largest square if there is a size, else all.
+        size: pixels per side of the result; None: not resized.
+        where: the place of the image, with which an error begins.
 
     Raises:
         InputError: the image is smaller than the crop.
     """
     if crop is not None and crop > min(image.size):
         raise InputError(
-            f"{where}: {image.width} x {image.height} pixels where the centre {crop} x {crop} are to be cut out; "
-            "for pictures that are cropped already, give their folder without a name before it"
+            f"{where}: {image.width} x {image.height} pixels, smaller than the centre crop of {crop} x {crop}; "
+            "if the images are already cropped, give their folder without a name before it"
         )
     if side := crop or (size and min(image.size)):
         left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -69,7 +69,7 @@ def fit(image: Image.Image, crop: int | None, size: int | None, where: str) -> N
 
 
 def sixteen_bits(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Return round(x / 257)."""
+    """Convert 16-bit to 8-bit pixels: round(x / 257)."""
     # 257 is odd, so there are no halves to round.
     levels: NDArray[np.uint32] = (pixels.astype(np.uint32) + 128) // 257
     return levels.astype(np.uint8)

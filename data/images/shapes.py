@@ -1,12 +1,12 @@
-"""The embedded images: coloured shapes on textured grounds, drawn without a file to fetch.
+"""The embedded images: coloured shapes on textured backgrounds, drawn without a download.
 
-Image i of a seed is a function of the seed and i alone, the same to the last bit on every machine: random numbers are
-integer hashes (SplitMix64: Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators"), and pixels are
-computed in float32 from +, -, *, /, sqrt, floor, minimum and maximum of single elements, which IEEE 754 defines
-exactly. No sines, no powers, no sums over an axis: those differ between libraries. The code is the data set: what
-changes a pixel must change VERSION, and the pinned hashes in the tests.
+Image i depends on the seed and i alone, and is the same to the last bit on every machine: random numbers are integer
+hashes (SplitMix64: Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators"), and pixels are computed
+in float32 from +, -, *, /, sqrt, floor, minimum and maximum of single elements, which IEEE 754 defines exactly. Sines,
+powers and sums over an axis differ between libraries and are not used. The code is the data set: a change to a pixel
+must change VERSION, and the pinned hashes in the tests.
 
-Lengths are shares of the picture's side, so that an index is the same picture at every size.
+Lengths are fractions of the image's side, so that an index is the same image at every size.
 """
 
 import numpy as np
@@ -16,15 +16,15 @@ from data.errors import InputError
 
 VERSION = "shapes-1"
 COUNT = 20_000
-"""Images used unless the user says otherwise."""
+"""Default number of images."""
 SIZE = 32
-"""Pixels a side unless the user says otherwise."""
+"""Default pixels per side."""
 SMALLEST = 16
 CLASSES = ("disc", "ring", "crescent", "square", "triangle", "cross")
 
-_BLOCK_PIXELS = 1 << 18  # a few planes of so many float32 stay in a core's cache
-_NUMBERS = 20  # random numbers an image, before those of its noise
-_CELLS = 3  # of the noise, a side
+_BLOCK_PIXELS = 1 << 18  # a few float32 planes of this size stay in a core's cache
+_NUMBERS = 20  # random numbers per image, before the numbers of the noise
+_CELLS = 3  # of the noise, per side
 
 Array = NDArray[np.float32]
 
@@ -33,10 +33,10 @@ def draw_shapes(first: int, count: int, size: int = SIZE, seed: int = 0) -> tupl
     """Return images first, ..., first + count - 1 as uint8 [count, 3, size, size], and their classes [count].
 
     Raises:
-        InputError: a size that is too small to show a shape.
+        InputError: the size is too small to show a shape.
     """
     if size < SMALLEST:
-        raise InputError(f"--size {size}: shapes need at least {SMALLEST} pixels a side")
+        raise InputError(f"--size {size}: shapes need at least {SMALLEST} pixels per side")
     images = np.empty((count, 3, size, size), np.uint8)
     labels = np.empty(count, np.uint8)
     block = max(1, _BLOCK_PIXELS // size**2)
@@ -49,7 +49,7 @@ def draw_shapes(first: int, count: int, size: int = SIZE, seed: int = 0) -> tupl
 
 
 def random_numbers(seed: int, indices: NDArray[np.uint64]) -> Array:
-    """Return uniform numbers in [0, 1), a row an index: multiples of 2^-24, so float32 holds them exactly."""
+    """Return uniform numbers in [0, 1), one row per index: multiples of 2^-24, so float32 holds them exactly."""
     columns = np.arange(1, _NUMBERS + (_CELLS + 1) ** 2 + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     start = _mix(_mix(np.array([seed], np.uint64)) + indices)
     return (_mix(start[:, None] + columns) >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
@@ -73,11 +73,11 @@ def _draw(numbers: Array, labels: NDArray[np.uint8], size: int) -> NDArray[np.ui
     u, v = x * cosine + y * sine, y * cosine - x * sine
     inside = np.empty(u.shape, np.float32)
     for label in range(len(CLASSES)):
-        its = labels == label
-        # A pixel's share inside is a half on the outline, and falls from 1 to 0 within a pixel's width across it.
-        inside[its] = _share(-outline_distance(label, u[its], v[its], radius[its]))
+        drawn = labels == label
+        # The covered fraction of a pixel is 1/2 on the outline, and falls from 1 to 0 within a pixel's width across it.
+        inside[drawn] = _coverage(-outline_distance(label, u[drawn], v[drawn], radius[drawn]))
 
-    # Grounds are pale and either dark or light; shapes are strong, of another hue, and as light as the ground is not.
+    # Backgrounds are pale, and dark or light. Shapes are saturated, of another hue, and light on dark or dark on light.
     hue, paleness, lightness, value, contrast = (next(columns) for _ in range(5))
     is_dark = lightness < np.float32(0.5)
     saturation = _between(paleness, 0.15, 0.45)
@@ -99,9 +99,9 @@ def _draw(numbers: Array, labels: NDArray[np.uint8], size: int) -> NDArray[np.ui
 
 
 def outline_distance(label: int, u: Array, v: Array, radius: Array) -> Array:
-    """Return how far points (u, v) are outside a shape's outline, negative inside; exact near straight edges and arcs.
+    """Return the distance of points (u, v) from a shape's outline, negative inside; exact near straight edges and arcs.
 
-    No shape reaches farther than `radius` from its centre, the origin.
+    The shape's centre is the origin; all its points are within `radius`.
     """
     r, distance = radius, _length(u, v)
     a, b = np.abs(u), np.abs(v)
@@ -123,7 +123,7 @@ def outline_distance(label: int, u: Array, v: Array, radius: Array) -> Array:
 
 
 def _textures(numbers: list[Array], noise: Array, size: int) -> Array:
-    """Return a gradient, stripes, checks or smooth noise: each image's shares [n, size, size] of its second colour."""
+    """Return the fraction [n, size, size] of the second colour: a gradient, stripes, checks or smooth noise."""
     kind, turn, half, period, phase_u, phase_v = numbers
     cosine, sine = _direction(turn, half)
     pixel = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size) - np.float32(0.5)
@@ -133,42 +133,42 @@ def _textures(numbers: list[Array], noise: Array, size: int) -> Array:
     period = _between(period, 0.25, 0.5)
     texture = np.empty(u.shape, np.float32)
 
-    its = kinds == 0
-    texture[its] = _limit(u[its] + np.float32(0.5))
-    its = kinds == 1
-    texture[its] = _stripes(u[its], period[its], phase_u[its], size)
-    its = kinds == 2
-    one = _stripes(u[its], period[its], phase_u[its], size)
-    other = _stripes(v[its], period[its], phase_v[its], size)
-    texture[its] = one + other - one * other * 2
-    its = kinds == 3
-    texture[its] = _noise(noise[its].reshape(-1, _CELLS + 1, _CELLS + 1), size)
+    drawn = kinds == 0
+    texture[drawn] = _limit(u[drawn] + np.float32(0.5))
+    drawn = kinds == 1
+    texture[drawn] = _stripes(u[drawn], period[drawn], phase_u[drawn], size)
+    drawn = kinds == 2
+    one = _stripes(u[drawn], period[drawn], phase_u[drawn], size)
+    other = _stripes(v[drawn], period[drawn], phase_v[drawn], size)
+    texture[drawn] = one + other - one * other * 2
+    drawn = kinds == 3
+    texture[drawn] = _noise(noise[drawn].reshape(-1, _CELLS + 1, _CELLS + 1), size)
     return texture
 
 
 def _stripes(along: Array, period: Array, phase: Array, size: int) -> Array:
-    """Return 0 and 1 by turns along an axis, half a period each, with edges a pixel wide."""
+    """Return alternating 0 and 1 along an axis, half a period each, with edges one pixel wide."""
     turns = along / period + phase
     sawtooth = turns - np.floor(turns)
-    # Half a period is 1 / 2: this is the distance from the next edge in pixels, negative in every other stripe.
+    # Half a period is 1/2: this is the distance to the nearest edge in pixels, negative in every other stripe.
     distance = (np.float32(0.25) - np.abs(sawtooth - np.float32(0.5))) * period * np.float32(size)
-    return _share(distance)
+    return _coverage(distance)
 
 
 def _noise(lattice: Array, size: int) -> Array:
     """Return values [n, size, size] interpolated with smooth steps between lattice points [n, cells + 1, cells + 1]."""
     place = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size) * np.float32(_CELLS)
     cell = np.floor(place).astype(np.intp)
-    share = place - cell.astype(np.float32)
-    share = share * share * (np.float32(3) - share * 2)
-    rows: Array = lattice[:, cell] + share[:, None] * (lattice[:, cell + 1] - lattice[:, cell])
+    weight = place - cell.astype(np.float32)
+    weight = weight * weight * (np.float32(3) - weight * 2)
+    rows: Array = lattice[:, cell] + weight[:, None] * (lattice[:, cell + 1] - lattice[:, cell])
     left, right = rows[:, :, cell], rows[:, :, cell + 1]
-    values: Array = left + share * (right - left)
+    values: Array = left + weight * (right - left)
     return values
 
 
 def _colour(hue: Array, saturation: Array, value: Array) -> list[Array]:
-    """Return red, green and blue in [0, 1] of a hue in turns, a saturation and a value (Smith 1978)."""
+    """Return red, green and blue in [0, 1] from hue (in turns), saturation and value (Smith 1978)."""
     channels = []
     for shift in (0, 2 / 3, 1 / 3):
         turns = hue + np.float32(shift)
@@ -179,9 +179,9 @@ def _colour(hue: Array, saturation: Array, value: Array) -> list[Array]:
 
 
 def _direction(turn: Array, half: Array) -> tuple[Array, Array]:
-    """Return cosine and sine of a random angle: the half-angle's tangent in [-1, 1], then one half turn or the other.
+    """Return cosine and sine of a random angle: a half-angle's tangent in [-1, 1], then a half turn or none.
 
-    Nearly uniform: the density is highest, twice the lowest, where the tangent is 0.
+    The angle is nearly uniform: the density is highest, twice the lowest, at tangent 0.
     """
     tangent = _between(turn, -1, 1)
     square = tangent * tangent
@@ -193,15 +193,15 @@ def _between(number: Array, low: float, high: float) -> Array:
     return np.float32(low) + number * np.float32(high - low)
 
 
-def _of(share: float, radius: Array) -> Array:
-    return radius * np.float32(share)
+def _of(fraction: float, radius: Array) -> Array:
+    return radius * np.float32(fraction)
 
 
 def _length(u: Array, v: Array) -> Array:
     return np.sqrt(u * u + v * v)
 
 
-def _share(distance: Array) -> Array:
+def _coverage(distance: Array) -> Array:
     return _limit(distance + np.float32(0.5))
 
 

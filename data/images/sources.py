@@ -1,4 +1,4 @@
-"""Where pictures come from: the embedded shapes, published data sets, the hub, folders, parquet files and arrays."""
+"""Sources of images: the embedded shapes, published data sets, the hub, folders, parquet files and arrays."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,11 +10,12 @@ from PIL import Image
 
 from data import sources
 from data.errors import InputError
+from data.hub import hub_access, read_hub_spec
 from data.images import shapes
 from data.images.arrays import is_arrays, read_arrays
 from data.images.decoding import decode
 from data.inputs import expand_user, file_identity, local_file, read_once, walk
-from data.readers import hub_access, is_parquet, read_hub_spec
+from data.readers import is_parquet
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
@@ -27,7 +28,7 @@ _ROWS = 256
 
 @dataclass(frozen=True)
 class Picture:
-    """An RGB image, its class where the source has classes, and where it lies (what an error begins with)."""
+    """An RGB image, its class (None if the source has none), and its place, with which errors begin."""
 
     where: str
     image: Image.Image
@@ -36,11 +37,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Pictures as a stream, and what is done with them where the user does not say.
+    """A stream of images, and the defaults for their crop, size and number.
 
-    `identity` changes whenever local pictures may have changed; of the hub, whose copies are kept, it is the name.
-    `crop` is the side in pixels of the centre that is kept, `size` that of the result (None: as they are), `count` how
-    many are used (None: all).
+    `identity` changes whenever local images may have changed; for the hub, whose copies are kept, it is the name.
+    `crop` is the side in pixels of the centre that is kept, `size` the side of the result (None: as the images are),
+    and `count` the number of images used (None: all).
     """
 
     name: str
@@ -53,9 +54,9 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class HubDataSet:
-    """A data set as the Hugging Face hub has it, and the crop and size, in pixels, that experiments use.
+    """A data set of the Hugging Face hub, and the crop and size, in pixels, that experiments use.
 
-    `image_column` None: the one with a usual name. Without a `crop` it is the largest centre square.
+    If `image_column` is None, a column named `image` or `img` is used; if `crop` is None, the largest centre square.
     """
 
     hub_name: str
@@ -67,7 +68,7 @@ class HubDataSet:
     size: int | None
 
 
-# The hub's copy of LSUN is a sample: 287,968 training images of the 3,033,042 bedrooms; give a folder of all of them.
+# The hub's copy of LSUN has 287,968 of the 3,033,042 bedrooms; to use all of them, give a folder.
 PUBLISHED = {
     "celeba": HubDataSet("nielsr/CelebA-faces", None, "train", "image", None, 108, 64),
     "cifar10": HubDataSet("uoft-cs/cifar10", "plain_text", "train", "img", "label", None, 32),
@@ -79,13 +80,12 @@ PUBLISHED = {
 def open_image_source(spec: str, size: int | None = None) -> ImageSource:
     """Return the source that a `--data` value names.
 
-    `shapes`; `celeba`, `cifar10`, `svhn` or `lsun-bedrooms`, from the hub or as NAME:PATH; `hub:NAME` or
-    `hub:NAME:COLUMN`; else a folder of images and parquet files, or the path of one image, parquet file, .npy or .npz,
-    also through a pipe or - for standard input. A folder's subfolders count, hidden files and folders do not, and each
-    file counts once (see `data.inputs.walk`).
+    A value is `shapes`; `celeba`, `cifar10`, `svhn` or `lsun-bedrooms`, from the hub or as NAME:PATH; `hub:NAME` or
+    `hub:NAME:COLUMN`; an image, parquet, .npy or .npz file, also through a pipe or - for standard input; or a folder of
+    images and parquet files (with subfolders, without hidden files, each file once: see `data.inputs.walk`).
 
     Raises:
-        InputError: there is no such thing, or no picture in it.
+        InputError: the source does not exist, or has no image.
     """
     sources.require_named(spec, ("shapes", *PUBLISHED))
     kind, _, rest = spec.partition(":")
@@ -121,34 +121,34 @@ def _shapes(size: int) -> Iterator[Picture]:
 
 def _local(path: Path, name: str, data_set: HubDataSet | None) -> ImageSource:
     if path.is_dir():
-        found = walk(path, (*IMAGE_SUFFIXES, ".parquet"))
-        # In the hub's own layout a folder holds all configurations and splits.
-        tables = [file for file in found.files if file.suffix.lower() == ".parquet"]
+        listing = walk(path, (*IMAGE_SUFFIXES, ".parquet"))
+        # In the hub's layout a folder holds all configurations and splits.
+        tables = [file for file in listing.files if file.suffix.lower() == ".parquet"]
         wanted = tables
         if data_set and data_set.configuration:
             wanted = [file for file in wanted if data_set.configuration in file.relative_to(path).parts] or wanted
         split = data_set.split if data_set else "train"
         wanted = [file for file in wanted if split in (file.parent.name, file.name.split("-")[0])] or wanted
         others = set(tables) - set(wanted)
-        paths = [file for file in found.files if file not in others]
+        paths = [file for file in listing.files if file not in others]
         if not paths:
             raise InputError(f"{path}: no image ({', '.join(IMAGE_SUFFIXES)}) and no .parquet file in this folder")
         if others:
-            found.left_out[f".parquet not of split {split}"] += len(others)
-        found.note(path)
+            listing.left_out[f".parquet not of split {split}"] += len(others)
+        listing.note(path)
     else:
         local_file(path)
         paths = [path]
 
-    def pictures() -> Iterator[Picture]:
+    def images() -> Iterator[Picture]:
         for file in paths:
-            yield from _file_pictures(file)
+            yield from _file_images(file)
 
     crop, size = (data_set.crop, data_set.size) if data_set else (None, None)
-    return ImageSource(name, ["files", file_identity(paths, path)], pictures, crop, size)
+    return ImageSource(name, ["files", file_identity(paths, path)], images, crop, size)
 
 
-def _file_pictures(path: Path) -> Iterator[Picture]:
+def _file_images(path: Path) -> Iterator[Picture]:
     if is_parquet(path):
         yield from _parquet(path)
     elif is_arrays(path):
@@ -164,7 +164,7 @@ def _file_pictures(path: Path) -> Iterator[Picture]:
 
 
 def _parquet(path: Path) -> Iterator[Picture]:
-    """Yield the images of a parquet file as the hub writes it: a column of {bytes, path}, and classes as integers.
+    """Yield the images of a parquet file in the hub's layout: a column of {bytes, path}, and classes as integers.
 
     Rows are counted from 0.
     """
@@ -181,7 +181,7 @@ def _parquet(path: Path) -> Iterator[Picture]:
                 columns.append(_LABEL_COLUMN)
             rows = (row for batch in file.iter_batches(_ROWS, columns=columns) for row in batch.to_pylist())
             for number, row in enumerate(rows):
-                yield _picture(f"{path} row {number}", row[column], row.get(_LABEL_COLUMN))
+                yield _decode_row(f"{path} row {number}", row[column], row.get(_LABEL_COLUMN))
     except pa.ArrowException as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{path}: not a readable parquet file ({reason}); fetch it again") from error
@@ -203,7 +203,7 @@ def _hub(data_set: HubDataSet, folder: str = "its folder") -> Iterator[Picture]:
         for number, row in enumerate(rows.decode(False)):
             column = _image_column(list(row), data_set.image_column, f"hub:{name}", f"as hub:{name}:COLUMN")
             label = row.get(data_set.label_column)
-            yield _picture(f"hub:{name} row {number}", row[column], label if isinstance(label, int) else None)
+            yield _decode_row(f"hub:{name} row {number}", row[column], label if isinstance(label, int) else None)
 
 
 def _image_column(columns: list[str], wanted: str | None, where: str, how: str) -> str:
@@ -214,11 +214,11 @@ def _image_column(columns: list[str], wanted: str | None, where: str, how: str) 
     raise InputError(f"{where}: no column {missing}; it has {sorted(columns)}: name one {how}")
 
 
-def _picture(where: str, value: Any, label: int | None) -> Picture:
+def _decode_row(where: str, value: Any, label: int | None) -> Picture:
     if isinstance(value, dict) and value.get("bytes") is None and value.get("path"):
         import fsspec
 
-        with fsspec.open(value["path"], "rb") as file:  # of a hub's folder of image files
+        with fsspec.open(value["path"], "rb") as file:  # a hub data set that is a folder of image files
             value = file.read()
     encoded = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(encoded, bytes):

@@ -1,1 +1,1 @@
-"""What text and image metrics share."""
+"""Code shared by text and image metrics."""

@@ -1,4 +1,4 @@
-"""Where and how exactly to compute, as flags say it."""
+"""The flags --device, --precision and --compile, applied to PyTorch."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from data.errors import InputError
 
-if TYPE_CHECKING:  # what only has the flag starts without torch
+if TYPE_CHECKING:  # a command that only declares the flag starts without torch
     import torch
     from torch import Tensor
 
@@ -15,10 +15,10 @@ Precision = Literal["float32", "tf32", "bf16"]
 
 
 def choose_device(device: Device) -> "torch.device":
-    """Return the device of a flag's value; auto takes CUDA where there is one.
+    """Return the torch device for a value of --device; auto is CUDA if available.
 
     Raises:
-        InputError: CUDA was asked for and there is none.
+        InputError: CUDA was requested but is not available.
     """
     import torch
 
@@ -29,17 +29,20 @@ def choose_device(device: Device) -> "torch.device":
 
 
 def compiled(network: Callable[["Tensor"], "Tensor"], batch_size: int) -> Callable[["Tensor"], "Tensor"]:
-    """Return the network compiled for full batches; compiling once more for the last one would take longer than it."""
+    """Return the network compiled for batches of `batch_size`; a smaller last batch runs uncompiled.
+
+    Compiling again for the last batch would take longer than running it.
+    """
     import torch
     from torch._dynamo.exc import TorchDynamoException  # seconds to import
 
-    whole = torch.compile(network, dynamic=False)
+    full = torch.compile(network, dynamic=False)
 
     def forward(pixels: "Tensor") -> "Tensor":
         if len(pixels) != batch_size:
             return network(pixels)
         try:
-            return whole(pixels)
+            return full(pixels)
         except TorchDynamoException as error:
             reason = str(error).partition("\n")[0]
             raise InputError(f"--compile: PyTorch cannot compile here ({reason}); leave it out") from error
@@ -49,9 +52,9 @@ def compiled(network: Callable[["Tensor"], "Tensor"], batch_size: int) -> Callab
 
 @contextmanager
 def arithmetic(precision: Precision, device: "torch.device") -> Iterator[None]:
-    """Multiply as exactly as asked: in float32, on CUDA in TF32 where that is wanted, or in bfloat16.
+    """Set the precision of matrix products and convolutions: float32, TF32 (CUDA only) or bfloat16.
 
-    PyTorch's own default is TF32 in convolutions on CUDA, without a word.
+    PyTorch's default on CUDA silently uses TF32 in convolutions.
     """
     import torch
 

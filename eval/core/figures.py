@@ -1,4 +1,4 @@
-"""Image files of figures: complete or absent, and the same bytes for the same figure."""
+"""Write figures to image files: atomically, and the same bytes for the same figure."""
 
 import sys
 import warnings
@@ -12,15 +12,15 @@ from data.outputs import is_special, require_output, told_on, write_output
 if TYPE_CHECKING:  # matplotlib takes half a second, and most commands draw nothing
     from matplotlib.figure import Figure
 
-# Without a date.
+# No date: it would change the bytes.
 _METADATA: dict[str, dict[str, str | None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
 def require_image_ending(path: Path, flag: str) -> None:
-    """Check a figure's file before the work begins.
+    """Check the path of a figure before the work begins.
 
     Raises:
-        InputError: its ending is no known image format, it cannot be written, or it is where tables are printed.
+        InputError: the ending is no known image format, the file cannot be written, or it is stdout.
     """
     if told_on(path) is not sys.stdout:
         raise InputError(f"{flag} {path}: tables are printed there; give a file")
@@ -28,13 +28,13 @@ def require_image_ending(path: Path, flag: str) -> None:
 
 
 def label(name: str) -> str:
-    """Return a name as a label that is drawn as it is: dollars begin no formula, a first underscore hides nothing."""
+    """Escape a name for matplotlib: a dollar starts no formula, a leading underscore does not hide the legend entry."""
     shown = printable(name).replace("$", r"\$")
     return f"\u200b{shown}" if shown.startswith("_") else shown
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure in the format of the file's ending; PNG to what is no plain file and has none.
+    """Write a figure in the format of the file's ending; a pipe or device without an ending gets PNG.
 
     Characters that the font lacks are drawn as boxes.
     """

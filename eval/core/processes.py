@@ -1,4 +1,4 @@
-"""Several processes started by `torchrun`, one per GPU.
+"""Run a command in several processes started by `torchrun`, one per GPU.
 
 torchrun --nproc-per-node 8 -m eval.fid stats celeba --output celeba.npz
 """
@@ -18,13 +18,13 @@ T = TypeVar("T")
 
 @contextmanager
 def process_group() -> Iterator[int]:
-    """Join the processes that `torchrun` started, if it did, on a GPU of one's own; yield this one's number."""
+    """Join the process group started by `torchrun`, one GPU per process; yield the rank, 0 without `torchrun`."""
     if not {"WORLD_SIZE", "RANK"} <= os.environ.keys():
         yield 0
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    # What is gathered lies in memory, and is sent once; the others wait while the first one downloads and decodes.
+    # gloo: statistics are gathered once, from CPU memory. Ranks above 0 wait while rank 0 downloads and decodes.
     distributed.init_process_group("gloo", timeout=timedelta(days=1))
     try:
         yield distributed.get_rank()
@@ -33,9 +33,9 @@ def process_group() -> Iterator[int]:
 
 
 def rank_zero_first(open_: Callable[[], T]) -> T:
-    """Return what `open_` does in every process; the first one fills the cache and downloads before the others come.
+    """Call `open_` in every process, first in rank 0, which downloads and fills the cache; return the result.
 
-    Where it fails, the others leave without a word.
+    If rank 0 fails, the other ranks exit silently with status 2.
     """
     if not distributed.is_initialized():
         return open_()

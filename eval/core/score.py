@@ -1,4 +1,4 @@
-"""Score and Signature: no number without the settings it depends on, nor without its error where that is known."""
+"""Scores with confidence intervals, and signatures of all settings that a score depends on."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ from eval.core.tables import Block, Format, fixed, render
 
 @dataclass(frozen=True)
 class Signature:
-    """All that two scores must share to be compared, in the manner of sacrebleu (Post 2018, arXiv 1804.08771).
+    """The settings that two scores must share to be comparable, after sacrebleu (Post 2018, arXiv 1804.08771).
 
-    `version` counts the metric's definitions: it is raised when the same settings give other numbers than before.
+    `version` counts the definitions of the metric: it is raised when the same settings give other numbers than before.
     """
 
     metric: str
@@ -26,9 +26,9 @@ class Signature:
 
 
 def upgraded(signature: str) -> str:
-    """Return a signature, or several joined by "; ", as this version writes it; compare recorded ones by this.
+    """Rewrite a signature, or several joined by "; ", in the current format; apply it before comparing recorded ones.
 
-    Version 0.1.0 wrote its own number for a metric's first definition, and split words at white space without a word.
+    Release 0.1.0 wrote `v:0.1.0` for a metric's first definition, and split words at white space without saying so.
     """
 
     def as_now(part: re.Match[str]) -> str:
@@ -41,15 +41,15 @@ def upgraded(signature: str) -> str:
 
 
 def without_name(signature: str) -> str:
-    """Return a signature without its reference's name: the hash tells one reference from another."""
+    """Return a signature without the name of the reference, which the hash already identifies."""
     return re.sub(r"\|ref:[^|]*@", "|ref:@", signature)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value, the 95 % interval of its expectation at this sample count, and what else is known; None where not.
+    """A score's value and the 95 % confidence interval of its expectation at this sample count; None if unknown.
 
-    `corrected` estimates the value of endless samples; `floor` is what as many lines of real text score.
+    `corrected` estimates the value at infinite sample size; `floor` is the score of the same number of real lines.
     """
 
     value: float
@@ -61,9 +61,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's values, each under its name ("jsd-4"), with the signature of them all.
+    """The values of a metric by name ("jsd-4"), with their common signature and unit.
 
-    `better` is the direction of better samples; `unit` is what the values are measured in.
+    `better` says whether lower or higher values mean better samples.
     """
 
     metric: str
@@ -75,7 +75,7 @@ class Score:
     signature: Signature
 
     def as_json(self) -> dict[str, Any]:
-        """Return a JSON-serialisable object."""
+        """Return the score as a JSON-serialisable object."""
         return {
             "metric": self.metric,
             "scores": {name: asdict(estimate) for name, estimate in self.values.items()},
@@ -88,13 +88,13 @@ class Score:
 
 
 def with_floor(score: Score, real: Score) -> Score:
-    """Return a score with the values of real text as its floor."""
+    """Return `score` with the values of `real`, the score of real text, as floor."""
     values = {name: replace(value, floor=real.values[name].value) for name, value in score.values.items()}
     return replace(score, values=values)
 
 
 def as_table(score: Score) -> str:
-    """Return a score as lines of text: one for each value, then the signature."""
+    """Return a score as text: one line per value, then the signature."""
     known = _known_columns(score)
     width = max(map(len, score.values))
     rows = [f"{'':{width}}    value     95 % interval" + "".join(f"{name:>11}" for name in known)]
@@ -106,13 +106,13 @@ def as_table(score: Score) -> str:
 
 
 def as_records(score: Score) -> list[dict[str, Any]]:
-    """Return a score's values as the rows of a CSV file, with interval, floor and signature."""
+    """Return a score as CSV rows, one per value, with interval, floor and signature."""
     facts = {"unit": score.unit, "better": score.better, "samples": score.samples, "signature": str(score.signature)}
     return [{"metric": score.metric, "name": name, **asdict(value), **facts} for name, value in score.values.items()]
 
 
 def show(scores: Sequence[Score], output_format: Format) -> None:
-    """Print scores: a table each, as one CSV file, or as a JSON list."""
+    """Print scores: one table per score, one CSV table of all, or a JSON list."""
     if output_format == "text":
         for score in scores:
             print(f"{printable(_title(score))}\n\n{as_table(score)}\n")
@@ -131,13 +131,13 @@ def _title(score: Score) -> str:
 
 
 def _known_columns(score: Score) -> list[str]:
-    """Return which of corrected value and floor at least one value has."""
+    """Return the columns among `corrected` and `floor` that hold at least one number."""
     values = score.values.values()
     return [name for name in ("corrected", "floor") if any(getattr(value, name) is not None for value in values)]
 
 
 def _cells(value: Estimate, columns: Sequence[str]) -> list[str]:
-    """Return a value, its interval, and other numbers of it, "-" if unknown."""
+    """Return the cells of a table row: value, interval and the given columns, "-" if unknown."""
     interval = "-" if value.low is None or value.high is None else f"{fixed(value.low)} .. {fixed(value.high)}"
     others = (getattr(value, column) for column in columns)
     return [fixed(value.value), interval, *("-" if number is None else fixed(number) for number in others)]

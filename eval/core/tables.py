@@ -1,7 +1,7 @@
-"""Tables of strings in every output format, and the flags that choose one.
+"""Render tables of strings as text, Markdown, LaTeX, CSV or JSON, as --format says.
 
-What is printed for people (text, Markdown, LaTeX) has rounded numbers, and names escaped so that no table breaks; what
-is printed for programs (CSV, JSON) has unrounded numbers, and names as they are.
+Output for people (text, Markdown, LaTeX) has rounded numbers and escaped names; output for programs (CSV, JSON) has
+unrounded numbers and unescaped names.
 """
 
 import csv
@@ -25,37 +25,37 @@ class FormatFlags:
     """Flags of every command that prints scores or tables."""
 
     format: Format | None = None
-    """How to print: text, Markdown, CSV and JSON (unrounded), LaTeX (booktabs). Default: text."""
+    """Output format: text, markdown, latex (booktabs), csv or json (both unrounded). Default: text."""
     json: bool = False
     """Short for --format json."""
 
     def __post_init__(self) -> None:
         if self.json and self.format not in (None, "json"):
             raise InputError(f"--json --format {self.format}: --json is short for --format json; leave one out")
-        if check := getattr(super(), "__post_init__", None):  # of the flags that these are added to
+        if check := getattr(super(), "__post_init__", None):  # the checks of the other base classes
             check()
 
     @property
     def output_format(self) -> Format:
-        """The format that the flags choose."""
+        """The format chosen by --format or --json."""
         return "json" if self.json else self.format or "text"
 
 
 @dataclass(frozen=True)
 class Best:
-    """A cell that is the best of its row or column: the text that is marked, and what follows it."""
+    """The best cell of a row or column: `text` is marked, `rest` follows unmarked."""
 
     text: str
     rest: str = ""
 
 
 Table = Sequence[Sequence[str | Best]]
-"""Rows of cells, the first row their head."""
+"""Rows of cells; the first row is the header."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A table with the line above it, and the statements and signatures below it."""
+    """A table with a title above, and notes and signatures below."""
 
     title: str
     table: Table
@@ -66,13 +66,13 @@ class Block:
 def render(
     output_format: Format, blocks: Sequence[Block], records: Sequence[Mapping[str, Any]], whole: Any = None
 ) -> str:
-    """Return tables in a format.
+    """Render tables in an output format.
 
     Args:
         output_format: the format.
-        blocks: the tables as text, Markdown and LaTeX show them.
-        records: the rows of the CSV file, all with the same keys.
-        whole: the JSON value. Default: the records.
+        blocks: the tables for text, Markdown and LaTeX.
+        records: the rows for CSV, all with the same keys.
+        whole: the value for JSON. Default: the records.
     """
     if output_format == "json":
         return json.dumps(records if whole is None else whole, allow_nan=False)
@@ -83,7 +83,7 @@ def render(
 
 
 def tell(output_format: Format, message: str) -> None:
-    """Print a message after a table: on stdout below text, else on stderr, so that stdout holds the table alone."""
+    """Print a message after a table: to stdout for text, else to stderr, so that stdout holds only the table."""
     if output_format == "text":
         print(f"\n{message}")
     else:
@@ -91,12 +91,12 @@ def tell(output_format: Format, message: str) -> None:
 
 
 def fixed(value: float, digits: int = 4, sign: str = "") -> str:
-    """Return a number with so many digits after the point, never -0; `sign` "+" also marks positive ones."""
+    """Format a number with `digits` digits after the point, never as -0; `sign` "+" also marks positive numbers."""
     return f"{round(value, digits) + 0.0:{sign}.{digits}f}"
 
 
 def aligned(table: Table) -> str:
-    """Return a line for each row: the first column to the left, the others to the right."""
+    """Return a table as text, one line per row: the first column left-aligned, the others right-aligned."""
     rows = _written(table, printable, "{}*")
     first, *widths = (max(_width(row[column]) for row in rows) for column in range(len(rows[0])))
     return "\n".join(
@@ -111,7 +111,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """Return a LaTeX table; it needs the package booktabs."""
+    """Return a LaTeX table, which needs the package booktabs."""
     head, *rows = (f"{' & '.join(row)} \\\\" for row in _written(table, latex_text, "\\textbf{{{}}}"))
     columns = "l" + "r" * (len(table[0]) - 1)
     body = ["\\toprule", head, "\\midrule", *rows, "\\bottomrule"]
@@ -119,23 +119,23 @@ def latex(table: Table) -> str:
 
 
 def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return lines of comma-separated values below their names; None is empty."""
+    """Return records as CSV, a header line first; None is an empty cell."""
     lines = []
     for values in (list(records[0]), *(list(record.values()) for record in records)):
         line = io.StringIO()
-        csv.writer(line).writerow(values)  # whose line end, CR LF, makes it quote both characters
+        csv.writer(line).writerow(values)  # with CR LF as line end, csv quotes both characters inside values
         lines.append(line.getvalue().removesuffix("\r\n"))
     return "\n".join(lines)
 
 
 def markdown_text(text: str) -> str:
-    """Return text that Markdown shows as it is, in a table too."""
-    # An underscore inside a word means nothing.
+    """Escape text for Markdown, also inside tables."""
+    # Underscores inside a word need no escape.
     return re.sub(r"[\\`*|<>\[\]~&$]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", printable(text))
 
 
 def markdown_code(text: str) -> str:
-    """Return text as Markdown's code, between more backticks than it has in a row."""
+    """Return text as Markdown code, fenced by one backtick more than its longest run of backticks."""
     shown = printable(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
     space = " " if len(fence) > 1 else ""
@@ -147,12 +147,12 @@ _LATEX = str.maketrans(
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
     | {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
-    | {character: f"{{{character}}}" for character in "[]*"}  # would belong to the \\ of the line before
+    | {character: f"{{{character}}}" for character in "[]*"}  # LaTeX would read them as arguments of the preceding \\
 )
 
 
 def latex_text(text: str) -> str:
-    """Return text that LaTeX sets as it is."""
+    """Escape text for LaTeX."""
     return re.sub("-(?=-)", "-{}", printable(text).translate(_LATEX))
 
 
@@ -167,8 +167,8 @@ def _markdown(block: Block) -> list[str]:
 
 
 def _latex(block: Block) -> list[str]:
-    said = [f"% {printable(line)}" for line in (block.title, *block.notes, *block.signatures) if line]
-    return ["\n".join([*said, latex(block.table)])]
+    comments = [f"% {printable(line)}" for line in (block.title, *block.notes, *block.signatures) if line]
+    return ["\n".join([*comments, latex(block.table)])]
 
 
 def _written(table: Table, escape: Callable[[str], str], best: str) -> list[list[str]]:
@@ -179,16 +179,16 @@ def _written(table: Table, escape: Callable[[str], str], best: str) -> list[list
 
 
 def _pad(text: str, width: int) -> str:
-    """Fill text up to a width with spaces on the right, or if it is negative on the left."""
+    """Pad text with spaces to a width: on the right, or on the left if the width is negative."""
     spaces = " " * (abs(width) - _width(text))
     return spaces + text if width < 0 else text + spaces
 
 
 def _width(text: str) -> int:
-    """Return how many columns of a terminal text takes: Chinese characters two, accents of their own none."""
+    """Return the width of text in terminal columns: wide characters (Chinese) take two, combining accents none."""
     if text.isascii():
         return len(text)
     return sum(
-        0 if unicodedata.category(each) in ("Mn", "Me", "Cf") else 1 + (unicodedata.east_asian_width(each) in "WF")
-        for each in text
+        0 if unicodedata.category(char) in ("Mn", "Me", "Cf") else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.files import cache_folder, open_cached, read_manifest, save_array, sha256_of_json, write_manifest
+from data.cache import cache_folder, open_cached, read_manifest, save_array, write_manifest
+from data.files import sha256_of_json
 from data.images.dataset import ImageDataset
 from eval.core.sampling import fixed_sample
 from eval.images.features import BATCH_SIZE, Extractor, extract, statistics_of

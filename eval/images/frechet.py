@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
 
+from data.cache import DAMAGED_ARRAYS
 from data.errors import InputError
-from data.files import DAMAGED_ARRAYS
 from data.inputs import local_file
 from data.outputs import write_output
 

@@ -15,8 +15,9 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
+from data.cache import DAMAGED_ARRAYS
 from data.errors import InputError, note, require_at_least
-from data.files import DAMAGED_ARRAYS, sha256_of_file
+from data.files import sha256_of_file
 from data.images.dataset import ImageDataset, ImageOptions, open_dataset
 from data.inputs import expand_user, local_file, read_once, require_different
 from data.naming import as_command

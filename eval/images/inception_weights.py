@@ -16,8 +16,9 @@ from safetensors.torch import load
 from torch import Tensor
 from tqdm import tqdm
 
+from data.cache import cache_folder
 from data.errors import InputError
-from data.files import atomic_write, cache_folder, sha256_of_file
+from data.files import atomic_write, sha256_of_file
 from data.inputs import require_file
 from eval.images.inception import Inception
 

@@ -1,1 +1,1 @@
-"""Text metrics, and what their commands are made of."""
+"""Text metrics, and the code shared by their commands."""

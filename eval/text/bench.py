@@ -27,9 +27,9 @@ _SAMPLES = 640
 
 
 def bench_encoding(lines: int) -> list[Result]:
-    """Draw, encode and cache grammar lines."""
+    """Time drawing, encoding and caching grammar lines."""
     seconds, _ = timed(lambda: open_corpus(CorpusOptions("grammar", lines=lines)))
-    # Linux counts kilobytes, macOS bytes.
+    # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return [
         Result(f"draw, encode and cache {lines:,} lines", seconds, "s"),
@@ -39,7 +39,7 @@ def bench_encoding(lines: int) -> list[Result]:
 
 
 def bench_build(lines: int) -> list[Result]:
-    """Build a reference from nothing in a process of its own, then count it alone, beside numpy.sort."""
+    """Time building a reference in a new process, then its counting alone against numpy.sort."""
     command = [sys.executable, "-m", "eval.ngrams", "build", "grammar", "--lines", str(lines)]
     seconds, _ = timed(lambda: subprocess.run(command, check=True, capture_output=True))
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
@@ -50,13 +50,13 @@ def bench_build(lines: int) -> list[Result]:
     sort_rate = keys.size / timed(keys.sort)[0] / 1e6
     return [
         Result(f"build, {lines:,} lines, n = 1..{_NGRAM}: generate, encode, count, save", seconds, "s"),
-        Result("its peak memory", memory, "GiB"),
-        Result("of this, counting", counting, "s"),
+        Result("peak memory of the build", memory, "GiB"),
+        Result("counting alone", counting, "s"),
         Result(
             "counting rate",
             rate,
             "million n-grams/s",
-            f"numpy.sort of its {keys.size:,} 6-grams",
+            f"numpy.sort of the {keys.size:,} 6-grams",
             sort_rate,
             rate / sort_rate,
         ),
@@ -64,7 +64,7 @@ def bench_build(lines: int) -> list[Result]:
 
 
 def bench_score(lines: int) -> list[Result]:
-    """Score samples against the large reference, loaded and warm; then as a process that has it in the cache."""
+    """Time scoring samples against the large reference: in this process, loaded; then in a new one, cached."""
     corpus = open_corpus(CorpusOptions("grammar", lines=lines, split=False))
     reference = Reference(count_reference(corpus, _NGRAM, True, 2048), corpus.train, None)
     ids = corpus.held_out[:_SAMPLES]
@@ -94,7 +94,7 @@ Dictionary = dict[tuple[str, ...], int]
 
 
 def dictionary_counts(lines: list[str], ngram: int, seq_len: int) -> Dictionary:
-    """Count n-grams the obvious way, as the published evaluator does."""
+    """Count n-grams in a dictionary of tuples, as the published evaluator does."""
     counts: Dictionary = {}
     for line in lines:
         symbols = tuple(line[:seq_len].ljust(seq_len, "\0"))
@@ -105,7 +105,7 @@ def dictionary_counts(lines: list[str], ngram: int, seq_len: int) -> Dictionary:
 
 
 def dictionary_jsd(p_counts: Dictionary, q_counts: Dictionary) -> float:
-    """Return the JSD in bits the obvious way, term by term over the union of the supports."""
+    """Return the JSD in bits, summed term by term over the union of the supports."""
     p_total, q_total = sum(p_counts.values()), sum(q_counts.values())
     total = 0.0
     for window in p_counts.keys() | q_counts.keys():
@@ -119,7 +119,7 @@ def dictionary_jsd(p_counts: Dictionary, q_counts: Dictionary) -> float:
 
 
 def bench_dictionaries(source: str, lines: int) -> list[Result]:
-    """Count and score from text, beside dictionaries of tuples."""
+    """Time counting and scoring from text against dictionaries of tuples."""
     text = list(islice(chain.from_iterable(open_source(source).train()), lines))
     reference = open_reference(ReferenceOptions(CorpusOptions(source, lines=lines, split=False)))
     vocabulary, seq_len = reference.text.vocabulary, reference.text.seq_len
@@ -132,7 +132,7 @@ def bench_dictionaries(source: str, lines: int) -> list[Result]:
         lambda: {n: dictionary_jsd(dictionary_counts(samples, n, seq_len), real[n]) for n in lengths}
     )
     expected = score_ids(vocabulary.encode(samples, seq_len), reference.text)
-    assert all(abs(scores[n] - expected[n]) < 1e-9 for n in lengths), "both ways must agree"
+    assert all(abs(scores[n] - expected[n]) < 1e-9 for n in lengths), "both implementations must agree"
     title = f"{len(text):,} lines of {Path(source).name}, from text, n = 1..{_NGRAM}"
     rival = "dictionaries"
     return [
@@ -143,7 +143,7 @@ def bench_dictionaries(source: str, lines: int) -> list[Result]:
 
 
 def bench_self_bleu(source: str, lines: int, nltk_lines: int) -> list[Result]:
-    """Score Self-BLEU beside NLTK, whose time on a few lines against all others is scaled up."""
+    """Time Self-BLEU against NLTK, whose time is scaled up from the first `nltk_lines` lines."""
     try:
         from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
     except ImportError as error:
@@ -163,7 +163,7 @@ def bench_self_bleu(source: str, lines: int, nltk_lines: int) -> list[Result]:
 
     seconds, scores = timed(ours)
     slow, expected = timed(lambda: [theirs(index) for index in range(nltk_lines)])
-    assert np.abs(scores[:nltk_lines] - np.array(expected)).max() < 1e-12, "both ways must agree"
+    assert np.abs(scores[:nltk_lines] - np.array(expected)).max() < 1e-12, "both implementations must agree"
     scaled = slow * len(text) / nltk_lines
     name = f"Self-BLEU-2..5, {len(text):,} lines of {Path(source).name}"
     return [Result(name, seconds, "s", f"NLTK, scaled from {nltk_lines} lines", scaled, scaled / seconds)]

@@ -1,10 +1,4 @@
-"""BLEU-2..5 of samples against all lines of a reference, and Self-BLEU-2..5 against each other, by words.
-
-A sentence's score is that of NLTK's `sentence_bleu` with equal weights and smoothing method1 (Papineni et al. 2002;
-Chen & Cherry 2014), a text's score the mean over sentences. For Self-BLEU (Zhu et al. 2018, arXiv 1802.01886) every
-sentence's references are all the others; low values mean variety. Both need no more of the references than the largest
-count of each n-gram in one of them, so all lines are used, however many.
-"""
+"""BLEU and Self-BLEU on words; definitions in `eval.bleu`."""
 
 from dataclasses import dataclass
 
@@ -26,7 +20,7 @@ def bleu(samples: Words, largest: dict[int, NgramCounts], lengths: NDArray[np.in
     Args:
         samples: the samples' words.
         largest: the largest count of each n-gram in one reference sentence, by n.
-        lengths: the different lengths of reference sentences, sorted.
+        lengths: the distinct lengths of reference sentences, sorted.
     """
     matches = []
     for n in range(1, LONGEST + 1):
@@ -38,7 +32,7 @@ def bleu(samples: Words, largest: dict[int, NgramCounts], lengths: NDArray[np.in
 
 @dataclass(frozen=True)
 class SelfBleu:
-    """Samples prepared for Self-BLEU: the n-grams of each n, entries sorted by n-gram and falling count."""
+    """Samples prepared for Self-BLEU: the n-grams for each n, with entries sorted by n-gram, then falling count."""
 
     lengths: NDArray[np.int64]
     ngrams: list[LineNgrams]
@@ -55,10 +49,10 @@ class SelfBleu:
         return cls(samples.lengths, prepared)
 
     def scores(self, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return Self-BLEU-2 .. Self-BLEU-5 [kept lines, 4] of the kept lines [lines] among themselves.
+        """Return Self-BLEU-2 .. Self-BLEU-5 [kept lines, 4] of the lines selected by the mask `kept` [lines].
 
-        Of an n-gram, a sentence sees the largest count among the others: the largest of all, unless that is its own;
-        then the second largest.
+        The reference count of an n-gram is its largest count among the other sentences: the largest of all, or the
+        second largest for the one sentence that holds the largest.
         """
         matches = []
         for ngrams in self.ngrams:
@@ -77,16 +71,16 @@ class SelfBleu:
 
 
 def _matches(ngrams: LineNgrams, reference: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return each line's number of n-grams that its references have, counted at most as often as one of them does."""
+    """Return the clipped matches of each line [lines]: its n-gram counts, limited to the `reference` counts, summed."""
     return np.bincount(ngrams.line, np.minimum(ngrams.count, reference), ngrams.lines).astype(np.int64)
 
 
 def _closest_other(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each sentence the closest length [lines] among the others; of two as close the shorter."""
-    different, times = np.unique(lengths, return_counts=True)
+    """Return the closest length among the other sentences for each sentence [lines]; the shorter one in a tie."""
+    distinct, frequencies = np.unique(lengths, return_counts=True)
     nearest = {}
-    for length, number in zip(different.tolist(), times.tolist(), strict=True):
-        others = different if number > 1 else different[different != length]
+    for length, frequency in zip(distinct.tolist(), frequencies.tolist(), strict=True):
+        others = distinct if frequency > 1 else distinct[distinct != length]
         nearest[length] = int(others[np.abs(others - length).argmin()])
     return np.array([nearest[length] for length in lengths.tolist()], np.int64)
 
@@ -94,7 +88,7 @@ def _closest_other(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 def _combine(
     lengths: NDArray[np.int64], closest: NDArray[np.int64], matches: list[NDArray[np.int64]]
 ) -> NDArray[np.float64]:
-    """Return BLEU-2 .. BLEU-5 [lines, 4] from clipped matches for n = 1 .. 5; without a known word it is 0."""
+    """Return BLEU-2 .. BLEU-5 [lines, 4] from clipped matches for n = 1 .. 5; 0 for a line without a known word."""
     with np.errstate(divide="ignore", invalid="ignore"):
         brevity = np.where(lengths > closest, 1.0, np.exp(1 - closest / lengths))
     logs = np.stack(
@@ -109,7 +103,7 @@ def _combine(
 
 
 def score_bleu(samples: Words, reference: WordReference) -> Score:
-    """Return mean BLEU-2 .. BLEU-5 with intervals over samples."""
+    """Return the mean BLEU-2 .. BLEU-5 of samples, with jackknife intervals over samples."""
     scores = bleu(samples, dict(reference.largest), reference.lengths)
     ones = np.ones(len(scores))
     return Score(
@@ -124,7 +118,7 @@ def score_bleu(samples: Words, reference: WordReference) -> Score:
 
 
 def score_self_bleu(samples: Words) -> Score:
-    """Return mean Self-BLEU-2 .. Self-BLEU-5 with intervals by leaving out a twentieth of the samples at a time.
+    """Return the mean Self-BLEU-2 .. Self-BLEU-5 of samples, with jackknife intervals over 20 groups of samples.
 
     Raises:
         InputError: there is only one sample.
@@ -137,10 +131,10 @@ def score_self_bleu(samples: Words) -> Score:
     groups = group_of_line(lines)
     left_out = [prepared.scores(groups != group).mean(axis=0) for group in range(groups.max() + 1)] if lines > 2 else []
     columns = np.array(left_out).reshape(-1, means.size).T
-    found = [interval(float(mean), column, SHARE) for mean, column in zip(means, columns, strict=True)]
+    estimates = [interval(float(mean), column, SHARE) for mean, column in zip(means, columns, strict=True)]
     return Score(
         metric="self-bleu",
-        values={f"self-bleu-{n}": each for n, each in enumerate(found, start=2)},
+        values={f"self-bleu-{n}": value for n, value in enumerate(estimates, start=2)},
         unit="share",
         better="lower",
         samples=lines,
@@ -153,5 +147,5 @@ def score_self_bleu(samples: Words) -> Score:
 
 
 def score(samples: Words, reference: WordReference) -> list[Score]:
-    """Return BLEU and Self-BLEU."""
+    """Return the BLEU and Self-BLEU scores of samples."""
     return [score_bleu(samples, reference), score_self_bleu(samples)]

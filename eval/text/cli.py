@@ -1,4 +1,4 @@
-"""Flags of the commands that score text, and the real text that they choose."""
+"""Flags shared by the commands that score text, and the real text that the flags choose."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,13 +8,14 @@ from typing import Literal
 
 import tyro
 
+from data.command import parse_command
 from data.corpus import Corpus, CorpusOptions, encode_source
 from data.errors import InputError, require_at_least
 from data.inputs import require_different
 from data.readers import InvalidUtf8
 from data.sources import open_source
 from data.words import Splitting, WordRule
-from eval.core.score import Score
+from eval.core.score import Score, show
 from eval.core.tables import FormatFlags
 from eval.text.metrics import CHARACTER_METRICS, WORD_METRICS, RealText, score_samples
 from eval.text.reference import Reference, ReferenceOptions, open_recorded, open_reference, recorded_reference
@@ -25,48 +26,49 @@ from eval.text.words import WordReference, open_word_reference
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceFlags(FormatFlags):
-    """Flags that name the real text."""
+    """Flags that choose the real text."""
 
     reference: str | None = None
-    """Real text to compare with: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a file, a folder of text and parquet files (with subfolders, without hidden files; links are followed once), - for standard input, or (for characters) a folder of saved counts. Default: the one recorded beside the samples, else grammar."""
+    """Real text: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a file, a folder, saved counts, or - for stdin.
+    Default: the reference recorded beside the samples, else grammar."""
     lines: int | None = None
-    """Reference lines at most. Default: as recorded, else 200,000 of grammar, 10,000,000 of lm1b, all of another source."""
+    """Maximum reference lines. Default: as recorded, else 200,000 (grammar), 10,000,000 (lm1b) or all."""
     held_out: str | None = None
-    """Real text for the floor. Default: the reference's held-out lines, or (JSD of characters) lines taken out of it."""
+    """Real text for the floor. Default: held-out lines of the reference, else (character JSD) lines in it."""
     invalid_utf8: InvalidUtf8 = "refuse"
-    """What to do with bytes that are not UTF-8."""
+    """How to treat bytes that are not UTF-8: refuse the file or replace them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CharacterFlags(ReferenceFlags):
-    """Flags of the metrics of characters."""
+    """Flags of character metrics."""
 
     ngram: int | None = None
-    """Longest n-gram, in characters; scores are given for 1 up to it. Default: as recorded, else 6."""
+    """Longest n-gram, in characters; every n from 1 is scored. Default: as recorded, else 6."""
     seq_len: int | None = None
-    """Characters a line: longer lines are cut, shorter ones padded. Default: as recorded, else 32."""
+    """Characters per line; longer lines are cut, shorter ones padded. Default: as recorded, else 32."""
     padding: Literal["in", "out"] | None = None
-    """Whether n-grams that hold padding count. Default: as recorded, else in (as in the TTUR paper)."""
+    """Count (in) or skip (out) n-grams that contain padding. Default: as recorded, else in."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WordFlags(ReferenceFlags):
-    """Flags of the metrics of words."""
+    """Flags of word metrics."""
 
     words: Splitting = "punctuation"
-    """Where words end: at punctuation too, at white space alone, or after each character."""
+    """Split lines at punctuation and white space, at white space only, or into single characters."""
     lower_case: bool = False
-    """Compare in lower case."""
+    """Convert samples and real text to lower case."""
 
     @property
     def rule(self) -> WordRule:
-        """The word rule of samples and real text."""
+        """How samples and real text are split into words."""
         return WordRule(self.words, self.lower_case)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CharacterCommand(CharacterFlags):
-    """Flags of a command that scores the characters of one file."""
+    """Flags of a command that scores one file by character metrics."""
 
     samples: tyro.conf.Positional[Path]
     """Text file (plain, .gz, .zst, or Parquet), one sample per line; - for standard input."""
@@ -74,23 +76,23 @@ class CharacterCommand(CharacterFlags):
 
 @dataclass(frozen=True, kw_only=True)
 class WordCommand(WordFlags):
-    """Flags of a command that scores the words of one file."""
+    """Flags of a command that scores one file by word metrics."""
 
     samples: tyro.conf.Positional[Path]
     """Text file (plain, .gz, .zst, or Parquet), one sample per line; - for standard input."""
 
 
 def chosen_options(flags: ReferenceFlags, samples: Path) -> ReferenceOptions:
-    """Return which lines are the reference, and how they are counted.
+    """Return the reference lines that the flags choose, and how they are counted.
 
     Raises:
-        InputError: a flag's value is impossible, or the recorded lines are not what they were.
+        InputError: the value of a flag is impossible, or the recorded lines have changed.
     """
     return _chosen_options(flags, samples)[0]
 
 
 def _chosen_options(flags: ReferenceFlags, samples: Path) -> tuple[ReferenceOptions, Corpus | None]:
-    """Return the reference's options, recorded or given, with --lines; and the recorded corpus, where it is that."""
+    """Return the options of the reference, recorded or given, and the recorded corpus if they describe it exactly."""
     require_at_least("--lines", flags.lines, 1)
     recorded = recorded_reference(samples) if flags.reference is None else None
     if recorded is None:
@@ -104,10 +106,10 @@ def _chosen_options(flags: ReferenceFlags, samples: Path) -> tuple[ReferenceOpti
 
 
 def chosen_reference(flags: CharacterFlags, samples: Path) -> Reference:
-    """Return the reference that a command's flags choose.
+    """Return the reference for character metrics that the flags choose.
 
     Raises:
-        InputError: it cannot be read, is too short, or is not what it was when the samples were recorded.
+        InputError: the text cannot be read, is too short, or has changed since the samples were recorded.
     """
     require_at_least("--seq-len", flags.seq_len, 1)
     if flags.reference is not None and is_saved_counts(Path(flags.reference)):
@@ -134,18 +136,22 @@ def _corpus_reference(flags: CharacterFlags, samples: Path) -> Reference:
 def _saved_counts(folder: Path, flags: CharacterFlags) -> ReferenceCounts:
     text = load_counts(folder)
     padding = "in" if text.padding else "out"
-    for flag, counted, asked in (
+    for flag, counted, requested in (
         ("--seq-len", text.seq_len, flags.seq_len),
         ("--padding", padding, flags.padding),
         ("--lines", text.lines, flags.lines),
     ):
-        if asked not in (None, counted):
-            raise InputError(f"{flag} {asked}: {folder} was counted with {counted}; build it again")
+        if requested not in (None, counted):
+            raise InputError(f"{flag} {requested}: {folder} was counted with {counted}; build it again")
     return text if flags.ngram is None else text.up_to(flags.ngram)
 
 
 def real_lines(flags: ReferenceFlags, reference: WordReference) -> Sequence[str]:
-    """Return lines of real text that are not in the reference: those of --held-out, else its own; maybe none."""
+    """Return real lines outside the reference: the lines of --held-out, else the held-out lines of the reference.
+
+    Raises:
+        InputError: --held-out cannot be read, or has no lines.
+    """
     if flags.held_out is None:
         return reference.held_out
     source = open_source(flags.held_out, flags.invalid_utf8)
@@ -156,15 +162,15 @@ def real_lines(flags: ReferenceFlags, reference: WordReference) -> Sequence[str]
 
 
 def chosen_text(flags: ReferenceFlags, samples: Path, metrics: Sequence[str]) -> RealText:
-    """Return the real text that a command's flags choose, prepared for some metrics.
+    """Return the real text that the flags choose, prepared for the named metrics.
 
     Args:
-        flags: `CharacterFlags` for metrics of characters, `WordFlags` for metrics of words, or both.
-        samples: the file whose record names the text if no flag does.
-        metrics: names of `METRICS`.
+        flags: `CharacterFlags` for character metrics, `WordFlags` for word metrics, or both.
+        samples: the samples file, whose record names the text if no flag does.
+        metrics: names from `METRICS`.
 
     Raises:
-        InputError: it cannot be read, is too short, or is not what it was when the samples were recorded.
+        InputError: the text cannot be read, is too short, or has changed since the samples were recorded.
     """
     characters = words = None
     held_out: Sequence[str] = ()
@@ -181,7 +187,7 @@ def chosen_text(flags: ReferenceFlags, samples: Path, metrics: Sequence[str]) ->
 
 
 def score_by(metrics: Sequence[str], path: Path, flags: ReferenceFlags) -> list[Score]:
-    """Return a file's scores by some metrics; see `chosen_text`.
+    """Score a samples file by the named metrics against the real text that the flags choose.
 
     Raises:
         InputError: samples or real text cannot be read.
@@ -189,3 +195,16 @@ def score_by(metrics: Sequence[str], path: Path, flags: ReferenceFlags) -> list[
     require_different(path, flags.reference, flags.held_out)
     samples = open_samples(path, flags.invalid_utf8)
     return score_samples(samples, metrics, chosen_text(flags, path, metrics))
+
+
+def show_metric(
+    metric: str, options: type[CharacterCommand] | type[WordCommand], arguments: Sequence[str], description: str | None
+) -> int:
+    """Run the command of one metric: print the scores of a file and return the exit status.
+
+    Raises:
+        InputError: a wrong flag, or samples or real text that cannot be read.
+    """
+    command = parse_command(options, arguments, f"eval.{metric}", description)
+    show(score_by([metric], command.samples, command), command.output_format)
+    return 0

@@ -1,6 +1,7 @@
-"""N-gram counts: the sufficient statistics of every n-gram score.
+"""N-gram counts of lines, in total and per line: the sufficient statistics of every n-gram score.
 
-An n-gram of symbol ids is packed into one integer in base V, so counting is sorting and looking up is binary search.
+An n-gram of symbol ids is packed into one integer in base V (the key), so counting is sorting, and lookup is binary
+search.
 """
 
 import os
@@ -27,7 +28,7 @@ Symbols = NDArray[np.uint8 | np.uint16 | np.uint32]
 class NgramCounts:
     """The distinct n-grams of some lines: sorted keys [K] and their counts [K].
 
-    Where V^n exceeds 64 bits a key is a 16-byte big-endian string, whose order is that of the n-grams all the same.
+    If V^n exceeds 64 bits, keys are 16-byte big-endian strings, which sort in the same order as the n-grams.
     """
 
     keys: Keys
@@ -45,29 +46,29 @@ class NgramCounts:
 
     @cached_property
     def up_to(self) -> NDArray[np.int64]:
-        """The counts before each key, and at the end all of them [K + 1]."""
+        """Cumulative counts [K + 1]: the sum of the counts before each key, and the total at the end."""
         return np.concatenate([[0], np.cumsum(self.counts)])
 
     def continuations(
         self, first: NDArray[np.uint64], vocabulary_size: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return where the n-grams start and stop that differ from given ones, whose last symbol is 0, in that alone.
+        """For each n-gram in `first` (last symbol 0), return the range of keys that share its first n - 1 symbols.
 
-        They are neighbours among the keys, which must be numbers.
+        The ranges are given as start and stop indices, shaped as `first`. Keys must be integers.
         """
         start = np.searchsorted(self.keys, first)
         return start, np.searchsorted(self.keys, first + np.uint64(vocabulary_size - 1), side="right")
 
     def lookup(self, keys: Keys) -> NDArray[np.int64]:
-        """Return the counts [Q] of keys [Q], 0 for those that do not occur."""
+        """Return the counts [Q] of keys [Q]; 0 for keys that do not occur."""
         if not self.keys.size:
             return np.zeros(keys.size, np.int64)
-        where = np.searchsorted(self.keys, keys)
-        np.minimum(where, self.keys.size - 1, out=where)
-        return np.where(self.keys[where] == keys, self.counts[where], 0)
+        index = np.searchsorted(self.keys, keys)
+        np.minimum(index, self.keys.size - 1, out=index)
+        return np.where(self.keys[index] == keys, self.counts[index], 0)
 
     def minus(self, part: "NgramCounts") -> "NgramCounts":
-        """Return the counts without those of some of the lines."""
+        """Return the counts of the lines that are left without `part`, the counts of some of the lines."""
         left = self.counts - part.lookup(self.keys)
         return NgramCounts(self.keys[left > 0], left[left > 0])
 
@@ -79,22 +80,22 @@ def count_ngrams(ids: Symbols, ngram: int, vocabulary_size: int, padding: bool =
         ids: symbol ids below `vocabulary_size`.
         ngram: n, from 1 to seq_len.
         vocabulary_size: V, the base of the keys.
-        padding: whether n-grams that hold padding count (the TTUR paper counts them).
+        padding: whether n-grams that contain padding are counted (the TTUR paper counts them).
     """
 
     def count(chunk: Symbols) -> NgramCounts:
         return distinct(pack(chunk, ngram, vocabulary_size).ravel())
 
-    # Threads take longer to start than a few lines take to count.
+    # A single chunk is counted faster than threads start.
     counted = count(ids) if len(ids) <= _CHUNK_LINES else merge(_in_threads(count, _chunks(ids)))
     return counted if padding else _without_padding(counted, ngram, vocabulary_size)
 
 
 def count_up_to(ids: Symbols, most: int, vocabulary_size: int, padding: bool = True) -> dict[int, NgramCounts]:
-    """Count n-grams as `count_ngrams` does, for every n from 1 to `most`, at the cost of little more than one n.
+    """Count n-grams for every n from 1 to `most` at little more than the cost of one n; see `count_ngrams`.
 
-    An n-gram is the beginning of an (n+1)-gram or the last of its line. The beginnings of sorted keys are sorted, so
-    only the longest n-grams whose keys fit 64 bits, those longer still, and one n-gram a line have to be sorted.
+    Every n-gram is the prefix of an (n+1)-gram or the last n-gram of its line. Prefixes of sorted keys are sorted, so
+    sorting is needed only for the longest n whose keys fit 64 bits, for longer n, and for one n-gram per line.
     """
     longest = min(most, narrow(vocabulary_size))
     counted = {ngram: count_ngrams(ids, ngram, vocabulary_size) for ngram in range(longest, most + 1)}
@@ -113,9 +114,9 @@ def narrow(vocabulary_size: int) -> int:
 
 
 def merge(parts: Iterable[NgramCounts], total: np.ufunc = np.add) -> NgramCounts:
-    """Add up counts of the same n and V (or take their `np.maximum`); their order is no matter.
+    """Add up counts of the same n and V (or take their `np.maximum`), in any order.
 
-    Neighbours of similar size are merged first, as in a merge sort, so the work grows near-linearly with the parts.
+    Neighbours of similar size are merged first, as in a merge sort, so the time grows near-linearly with the parts.
     """
     pending: list[NgramCounts] = []
     for part in parts:
@@ -159,7 +160,7 @@ def unpack(keys: Keys, ngram: int, vocabulary_size: int) -> NDArray[np.uint32]:
 def renumber(
     counted: NgramCounts, ngram: int, vocabulary_size: int, numbers: NDArray[np.uint32], new_size: int
 ) -> NgramCounts:
-    """Return counts under another vocabulary: symbol id i becomes `numbers[i]`, and several may become the same."""
+    """Return counts under a vocabulary of `new_size` symbols: id i becomes `numbers[i]`, not necessarily one to one."""
 
     def part(start: int) -> NgramCounts:
         rows = slice(start, start + _RENUMBERED_KEYS)
@@ -171,9 +172,9 @@ def renumber(
 
 
 def distinct(keys: Keys) -> NgramCounts:
-    """Count keys [M] in any order."""
-    found, counts = np.unique(keys, return_counts=True)
-    return NgramCounts(cast(Keys, found), counts.astype(np.int64))
+    """Count the distinct keys among unsorted keys [M]."""
+    unique, counts = np.unique(keys, return_counts=True)
+    return NgramCounts(cast(Keys, unique), counts.astype(np.int64))
 
 
 def _words(ids: Symbols, ngram: int, vocabulary_size: int) -> NDArray[np.uint64]:
@@ -191,7 +192,7 @@ def _chunks(ids: Symbols) -> Iterator[Symbols]:
 
 
 def _in_threads(count: Callable[[Symbols], NgramCounts], chunks: Iterable[Symbols]) -> Iterator[NgramCounts]:
-    """Yield `count(chunk)` for each chunk, in order; sorting leaves Python's lock, so threads use all cores."""
+    """Yield `count(chunk)` for each chunk, in order; sorting releases the GIL, so threads use all cores."""
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as executor:
         running: deque[Future[NgramCounts]] = deque()
@@ -210,12 +211,12 @@ def _without_padding(counted: NgramCounts, ngram: int, vocabulary_size: int) -> 
 
 def _merge_two(a: NgramCounts, b: NgramCounts, total: np.ufunc) -> NgramCounts:
     keys = np.concatenate([a.keys, b.keys])
-    order = np.argsort(keys, kind="stable")  # of two sorted runs: a merge
+    order = np.argsort(keys, kind="stable")  # merges the two sorted runs
     return _grouped(keys[order], np.concatenate([a.counts, b.counts])[order], total)
 
 
 def _grouped(keys: Keys, counts: NDArray[np.int64], total: np.ufunc = np.add) -> NgramCounts:
-    """Return the counts of sorted keys that may be there several times."""
+    """Return the counts of distinct keys from sorted keys with repetitions."""
     if not keys.size:
         return NgramCounts(keys, counts)
     first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
@@ -224,9 +225,9 @@ def _grouped(keys: Keys, counts: NDArray[np.int64], total: np.ufunc = np.add) ->
 
 @dataclass(frozen=True)
 class LineNgrams:
-    """Sorted distinct keys [K], and for each line and n-gram in it one entry [P] of `line`, `index` and `count`.
+    """N-gram counts per line: sorted distinct keys [K], and one entry [P] for each line and n-gram in the line.
 
-    Entries are sorted by line; `index` is the n-gram's place in `keys`, `count` how often it stands in the line.
+    Entries are sorted by `line`; `index` is the position of the n-gram in `keys`, `count` its count in the line.
     """
 
     lines: int
@@ -237,7 +238,7 @@ class LineNgrams:
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
-        """Number of n-grams of each line [lines]."""
+        """Number of n-grams in each line [lines]."""
         return np.bincount(self.line, self.count, self.lines).astype(np.int64)
 
     def total(self) -> NgramCounts:
@@ -245,22 +246,22 @@ class LineNgrams:
         return NgramCounts(self.keys, np.bincount(self.index, self.count, self.keys.size).astype(np.int64))
 
     def largest(self) -> NgramCounts:
-        """Return the largest count in a single line."""
+        """Return, for each n-gram, the largest count in a single line."""
         counts = np.zeros(self.keys.size, np.int64)
         np.maximum.at(counts, self.index, self.count)
         return NgramCounts(self.keys, counts)
 
 
 def line_ngrams(keys: Keys, line: NDArray[np.int64], lines: int) -> LineNgrams:
-    """Sort out n-grams given by their keys [M] and the lines [M] they stand in."""
-    found, index = np.unique(keys, return_inverse=True)
-    entries, count = np.unique(line * max(found.size, 1) + index, return_counts=True)
-    of_line, of_key = np.divmod(entries, max(found.size, 1))
-    return LineNgrams(lines, cast(Keys, found), of_line, of_key, count.astype(np.int64))
+    """Count n-grams per line, given their keys [M] and the index of the line of each [M]."""
+    unique, key_index = np.unique(keys, return_inverse=True)
+    entries, count = np.unique(line * max(unique.size, 1) + key_index, return_counts=True)
+    entry_line, entry_index = np.divmod(entries, max(unique.size, 1))
+    return LineNgrams(lines, cast(Keys, unique), entry_line, entry_index, count.astype(np.int64))
 
 
 def character_ngrams(ids: Symbols, ngram: int, vocabulary_size: int, padding: bool) -> LineNgrams:
-    """Return the n-grams of ids [lines, seq_len], with or without those that hold padding."""
+    """Count the n-grams of ids [lines, seq_len] per line, with or without n-grams that contain padding."""
     keys = pack(ids, ngram, vocabulary_size)
     line = np.broadcast_to(np.arange(len(ids))[:, None], keys.shape)
     if padding:

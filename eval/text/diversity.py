@@ -1,8 +1,4 @@
-"""Variety of samples: distinct-n by words, and lines that repeat another.
-
-distinct-n is the number of different n-grams divided by the number of n-grams (Li et al. 2016, arXiv 1510.03055). Both
-depend on the sample count by nature, so only equal counts compare.
-"""
+"""distinct-n and duplicate lines; definitions in `eval.diversity`."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,23 +12,23 @@ _LONGEST = 4
 
 
 def distinct(ngrams: LineNgrams) -> Estimate:
-    """Return the share of different n-grams among all; 1 where there are none."""
+    """Return the number of distinct n-grams divided by the number of n-grams; 1 if there are none."""
     total = ngrams.total()
     if not total.total:
         return Estimate(1.0)
     groups = group_of_line(ngrams.lines)[ngrams.line]
     left_out = []
     for group in range(min(GROUPS, ngrams.lines)):
-        here = groups == group
-        left = total.counts - np.bincount(ngrams.index[here], ngrams.count[here], total.counts.size)
-        if not left.any():
-            return Estimate(total.counts.size / total.total)  # one group holds everything
-        left_out.append(np.count_nonzero(left) / left.sum())
+        in_group = groups == group
+        counts = total.counts - np.bincount(ngrams.index[in_group], ngrams.count[in_group], total.counts.size)
+        if not counts.any():
+            return Estimate(total.counts.size / total.total)  # one group holds every n-gram
+        left_out.append(np.count_nonzero(counts) / counts.sum())
     return interval(total.counts.size / total.total, left_out, SHARE)
 
 
 def duplicates(samples: Words) -> Estimate:
-    """Return the share of lines that equal an earlier line."""
+    """Return the proportion of lines that equal an earlier line."""
 
     def repeated(hashes: NDArray[np.uint64]) -> float:
         return 1 - np.unique(hashes).size / hashes.size
@@ -44,7 +40,7 @@ def duplicates(samples: Words) -> Estimate:
 
 
 def score(samples: Words, _reference: WordReference) -> list[Score]:
-    """Return distinct-1 .. distinct-4 and the share of duplicates."""
+    """Return distinct-1 .. distinct-4 and the proportion of duplicates."""
     lines = samples.lengths.size
     values = {f"distinct-{n}": distinct(samples.ngrams(n)) for n in range(1, _LONGEST + 1)}
     settings = {"sym": "word", "samples": lines, **samples.rule.settings}

@@ -1,11 +1,4 @@
-"""Normalised n-gram Jensen-Shannon divergence of samples against real text.
-
-0 is the same n-gram distribution, 1 a disjoint one. A few hundred samples never reach 0, not even real ones: what real
-text of the same sample count scores is the floor. The interval is that of the expected score at this sample count; the
-corrected value estimates the score of endless samples from the same model, which lies lower.
-
-By words, n is 1 to 4, and lines are whole: not cut, not padded.
-"""
+"""Normalised n-gram Jensen-Shannon divergence, of characters and of words."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -34,10 +27,10 @@ def divergence_bits(
 
     Args:
         samples: counts [K] of the n-grams of P's support, all positive.
-        reference: counts [K] of the same n-grams in Q, 0 where they do not occur.
+        reference: counts [K] of the same n-grams in Q, 0 if an n-gram does not occur.
         samples_total: the sum of `samples`.
-        reference_total: the sum of all of Q's counts. What Q holds outside P's support needs no more than its mass:
-            there M = Q / 2, so it adds one half bit times that mass.
+        reference_total: the sum of all counts of Q. Outside P's support M = Q / 2, so the n-grams of Q there add half
+            a bit times their probability mass.
     """
     outside = (reference_total - int(reference.sum())) / reference_total
     divergence = (outside + float(_terms(samples, reference / reference_total, samples_total).sum())) / 2
@@ -45,9 +38,9 @@ def divergence_bits(
 
 
 def _terms(counts: NDArray[np.int64], q: NDArray[np.float64], total: int | NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return what each n-gram adds to 2 JSD.
+    """Return the contribution of each n-gram to 2 JSD, p log2(p / m) + q log2(q / m) with m = (p + q) / 2.
 
-    That is p log2(p / m) + q log2(q / m) with m = (p + q) / 2: just p if q = 0, just q if p = 0, and 0 if p = q.
+    It is p if q = 0, q if p = 0, and 0 if p = q.
     """
     p = counts / total
     terms = p + q
@@ -61,7 +54,7 @@ def _terms(counts: NDArray[np.int64], q: NDArray[np.float64], total: int | NDArr
 def jsd(samples: NgramCounts, reference: NgramCounts) -> float:
     """Return the normalised JSD of two n-gram distributions, over the union of their supports.
 
-    Without a single n-gram in one of them (all padding, left out; all lines too short) they share nothing: 1.
+    It is 1 if either has no n-grams (all padding and padding left out, or all lines too short).
     """
     if not samples.total or not reference.total:
         return 1.0
@@ -69,7 +62,12 @@ def jsd(samples: NgramCounts, reference: NgramCounts) -> float:
 
 
 def jsd_taken_out(samples: NgramCounts, reference: NgramCounts) -> float:
-    """Return the JSD of lines that are part of the reference against the reference's other lines."""
+    """Return the JSD between some lines of the reference and its other lines.
+
+    Args:
+        samples: the counts of some of the reference's lines.
+        reference: the counts of all its lines.
+    """
     if samples.total in (0, reference.total):
         return 1.0
     others = reference.lookup(samples.keys) - samples.counts
@@ -77,47 +75,50 @@ def jsd_taken_out(samples: NgramCounts, reference: NgramCounts) -> float:
 
 
 def jsd_left_out(samples: NgramCounts, reference: NgramCounts, chunks: Iterable[LineNgrams]) -> NDArray[np.float64]:
-    """Return the JSD of all samples but one, for each [lines], without counting again.
+    """Return the leave-one-out JSDs [lines]: the JSD without each line, computed without counting again.
 
-    Leaving out a line changes the total, which every term sees, and the counts of its own n-grams, whose terms are
-    replaced. Lines are few sizes, so the first is computed once a size.
+    Leaving out a line changes the total, which enters every term, and the counts of the line's n-grams, whose terms are
+    replaced. Lines have few distinct numbers of n-grams, so the sum of all terms is computed once per number.
 
     Args:
-        samples: the counts of all lines.
-        reference: real text's counts.
-        chunks: the same lines, in parts.
+        samples: the counts of all sample lines.
+        reference: the counts of real text.
+        chunks: the n-grams of the sample lines, in consecutive parts.
+
+    Returns:
+        The JSDs, or an empty array if one line holds every n-gram or the reference has none.
     """
     if not reference.total:
         return np.empty(0)
     of_reference = reference.lookup(samples.keys)
     q = of_reference / reference.total
     outside = (reference.total - int(of_reference.sum())) / reference.total
-    by_total: dict[int, float] = {}
+    sum_by_total: dict[int, float] = {}
     results = []
     for chunk in chunks:
         others = samples.total - chunk.sizes
         if not others.all():
-            return np.empty(0)  # a single line holds every n-gram: nothing is left without it
+            return np.empty(0)  # without this line no n-gram is left
         for total in np.unique(others).tolist():
-            by_total.setdefault(total, float(_terms(samples.counts, q, total).sum()))
-        at = np.searchsorted(samples.keys, chunk.keys)[chunk.index]
-        total_then = others[chunk.line]
-        counts = samples.counts[at]
-        change = _terms(counts - chunk.count, q[at], total_then) - _terms(counts, q[at], total_then)
-        base = np.array([by_total[total] for total in others.tolist()])
+            sum_by_total.setdefault(total, float(_terms(samples.counts, q, total).sum()))
+        index = np.searchsorted(samples.keys, chunk.keys)[chunk.index]
+        new_total = others[chunk.line]
+        counts = samples.counts[index]
+        change = _terms(counts - chunk.count, q[index], new_total) - _terms(counts, q[index], new_total)
+        base = np.array([sum_by_total[total] for total in others.tolist()])
         results.append(np.clip((outside + base + np.bincount(chunk.line, change, chunk.lines)) / 2, 0, 1))
     return np.concatenate(results)
 
 
 def score_ids(ids: Ids, text: ReferenceCounts) -> dict[int, float]:
-    """Return the JSD for each n of samples' ids [samples, seq_len] against a counted text."""
+    """Return the JSD of samples' ids [samples, seq_len] against a reference, for each n."""
     return {n: jsd(counted, text.counts[n]) for n, counted in text.count(ids).items()}
 
 
 def floor_ids(reference: Reference, samples: int) -> dict[int, float] | None:
-    """Return the JSD for each n of `samples` real lines, or None where there are not so many.
+    """Return the JSD of `samples` real lines for each n, or None if there are too few real lines.
 
-    Without held-out lines, a tenth of the reference's at most is taken out and scored against the others.
+    If none are held out, lines of the reference are scored against its other lines, at most a tenth of all.
     """
     text = reference.text
     if reference.held_out is not None:
@@ -130,7 +131,7 @@ def floor_ids(reference: Reference, samples: int) -> dict[int, float] | None:
 
 
 def estimate_ids(ids: Ids, reference: Reference) -> dict[int, Estimate]:
-    """Return the JSD for each n with its interval, bias-corrected value and floor."""
+    """Return the JSD of samples' ids [samples, seq_len] for each n, with interval, corrected value and floor."""
     text = reference.text
     floor = floor_ids(reference, len(ids))
 
@@ -141,32 +142,32 @@ def estimate_ids(ids: Ids, reference: Reference) -> dict[int, Estimate]:
 
     estimates = {}
     for n, counted in text.count(ids).items():
-        found = estimate(jsd(counted, text.counts[n]), jsd_left_out(counted, text.counts[n], chunks(n)), SHARE)
-        estimates[n] = replace(found, floor=None if floor is None else floor[n])
+        value = estimate(jsd(counted, text.counts[n]), jsd_left_out(counted, text.counts[n], chunks(n)), SHARE)
+        estimates[n] = replace(value, floor=None if floor is None else floor[n])
     return estimates
 
 
 def signature(text: ReferenceCounts, samples: int) -> Signature:
-    """Return what the JSD of so many samples against a counted text depends on."""
+    """Return the signature of the JSD of `samples` lines against a reference."""
     return Signature("jsd", text.settings(samples))
 
 
 def score(ids: Ids, reference: Reference) -> list[Score]:
-    """Return the score of samples' ids [samples, seq_len]."""
-    values = {f"jsd-{n}": found for n, found in estimate_ids(ids, reference).items()}
+    """Return the JSD score of samples' ids [samples, seq_len]."""
+    values = {f"jsd-{n}": value for n, value in estimate_ids(ids, reference).items()}
     text = reference.text
     return [Score("jsd", values, "bits", "lower", len(ids), text.title, signature(text, len(ids)))]
 
 
 def score_sizes(ids: Ids, reference: Reference) -> list[Score]:
-    """Return the scores of 10, 20, 40, ... random samples, and of all: the sample-size curve."""
+    """Return the sample-size curve: the scores of 10, 20, 40, ... random samples, and of all."""
     shuffled = np.random.default_rng(0).permutation(len(ids))
     sizes = [size for size in (10 << step for step in range(64)) if size < len(ids)]
-    return [found for size in [*sizes, len(ids)] for found in score(ids[np.sort(shuffled[:size])], reference)]
+    return [point for size in [*sizes, len(ids)] for point in score(ids[np.sort(shuffled[:size])], reference)]
 
 
 def score_words(samples: Words, reference: WordReference) -> list[Score]:
-    """Return the JSD of words' n-grams for each n with interval and bias-corrected value."""
+    """Return the JSD of word n-grams for each n, with interval and corrected value."""
     values: dict[str, Estimate] = {}
     for n in range(1, _LONGEST_OF_WORDS + 1):
         ngrams = samples.ngrams(n)
@@ -174,5 +175,5 @@ def score_words(samples: Words, reference: WordReference) -> list[Score]:
         left_out = jsd_left_out(counts, reference.counts[n], [ngrams])
         values[f"word-jsd-{n}"] = estimate(jsd(counts, reference.counts[n]), left_out, SHARE)
     lines = samples.lengths.size
-    signed = reference.signature("word-jsd", lines, {"n": _LONGEST_OF_WORDS})
-    return [Score("word-jsd", values, "bits", "lower", lines, reference.title, signed)]
+    word_signature = reference.signature("word-jsd", lines, {"n": _LONGEST_OF_WORDS})
+    return [Score("word-jsd", values, "bits", "lower", lines, reference.title, word_signature)]

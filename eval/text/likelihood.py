@@ -1,12 +1,4 @@
-"""Cross-entropy in bits per character, both ways, with an interpolated character n-gram model.
-
-Quality: the samples under a model of the reference. Coverage: real text under a model of the samples. A model that
-repeats a few good lines does well on the first and badly on the second.
-
-The model is Witten & Bell's (1991, method C): after a history h with N(h) continuations of T(h) kinds,
-p(c | h) = (count(hc) + T(h) p(c | h')) / (N(h) + T(h)), h' being h without its first character, down to equal
-probabilities. It needs nothing but n-gram counts. A line's end is a character, the first padding behind it.
-"""
+"""Quality and coverage in bits per character; definitions in `eval.likelihood`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,12 +23,12 @@ _REAL_LINES = 2000
 def line_bits(
     ids: Ids, counts: Mapping[int, NgramCounts], vocabulary_size: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each line's bits [lines] under the model of some counts, and how many characters they are for [lines].
+    """Return the bits of each line [lines] under an n-gram model, and its number of characters [lines].
 
     Args:
         ids: lines [lines, seq_len].
-        counts: n-gram counts, padding counted, for n = 1, 2, ... up to the model's order, whose keys fit 64 bits.
-        vocabulary_size: V, which the counts were packed with.
+        counts: n-gram counts, padding included, for n = 1, 2, ... up to the order of the model; keys must fit 64 bits.
+        vocabulary_size: V, the base of the keys.
     """
     probability = np.full(ids.shape, 1 / vocabulary_size)
     for n, counted in _with_line_ends(counts, vocabulary_size).items():
@@ -48,7 +40,7 @@ def line_bits(
         count = counted.lookup(keys.ravel()).reshape(keys.shape)
         shorter = probability[:, n - 1 :]
         probability[:, n - 1 :] = np.where(kinds > 0, (count + kinds * shorter) / np.maximum(weight, 1), shorter)
-    # All up to the last character, and the line's end where it has one.
+    # Score all characters, and the end of the line if it is not cut.
     position = np.arange(ids.shape[1])
     last = np.where(ids != PADDING_ID, position, -1).max(axis=1)
     scored = position <= last[:, None] + 1
@@ -56,7 +48,7 @@ def line_bits(
 
 
 def _with_line_ends(counts: Mapping[int, NgramCounts], vocabulary_size: int) -> dict[int, NgramCounts]:
-    """Among the single characters, count padding once a line, behind its last character; the rest says nothing."""
+    """Count padding once per line in the 1-grams, after the last character; further padding carries no information."""
     singles = counts[1]
     if singles.keys[0] != PADDING_ID:
         return dict(counts)
@@ -67,14 +59,14 @@ def _with_line_ends(counts: Mapping[int, NgramCounts], vocabulary_size: int) -> 
 
 
 def quality(ids: Ids, text: ReferenceCounts) -> Estimate:
-    """Return the bits per character of samples' ids [samples, seq_len] under a model of the reference."""
+    """Return the bits per character of samples' ids [samples, seq_len] under the n-gram model of the reference."""
     return estimate_ratio(*line_bits(ids, _narrow_counts(text), text.vocabulary.size), POSITIVE)
 
 
 def coverage(ids: Ids, text: ReferenceCounts, real: Ids) -> Estimate:
-    """Return the bits per character of real lines' ids under a model of samples' ids, both [lines, seq_len].
+    """Return the bits per character of real lines' ids under the n-gram model of samples' ids, both [lines, seq_len].
 
-    The interval is over samples, a twentieth of them left out at a time; the real lines are taken as given.
+    The jackknife interval is over 20 groups of samples; the real lines are fixed.
     """
     groups = count_groups(ids, text)
     counted = {n: merge(group[n] for group in groups) for n in _narrow_counts(text)}
@@ -88,23 +80,24 @@ def coverage(ids: Ids, text: ReferenceCounts, real: Ids) -> Estimate:
         return Estimate(value)
     left_out = [
         bits_per_character({n: counts.minus(group[n]) for n, counts in counted.items()})
-        for group in tqdm(groups, "coverage without a twentieth", disable=None, delay=1, leave=False)
+        for group in tqdm(groups, "leaving out groups, coverage", disable=None, delay=1, leave=False)
     ]
     return interval(value, left_out, POSITIVE)
 
 
 def applies_to(text: ReferenceCounts) -> bool:
-    """Whether a text's counts tell where lines end."""
+    """Whether a text's counts hold the ends of lines: padding and n-grams of at least two characters."""
     return text.padding and len(_narrow_counts(text)) > 1
 
 
 def score(ids: Ids, reference: Reference) -> list[Score]:
-    """Return quality and coverage of samples' ids [samples, seq_len], with those of as many real lines as the floor.
+    """Return the quality and coverage of samples' ids [samples, seq_len].
 
-    Coverage needs real lines: held-out ones, else lines of the reference.
+    The floor is the score of the same number of real lines. Coverage is measured on held-out lines, or on lines of the
+    reference if none are held out.
 
     Raises:
-        InputError: the reference was counted without padding, which says where lines end, or without pairs.
+        InputError: the reference was counted without padding, which marks the ends of lines, or without 2-grams.
     """
     text = reference.text
     if not applies_to(text):
@@ -114,20 +107,20 @@ def score(ids: Ids, reference: Reference) -> list[Score]:
     samples = len(ids)
     settings = {**text.settings(samples), "n": max(_narrow_counts(text)), "model": "witten-bell"}
     real = reference.real_lines(samples)
-    found = replace(quality(ids, text), floor=None if real is None else quality(real, text).value)
-    scores = [_score("quality", found, text, samples, settings)]
+    value = replace(quality(ids, text), floor=None if real is None else quality(real, text).value)
+    scores = [_score("quality", value, text, samples, settings)]
     if (lines := _some(reference.train if reference.held_out is None else reference.held_out)) is None:
         return scores
-    found = coverage(ids, text, lines)
+    value = coverage(ids, text, lines)
     others = reference.reference_lines(samples)
     if reference.held_out is not None and others is not None:
-        found = replace(found, floor=coverage(others, text, lines).value)
-    return [*scores, _score("coverage", found, text, samples, {**settings, "real-lines": len(lines)})]
+        value = replace(value, floor=coverage(others, text, lines).value)
+    return [*scores, _score("coverage", value, text, samples, {**settings, "real-lines": len(lines)})]
 
 
-def _score(name: str, found: Estimate, text: ReferenceCounts, samples: int, settings: Mapping[str, str | int]) -> Score:
+def _score(name: str, value: Estimate, text: ReferenceCounts, samples: int, settings: Mapping[str, str | int]) -> Score:
     unit = "bits per character"
-    return Score(name, {name: found}, unit, "lower", samples, text.title, Signature(name, settings))
+    return Score(name, {name: value}, unit, "lower", samples, text.title, Signature(name, settings))
 
 
 def _some(lines: Ids | None) -> Ids | None:

@@ -1,9 +1,4 @@
-"""What samples share with the training text outright: known words, and lines copied verbatim.
-
-A sample is a copy when it equals a reference line, or the first 32 characters of a longer one (or the recorded line
-length), as models of cut lines see no more of it. Lines are compared by 64-bit hashes: among ten million lines and a
-thousand samples a false match has a probability of 1e-9.
-"""
+"""Known words and copied lines; definitions in `eval.memorisation`."""
 
 import numpy as np
 
@@ -13,7 +8,7 @@ from eval.text.words import WordReference, Words
 
 
 def known_words(samples: Words, reference: WordReference) -> Estimate:
-    """Return the share of the samples' words that occur in the reference; 0 without any word."""
+    """Return the proportion of the samples' words that occur in the reference; 0 if the samples have no words."""
     line = np.repeat(np.arange(samples.lengths.size), samples.lengths + 1)
     known = (samples.row > 0) & (samples.row <= len(reference.words))
     if not samples.lengths.any():
@@ -23,19 +18,19 @@ def known_words(samples: Words, reference: WordReference) -> Estimate:
 
 
 def copied_lines(samples: Words, reference: WordReference) -> Estimate:
-    """Return the share of samples that are lines of the reference, or their beginnings of `seq_len` characters."""
+    """Return the proportion of samples that equal a reference line or the first `seq_len` characters of one."""
     copied = np.isin(samples.hashes, reference.whole) | np.isin(samples.hashes, reference.cut)
     return estimate_share(int(copied.sum()), copied.size)
 
 
 def score(samples: Words, reference: WordReference) -> list[Score]:
-    """Return the shares of known words and of copied lines."""
+    """Return the proportions of known words and of copied lines."""
     lines = samples.lengths.size
     known = reference.signature("known-words", lines, {})
     copied = reference.signature("copied-lines", lines, {"len": reference.seq_len})
-    found = {"known-words": known_words(samples, reference)}
+    words = {"known-words": known_words(samples, reference)}
     copies = {"copied-lines": copied_lines(samples, reference)}
     return [
-        Score("known-words", found, "share", "higher", lines, reference.title, known),
+        Score("known-words", words, "share", "higher", lines, reference.title, known),
         Score("copied-lines", copies, "share", "lower", lines, reference.title, copied),
     ]

@@ -1,6 +1,6 @@
-"""The list of text metrics, and the one way in which samples are scored by any of them.
+"""The table of all text metrics, and how samples are scored by them.
 
-To add a metric: write its file here, with a function like the others, and its line in one of the two tables.
+To add a metric, write a file in this folder with a `score` function, and a line in one of the two tables.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from eval.core.score import Score
 from eval.text import bleu, diversity, jsd, likelihood, memorisation, overlap
 from eval.text.reference import Reference, ReferenceOptions, open_reference
 from eval.text.reference_counts import has_ngrams
-from eval.text.samples import Samples, encode_samples, remarks
+from eval.text.samples import SampleLines, encode_samples, remarks
 from eval.text.words import WordReference, Words, note_unspaced, open_word_reference, score_with_floor
 
 CHARACTER_METRICS: Mapping[str, Callable[[Ids, Reference], list[Score]]] = {
@@ -26,7 +26,7 @@ CHARACTER_METRICS: Mapping[str, Callable[[Ids, Reference], list[Score]]] = {
     "overlap": overlap.score,
     "likelihood": likelihood.score,
 }
-"""Metrics of encoded samples [samples, seq_len]."""
+"""Character metrics: functions of samples' ids [samples, seq_len] and a reference."""
 
 WORD_METRICS: Mapping[str, Callable[[Words, WordReference], Sequence[Score]]] = {
     "word-jsd": jsd.score_words,
@@ -34,18 +34,18 @@ WORD_METRICS: Mapping[str, Callable[[Words, WordReference], Sequence[Score]]] = 
     "diversity": diversity.score,
     "memorisation": memorisation.score,
 }
-"""Metrics of samples split into words."""
+"""Word metrics: functions of samples split into words and a reference."""
 
 METRICS = (*CHARACTER_METRICS, *WORD_METRICS)
-"""All metrics, in the order of reports."""
+"""Names of all text metrics, in the order of reports."""
 
 
 @dataclass(frozen=True)
 class RealText:
-    """The real text that samples are scored against, prepared for characters, for words, or for both.
+    """The real text that samples are scored against, prepared for character metrics, word metrics, or both.
 
-    `held_out` are the lines that give word metrics their floor. `recorded` says that the samples' own record names the
-    text: samples of a training run, whose first ones may be nothing but padding.
+    `held_out` are the lines for the floor of word metrics. `recorded` is true if the text was named by the record of
+    the samples: they come from a training run, and early in training they may be all padding.
     """
 
     characters: Reference | None = None
@@ -54,49 +54,49 @@ class RealText:
     recorded: bool = False
 
     def metrics(self) -> list[str]:
-        """Return the metrics that this text allows."""
-        found = [] if self.characters is None else list(CHARACTER_METRICS)
+        """Return the names of the metrics that this text is prepared for."""
+        names = [] if self.characters is None else list(CHARACTER_METRICS)
         if self.characters is not None and not likelihood.applies_to(self.characters.text):
-            found.remove("likelihood")
-        return found if self.words is None else [*found, *WORD_METRICS]
+            names.remove("likelihood")
+        return names if self.words is None else [*names, *WORD_METRICS]
 
     def require_characters(self) -> Reference:
-        """Return the text prepared for characters.
+        """Return the reference for character metrics.
 
         Raises:
-            InputError: it is not.
+            InputError: the text is not prepared for character metrics.
         """
         if self.characters is None:
-            raise InputError("metrics of characters: the real text is not prepared for them")
+            raise InputError("character metrics: the real text is not prepared for them")
         return self.characters
 
     def require_words(self) -> WordReference:
-        """Return the text prepared for words.
+        """Return the reference for word metrics.
 
         Raises:
-            InputError: it is not: only its n-grams of characters were saved.
+            InputError: the text is saved counts of character n-grams, which have no words.
         """
         if self.words is None:
-            raise InputError("metrics of words: saved counts have no words; name the text itself with --reference")
+            raise InputError("word metrics: saved counts have no words; name the text itself with --reference")
         return self.words
 
 
 def require_metrics(names: Sequence[str]) -> None:
-    """Refuse names that are no metrics of text.
+    """Check that all names are text metrics.
 
     Raises:
-        InputError: naming the first.
+        InputError: a name is not; the message gives the first.
     """
     for name in names:
         if name not in METRICS:
-            raise InputError(f"--metrics {name}: no metric of text; choose from {', '.join(METRICS)}")
+            raise InputError(f"--metrics {name}: not a text metric; choose from {', '.join(METRICS)}")
 
 
-def encode(samples: Samples, real: RealText) -> Ids:
-    """Return samples as ids [samples, seq_len]; print notes about them to stderr.
+def encode(samples: SampleLines, real: RealText) -> Ids:
+    """Encode samples as ids [samples, seq_len]; print notes about them to stderr.
 
     Raises:
-        InputError: samples cannot be read, or none has an n-gram.
+        InputError: samples cannot be read, or all are shorter than the longest n-gram.
     """
     text = real.require_characters().text
     encoded = encode_samples(samples, text)
@@ -107,24 +107,24 @@ def encode(samples: Samples, real: RealText) -> Ids:
     return encoded.ids
 
 
-def score_samples(samples: Samples, metrics: Sequence[str], real: RealText) -> list[Score]:
-    """Return the scores of samples by some metrics: characters first; print notes about the samples to stderr.
+def score_samples(samples: SampleLines, metrics: Sequence[str], real: RealText) -> list[Score]:
+    """Score samples by the named metrics, character metrics first; print notes about the samples to stderr.
 
     Raises:
-        InputError: samples cannot be read, or the text is not prepared for a metric.
+        InputError: samples cannot be read, or the real text is not prepared for a metric.
     """
     scores: list[Score] = []
     with tqdm(total=len(metrics), desc=printable(samples.name), disable=None, delay=1, leave=False) as bar:
-        if of_characters := [score for name, score in CHARACTER_METRICS.items() if name in metrics]:
+        if character_metrics := [score for name, score in CHARACTER_METRICS.items() if name in metrics]:
             ids = encode(samples, real)
-            for score in of_characters:
+            for score in character_metrics:
                 scores += score(ids, real.require_characters())
                 bar.update()
-        if of_words := [score for name, score in WORD_METRICS.items() if name in metrics]:
+        if word_metrics := [score for name, score in WORD_METRICS.items() if name in metrics]:
             reference = real.require_words()
             note_unspaced(samples, reference)
             words = reference.number(samples)
-            for score_words in of_words:
+            for score_words in word_metrics:
                 scores += score_with_floor(words, reference, real.held_out, score_words)
                 bar.update()
     return scores
@@ -133,14 +133,14 @@ def score_samples(samples: Samples, metrics: Sequence[str], real: RealText) -> l
 def score_file(
     path: Path, metrics: Sequence[str], options: ReferenceOptions, rule: WordRule, held_out: Sequence[str] | None = None
 ) -> list[Score]:
-    """Return a text file's scores against the real text that its run or its record names.
+    """Score a text file against real text given by its options, as read from a run or a record.
 
     Args:
-        path: of the file, one sample per line.
-        metrics: names of `METRICS`.
-        options: the real text, and how its characters are counted.
-        rule: how word metrics split lines.
-        held_out: lines for the floor of word metrics. Default: the real text's own held-out lines.
+        path: the file, one sample per line.
+        metrics: names from `METRICS`.
+        options: the real text, and how its character n-grams are counted.
+        rule: how word metrics split lines into words.
+        held_out: lines for the floor of word metrics. Default: the held-out lines of the real text.
 
     Raises:
         InputError: samples or real text cannot be read.
@@ -149,5 +149,5 @@ def score_file(
     words = open_word_reference(options.corpus, rule) if WORD_METRICS.keys() & set(metrics) else None
     if words is not None and held_out is None:
         held_out = words.held_out
-    samples = Samples(path.name, lambda: read_lines(path))
+    samples = SampleLines(path.name, lambda: read_lines(path))
     return score_samples(samples, metrics, RealText(characters, words, held_out or (), recorded=True))

@@ -1,9 +1,4 @@
-"""Precision, recall and cosine similarity of character n-grams against real text.
-
-As the helpers published with the language WGAN-GP define them (Gulrajani et al. 2017): precision is the share of the
-samples' n-grams, counted as often as they occur, that occur in the reference; recall the same with the roles exchanged;
-cosine that of the two vectors of relative frequencies.
-"""
+"""Precision, recall and cosine similarity of character n-grams; definitions in `eval.overlap`."""
 
 from collections.abc import Callable
 
@@ -18,18 +13,18 @@ from eval.text.reference_counts import ReferenceCounts, count_groups
 
 
 def precision(samples: NgramCounts, reference: NgramCounts) -> float:
-    """Return the share of the samples' n-grams that occur in the reference; 0 without any n-gram."""
+    """Return the proportion of the samples' n-grams that occur in the reference; 0 if the samples have none."""
     known = reference.lookup(samples.keys) > 0
     return float(samples.counts[known].sum()) / samples.total if samples.total else 0.0
 
 
 def recall(samples: NgramCounts, reference: NgramCounts) -> float:
-    """Return the share of the reference's n-grams that occur in the samples."""
+    """Return the proportion of the reference's n-grams that occur in the samples."""
     return float(reference.lookup(samples.keys).sum()) / reference.total
 
 
 def cosine(samples: NgramCounts, reference: NgramCounts) -> float:
-    """Return the cosine of the angle between the vectors of counts; 0 without any n-gram."""
+    """Return the cosine of the angle between the two vectors of counts; 0 if the samples have no n-grams."""
     if not samples.total:
         return 0.0
     product = samples.counts.astype(np.float64) @ reference.lookup(samples.keys)
@@ -44,14 +39,14 @@ _METRICS: dict[str, Callable[[NgramCounts, NgramCounts], float]] = {
 
 
 def _without_floor(ids: Ids, text: ReferenceCounts) -> list[Score]:
-    """Return precision, recall and cosine of samples' ids [samples, seq_len] for each n, with intervals."""
+    """Return the scores of samples' ids [samples, seq_len] with intervals, but without floor."""
     groups = count_groups(ids, text)
     values: dict[str, dict[str, Estimate]] = {name: {} for name in _METRICS}
     for n, reference in text.counts.items():
         counted = merge(group[n] for group in groups)
         others = [counted.minus(group[n]) for group in groups]
         for name, metric in _METRICS.items():
-            # Where one group holds every n-gram, nothing is left without it, and nothing is known of the error.
+            # If one group holds every n-gram, none are left without it, and the error is unknown.
             left_out = [metric(other, reference) for other in others] if all(other.total for other in others) else []
             values[name][f"{name}-{n}"] = interval(metric(counted, reference), left_out, SHARE)
     settings = text.settings(len(ids))
@@ -62,7 +57,10 @@ def _without_floor(ids: Ids, text: ReferenceCounts) -> list[Score]:
 
 
 def score(ids: Ids, reference: Reference) -> list[Score]:
-    """Return the scores of samples' ids, with what as many held-out lines score as the floor, where there are any."""
+    """Return the precision, recall and cosine scores of samples' ids [samples, seq_len].
+
+    The floor is the score of the same number of held-out lines; None if there are fewer.
+    """
     scores = _without_floor(ids, reference.text)
     real = reference.real_lines(len(ids))
     if real is None:

@@ -1,6 +1,6 @@
-"""The real text that samples are scored against, how it is named on a command line, and how it is recorded.
+"""The reference: real text that samples are scored against, and the record of it beside the samples.
 
-Samples drawn by a run have a record of their reference beside them, so that `python -m eval.jsd FILE` needs no flag.
+Thanks to the record, `python -m eval.jsd FILE` needs no flags for samples drawn by a run.
 """
 
 import json
@@ -28,7 +28,7 @@ _PACKED = (".gz", ".zst")
 
 @dataclass(frozen=True)
 class ReferenceOptions:
-    """How a reference is made; recorded beside samples, so that they can be scored again the same way."""
+    """The settings of a reference, recorded beside samples so that they can be scored again in the same way."""
 
     corpus: CorpusOptions
     ngram: int = 6
@@ -37,10 +37,10 @@ class ReferenceOptions:
 
 @dataclass(frozen=True)
 class Reference:
-    """Real text to score against: its n-gram counts, and ids of lines for the floor.
+    """Real text to score against: its n-gram counts, and ids [lines, seq_len] of lines for the floor.
 
-    `held_out` are lines that are not in the counts. Where there are none, `train`, the lines that are, serve instead,
-    taken out of the counts; neither is known of a text that was only counted.
+    `train` are the counted lines, `held_out` lines that are not counted. If none are held out, the floor uses lines of
+    `train`, taken out of the counts. Both are None for saved counts.
     """
 
     text: ReferenceCounts
@@ -48,11 +48,11 @@ class Reference:
     held_out: Ids | None
 
     def real_lines(self, count: int) -> Ids | None:
-        """Return ids of `count` held-out lines, always the same ones, or None where there are not so many."""
+        """Return ids of `count` held-out lines, always the same ones, or None if there are fewer."""
         return None if self.held_out is None else _choose(self.held_out, count)
 
     def reference_lines(self, count: int) -> Ids | None:
-        """Return ids of `count` of the lines that are in the counts, or None where fewer are known."""
+        """Return ids of `count` counted lines, always the same ones, or None if there are fewer."""
         return None if self.train is None else _choose(self.train, count)
 
 
@@ -61,10 +61,10 @@ def _choose(lines: Ids, count: int) -> Ids | None:
 
 
 def open_reference(options: ReferenceOptions, corpus: Corpus | None = None) -> Reference:
-    """Return the reference, its n-gram counts from the cache where it has them.
+    """Return the reference; its n-gram counts are read from the cache or added to it.
 
     Raises:
-        InputError: the corpus cannot be read, or has no n-grams of this length.
+        InputError: the corpus cannot be read, or has no n-grams of length `options.ngram`.
     """
     corpus = corpus or open_corpus(options.corpus)
     text = count_reference(corpus, options.ngram, options.padding, options.corpus.vocabulary_size)
@@ -72,27 +72,27 @@ def open_reference(options: ReferenceOptions, corpus: Corpus | None = None) -> R
 
 
 def reference_record(options: ReferenceOptions, corpus: Corpus) -> dict[str, Any]:
-    """Return what is written beside samples to say what they are to be scored against.
+    """Return the reference record: the JSON object that is written beside samples.
 
     Raises:
-        InputError: the corpus came through a pipe, which cannot be read again.
+        InputError: the corpus was read from a pipe, which cannot be read again.
     """
     data = absolute_source(options.corpus.data)
     return {**asdict(replace(options, corpus=replace(options.corpus, data=data))), "corpus_sha256": corpus.sha256}
 
 
 def record_path(samples: Path) -> Path:
-    """Return where the reference of one samples file is recorded; `reference.json` serves a whole folder of them."""
+    """Return the path of a samples file's reference record; `reference.json` is the record of a whole folder."""
     return samples.with_name(f"{samples.name}.reference.json")
 
 
 def samples_output(output: str, inputs: Sequence[str] = ()) -> Path:
-    """Return the path that --output names, after checking that samples and the record beside them can be written.
+    """Return --output as a path, after checking that samples and the record beside them can be written.
 
     Raises:
-        InputError: they cannot; see `require_output`.
+        InputError: they cannot be written; see `require_output`.
     """
-    if output.endswith(("/", os.sep)):  # which a Path drops
+    if output.endswith(("/", os.sep)):  # Path drops a final slash
         raise InputError(f"--output {output}: a folder; give a file in it")
     path = Path(output)
     require_output("--output", path, inputs=inputs)
@@ -102,7 +102,7 @@ def samples_output(output: str, inputs: Sequence[str] = ()) -> Path:
 
 
 def _records(samples: Path) -> Iterator[Path]:
-    """Yield where a samples file's reference may be recorded, also under its name before it was packed or unpacked."""
+    """Yield the paths where a samples file's record may lie, including its names before it was packed or unpacked."""
     yield record_path(samples)
     plain = samples.with_suffix("") if samples.suffix in _PACKED else samples
     for other in (plain, *(plain.with_name(plain.name + ending) for ending in _PACKED)):
@@ -112,9 +112,9 @@ def _records(samples: Path) -> Iterator[Path]:
 
 
 def write_samples(path: Path, lines: Sequence[str], reference: dict[str, Any], what: str = "samples") -> None:
-    """Write samples to a text file and their reference beside it, and say how to score them.
+    """Write samples to a text file with their reference record beside it, and print the command that scores them.
 
-    Beside what is no plain file there is no record.
+    Samples written to a pipe, a device or stdout get no record.
     """
     with write_output(path) as file:
         file.write("".join(f"{line}\n" for line in lines).encode())
@@ -127,7 +127,7 @@ def write_samples(path: Path, lines: Sequence[str], reference: dict[str, Any], w
 
 
 def recorded_reference(samples: Path) -> tuple[ReferenceOptions, str] | None:
-    """Return the reference recorded beside a samples file and its corpus's sha256, or None.
+    """Return the options of the reference recorded beside a samples file and the sha256 of its corpus, or None.
 
     Raises:
         InputError: the record cannot be read.
@@ -149,15 +149,18 @@ def recorded_reference(samples: Path) -> tuple[ReferenceOptions, str] | None:
 
 
 def open_recorded(options: ReferenceOptions, sha256: str, folder: Path) -> tuple[ReferenceOptions, Corpus]:
-    """Return a recorded reference and its corpus, found by its hash where the project was moved since.
+    """Open a recorded reference's corpus; if the project was moved since, find the corpus by its hash.
 
     Args:
-        options: as recorded.
+        options: the recorded options.
         sha256: the recorded hash of the corpus.
-        folder: that of the record, or of the run.
+        folder: the folder of the record or of the run.
+
+    Returns:
+        The options with the present path of the corpus, and the corpus.
 
     Raises:
-        InputError: the corpus cannot be read, or is not what it was.
+        InputError: the corpus cannot be read, or has changed.
     """
     recorded = options.corpus.data
     problem = ""
@@ -175,9 +178,9 @@ def open_recorded(options: ReferenceOptions, sha256: str, folder: Path) -> tuple
 
 
 def relocated(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a reference's record with the data where they lie now, if the project that holds `folder` was moved.
+    """Return a reference record with the present path of the data, if the project that holds `folder` was moved.
 
-    What lies there is not opened: the hash in the record decides when it is read.
+    The data are not opened; the hash in the record is checked when they are read.
     """
     data = record["corpus"]["data"]
     if not exists(data):

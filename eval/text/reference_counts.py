@@ -1,7 +1,7 @@
-"""The n-gram counts of a text: cached, saved, and joined from counts of parts.
+"""The n-gram counts of a reference text: cached, saved, and merged from the counts of its parts.
 
-Commands that score against the same text find the cached counts by themselves. Parts may be counted anywhere and joined
-in any order; the result is that of counting the whole.
+Commands that score against the same text reuse the cached counts. Parts may be counted on different machines and merged
+in any order; the result equals the counts of the whole text.
 """
 
 import hashlib
@@ -11,18 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data.cache import cache_folder, open_arrays, open_cached, read_manifest, save_array, write_manifest
 from data.corpus import Corpus
 from data.errors import InputError
-from data.files import (
-    atomic_folder,
-    cache_folder,
-    open_arrays,
-    open_cached,
-    read_manifest,
-    save_array,
-    sha256_of_json,
-    write_manifest,
-)
+from data.files import atomic_folder, sha256_of_json
 from data.outputs import require_output_folder
 from data.vocabulary import CODE_POINTS, PADDING_ID, UNKNOWN_ID, Ids, Vocabulary
 from eval.core.intervals import GROUPS, group_of_line
@@ -38,9 +30,9 @@ _FACTS = ("name", "lines", "seq_len", "padding", "vocabulary_limit")
 
 @dataclass(frozen=True)
 class ReferenceCounts:
-    """A text's n-gram counts for n = 1, 2, ..., and what it takes to count another text alike.
+    """The n-gram counts of a text for n = 1, 2, ..., and the settings for counting samples in the same way.
 
-    `vocabulary_limit` is how many characters the vocabulary was allowed, `sha256` tells one text from another.
+    `vocabulary_limit` is the maximum number of characters in the vocabulary; `sha256` identifies the text.
     """
 
     name: str
@@ -53,16 +45,16 @@ class ReferenceCounts:
     counts: Mapping[int, NgramCounts]
 
     def count(self, ids: Ids) -> dict[int, NgramCounts]:
-        """Count other lines' ids [lines, seq_len], encoded with this text's vocabulary, alike."""
+        """Count ids [lines, seq_len], encoded with this text's vocabulary, with the same settings as this text."""
         return count_up_to(ids, max(self.counts), self.vocabulary.size, self.padding)
 
     @property
     def title(self) -> str:
-        """Name and size."""
+        """Name and number of lines of the text."""
         return f"{self.name} ({self.lines:,} lines)"
 
     def settings(self, samples: int) -> dict[str, str | int]:
-        """Return what a score of so many samples against this text depends on."""
+        """Return the signature fields of a score of `samples` lines against this text."""
         return {
             "n": max(self.counts),
             "sym": "char",
@@ -73,10 +65,10 @@ class ReferenceCounts:
         }
 
     def up_to(self, most: int) -> "ReferenceCounts":
-        """Return the same text with the counts for n = 1 .. `most`.
+        """Return the same text with only the counts for n = 1 .. `most`.
 
         Raises:
-            InputError: it was not counted that far.
+            InputError: `most` is larger than the longest n-gram that was counted, or below 1.
         """
         if not 1 <= most <= max(self.counts):
             raise InputError(f"--ngram {most}: {self.name} was counted for n from 1 to {max(self.counts)}")
@@ -84,17 +76,17 @@ class ReferenceCounts:
 
 
 def count_reference(corpus: Corpus, most: int, padding: bool, vocabulary_limit: int) -> ReferenceCounts:
-    """Return the counts of a corpus's training lines for n = 1 .. `most`, from the cache where it has them.
+    """Return the n-gram counts of a corpus's training lines for n = 1 .. `most`, from the cache if it has them.
 
     Raises:
-        InputError: n-grams of this length do not exist in the corpus, or do not fit a key.
+        InputError: the corpus has no n-grams of length `most`, or they do not fit a key.
     """
     largest = min(corpus.seq_len, 2 * narrow(corpus.vocabulary.size))
     if not 1 <= most <= largest:
         raise InputError(f"--ngram {most}: {corpus.name} in lines of {corpus.seq_len} allows n from 1 to {largest}")
     if not has_ngrams(corpus.train, most):
         raise InputError(f"{corpus.name}: every line is shorter than n = {most}; lower --ngram or give longer lines")
-    # Counting further costs little, and one entry then serves most commands.
+    # Counting at least up to the default n costs little, and one cache entry then serves most commands.
     counted = max(most, min(_USUAL_NGRAM, largest))
 
     def build(folder: Path) -> None:
@@ -111,12 +103,12 @@ def count_reference(corpus: Corpus, most: int, padding: bool, vocabulary_limit: 
 
 
 def has_ngrams(ids: Ids, ngram: int) -> bool:
-    """Whether at least one line of ids [lines, seq_len] is n symbols long, padding not counted."""
+    """Whether at least one line of ids [lines, seq_len] has `ngram` or more symbols before its padding."""
     return bool((ids[:, ngram - 1 :] != PADDING_ID).any())
 
 
 def save_counts(text: ReferenceCounts, folder: Path) -> None:
-    """Write a text's counts to a new folder, which appears complete or not at all.
+    """Write the counts of a text to a new folder, atomically.
 
     Raises:
         InputError: the folder exists.
@@ -127,10 +119,10 @@ def save_counts(text: ReferenceCounts, folder: Path) -> None:
 
 
 def require_new(folder: Path) -> None:
-    """Refuse a folder for counts that exists already or cannot be made.
+    """Check that a folder for counts does not exist yet and can be created.
 
     Raises:
-        InputError: naming it.
+        InputError: it exists, or cannot be created.
     """
     require_output_folder("--output", folder, "counts")
     if folder.exists():
@@ -138,15 +130,15 @@ def require_new(folder: Path) -> None:
 
 
 def is_saved_counts(folder: Path) -> bool:
-    """Whether a folder holds the counts that `save_counts` wrote."""
+    """Whether a folder holds counts written by `save_counts`."""
     return (folder / DESCRIPTION).exists()
 
 
 def load_counts(folder: Path) -> ReferenceCounts:
-    """Return the counts that `save_counts` wrote, memory-mapped.
+    """Memory-map the counts in a folder written by `save_counts`.
 
     Raises:
-        InputError: there are none, or they are not as they were written.
+        InputError: the folder holds no counts, or they were changed since.
     """
     try:
         return _read(folder)
@@ -155,13 +147,14 @@ def load_counts(folder: Path) -> ReferenceCounts:
 
 
 def merge_counts(parts: Sequence[ReferenceCounts], name: str, vocabulary_limit: int) -> ReferenceCounts:
-    """Join the counts of parts of a text into those of the whole.
+    """Merge the counts of the parts of a text into the counts of the whole text.
 
-    Every part has symbol numbers of its own. The joint vocabulary holds the most frequent characters of all parts, as
-    it would had the text been encoded in one piece.
+    Each part numbers its symbols differently. The merged vocabulary holds the most frequent characters of all parts, as
+    if the text had been encoded in one piece.
 
     Raises:
-        InputError: the parts were not counted alike, or one dropped characters, which cannot be counted afterwards.
+        InputError: the parts were counted with different settings, or a part dropped rare characters, which cannot be
+            counted afterwards.
     """
     first = parts[0]
     for part in parts:
@@ -169,15 +162,17 @@ def merge_counts(parts: Sequence[ReferenceCounts], name: str, vocabulary_limit: 
             if getattr(part, what) != getattr(first, what):
                 raise InputError(
                     f"{part.name}: counted with {what} {getattr(part, what)}, {first.name} with "
-                    f"{getattr(first, what)}; count the parts alike"
+                    f"{getattr(first, what)}; count the parts with the same settings"
                 )
         if part.counts.keys() != first.counts.keys():
-            raise InputError(f"{part.name}: counted up to another n than {first.name}; count the parts alike")
+            raise InputError(
+                f"{part.name}: counted up to another n than {first.name}; count the parts with the same --ngram"
+            )
         dropped = part.counts[1].lookup(np.array([UNKNOWN_ID], np.uint64))[0]
         if dropped and len(part.vocabulary.characters) >= part.vocabulary_limit:
             raise InputError(
                 f"{part.name}: more characters than the vocabulary was allowed; count the parts with a larger "
-                "--vocabulary-size, and give it to `merge` instead"
+                "--vocabulary-size, and limit the vocabulary in `merge` instead"
             )
     frequencies = np.zeros(CODE_POINTS, np.int64)
     for part in parts:
@@ -197,7 +192,7 @@ def merge_counts(parts: Sequence[ReferenceCounts], name: str, vocabulary_limit: 
         )
         for n in first.counts
     }
-    # Of the counts themselves: the same however the text was cut into parts.
+    # A hash of the merged counts does not depend on how the text was cut into parts.
     content = hashlib.sha256(vocabulary.characters.encode())
     for counted in counts.values():
         content.update(counted.keys.data)
@@ -239,6 +234,6 @@ def _read(folder: Path) -> ReferenceCounts:
 
 
 def count_groups(ids: Ids, text: ReferenceCounts) -> list[dict[int, NgramCounts]]:
-    """Count lines in the groups that the jackknife leaves out."""
+    """Return the n-gram counts of each jackknife group of ids [lines, seq_len]."""
     groups = group_of_line(len(ids))
     return [text.count(ids[groups == group]) for group in range(min(GROUPS, len(ids)))]

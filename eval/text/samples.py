@@ -1,11 +1,11 @@
-"""Samples to score: text files with one sample per line, read as a stream and encoded."""
+"""Read and encode samples: text files with one sample per line, read as a stream."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.cache import concatenate_on_disk
 from data.errors import InputError
-from data.files import concatenate_on_disk
 from data.readers import InvalidUtf8, Lines, read_lines
 from data.vocabulary import PADDING_ID, UNKNOWN_ID, Ids
 from eval.text.reference_counts import ReferenceCounts
@@ -14,30 +14,30 @@ _NOTABLE_UNKNOWN_SHARE = 0.01
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Lines to score, read as often as needed."""
+class SampleLines:
+    """Lines to score; `read` starts a new pass over them."""
 
     name: str
     read: Callable[[], Lines]
 
 
-def open_samples(path: Path, invalid_utf8: InvalidUtf8) -> Samples:
-    """Return the lines of a text or Parquet file, a pipe, or - for standard input; see `data.readers.read_lines`.
+def open_samples(path: Path, invalid_utf8: InvalidUtf8) -> SampleLines:
+    """Open a text or Parquet file, a pipe, or - for standard input as samples; see `data.readers.read_lines`.
 
     Raises:
-        InputError: it is missing, empty, a folder, or no text.
+        InputError: the file is missing, empty, a folder, or not text.
     """
     if not any(read_lines(path, invalid_utf8)):
-        raise InputError(f"{path}: the file is empty; give one sample a line")
-    return Samples(str(path), lambda: read_lines(path, invalid_utf8))
+        raise InputError(f"{path}: the file is empty; give one sample per line")
+    return SampleLines(str(path), lambda: read_lines(path, invalid_utf8))
 
 
 @dataclass(frozen=True)
 class EncodedSamples:
-    """Samples as ids [lines, seq_len], memory-mapped, and what was met on the way.
+    """Samples as memory-mapped ids [lines, seq_len], and statistics of the lines.
 
-    `cut_lines` were longer than seq_len; `unknown_share` is the share of characters that the reference does not know;
-    `lines_with_tabs` may be a table's rows.
+    `cut_lines` is the number of lines longer than seq_len, `unknown_share` the proportion of characters outside the
+    vocabulary of the reference, `lines_with_tabs` the number of lines with tabs, which may be rows of a table.
     """
 
     ids: Ids
@@ -46,8 +46,8 @@ class EncodedSamples:
     lines_with_tabs: int
 
 
-def encode_samples(samples: Samples, text: ReferenceCounts) -> EncodedSamples:
-    """Encode samples with the vocabulary and the line length of a counted text."""
+def encode_samples(samples: SampleLines, text: ReferenceCounts) -> EncodedSamples:
+    """Encode samples with the vocabulary and line length of a reference text."""
     cut = tabs = unknown = characters = 0
 
     def blocks() -> Iterator[Ids]:
@@ -65,13 +65,17 @@ def encode_samples(samples: Samples, text: ReferenceCounts) -> EncodedSamples:
 
 
 def remarks(name: str, encoded: EncodedSamples, text: ReferenceCounts) -> list[str]:
-    """Return what a user should know of samples before believing their scores."""
-    found = []
+    """Return warnings about samples that may have the wrong line length, script or file format."""
+    warnings = []
     lines = len(encoded.ids)
     if encoded.cut_lines:
-        found.append(f"{encoded.cut_lines:,} of {lines:,} lines are longer than --seq-len {text.seq_len} and were cut")
+        warnings.append(
+            f"{encoded.cut_lines:,} of {lines:,} lines are longer than --seq-len {text.seq_len} and were cut"
+        )
     if encoded.unknown_share >= _NOTABLE_UNKNOWN_SHARE:
-        found.append(f"{encoded.unknown_share:.1%} of the characters do not occur in {text.name}: another script?")
+        warnings.append(f"{encoded.unknown_share:.1%} of the characters do not occur in {text.name}: another script?")
     if encoded.lines_with_tabs and "\t" not in text.vocabulary.characters:
-        found.append(f"{encoded.lines_with_tabs:,} of {lines:,} lines hold tabs: a table? give the text's column alone")
-    return [f"{name}: {remark}" for remark in found]
+        warnings.append(
+            f"{encoded.lines_with_tabs:,} of {lines:,} lines contain tabs: a table? give only the text column"
+        )
+    return [f"{name}: {warning}" for warning in warnings]

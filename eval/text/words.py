@@ -1,4 +1,4 @@
-"""Words of lines by a word rule, and what is known of a reference's words: n-grams, largest counts, lines."""
+"""Lines split into numbered words, and the word statistics of a reference: n-gram counts, line hashes and lengths."""
 
 import hashlib
 import json
@@ -11,30 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from data.corpus import CorpusOptions, split_lines
-from data.errors import InputError, note
-from data.files import (
+from data.cache import (
     cache_folder,
     concatenate_on_disk,
     open_arrays,
     open_cached,
     read_manifest,
     save_array,
-    sha256_of_json,
     write_manifest,
 )
+from data.corpus import CorpusOptions, split_lines
+from data.errors import InputError, note
+from data.files import sha256_of_json
 from data.readers import Source
 from data.sources import open_source
 from data.words import WHITE_SPACE, WordRule, is_unspaced
 from eval.core.sampling import fixed_sample
 from eval.core.score import Score, Signature, with_floor
 from eval.text.counts import LineNgrams, NgramCounts, line_ngrams, merge, pack
-from eval.text.samples import Samples
+from eval.text.samples import SampleLines
 
 LONGEST = 5
-"""Longest word n-gram of the scores."""
+"""Longest n-gram in the word metrics."""
 WORD_BASE = 1 << 21
-"""Base of the keys of word n-grams: so many different words can be told apart, less one."""
+"""Base of the keys of word n-grams; the largest possible number of distinct words is one less."""
 
 _FORMAT = 2
 _DESCRIPTION = "description.json"
@@ -44,10 +44,10 @@ _JUDGED_LINES = 1000
 
 @dataclass(frozen=True)
 class Words:
-    """Lines as word numbers in one row, and each line's number of words and hash [lines].
+    """Lines as one row of word numbers, with the number of words per line and a hash per line [lines].
 
-    A line's words are numbered from 1 and followed by a 0. Lines that are equal by the rule have equal hashes, 64 bits
-    of BLAKE2.
+    Words are numbered from 1, and a 0 follows each line. Lines that are equal under the word rule have equal hashes (64
+    bits of BLAKE2).
     """
 
     row: NDArray[np.uint32]
@@ -64,7 +64,7 @@ class Words:
             yield Words(self.row[ends[start] : ends[stop]], self.lengths[lines], self.hashes[lines], self.rule)
 
     def ngrams(self, ngram: int) -> LineNgrams:
-        """Return the n-grams inside each line."""
+        """Count the word n-grams inside each line."""
         lines = self.lengths.size
         line = np.repeat(np.arange(lines), self.lengths + 1)
         ends = np.cumsum(self.lengths + 1) - 1
@@ -74,10 +74,10 @@ class Words:
 
 
 def number_words(lines: Sequence[str], numbers: dict[str, int], rule: WordRule = WHITE_SPACE) -> Words:
-    """Split lines into words; a word without a number gets the next one, from 1.
+    """Split lines into words; a new word gets the next number, starting from 1, and is added to `numbers`.
 
     Raises:
-        InputError: more different words than keys can tell apart.
+        InputError: there are more distinct words than keys allow.
     """
     row: list[int] = []
     lengths, texts = [], []
@@ -89,12 +89,12 @@ def number_words(lines: Sequence[str], numbers: dict[str, int], rule: WordRule =
         row.append(0)
         lengths.append(len(words))
     if len(numbers) >= WORD_BASE:
-        raise InputError(f"more than {WORD_BASE - 1:,} different words; lower --lines")
+        raise InputError(f"more than {WORD_BASE - 1:,} distinct words; lower --lines")
     return Words(np.array(row, np.uint32), np.array(lengths, np.int64), line_hashes(texts), rule)
 
 
 def number_all(blocks: Iterable[Sequence[str]], numbers: dict[str, int], rule: WordRule = WHITE_SPACE) -> Words:
-    """Split blocks of lines into words as `number_words` does; the row waits in a temporary file, not in memory."""
+    """Split blocks of lines into words as `number_words` does; the row is memory-mapped from a temporary file."""
     lengths, hashes = [], []
 
     def rows() -> Iterator[NDArray[np.uint32]]:
@@ -109,18 +109,19 @@ def number_all(blocks: Iterable[Sequence[str]], numbers: dict[str, int], rule: W
 
 
 def line_hashes(lines: Sequence[str]) -> NDArray[np.uint64]:
-    """Return 64 bits of each line's BLAKE2 hash [lines]."""
+    """Return the 64-bit BLAKE2 hashes of lines [lines]."""
     digests = b"".join([hashlib.blake2b(line.encode(), digest_size=8).digest() for line in lines])
     return np.frombuffer(digests, np.uint64)
 
 
 @dataclass(frozen=True)
 class WordReference:
-    """A reference's words: n-gram counts in all and the largest in a line, for n = 1 .. 5; its lines and their lengths.
+    """The word statistics of a reference.
 
-    `lengths` are the different numbers of words that lines have; `whole` the sorted hashes of the different lines, and
-    `cut` those of the first `seq_len` characters of longer ones; `held_out` are lines that are not among all these.
-    `unspaced` says that the text writes no spaces between words.
+    `counts` are n-gram counts for n = 1 .. 5; `largest` is the largest count of each n-gram in a single line. `lengths`
+    are the distinct numbers of words per line, sorted. `whole` are the sorted hashes of the distinct lines, `cut` the
+    sorted hashes of the first `seq_len` characters of longer lines. `held_out` are lines outside these statistics.
+    `unspaced` is true if the text has no spaces between words.
     """
 
     name: str
@@ -137,13 +138,13 @@ class WordReference:
     rule: WordRule = WHITE_SPACE
     unspaced: bool = False
 
-    def number(self, samples: Samples) -> Words:
-        """Return samples as word numbers by the reference's rule; words it does not have get numbers behind its own."""
+    def number(self, samples: SampleLines) -> Words:
+        """Split samples into words by the reference's rule; words not in the reference get numbers above its own."""
         numbers = {word: number for number, word in enumerate(self.words, start=1)}
         return number_all(samples.read(), numbers, self.rule)
 
     def signature(self, metric: str, samples: int, settings: Mapping[str, str | int]) -> Signature:
-        """Return what a score of so many samples against this reference depends on."""
+        """Return the signature of a score of `samples` lines against this reference."""
         reference = f"{self.name}@{self.sha256[:12]}"
         return Signature(
             metric, {"sym": "word", **settings, "ref": reference, "samples": samples, **self.rule.settings}
@@ -151,16 +152,16 @@ class WordReference:
 
     @property
     def title(self) -> str:
-        """Name and size."""
+        """Name and number of lines of the reference."""
         return f"{self.name} ({self.lines:,} lines)"
 
 
 def open_word_reference(options: CorpusOptions, rule: WordRule = WHITE_SPACE) -> WordReference:
-    """Return what is known of a corpus's training lines' words, from the cache where it has it.
+    """Return the word statistics of a corpus's training lines, from the cache if it has them.
 
     Args:
         options: the corpus.
-        rule: how its lines, and all that are compared with them, are split into words.
+        rule: how lines of the corpus, and samples scored against it, are split into words.
 
     Raises:
         InputError: the corpus cannot be read, or has no words.
@@ -232,8 +233,8 @@ def _read(folder: Path) -> WordReference:
     )
 
 
-def note_unspaced(samples: Samples, reference: WordReference) -> None:
-    """Say on stderr that samples or reference write no spaces between words, if their words are expected there."""
+def note_unspaced(samples: SampleLines, reference: WordReference) -> None:
+    """Print a note to stderr if samples or reference lack spaces between words, unless words are single characters."""
     if reference.rule.words == "characters":
         return
     first = list(islice(chain.from_iterable(samples.read()), _JUDGED_LINES))
@@ -248,11 +249,11 @@ def score_with_floor(
     real: Sequence[str],
     score: Callable[[Words, WordReference], Sequence[Score]],
 ) -> list[Score]:
-    """Return scores of samples, with those of as many lines of real text as the floor, where there are so many."""
-    found = list(score(samples, reference))
+    """Score samples; the floor is the score of the same number of lines of `real`, or None if it has fewer."""
+    scores = list(score(samples, reference))
     lines = samples.lengths.size
     if len(real) < lines:
-        return found
+        return scores
     chosen = fixed_sample(len(real), lines)
-    floor = score(reference.number(Samples("real lines", lambda: iter([[real[i] for i in chosen]]))), reference)
-    return [with_floor(ours, theirs) for ours, theirs in zip(found, floor, strict=True)]
+    floors = score(reference.number(SampleLines("real lines", lambda: iter([[real[i] for i in chosen]]))), reference)
+    return [with_floor(sample_score, floor) for sample_score, floor in zip(scores, floors, strict=True)]

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 import pytest
 import tyro
 
+from data.cache import cache_folder
 from data.command import expand_home, parse_command, run_command
 from data.errors import InputError, require_numbers
-from data.files import cache_folder
 from data.missing import EXTRAS
 from eval.ngrams import Commands
 from textgan.models.settings import PRESETS
@@ -168,7 +168,7 @@ def raising(error: BaseException) -> Callable[[list[str]], int]:
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (MemoryError(), "not enough memory; lower what sets sizes: "),
+        (MemoryError(), "not enough memory; lower a flag that sets sizes: "),
         (MemoryError("Unable to allocate 7.28 TiB for an array"), "not enough memory for 7.28 TiB; lower "),
         (
             RuntimeError("can't allocate memory: you tried to allocate 99 bytes. Error"),

@@ -179,7 +179,9 @@ def test_mixed_line_ends_are_read_and_noted(tmp_path: Path, capsys: pytest.Captu
     path = tmp_path / "s.txt"
     path.write_bytes(b"one\rtwo\nthree\r\nfour\r")
     assert read(path) == ["one", "two", "three", "four"]
-    assert capsys.readouterr().err == f"note: {path}: carriage returns alone end lines too, beside line feeds\n"
+    assert (
+        capsys.readouterr().err == f"note: {path}: some lines end in a carriage return alone, others in a line feed\n"
+    )
     for alone in (b"one\rtwo\r", b"one\r\ntwo\r\n"):
         path.write_bytes(alone)
         assert read(path) == ["one", "two"]
@@ -250,4 +252,4 @@ def test_another_column_never_stands_in_for_the_text(
 def test_the_only_column_of_strings_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pq.write_table(pa.table({"n": [1], "sentence": ["a"]}), tmp_path / "t.parquet")
     assert read(tmp_path / "t.parquet") == ["a"]
-    assert "no column `text`; column 'sentence', the only one of strings, is read" in capsys.readouterr().err
+    assert "no column `text`; column 'sentence', the only column of strings, is read" in capsys.readouterr().err

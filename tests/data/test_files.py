@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from data import files
+from data.cache import concatenate_on_disk, save_array
 from data.errors import InputError
-from data.files import atomic_folder, atomic_write, concatenate_on_disk, locked_folder, save_array
+from data.files import atomic_folder, atomic_write, locked_folder
 from tests.test_commands import run
 
 LACKS = [getattr(errno, name) for name in ("ENOSYS", "EPERM", "EINVAL", "ENOTSUP", "ENOLCK")]

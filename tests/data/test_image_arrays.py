@@ -83,13 +83,13 @@ NAN[3, 2, 1] = np.nan
         ({"x": IMAGES.astype(np.uint16)}, r"uint16 pixels where uint8 is needed; store 0 to 255 as"),
         ({"x": IMAGES.astype(np.int32) * 257}, r"int32 pixels from 0 to 65535 .*astype\(np\.uint16\)"),
         ({"x": FLOATS * 6 - 3}, r"float32 pixels from -3 to 3 .*bring black to 0 and white to 255"),
-        ({"x": IMAGES > 99, "labels": np.eye(7, dtype=int)}, r"labels are int64 \[7, 7\] .*labels\.argmax\(axis=1\)"),
-        ({"x": IMAGES, "labels": np.ones((7, 1))}, r"labels are float64 \[7, 1\] .*labels\.astype\(np\.int64\)"),
+        ({"x": IMAGES > 99, "labels": np.eye(7, dtype=int)}, r"labels are int64 \[7, 7\], .*labels\.argmax\(axis=1\)"),
+        ({"x": IMAGES, "labels": np.ones((7, 1))}, r"labels are float64 \[7, 1\], .*labels\.astype\(np\.int64\)"),
         ({"x": IMAGES[:, :3]}, r"shape \[7, 3, 4, 3\], either axis may be the channels"),
         ({"x": np.zeros((2, 8, 8, 4), np.uint8)}, r"shape \[2, 8, 8, 4\], no axis of 1 or 3 channels"),
         ({"x": np.asfortranarray(IMAGES)}, r"stored column by column; store np\.ascontiguousarray"),
-        ({"x": IMAGES, "labels": np.arange(6)}, r"labels are int64 \[6\] where integers \[7\]"),
-        ({"x": IMAGES, "label": np.ones(7)}, r"labels are float64 \[7\] where integers \[7\]"),
+        ({"x": IMAGES, "labels": np.arange(6)}, r"labels are int64 \[6\], but integers \[7\]"),
+        ({"x": IMAGES, "label": np.ones(7)}, r"labels are float64 \[7\], but integers \[7\]"),
     ],
 )
 def test_wrong_arrays_say_what_to_store(

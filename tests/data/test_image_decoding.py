@@ -152,7 +152,7 @@ def test_the_centre_is_cut_out() -> None:
 
 
 def test_what_is_smaller_than_the_crop_is_refused() -> None:
-    with pytest.raises(InputError, match=r"it: 20 x 24 pixels where the centre 21 x 21"):
+    with pytest.raises(InputError, match=r"it: 20 x 24 pixels, smaller than the centre crop of 21 x 21"):
         fit(Image.fromarray(NOISE), 21, 64, "it")
 
 

@@ -89,7 +89,7 @@ def test_the_bytes_decide_what_a_file_of_images_is(tmp_path: Path, name: str, fo
 
 @pytest.mark.parametrize("kind", ["celeba", "cifar10", "shapes"])
 def test_an_unset_variable_behind_a_colon_is_refused(kind: str) -> None:
-    with pytest.raises(InputError, match=rf"^'{kind}:': nothing behind the colon"):
+    with pytest.raises(InputError, match=rf"^'{kind}:': nothing after the colon"):
         open_image_source(f"{kind}:")
     with pytest.raises(InputError, match=r"^'': names no source"):
         open_image_source("")

@@ -110,7 +110,7 @@ def test_closed_standard_input_and_a_terminal_are_named(monkeypatch: pytest.Monk
 def test_one_pipe_is_not_two_inputs(standard_input: Callable[[bytes], None], tmp_path: Path) -> None:
     standard_input(TEXT)
     require_different("-", None, tmp_path, tmp_path, "nowhere", "nowhere", "grammar")
-    with pytest.raises(InputError, match=r"^/dev/stdin: the same input as -, which can be read once"):
+    with pytest.raises(InputError, match=r"^/dev/stdin: the same input as -, which can be read only once"):
         require_different("-", "grammar", "/dev/stdin")
 
 
@@ -177,7 +177,9 @@ def test_what_is_recorded_cannot_come_through_a_pipe(
     ):
         status, _, said = run(capfd, *command)
         assert status == 2
-        assert said.splitlines()[-1].startswith("error: -: can be read once, but is recorded to be read again; save it")
+        assert said.splitlines()[-1].startswith(
+            "error: -: can be read only once, but is recorded to be read again; save it"
+        )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache"]
 
 

@@ -62,7 +62,7 @@ def test_the_parquet_form_of_the_hub(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": EXPECTED[0]}), folder / "train-00000-of-00001.parquet")
     pq.write_table(pa.table({"text": EXPECTED[1]}), folder / "test-00000-of-00001.parquet")
     assert lines_of(open_lm1b(tmp_path / "lm1b", size=SMALL)) == EXPECTED
-    with pytest.raises(InputError, match="297 train lines where 30,301,028 were published"):
+    with pytest.raises(InputError, match="297 train lines, but 30,301,028 were published"):
         open_lm1b(tmp_path / "lm1b")
 
 
@@ -77,7 +77,7 @@ def test_a_missing_shard_is_refused(tmp_path: Path, cache: Path) -> None:
 def test_a_wrong_number_of_lines_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / "b.tar.gz"
     write_archive(archive)
-    with pytest.raises(InputError, match="297 lines where 30,301,028 were published"):
+    with pytest.raises(InputError, match="297 lines, but 30,301,028 were published"):
         lines_of(open_lm1b(archive))
 
 

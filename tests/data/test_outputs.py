@@ -400,7 +400,7 @@ def test_a_foreign_config_is_not_overwritten(work: Path, capfd: pytest.CaptureFi
     Path("other/config.json").write_text('{"model_type": "bert"}', "utf-8")
     status, _, err = run(capfd, "textgan.sample", "RUN", "--export", "other")
     assert status == 2
-    assert err == "error: --export other: its config.json is no exported generator's; choose another --export\n"
+    assert err == "error: --export other: its config.json belongs to something else; choose another --export\n"
     assert [path.name for path in Path("other").iterdir()] == ["config.json"]
 
 

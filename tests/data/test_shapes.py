@@ -131,5 +131,5 @@ def test_shapes_stand_out_and_their_classes_can_be_told() -> None:
 
 def test_a_shape_takes_some_pixels() -> None:
     assert draw_shapes(0, 1, 16)[0].shape == (1, 3, 16, 16)
-    with pytest.raises(InputError, match="--size 15: shapes need at least 16 pixels"):
+    with pytest.raises(InputError, match="--size 15: shapes need at least 16 pixels per side"):
         draw_shapes(0, 1, 15)

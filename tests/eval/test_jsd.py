@@ -17,7 +17,7 @@ from scipy.spatial.distance import jensenshannon
 from data.corpus import CorpusOptions
 from data.errors import InputError
 from data.vocabulary import Ids
-from eval.jsd import main
+from eval.jsd import main, score_lines
 from eval.ngram_sampler import sample_ngram_model
 from eval.text.counts import character_ngrams, count_ngrams
 from eval.text.jsd import (
@@ -330,3 +330,14 @@ def test_bad_input_is_refused(
 def test_it_starts_without_torch() -> None:
     code = "import sys, eval.jsd; sys.exit('torch' in sys.modules or 'datasets' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_lines_score_as_their_file_does(text_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = text_file.read_text("utf-8").splitlines()[:40:3]
+    (tmp_path / "samples.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    assert main([str(tmp_path / "samples.txt"), "--reference", str(text_file), "--ngram", "4", "--json"]) == 0
+    (printed,) = json.loads(capsys.readouterr().out)
+    (score,) = score_lines(iter(lines), str(text_file), 4)
+    assert json.loads(json.dumps(score.as_json())) == printed
+    with pytest.raises(InputError, match="lines: empty; give at least one sample"):
+        score_lines([], str(text_file))

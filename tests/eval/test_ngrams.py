@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.cache import write_manifest
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
-from data.files import write_manifest
 from eval.ngrams import main
 from eval.text import reference_counts as ngrams_module
 from eval.text.jsd import jsd

@@ -19,13 +19,13 @@ from eval.ngrams import main as ngrams_main
 from eval.overlap import main
 from eval.text.cli import CharacterFlags, chosen_options, chosen_reference
 from eval.text.reference import FOLDER_RECORD, Reference, ReferenceOptions, record_path, reference_record, relocated
-from eval.text.samples import EncodedSamples, Samples, encode_samples, open_samples, remarks
+from eval.text.samples import EncodedSamples, SampleLines, encode_samples, open_samples, remarks
 from tests.eval.test_lines import dictionary
 from tests.eval.test_overlap import as_dictionary, counted_text, printed_scores, text_dictionary, toy_lines, values_of
 
 
-def reading(*blocks: list[str]) -> Samples:
-    return Samples("toy.txt", lambda: iter(blocks))
+def reading(*blocks: list[str]) -> SampleLines:
+    return SampleLines("toy.txt", lambda: iter(blocks))
 
 
 def record(samples: Path, options: ReferenceOptions, path: Path | None = None) -> None:
@@ -139,7 +139,7 @@ def test_a_table_is_noticed_unless_the_reference_has_tabs_too() -> None:
     assert remarks("t", encode_samples(reading(rows), with_tabs), with_tabs) == []
     encoded = encode_samples(reading(rows[:1], rows[1:]), without)
     assert encoded.lines_with_tabs == 2
-    assert "t: 2 of 3 lines hold tabs: a table? give the text's column alone" in remarks("t", encoded, without)
+    assert "t: 2 of 3 lines contain tabs: a table? give only the text column" in remarks("t", encoded, without)
 
 
 def test_numbers_of_lines_are_grouped() -> None:
@@ -147,7 +147,7 @@ def test_numbers_of_lines_are_grouped() -> None:
     encoded = EncodedSamples(np.zeros((12_345, 8), np.uint8), 6_789, 0.0, 1_234)
     assert remarks("t", encoded, text) == [
         "t: 6,789 of 12,345 lines are longer than --seq-len 8 and were cut",
-        "t: 1,234 of 12,345 lines hold tabs: a table? give the text's column alone",
+        "t: 1,234 of 12,345 lines contain tabs: a table? give only the text column",
     ]
 
 
@@ -159,7 +159,7 @@ def test_remarks_are_said_beside_the_scores(samples: Path, text_file: Path, caps
     assert printed.err.splitlines() == [
         f"note: {samples}: 1 of 2 lines are longer than --seq-len 11 and were cut",
         f"note: {samples}: 4.5% of the characters do not occur in text.txt: another script?",  # the tab: 1 of 22
-        f"note: {samples}: 1 of 2 lines hold tabs: a table? give the text's column alone",
+        f"note: {samples}: 1 of 2 lines contain tabs: a table? give only the text column",
     ]
 
 

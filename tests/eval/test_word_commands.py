@@ -102,5 +102,5 @@ def test_bad_input_is_refused(
 def test_no_samples_are_refused(tmp_path: Path, command: str) -> None:
     empty = tmp_path / "empty.txt"
     empty.touch()
-    with pytest.raises(InputError, match=r"empty\.txt: the file is empty; give one sample a line"):
+    with pytest.raises(InputError, match=r"empty\.txt: the file is empty; give one sample per line"):
         COMMANDS[command]([str(empty), "--reference", str(empty)])

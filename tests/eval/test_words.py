@@ -19,7 +19,7 @@ from data.corpus import CorpusOptions
 from data.errors import InputError
 from eval.text import words as words_module
 from eval.text.counts import LineNgrams, NgramCounts, merge
-from eval.text.samples import Samples
+from eval.text.samples import SampleLines
 from eval.text.words import (
     LONGEST,
     WORD_BASE,
@@ -206,7 +206,7 @@ def test_hashes_are_the_first_64_bits_of_blake2_and_tell_white_space_apart() -> 
 def test_more_words_than_keys_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words_module, "WORD_BASE", 4)
     assert number_words(["a b c a"], {}).row.tolist() == [1, 2, 3, 1, 0]
-    with pytest.raises(InputError, match="more than 3 different words; lower --lines"):
+    with pytest.raises(InputError, match="more than 3 distinct words; lower --lines"):
         number_words(["a b c d"], {})
 
 
@@ -281,10 +281,10 @@ def test_a_last_part_too_short_for_any_ngram_does_not_widen_the_keys(
 
 def test_samples_get_the_references_numbers_and_new_ones_behind_them() -> None:
     reference = plain_reference(["the cat", "sat the"])
-    words = reference.number(Samples("samples", lambda: iter([["sat dog"], ["dog the emu", ""]])))
+    words = reference.number(SampleLines("samples", lambda: iter([["sat dog"], ["dog the emu", ""]])))
     assert words.row.tolist() == [3, 4, 0, 4, 1, 5, 0, 0]
     assert list(reference.words) == ["the", "cat", "sat"]
-    again = reference.number(Samples("samples", lambda: iter([["emu"]])))
+    again = reference.number(SampleLines("samples", lambda: iter([["emu"]])))
     assert again.row.tolist() == [4, 0]
 
 

@@ -121,9 +121,10 @@ def test_tables_are_the_records(records: Path, tmp_path: Path, capsys: pytest.Ca
     assert body["real text"]["JSD-4 at the end"] == f"{floor['jsd_4']:.3f}"
     first, *middle, last = readme.read_text("utf-8").splitlines()
     assert (first, last) == ("before", "after")
-    assert [line for line in middle if line.startswith("|")] == [
-        line for line in (tmp_path / "out" / "toy.md").read_text("utf-8").splitlines() if line.startswith("|")
-    ]
+    names = ["name", "runs", "JSD-4 at the end", "JSD-6 at the end", "note"]
+    columns = [head.index(name) for name in names]
+    in_readme = [[cell.strip() for cell in line.strip("|").split("|")] for line in middle if line.startswith("| ")]
+    assert in_readme == [[row[column] for column in columns] for row in rows]
     # A changed record makes all stale that show it.
     path = records / "toy" / "2-gram-model" / "record.json"
     path.write_text(path.read_text("utf-8").replace("counts alone", "changed"), "utf-8")
@@ -165,12 +166,12 @@ def test_every_record_verifies_and_an_altered_one_does_not(
 @pytest.mark.parametrize(
     ("name", "place", "value", "said"),
     [
-        ("2-gram-model", ("scores", "jsd_4", "end"), 0.001, "jsd_4 at the end is 0.001, but what it holds gives 0"),
+        ("2-gram-model", ("scores", "jsd_4", "end"), 0.001, "jsd_4 at the end is 0.001, but the record's data give 0"),
         (
             "ttur-critic_lr-0.003",
             ("scores", "jsd_4", "end"),
             0.001,
-            "jsd_4 at the end is 0.001, but what it holds gives 0",
+            "jsd_4 at the end is 0.001, but the record's data give 0",
         ),
         (
             "ttur-critic_lr-0.003",
@@ -178,7 +179,7 @@ def test_every_record_verifies_and_an_altered_one_does_not(
             0.001,
             "the best run's jsd_6 is 0.001, but",
         ),
-        ("2-gram-model", ("samples", 0, "scores", "jsd_4"), math.nan, "but what it holds gives nan"),
+        ("2-gram-model", ("samples", 0, "scores", "jsd_4"), math.nan, "but the record's data give nan"),
         ("2-gram-model", ("samples", 0, "scores"), {}, "samples.txt.gz is scored by jsd_1"),
     ],
 )
@@ -272,7 +273,7 @@ def test_words_are_scored_too_and_samples_of_others_are_not_kept(
     flags = ["--task", "words", "--reference", str(real), "--held-out", str(held_out), "--records", str(records)]
     new = ["--metrics", "bleu", "word-jsd", "--shown", "word_jsd_1", "bleu_2", "--title", "By words"]
     assert submit.main([str(tmp_path / "bad.txt"), *flags, *new, "--name", "bad", "--hash-only"]) == 0
-    with pytest.raises(InputError, match="--metrics: words has its own"):
+    with pytest.raises(InputError, match="--metrics: fixed by task words"):
         submit.main([str(tmp_path / "good.txt"), *flags, "--metrics", "jsd", "--name", "good"])
     assert submit.main([str(tmp_path / "good.txt"), *flags, "--name", "good"]) == 0
     # The scores are those of the metrics' own commands, floors included.
@@ -293,7 +294,7 @@ def test_words_are_scored_too_and_samples_of_others_are_not_kept(
     assert by_name["good"].scores["bleu_2"]["end"] > by_name["bad"].scores["bleu_2"]["end"]
     # Higher BLEU comes first; columns that nobody fills are left out.
     table = build.board(task, made)
-    assert [line.name for line in table.lines] == ["good", "bad", "real text"]
+    assert [row.name for row in table.rows] == ["good", "bad", "real text"]
     told = ["WORD-JSD-1", "BLEU-2 (higher is better)"]
     assert list(table.head) == ["name", "kind", *told, "note"]
     # Samples that are not kept have to be given, and be the same.
@@ -316,7 +317,7 @@ def test_a_task_keeps_its_word_rule(tmp_path: Path, capsys: pytest.CaptureFixtur
     new = ["--metrics", "bleu", "memorisation", "--lower-case"]
     assert submit.main([str(tmp_path / "apart.txt"), *flags, *new, "--name", "apart"]) == 0
     for change in (["--words", "whitespace"], ["--words", "punctuation"], ["--lower-case"]):
-        with pytest.raises(InputError, match=f"{change[0]}: words has its own"):
+        with pytest.raises(InputError, match=f"{change[0]}: fixed by task words"):
             submit.main([str(tmp_path / "glued.txt"), *flags, *change, "--name", "glued"])
     assert submit.main([str(tmp_path / "glued.txt"), *flags, "--name", "glued"]) == 0
     ((task, made),) = all_tasks(records)
@@ -550,6 +551,7 @@ def test_records_that_are_there_have_the_folders_that_they_would_get() -> None:
         " ",
         "con",
         "index",
+        "README",
         "TOY",
     ],
 )
@@ -575,7 +577,7 @@ def test_a_task_is_a_folder_of_the_records(few: Path, task: str) -> None:
         (["--task", "new", "--name", " \n"], "--name: its value is empty"),
         (["--task", "new", "--name", "a\udcff"], "--name .*: not UTF-8"),
         (["--task", "new", "--name", "a", "--title", "a\udcff"], "--title .*: not UTF-8"),
-        (["--name", "a", "--shown", "jsd_4"], "--shown: toy has its own"),
+        (["--name", "a", "--shown", "jsd_4"], "--shown: fixed by task toy"),
         (["--task", "full", "--name", "a"], "full is there without a task.json"),
         (["--task", "file", "--name", "a"], "file is there without a task.json"),
     ],
@@ -593,7 +595,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(few: Path, flags: list
 
 @pytest.mark.parametrize("flags", [["--reference", "x"], ["--held-out", "x"], ["--metrics", "bleu"], ["--hash-only"]])
 def test_flags_of_samples_do_not_fit_runs(records: Path, tmp_path: Path, flags: list[str]) -> None:
-    with pytest.raises(InputError, match=f"{flags[0]}: of runs, which have been scored; leave it out"):
+    with pytest.raises(InputError, match=f"{flags[0]}: not for runs, which are already scored; leave it out"):
         submit.main([str(tmp_path / "suite"), "--task", "new", "--records", str(records), *flags])
     with pytest.raises(InputError, match=r"two\.txt: submit a file of samples alone"):
         submit.main([str(tmp_path / "suite"), str(tmp_path / "two.txt"), "--task", "new", "--records", str(records)])

@@ -11,7 +11,7 @@ from torch import Tensor
 from textgan.bench import run_bench
 from textgan.engine.experiment import TrainingProgram
 from textgan.engine.loop import Experiment
-from textgan.engine.run_log import Samples
+from textgan.engine.run_log import SampleFile
 from textgan.engine.trainer import Learner
 from textgan.models.settings import PRESETS, RunConfig
 
@@ -49,10 +49,10 @@ class Parts:
         self.work(3 if self.iteration >= 5 else 900)
         self.iteration += 1
 
-    def evaluate(self, iteration: int) -> tuple[Mapping[str, float], Samples]:
+    def evaluate(self, iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         self.evaluated.append(iteration)
         self.work(50)
-        return {}, Samples(".txt", b"", lambda *_: None)
+        return {}, SampleFile(".txt", b"", lambda *_: None)
 
     def open(self, _config: RunConfig) -> Experiment:
         return Experiment(cast(Learner, self), self.device, self.draw, self.evaluate, None, {}, {})
@@ -70,7 +70,7 @@ def test_every_part_is_told_its_own_time(
     assert run_bench(program, ["--preset", "orig-small", "--eval-samples", "1200"], None) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"orig-small on grammar: batch 32, {device}, 3 threads",
-        "drawing batches       1.00 ms a step, 25.00% of it",
+        "drawing batches       1.00 ms per step, 25.00% of the time",
         "training step         3.00 ms, 250.0 steps/s",
         "evaluation           50.00 ms for 1,200 samples",
     ]

@@ -255,7 +255,7 @@ def test_changed_data_is_refused(tiny: RunConfig, text_file: Path) -> None:
     train(tiny)
     with text_file.open("a", encoding="utf-8") as file:
         file.write("another line\n" * 10)
-    with pytest.raises(InputError, match=r"--data: not what the run in .* began with"):
+    with pytest.raises(InputError, match=r"--data: differs from the data of the run in "):
         train(tiny)
     with pytest.raises(InputError, match="not as it was when the samples were made"):
         score_of(tiny.folder / "samples" / "20.txt")
@@ -317,8 +317,8 @@ def test_evaluations_are_asked_for_in_one_way(tiny: RunConfig) -> None:
 @pytest.mark.parametrize(
     ("less", "message"),
     [
-        ({"iterations": 19}, r"--iterations 19: the run in .* has trained for 20 iterations; give at least as many"),
-        ({"minutes": 1e-4}, r"--minutes 0\.0001: the run in .* has trained for .* minutes; give at least as many"),
+        ({"iterations": 19}, r"--iterations 19: the run in .* has trained for 20 iterations; raise it"),
+        ({"minutes": 1e-4}, r"--minutes 0\.0001: the run in .* has trained for .* minutes; raise it"),
     ],
 )
 def test_a_smaller_budget_than_was_used_is_refused(tiny: RunConfig, less: dict[str, Any], message: str) -> None:

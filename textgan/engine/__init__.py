@@ -1,1 +1,1 @@
-"""The training engine: knows neither text nor images nor networks."""
+"""The training engine; independent of text, images and networks."""

@@ -1,7 +1,7 @@
-"""Checkpoints: a trainer's whole state, in folders that are complete or absent.
+"""Save and load a trainer's whole state, in folders that are either complete or absent.
 
-`checkpoints/ITERATION/` holds `tensors.safetensors` (networks and optimisers) and `state.json` (counters,
-clocks, hashes). The random state is the iteration, see `Trainer`. Nothing is ever unpickled.
+`checkpoints/ITERATION/` holds `tensors.safetensors` (networks and optimisers) and `state.json` (counters, clocks,
+hashes). The iteration is the whole random state, see `Trainer`. Nothing is ever unpickled.
 """
 
 import shutil
@@ -15,8 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from data.cache import read_manifest, write_manifest
 from data.errors import InputError
-from data.files import atomic_folder, read_manifest, write_manifest
+from data.files import atomic_folder
 from data.naming import printable
 from textgan.engine.progress import Clock
 from textgan.engine.trainer import Learner
@@ -26,7 +27,7 @@ _TENSORS, _STATE = "tensors.safetensors", "state.json"
 
 
 def save_checkpoint(run: Path, trainer: Learner, clock: Clock) -> None:
-    """Write a checkpoint and remove all but the newest two."""
+    """Write a checkpoint, and remove all but the newest two."""
     with atomic_folder(run / "checkpoints" / f"{trainer.iteration:09d}") as temporary:
         (temporary / _TENSORS).write_bytes(save(_tensors(trainer)))
         state = {
@@ -41,12 +42,12 @@ def save_checkpoint(run: Path, trainer: Learner, clock: Clock) -> None:
 
 
 def load_checkpoint(run: Path, trainer: Learner) -> Clock | None:
-    """Bring the trainer to the newest undamaged checkpoint and return its clock, or None where there is none.
+    """Load the newest undamaged checkpoint into the trainer and return its clock; None if there are no checkpoints.
 
-    Newer ones, which are damaged, are removed, as the run will write them again.
+    Damaged checkpoints that are newer are removed; the run will write them again.
 
     Raises:
-        InputError: there are checkpoints, and all are damaged.
+        InputError: all checkpoints are damaged.
     """
     if (newest := read_newest(run)) is None:
         return None
@@ -64,7 +65,7 @@ def load_checkpoint(run: Path, trainer: Learner) -> Clock | None:
         for parameter, entries in player.optimiser.state.items():
             for entry, tensor in entries.items():
                 if tensor.shape == parameter.shape:
-                    # In the weight's own layout, as it was: fast optimisers need, or silently assume, the same.
+                    # In the memory layout of the weight: fused optimisers need it, or assume it silently.
                     entries[entry] = torch.empty_like(parameter).copy_(tensor)
     trainer.iteration = state["iteration"]
     trainer.critic_updates, trainer.samples_seen = state["critic_updates"], state["samples_seen"]
@@ -75,30 +76,32 @@ def load_checkpoint(run: Path, trainer: Learner) -> Clock | None:
 
 
 def read_newest(run: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
-    """Return folder, tensors and state of the newest undamaged checkpoint, or None where there is none.
+    """Return folder, tensors and state of the newest undamaged checkpoint; None if there are no checkpoints.
 
     Raises:
-        InputError: there are checkpoints, and all are damaged.
+        InputError: all checkpoints are damaged.
     """
     folders = _newest_first(run)
     for folder in folders:
         try:
             state = read_manifest(folder, _STATE)
-            # `load_file` takes no name that is not UTF-8.
+            # `load_file` refuses names that are not UTF-8.
             return folder, load((folder / _TENSORS).read_bytes()), state
         except (ValueError, SafetensorError) as error:
-            told = f"warning: {folder}: damaged checkpoint ({error}); falling back to the one before"
-            print(printable(told), file=sys.stderr)
+            message = f"warning: {folder}: damaged checkpoint ({error}); falling back to the previous one"
+            print(printable(message), file=sys.stderr)
     if folders:
         raise InputError(f"{run}: every checkpoint is damaged; start again with another --run-dir")
     return None
 
 
 def sampler_weights(run: Path) -> tuple[dict[str, Tensor], int]:
-    """Return the weights that a run's samples are drawn from, of its newest undamaged checkpoint, and its iteration.
+    """Return the weights to draw samples from (the EMA if the run has one) and their iteration.
+
+    Both come from the newest undamaged checkpoint.
 
     Raises:
-        InputError: there is no checkpoint, or all are damaged.
+        InputError: there are no checkpoints, or all are damaged.
     """
     if (newest := read_newest(run)) is None:
         raise InputError(f"{run}: no checkpoint yet; train longer, or lower --checkpoint-every")
@@ -109,7 +112,7 @@ def sampler_weights(run: Path) -> tuple[dict[str, Tensor], int]:
 
 
 def strip_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names begin with `prefix`, without it."""
+    """Return the tensors whose names begin with `prefix`, under the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

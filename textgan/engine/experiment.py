@@ -1,4 +1,4 @@
-"""A training command, of text or of images: its flags, its run in a folder, and its end. Knows neither of them."""
+"""The training command shared by text and images: parse flags, run in a folder, print the result."""
 
 import json
 import os
@@ -23,7 +23,15 @@ C = TypeVar("C", bound=Settings)
 
 @dataclass(frozen=True)
 class TrainingProgram(Generic[C]):
-    """A training command: its module, settings and presets, what it trains by them, and what it says at the end."""
+    """A training command.
+
+    Attributes:
+        module: of the command, as in `python -m MODULE`.
+        settings: dataclass of the flags.
+        presets: settings by preset.
+        open: builds the experiment of given settings.
+        final_report: returns the text that ends a run, from its folder and summary.
+    """
 
     module: str
     settings: type[C]
@@ -33,15 +41,15 @@ class TrainingProgram(Generic[C]):
 
     @property
     def package(self) -> str:
-        """Where its other commands are: those for many runs, and the bench."""
+        """Package of the command; it also has the commands `suite`, `search` and `bench`."""
         return self.module.partition(".")[0]
 
     def train(self, config: C, report: Report | None = None) -> RunOutcome:
-        """Run the experiment that settings stand for; `report` is told every evaluation's iteration and scores.
+        """Run the experiment of given settings; call `report(iteration, scores)` after each evaluation.
 
         Raises:
-            InputError: data or weights cannot be used, or the folder holds a run with other settings.
-            NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint stays.
+            InputError: data or weights cannot be used, or the folder holds a run with different settings.
+            NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint is kept.
         """
         return run(config, self.open(config), report)
 
@@ -53,16 +61,16 @@ class TrainCommand(Generic[C]):
     config: tyro.conf.OmitArgPrefixes[C]
     """Settings of the run."""
     dry_run: bool = False
-    """Print the resolved settings and stop."""
+    """Print the resolved settings, and stop."""
 
 
 def parse_train(
     arguments: Sequence[str], settings: type[C], presets: Mapping[str, C], prog: str, description: str | None
 ) -> TrainCommand[C]:
-    """Parse flags; `--preset` decides what the others start from.
+    """Parse flags; `--preset` sets the default of every other flag.
 
     Raises:
-        InputError: a wrong flag or value.
+        InputError: a flag or value is wrong.
     """
     given = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
     refuse_both_intervals([flag[2:].replace("-", "_") for flag in given])
@@ -71,10 +79,10 @@ def parse_train(
 
 
 def preset_in(arguments: Sequence[str], presets: Mapping[str, C], default: str) -> C:
-    """Return the preset that flags name, or else the default.
+    """Return the preset named by `--preset`, or the default preset.
 
     Raises:
-        InputError: there is none of this name.
+        InputError: there is no preset of this name.
     """
     words = [word for argument in arguments for word in argument.split("=", 1)]
     named = [word for flag, word in pairwise(words) if flag == "--preset"]
@@ -85,10 +93,10 @@ def preset_in(arguments: Sequence[str], presets: Mapping[str, C], default: str) 
 
 
 def run_program(program: TrainingProgram[C], arguments: Sequence[str], description: str | None) -> int:
-    """Train by flags, then say what happened and what to try next; return the exit status.
+    """Train with the settings of the flags, print the result, and return the exit status.
 
     Raises:
-        InputError: a wrong flag or value, or data that cannot be used.
+        InputError: a flag or value is wrong, or the data cannot be used.
     """
     command = parse_train(arguments, program.settings, program.presets, program.module, description)
     config = command.config
@@ -98,8 +106,8 @@ def run_program(program: TrainingProgram[C], arguments: Sequence[str], descripti
     try:
         outcome = program.train(config)
     except NonFiniteError as error:
-        told = f"error: {error}; the last checkpoint in {config.folder} stays; try smaller rates"
-        print(printable(told), file=sys.stderr)
+        message = f"error: {error}; the last checkpoint in {config.folder} is kept; try smaller learning rates"
+        print(printable(message), file=sys.stderr)
         return 1
     if outcome.summary is None:
         print(printable(f"stopped; the same command continues {outcome.folder}"), file=sys.stderr)
@@ -109,15 +117,15 @@ def run_program(program: TrainingProgram[C], arguments: Sequence[str], descripti
 
 
 def how_long(folder: Path, summary: dict[str, Any]) -> str:
-    """Return the first line: which run, and how far it came in which time."""
+    """Return the first line of the final report: the run, its iterations and its minutes."""
     totals = summary["totals"]
-    minutes, in_all = totals["train_seconds"] / 60, totals["wall_seconds"] / 60
-    took = f"{minutes:.1f} minutes of training ({in_all:.1f} in all)"
+    minutes, total = totals["train_seconds"] / 60, totals["wall_seconds"] / 60
+    took = f"{minutes:.1f} minutes of training ({total:.1f} in total)"
     return f"\n{printable(folder)}: {totals['iteration']:,} iterations, {took}"
 
 
 def commands() -> tuple[str, str]:
-    """Return how to call Python and TensorBoard: by path where they are in a virtual environment below this folder."""
+    """Return the commands of Python and TensorBoard: paths if their virtual environment is below the working folder."""
     if Path(sys.executable).is_relative_to(Path.cwd()):
         python = os.path.relpath(sys.executable)
         return python, str(Path(python).with_name("tensorboard"))

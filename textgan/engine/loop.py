@@ -1,4 +1,4 @@
-"""The training loop: step, evaluate, log, save, until the budget is used or a signal asks to stop. Knows no text."""
+"""The training loop: step, evaluate, log and save, until the budget is used or a signal asks to stop."""
 
 import signal
 import threading
@@ -18,7 +18,7 @@ from data.files import write_json
 from textgan.engine.checkpoint import load_checkpoint, save_checkpoint
 from textgan.engine.players import StepStats
 from textgan.engine.progress import Budget, Clock, Evaluations, Progress
-from textgan.engine.run_log import RunLog, Samples, begin_or_continue, locked, make_row
+from textgan.engine.run_log import RunLog, SampleFile, begin_or_continue, locked, make_row
 from textgan.engine.schedules import assumption_a2
 from textgan.engine.settings import Settings
 from textgan.engine.trainer import Learner, Trainer
@@ -28,22 +28,22 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a run trains, on what, and how it is scored.
+    """A trainer, its data and its evaluation.
 
     Attributes:
-        trainer: with its first weights.
-        device: where it trains.
+        trainer: holds the initial weights.
+        device: device of the training.
         next_batches: returns the real batches of an iteration, one per critic step.
-        evaluate: returns the scores of an iteration and the samples they were measured on.
-        floor: what real data scores, where that is known.
-        facts: what is recorded of the data; `data_sha256` must stay as it is when a run is continued.
-        beside_samples: JSON files that lie beside the samples, by name.
+        evaluate: returns the scores at an iteration and the scored samples.
+        floor: scores of real data, None if unknown.
+        facts: the data's entries in `options.json`; `data_sha256` may not change when a run is continued.
+        beside_samples: JSON files to write beside the samples, by name.
     """
 
     trainer: Learner
     device: torch.device
     next_batches: Callable[[int], Sequence[Tensor]]
-    evaluate: Callable[[int], tuple[Mapping[str, float], Samples]]
+    evaluate: Callable[[int], tuple[Mapping[str, float], SampleFile]]
     floor: Mapping[str, float] | None
     facts: Mapping[str, Any]
     beside_samples: Mapping[str, Any]
@@ -51,7 +51,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a training run ended: with its summary, or without one by a signal."""
+    """The end of a training run: its summary, or None and the signal that stopped it."""
 
     folder: Path
     summary: dict[str, Any] | None
@@ -59,16 +59,16 @@ class RunOutcome:
 
 
 def run(config: Settings, experiment: Experiment, report: Report | None = None) -> RunOutcome:
-    """Run, or continue, an experiment in its folder until its budget is used or a signal asks it to stop.
+    """Run or continue an experiment in its folder, until the budget is used or a signal asks to stop.
 
     Args:
         config: the run's settings.
-        experiment: what they stand for.
-        report: is told every evaluation's iteration and scores.
+        experiment: built from these settings.
+        report: called with iteration and scores after each evaluation.
 
     Raises:
-        InputError: the folder holds a run with other settings.
-        NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint stays.
+        InputError: the folder holds a run with different settings.
+        NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint is kept.
     """
     trainer, folder = experiment.trainer, config.folder
     budget, evaluations = Budget(config.iterations, config.minutes), Evaluations(config.eval_every, config.eval_seconds)
@@ -106,11 +106,11 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
                 progress.update(trainer.iteration, clock)
         if not finished:
             return RunOutcome(folder, None, stopped())
-        return RunOutcome(folder, log.summarise(_about_rates(config, trainer)), None)
+        return RunOutcome(folder, log.summarise(_rate_facts(config, trainer)), None)
 
 
-def _about_rates(config: Settings, trainer: Learner) -> dict[str, Any]:
-    """Return what a run's summary says of its two time scales: a(n) / b(n) in its first and last update, and A2."""
+def _rate_facts(config: Settings, trainer: Learner) -> dict[str, Any]:
+    """Return the ratio of rates a(n) / b(n) at the first and the last update, and whether assumption A2 holds."""
     if not isinstance(trainer, Trainer):
         return {}
     generator, critic = trainer.generator, trainer.critic
@@ -127,10 +127,10 @@ def _about_rates(config: Settings, trainer: Learner) -> dict[str, Any]:
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], int | None]]:
-    """Catch the first SIGINT, SIGTERM or SIGHUP; the yielded function returns its number. A second one acts normally.
+    """Catch the first SIGINT, SIGTERM or SIGHUP; the yielded function returns its number. The second acts normally.
 
-    SIGTERM and SIGHUP that the process ignores stay ignored, as nohup wants. Only a process's main thread hears
-    signals; in another one there is nothing to tell.
+    SIGTERM and SIGHUP stay ignored if the process ignores them, as under nohup. Signals reach only a process's main
+    thread; in other threads the yielded function returns None.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -142,9 +142,11 @@ def stop_signals() -> Iterator[Callable[[], int | None]]:
         leave_terminal(number)
         signal.signal(number, previous[signal.Signals(number)])
 
-    # nohup leaves SIGHUP ignored; a shell's background job has SIGINT ignored too, and is stopped by it all the same.
-    heard = [each for each in STOP_SIGNALS if each == signal.SIGINT or signal.getsignal(each) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, remember) for number in heard}
+    # nohup ignores SIGHUP. A shell's background job ignores SIGINT too, but SIGINT must stop it nevertheless.
+    caught = [
+        number for number in STOP_SIGNALS if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    previous = {number: signal.signal(number, remember) for number in caught}
     try:
         yield lambda: received[0] if received else None
     finally:

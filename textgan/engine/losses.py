@@ -1,4 +1,4 @@
-"""Losses of two-player training, as pure functions of critic scores, and the gradient penalty."""
+"""GAN losses as pure functions of critic scores, and the gradient penalty."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Loss:
-    """What each player minimises.
+    """The losses that critic and generator minimise.
 
     `critic(real_scores, fake_scores)` and `generator(fake_scores)` take scores [B] and return a scalar.
     """
@@ -30,17 +30,17 @@ def wasserstein_generator(fake_scores: Tensor) -> Tensor:
 
 
 def cross_entropy_critic(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """-E[log s(D(real))] - E[log(1 - s(D(fake)))], s being logistic (Goodfellow et al. 2014, arXiv 1406.2661)."""
+    """-E[log s(D(real))] - E[log(1 - s(D(fake)))], s the sigmoid function (Goodfellow et al. 2014, arXiv 1406.2661)."""
     return F.softplus(-real_scores).mean() + F.softplus(fake_scores).mean()
 
 
 def non_saturating_generator(fake_scores: Tensor) -> Tensor:
-    """-E[log s(D(fake))], the same paper's remedy for vanishing gradients."""
+    """-E[log s(D(fake))], against vanishing gradients (Goodfellow et al. 2014, section 3)."""
     return F.softplus(-fake_scores).mean()
 
 
 def minimax_generator(fake_scores: Tensor) -> Tensor:
-    """E[log(1 - s(D(fake)))]: the game's own, equation 1 of the same paper."""
+    """E[log(1 - s(D(fake)))], the minimax game (Goodfellow et al. 2014, equation 1)."""
     return -F.softplus(fake_scores).mean()
 
 
@@ -70,16 +70,16 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     """E[(||grad_x D(x)||_2 - 1)^2] at x = real + alpha (fake - real) (Gulrajani et al. 2017, equation 3).
 
     Args:
-        critic: maps [B, ...] to scores [B], each score depending on its own sample alone.
+        critic: maps samples [B, ...] to scores [B]; a score may depend on no other sample of the batch.
         real: samples [B, ...].
         fake: samples [B, ...], detached from the generator.
         alpha: one weight per sample [B], from U(0, 1).
 
     Returns:
-        A scalar that is differentiable in the critic's parameters. The norm runs over all axes but the first.
+        A scalar, differentiable in the critic's parameters. The norm is over all axes except the batch.
     """
-    x = torch.lerp(real, fake, alpha.view(-1, *[1] * (real.dim() - 1))).requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
-    # The small term keeps the square root differentiable where the gradient vanishes.
-    norm = (gradient.flatten(1).square().sum(dim=1) + 1e-12).sqrt()
+    x = torch.lerp(real, fake, alpha.view(-1, *[1] * (real.dim() - 1))).requires_grad_()  # [B, ...]
+    (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)  # [B, ...]
+    # The small term keeps the square root differentiable if the gradient is zero.
+    norm = (gradient.flatten(1).square().sum(dim=1) + 1e-12).sqrt()  # [B]
     return (norm - 1).square().mean()

@@ -1,4 +1,4 @@
-"""Training by maximum likelihood, what GANs are to be compared with: one network, one loss. Knows no text."""
+"""Training by maximum likelihood, the baseline for GANs: one network, one loss."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from textgan.engine.players import Player, StepStats, read_stats
 
 @dataclass
 class LikelihoodTrainer:
-    """Gradient steps on the cross-entropy of real samples; in logs and checkpoints its player is the generator.
+    """Gradient steps on the cross-entropy of real samples; logs and checkpoints call the player the generator.
 
-    The network maps samples [B, L, V], one-hot, to logits [B, L, V] of each position given those before it.
+    The network maps one-hot samples [B, L, V] to logits [B, L, V] of each position given the previous positions.
     """
 
     generator: Player
@@ -28,16 +28,16 @@ class LikelihoodTrainer:
 
     @property
     def sampler(self) -> nn.Module:
-        """The network to draw samples from: the model, or the average of its weights where there is one."""
+        """The network to draw samples from: the EMA of the weights if there is one, else the model."""
         return self.generator.sampler
 
     def step(self, real_batches: Sequence[Tensor]) -> StepStats:
-        """Train on batches [B, L, V] as one; the loss is in nats a position.
+        """Take one step on the concatenated batches [B, L, V]; the loss is in nats per position.
 
         Raises:
             NonFiniteError: the loss or its gradient is infinite or NaN.
         """
-        real = torch.cat(list(real_batches))
+        real = torch.cat(list(real_batches))  # [steps * B, L, V]
         loss = -(real * self.generator.network(real).log_softmax(dim=-1)).sum(dim=-1).mean()
         gradient_norm, update_norm = self.generator.update(loss, self.iteration)
         measured = {

@@ -1,4 +1,4 @@
-"""A player: a network, its optimiser and its own time scale (Heusel et al. 2017, arXiv 1706.08500)."""
+"""A player: a network, its optimiser and its time scale (Heusel et al. 2017, arXiv 1706.08500)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ class NonFiniteError(Exception):
 
 @dataclass(frozen=True)
 class Player:
-    """A network with its optimiser and its own time scale: a learning rate and a schedule.
+    """A network, its optimiser and its time scale: a learning rate and a schedule.
 
-    `average` follows the weights from update to update, where it is wanted.
+    `average` is the EMA of the weights, updated after each update; None if the run has no EMA.
     """
 
     network: nn.Module
@@ -31,7 +31,7 @@ class Player:
 
     @property
     def sampler(self) -> nn.Module:
-        """The network to draw samples from: the average of the weights where there is one."""
+        """The network to draw samples from: the EMA of the weights if there is one."""
         return self.network if self.average is None else self.average.module
 
     def update(self, loss: Tensor, n: int) -> tuple[Tensor, Tensor]:
@@ -40,10 +40,10 @@ class Player:
             group["lr"] = self.learning_rate * self.schedule(n)
         parameters = list(self.network.parameters())
         before = [parameter.detach().clone() for parameter in parameters]
-        # Unlike backward(), this leaves the other player's weight gradients uncomputed.
+        # Unlike backward(), this does not compute gradients of the other player's weights.
         gradients = torch.autograd.grad(loss, parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            # In the weight's own layout, as backward() would: fused optimisers go wrong on any other without a word.
+            # In the memory layout of the weight, as backward() does: with any other, fused optimisers fail silently.
             parameter.grad = torch.empty_like(parameter).copy_(gradient)
         self.optimiser.step()
         if self.average is not None:
@@ -53,9 +53,10 @@ class Player:
 
 
 def weight_average(network: nn.Module, decay: float) -> AveragedModel | None:
-    """Return an exponential moving average of a network's weights, to be updated by its player; None for decay 0.
+    """Return an exponential moving average (EMA) of a network's weights; None for decay 0.
 
-    It starts at the weights after the first update (Yazici et al. 2019, arXiv 1806.04498, on why GANs want one).
+    `Player.update` updates it. It starts at the weights after the first update (Yazici et al. 2019, arXiv 1806.04498,
+    on why it helps GANs).
     """
     if not decay:
         return None
@@ -64,9 +65,9 @@ def weight_average(network: nn.Module, decay: float) -> AveragedModel | None:
 
 @dataclass(frozen=True)
 class StepStats:
-    """What a training step measured; of several critic updates, the last one's values.
+    """Losses and norms of a training step; with several critic updates, the values of the last one.
 
-    Norms are Euclidean, over all parameters of a player. A value that was not computed is None.
+    Norms are Euclidean, over all parameters of a player. Values that were not computed are None.
     """
 
     critic_loss: float | None
@@ -80,12 +81,12 @@ class StepStats:
 
 
 def read_stats(measured: Mapping[str, Tensor], iteration: int, also_finite: Sequence[Tensor] = ()) -> StepStats:
-    """Return what was measured, in one transfer from the device.
+    """Copy the measured scalars from the device, in one transfer.
 
     Raises:
-        NonFiniteError: a value is infinite or NaN, or one of `also_finite`.
+        NonFiniteError: a measured value, or one of `also_finite`, is infinite or NaN.
     """
-    # The sum is finite only if all of them are.
+    # The sum is finite only if all values are.
     total = torch.stack([*measured.values(), *also_finite]).sum()
     *values, summed = torch.stack([*measured.values(), total]).tolist()
     stats = dict(zip(measured, values, strict=True))
@@ -96,13 +97,13 @@ def read_stats(measured: Mapping[str, Tensor], iteration: int, also_finite: Sequ
 
 
 def generator_player(config: Settings, network: nn.Module, device: torch.device) -> Player:
-    """Return a network as the generator of a run's settings."""
+    """Return the generator's player, with rate, schedule and EMA from the settings."""
     average = weight_average(network.to(device), config.generator_ema)
     return _player(config, network, config.generator_lr, config.generator_schedule, 1, average)
 
 
 def critic_player(config: Settings, network: nn.Module, device: torch.device) -> Player:
-    """Return a network as the critic of a run's settings."""
+    """Return the critic's player, with rate and schedule from the settings."""
     network.to(device)
     return _player(config, network, config.critic_lr, config.critic_schedule, config.critic_steps, None)
 

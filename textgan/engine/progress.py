@@ -1,4 +1,4 @@
-"""A run's budget, clock, and progress bar by the training clock."""
+"""A run's clock, budget, evaluation times and progress bar."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,7 +11,7 @@ from textgan.engine.run_folder import headline, score_title
 
 @dataclass
 class Clock:
-    """Seconds of a run: all of them, and those spent training (no evaluation, sampling or checkpoints)."""
+    """Seconds of a run: in total, and of training (without evaluation, sampling and checkpoints)."""
 
     wall_seconds: float = 0.0
     train_seconds: float = 0.0
@@ -19,13 +19,13 @@ class Clock:
 
 @dataclass(frozen=True)
 class Budget:
-    """Where a run ends: whichever comes first of so many iterations and so many minutes of training."""
+    """Limits of a run, in iterations and in minutes of training; it ends at the first limit it reaches."""
 
     iterations: int | None
     minutes: float | None
 
     def used(self, iteration: int, clock: Clock) -> float:
-        """Return the used share, at least 1 at the end."""
+        """Return the used fraction of the budget, at least 1 at the end."""
         return max(
             0.0 if self.iterations is None else iteration / self.iterations,
             0.0 if self.minutes is None else clock.train_seconds / (60 * self.minutes),
@@ -34,23 +34,23 @@ class Budget:
 
 @dataclass(frozen=True)
 class Evaluations:
-    """When a run is evaluated: every so many iterations, or at multiples of so many seconds of training.
+    """The times of evaluations: every `every` iterations, or every `seconds` seconds of training if `seconds` is set.
 
-    `seconds` None: by iterations. The start and the end of a run are evaluated in either case.
+    The start and the end of a run are always evaluated.
     """
 
     every: int
     seconds: float | None
 
     def due(self, iteration: int, clock: Clock, last_seconds: float | None) -> bool:
-        """Whether an evaluation is due; `last_seconds` is the training clock at the last one, None before the first."""
+        """Whether an evaluation is due; `last_seconds`: training clock at the last one, None before the first."""
         if self.seconds is None or last_seconds is None:
             return iteration % self.every == 0
         return clock.train_seconds // self.seconds > last_seconds // self.seconds
 
 
 class Progress:
-    """Shows iterations a second, the latest scores and the training time left; silent outside a terminal."""
+    """Shows iterations per second, the latest scores and the remaining training time; silent outside a terminal."""
 
     def __init__(self, budget: Budget, iteration: int, clock: Clock) -> None:
         self._budget = budget
@@ -59,11 +59,11 @@ class Progress:
         self._bar = tqdm(total=1.0, disable=None, bar_format="{percentage:3.0f}%|{bar}|{postfix}", mininterval=0.2)
 
     def scored(self, scores: Mapping[str, float]) -> None:
-        """Show an evaluation: of n-gram scores the 4-gram and 6-gram ones, where they are there."""
+        """Show the headline scores of an evaluation."""
         self._scores = "".join(f", {score_title(name)} {scores[name]:.3f}" for name in headline(scores))
 
     def update(self, iteration: int, clock: Clock) -> None:
-        """Show where the run stands."""
+        """Show the run's iteration and remaining time."""
         if self._bar.disable:
             return
         used = min(self._budget.used(iteration, clock), 1.0)
@@ -74,10 +74,10 @@ class Progress:
         self._bar.set_postfix_str(f"iteration {iteration}, {rate:.1f}/s{self._scores}, {left} left", refresh=False)
         try:
             self._bar.update(0)
-        except OSError:  # the terminal was closed; a run that goes on without it is not to end
+        except OSError:  # the terminal was closed; the run goes on without a bar
             self._bar.disable = True
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Leave the bar in its last state on the terminal."""
         with suppress(OSError):
             self._bar.close()

@@ -1,4 +1,4 @@
-"""Where a run comes from: the commit, the versions of packages, the device."""
+"""Provenance of a run: commit, package versions, device."""
 
 import os
 import platform
@@ -22,19 +22,19 @@ def versions() -> dict[str, str]:
 
 
 def describe_device(device: torch.device) -> dict[str, Any]:
-    """Return a device's type and name, the number of threads, and what is computed in TF32 on it."""
+    """Return a device's type and name, the number of threads, and the operations computed in TF32."""
     tf32 = {"matmul": torch.backends.cuda.matmul.allow_tf32, "convolutions": torch.backends.cudnn.allow_tf32}
     return {
         "type": device.type,
         "name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor_name(),
         "threads": torch.get_num_threads(),
-        # PyTorch's default is TF32 in convolutions.
+        # By default PyTorch uses TF32 in convolutions.
         "tf32": [name for name, used in tf32.items() if used] if device.type == "cuda" else [],
     }
 
 
 def code_version() -> dict[str, Any]:
-    """Return the commit of the checkout this file is in, and whether it was changed; null outside a checkout."""
+    """Return the commit of the checkout with this file, and whether it has local changes; None outside a checkout."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -43,7 +43,7 @@ def code_version() -> dict[str, Any]:
         ).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", __file__)  # an installed copy may lie in somebody else's checkout
+        git("ls-files", "--error-unmatch", __file__)  # an installed copy may lie in another project's checkout
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}

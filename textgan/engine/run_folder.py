@@ -1,9 +1,9 @@
-"""Read a run's folder: its options and metrics, of this version and of earlier ones. Starts without torch.
+"""Read the options and metrics in a run's folder, of this version and earlier ones; needs no torch.
 
-`options.json` says which format the folder has. Format 2 groups the columns of `metrics.jsonl`: `scores/jsd_4`,
-`time/train_seconds`, `train/critic_loss`. Format 1 (textgan 0.1.0) wrote the names without groups and recorded no
-format. `read_options` and `read_metrics` return both formats as format 2; `as_format` turns a row back into the format
-of its run, so that a run keeps one format to its end.
+`options.json` records the folder's format. Format 2 groups the columns of `metrics.jsonl`: `scores/jsd_4`,
+`time/train_seconds`, `train/critic_loss`. Format 1 (textgan 0.1.0) has names without groups, and records no format.
+`read_options` and `read_metrics` return both formats as format 2; `as_format` converts a row back to the run's format,
+so that a continued run keeps one format.
 """
 
 import glob
@@ -24,15 +24,15 @@ FORMAT = 2
 Row = Mapping[str, Any]
 
 TIME = ("critic_updates", "samples_seen", "wall_seconds", "train_seconds")
-"""Columns of the group `time`: counters and both clocks. `iteration`, which rows are told apart by, has no group."""
+"""Columns of the group `time`: counters and both clocks. `iteration`, the key of a row, has no group."""
 
-# What format 1 knew of a training step; every other column that is no counter and no clock was a score.
+# Columns of the group `train` in format 1. Columns that are neither here nor in TIME are scores.
 _TRAIN_1 = (
     *("critic_loss", "generator_loss", "gradient_penalty", "wasserstein", "critic_gradient_norm"),
     *("generator_gradient_norm", "critic_update_norm", "generator_update_norm"),
 )
 
-# Settings that earlier versions did not have, with the value by which a run does what it did then.
+# Settings that earlier versions did not have, with the values that reproduce those versions.
 _ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "textgan.train": {"eval_seconds": None},
     "images.train": {"eval_seconds": None, "precision": "float32"},
@@ -40,12 +40,12 @@ _ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
 
 
 def read_options(folder: Path) -> dict[str, Any]:
-    """Return a run's options, those of an earlier version with the settings and signatures of this one.
+    """Return a run's options; options of earlier versions get this version's setting names and signature.
 
-    `format` stays that of the folder.
+    `format` stays the folder's format.
 
     Raises:
-        InputError: there is no run in the folder, or its options cannot be read.
+        InputError: the folder has no run, or its options cannot be read.
     """
     path = folder / OPTIONS
     if not path.exists():
@@ -62,9 +62,9 @@ def read_options(folder: Path) -> dict[str, Any]:
 
 
 def read_metrics(folder: Path) -> list[Row]:
-    """Return the rows of a run's metrics, their columns named as in format 2 whatever the run's format.
+    """Return the rows of a run's metrics with the column names of format 2.
 
-    A last line cut off by a crash is left out.
+    A last line that a crash cut off is dropped.
 
     Raises:
         InputError: another line is damaged.
@@ -82,7 +82,7 @@ def read_metrics(folder: Path) -> list[Row]:
 
 
 def _grouped(name: str) -> str:
-    """Return a column's name of either format as format 2 has it."""
+    """Convert a column's name, of either format, to format 2."""
     if name == "iteration" or "/" in name:
         return name
     group = "time" if name in TIME else "train" if name in _TRAIN_1 else "scores"
@@ -90,17 +90,17 @@ def _grouped(name: str) -> str:
 
 
 def as_format(row: Row, number: int) -> Row:
-    """Return a row of format 2 with the names of the columns that a format of this number has."""
+    """Convert a row of format 2 to the format with this number."""
     return row if number == FORMAT else {without_group(name): value for name, value in row.items()}
 
 
 def without_group(name: str) -> str:
-    """Return a column's name without its group: jsd_4 for scores/jsd_4."""
+    """Return a column's name without the group: jsd_4 for scores/jsd_4."""
     return name.rpartition("/")[2]
 
 
 def of_group(row: Row, group: str) -> dict[str, Any]:
-    """Return the columns of one group of a row, their names without it."""
+    """Return the columns of one group of a row, named without the group."""
     return {without_group(name): value for name, value in row.items() if name.startswith(f"{group}/")}
 
 
@@ -113,7 +113,7 @@ def require_scores(folder: Path) -> list[str]:
     """Return the names of a run's scores.
 
     Raises:
-        InputError: it was made by a version that did not record them.
+        InputError: the run was made by a version that did not record them.
     """
     options = read_options(folder)
     if "scores" not in options:
@@ -123,38 +123,38 @@ def require_scores(folder: Path) -> list[str]:
 
 
 def headline(scores: Iterable[str]) -> list[str]:
-    """Return the scores that speak for all: of n-gram JSD the paper's two where they are there, else all."""
+    """Return the headline scores: the paper's JSD-4 and JSD-6 if present, else all scores."""
     names = list(scores)
     return [name for name in names if name in ("jsd_4", "jsd_6")] or names
 
 
 def score_title(name: str) -> str:
-    """Return how a score of the metrics is shown: "JSD-4" for "jsd_4"."""
+    """Return the title of a score: "JSD-4" for "jsd_4"."""
     return name.upper().replace("_", "-")
 
 
 def find_runs(places: Sequence[str]) -> list[Path]:
-    """Return the folders of runs: those named, those below folders named, and those a glob finds; each once, sorted.
+    """Return the folders of the runs at or below the given places, without duplicates, sorted.
 
-    A place that exists is that place, whatever its name means to a glob.
+    Places are folders or glob patterns; if a path of this name exists, it is not read as a pattern.
 
     Raises:
         InputError: a place has no run.
     """
-    found: dict[Path, Path] = {}
+    folders: dict[Path, Path] = {}
     for place in places:
         runs = {options.parent for match in _matches(place) for options in match.rglob(OPTIONS)}
         if not runs:
             raise InputError(f"{place}: no run there (no {OPTIONS}); give the folder of a run or of several")
-        found |= {run.resolve(): run for run in sorted(runs)}
-    return sorted(found.values())
+        folders |= {run.resolve(): run for run in sorted(runs)}
+    return sorted(folders.values())
 
 
 def _matches(place: str) -> list[Path]:
-    """Return the paths that a place names; only what comes after the folders that exist is a glob."""
+    """Return the paths that match a place; only the part below the existing folders is a pattern."""
     path = Path(place)
     if not place or path.exists():
         return [path] if place else []
-    there = next(parent for parent in path.parents if parent.exists())
-    pattern = str(path.relative_to(there))
-    return [there / match for match in glob.glob(pattern, root_dir=there, recursive=True)]  # noqa: PTH207 (hides .*)
+    existing = next(parent for parent in path.parents if parent.exists())
+    pattern = str(path.relative_to(existing))
+    return [existing / match for match in glob.glob(pattern, root_dir=existing, recursive=True)]  # noqa: PTH207 (hides .*)

@@ -1,9 +1,9 @@
-"""Write a run's folder, from `options.json` before step 0 to `summary.json` at the end. Knows no text.
+"""Write a run's folder, from `options.json` before step 0 to `summary.json` at the end.
 
-`metrics.jsonl` has one row per evaluation and only grows, except that a continued run drops the rows after its
-checkpoint and computes them again; `samples/ITERATION.*` holds the samples of that evaluation. TensorBoard's events
-carry the training clock as their wall time, so its relative axis compares runs by training time. The scores of real
-data are events of a run of their own, `real data`, so that TensorBoard draws them into the charts of the scores.
+`metrics.jsonl` is append-only, one row per evaluation; on resume, rows after the checkpoint are dropped and recomputed.
+`samples/ITERATION.*` holds the samples of an evaluation. TensorBoard events carry the training clock as their wall
+time, so TensorBoard's relative axis compares runs by training time. The scores of real data are a separate TensorBoard
+run, `real data`, which puts them into the charts of the scores.
 """
 
 import json
@@ -42,14 +42,14 @@ from textgan.engine.run_folder import (
 from textgan.engine.trainer import Learner
 
 REAL_DATA = "real data"
-"""Folder, inside the run's, of TensorBoard's events with the scores of real data."""
+"""Subfolder of a run with the TensorBoard events of real data's scores."""
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Samples of an evaluation as a run keeps them: the content of a file, and how TensorBoard shows it.
+class SampleFile:
+    """Samples of an evaluation: suffix and content of their file, and a function that shows them in TensorBoard.
 
-    `show(events, iteration, walltime)` adds them to TensorBoard's events.
+    `show(events, iteration, walltime)` adds the samples to TensorBoard's events.
     """
 
     suffix: str
@@ -58,10 +58,10 @@ class Samples:
 
 
 class RunLog:
-    """Writes a run's metrics, samples and TensorBoard events; starts anew or continues at an iteration.
+    """Writes a run's metrics, samples and TensorBoard events, from the start or continuing at an iteration.
 
-    `rows` are those logged so far; on continuing, rows and samples after the iteration are dropped. `floor` holds the
-    scores of real data by name, None if they are not known.
+    `rows` are the rows logged so far; rows and samples after the iteration are dropped. `floor` maps score names to the
+    scores of real data, None if unknown.
     """
 
     def __init__(self, folder: Path, iteration: int, floor: Mapping[str, float] | None) -> None:
@@ -80,10 +80,10 @@ class RunLog:
             if samples.stem.isdecimal() and samples.stem not in logged:
                 samples.unlink()
         self._started = float(options["started"])
-        # TensorBoard forgets what an earlier process wrote from here on.
+        # TensorBoard drops events of earlier processes from this step on.
         purge_step = self.rows[-1]["iteration"] + 1 if self.rows else 0
         self._events = SummaryWriter(str(folder), purge_step=purge_step)
-        self._of_real_data = SummaryWriter(str(folder / REAL_DATA), purge_step=purge_step) if floor else None
+        self._real_data_events = SummaryWriter(str(folder / REAL_DATA), purge_step=purge_step) if floor else None
         if not self.rows:
             charts = {score_title(name): ["Multiline", [f"scores/{name}"]] for name in headline(options["scores"])}
             self._events.add_custom_scalars({"Scores of all runs": charts})
@@ -94,16 +94,16 @@ class RunLog:
             self._events.file_writer.add_summary(hparams_pb(shown, start_time_secs=self._started))
 
     def has(self, iteration: int) -> bool:
-        """Whether this iteration's evaluation is logged already."""
+        """Whether the evaluation of this iteration is already logged."""
         return bool(self.rows) and self.rows[-1]["iteration"] == iteration
 
     @property
     def last_train_seconds(self) -> float | None:
-        """Seconds of training at the last evaluation; None before the first."""
+        """Training clock at the last evaluation, in seconds; None before the first."""
         return float(self.rows[-1]["time/train_seconds"]) if self.rows else None
 
-    def log(self, row: Row, samples: Samples) -> None:
-        """Write an evaluation: its row, its samples and their TensorBoard events."""
+    def log(self, row: Row, samples: SampleFile) -> None:
+        """Write the row, the samples and the TensorBoard events of an evaluation."""
         iteration, time = row["iteration"], self._started + row["time/train_seconds"]
         with atomic_write(self.folder / "samples" / f"{iteration}{samples.suffix}") as file:
             file.write(samples.content)
@@ -114,14 +114,14 @@ class RunLog:
                 self._events.add_scalar(name, value, iteration, walltime=time)
         samples.show(self._events, iteration, time)
         self._events.flush()
-        if self._floor and self._of_real_data is not None:
+        if self._floor and self._real_data_events is not None:
             for name, value in self._floor.items():
-                self._of_real_data.add_scalar(f"scores/{name}", value, iteration, walltime=time)
-            self._of_real_data.flush()
+                self._real_data_events.add_scalar(f"scores/{name}", value, iteration, walltime=time)
+            self._real_data_events.flush()
         self.rows.append(row)
 
     def summarise(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Write and return the summary: each score's best value and where, the floor, the totals, and other facts."""
+        """Write and return the summary: best, first and last value of each score, floor, totals, and other facts."""
         first, last = self.rows[0], self.rows[-1]
         best = {name: min(self.rows, key=lambda row: row[f"scores/{name}"]) for name in of_group(last, "scores")}
         summary = {
@@ -145,8 +145,8 @@ class RunLog:
     def close(self) -> None:
         """Flush and close the TensorBoard events."""
         self._events.close()
-        if self._of_real_data is not None:
-            self._of_real_data.close()
+        if self._real_data_events is not None:
+            self._real_data_events.close()
 
     def _line(self, row: Row) -> bytes:
         return json.dumps(as_format(row, self._format), allow_nan=False).encode() + b"\n"
@@ -156,10 +156,10 @@ _STATS = tuple(field.name for field in fields(StepStats))
 
 
 def make_row(trainer: Learner, clock: Clock, stats: StepStats | None, scores: Mapping[str, float]) -> Row:
-    """Return a row of metrics; before the first step of a process there are no losses, and they are None."""
-    counted = {"critic_updates": trainer.critic_updates, "samples_seen": trainer.samples_seen, **asdict(clock)}
-    measured = dict.fromkeys(_STATS) if stats is None else asdict(stats)
-    groups: Mapping[str, Mapping[str, Any]] = {"time": counted, "scores": scores, "train": measured}
+    """Return a row of metrics; losses are None before a process's first step."""
+    time = {"critic_updates": trainer.critic_updates, "samples_seen": trainer.samples_seen, **asdict(clock)}
+    train = dict.fromkeys(_STATS) if stats is None else asdict(stats)
+    groups: Mapping[str, Mapping[str, Any]] = {"time": time, "scores": scores, "train": train}
     return {
         "iteration": trainer.iteration,
         **{f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()},
@@ -168,7 +168,7 @@ def make_row(trainer: Learner, clock: Clock, stats: StepStats | None, scores: Ma
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make a run's folder and keep other processes from training in it meanwhile; clear what a killed one left there.
+    """Create and lock a run's folder against other processes; remove the partial files of a killed process.
 
     Raises:
         InputError: another process is training there, or the folder holds the output of another command.
@@ -183,18 +183,18 @@ def locked(folder: Path) -> Iterator[None]:
 def begin_or_continue(
     folder: Path, config: Mapping[str, Any], may_change: Set[str], device: torch.device, facts: Mapping[str, Any]
 ) -> None:
-    """Write the options of a new run, or check that the folder's run has the same ones.
+    """Write the options of a new run, or check them against the options of the folder's run.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         config: the resolved settings.
-        may_change: settings in which a continued run may differ.
-        device: where it trains.
-        facts: what else is recorded; `facts["data_sha256"]` and `facts["signature"]` must stay as they are.
+        may_change: settings that may change when a run is continued.
+        device: device of the training.
+        facts: further entries of `options.json`; `data_sha256` and `signature` may not change.
 
     Raises:
-        InputError: the folder holds a run with another value of a setting, which is named, or other data or scores;
-            or a run that is past the budget that it is given now.
+        InputError: the folder's run has a different setting (named in the message), device, data or signature, or has
+            used more than the given budget.
     """
     if not (folder / OPTIONS).exists():
         if (folder / "checkpoints").exists():
@@ -222,42 +222,42 @@ def begin_or_continue(
     if (before := options["device"]["type"]) != device.type:
         raise InputError(f"--device {device.type}: the run in {folder} is on {before}; choose another --run-dir")
     if options["data_sha256"] != facts["data_sha256"]:
-        raise InputError(f"--data: not what the run in {folder} began with; choose another --run-dir")
+        raise InputError(f"--data: differs from the data of the run in {folder}; choose another --run-dir")
     before, now = str(options.get("signature")), str(facts.get("signature"))
     if without_name(before) != without_name(now):
         raise InputError(f"{folder}: its scores are {before}, not {now}; choose another --run-dir")
     changes = _changes(folder, options, device, rows[-1]) if rows else []
-    if changes or options["config"] != config:  # a larger budget, say, or data at another place
+    if changes or options["config"] != config:  # for instance a larger budget, or data moved to another path
         continued = [*options.get("continued", []), *changes]
         write_json(folder / OPTIONS, {**options, **facts, "config": config, "continued": continued})
 
 
 def _require_larger_budget(folder: Path, config: Mapping[str, Any], before: Mapping[str, Any], last: Row) -> None:
-    """Refuse a smaller budget than the run has used: its options would say less than was done.
+    """Refuse to lower a budget below what the run has used: `options.json` would contradict the metrics.
 
     Raises:
-        InputError: naming the budget.
+        InputError: names the budget.
     """
-    done = {"iterations": last["iteration"], "minutes": last["time/train_seconds"] / 60}
-    for name, used in done.items():
+    used = {"iterations": last["iteration"], "minutes": last["time/train_seconds"] / 60}
+    for name, amount in used.items():
         budget = config[name]
-        if budget is not None and budget < used and (before[name] is None or budget < before[name]):
+        if budget is not None and budget < amount and (before[name] is None or budget < before[name]):
             raise InputError(
-                f"--{name} {budget}: the run in {folder} has trained for {used:.6g} {name}; "
-                "give at least as many, or choose another --run-dir"
+                f"--{name} {budget}: the run in {folder} has trained for {amount:.6g} {name}; "
+                "raise it, or choose another --run-dir"
             )
 
 
 def _changes(folder: Path, options: Mapping[str, Any], device: torch.device, last: Row) -> list[dict[str, Any]]:
-    """Note and return in what the place where a run is continued differs from where it trained before.
+    """Return the changes of threads, processor and torch version since the run last trained, and print a note.
 
-    Sums of floating-point numbers depend on threads, processor and versions, so the run's numbers do too.
+    Floating-point sums depend on all three, and therefore the run's numbers do too.
     """
     now = datetime.now(UTC)
     if now.timestamp() < options["started"] + last["time/wall_seconds"]:
         note(
-            f"{folder}: the system's clock is earlier than when the run was last written; TensorBoard, which "
-            "orders events by it, may miss the curves from here on"
+            f"{folder}: the system's clock is earlier than when the run was last written; TensorBoard "
+            "orders events by this clock, and may not show the curves from here on"
         )
     before = {**options["device"], **options["versions"]}
     for change in options.get("continued", []):
@@ -266,8 +266,8 @@ def _changes(folder: Path, options: Mapping[str, Any], device: torch.device, las
     changed = {name: here[name] for name in ("threads", "name", "torch") if here[name] != before.get(name)}
     if not changed:
         return []
-    told = ", ".join(f"{name} {value} (before: {before.get(name)})" for name, value in changed.items())
-    note(f"{folder}: continued with {told}; numbers differ from an uninterrupted run's")
+    differences = ", ".join(f"{name} {value} (before: {before.get(name)})" for name, value in changed.items())
+    note(f"{folder}: continued with {differences}; numbers differ from an uninterrupted run's")
     return [{"iteration": last["iteration"], "utc": now.isoformat(timespec="seconds"), **changed}]
 
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the factor on a player's rate as a function of its update's number n = 0, 1, ..."""
+"""Learning-rate schedules: factor on a player's learning rate as a function of the update number n = 0, 1, ..."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,14 @@ Schedule = Callable[[int], float]
 
 
 def parse_schedule(spec: str, updates: int | None) -> Schedule:
-    """Return the schedule that a flag's value names.
+    """Return the schedule named by a flag's value.
 
     Args:
         spec: `constant`; `linear`, falling to 0 at `updates`; or `power:TAU`, (n + 1)^-TAU (theory: assumption A2).
-        updates: the player's updates in the whole run, None where only time ends it.
+        updates: number of the player's updates in the whole run, None if the run has no limit in iterations.
 
     Raises:
-        InputError: another name, TAU not a number from 0 to 1, or `linear` without a number of updates.
+        InputError: the name is unknown, TAU is not a number from 0 to 1, or `linear` has no number of updates.
     """
     kind, _, argument = spec.partition(":")
     if spec == "constant":
@@ -35,10 +35,11 @@ def parse_schedule(spec: str, updates: int | None) -> Schedule:
 
 
 def assumption_a2(generator: str, critic: str) -> tuple[bool, str]:
-    """Return whether two schedules satisfy assumption A2 of the TTUR paper, and a line that says why.
+    """Return whether two schedules satisfy assumption A2 of the TTUR paper, and the reason in one line.
 
-    With rates a(n) of the generator and b(n) of the critic: the sums of a and b are infinite, those of a^2 and b^2
-    finite, and a = o(b). For powers n^-TAU that is 1/2 < TAU(critic) < TAU(generator) <= 1; a constant has TAU 0.
+    A2, for rates a(n) of the generator and b(n) of the critic: the sums of a and b are infinite, the sums of a^2 and
+    b^2 are finite, and a = o(b). Powers n^-TAU satisfy it if 1/2 < TAU(critic) < TAU(generator) <= 1; a constant rate
+    has TAU 0.
     """
     exponents = {}
     reasons = []

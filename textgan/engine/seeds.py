@@ -1,4 +1,4 @@
-"""Seeds: all randomness of a run is a function of its seed, a purpose and an iteration."""
+"""Seeds of all random numbers, as a function of the run's seed, a purpose and an iteration."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Settings: what every training run has to be told, of text or of images, and how it is told on a command line."""
+"""Settings shared by all training runs, and their command-line flags."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
@@ -10,55 +10,55 @@ from data.errors import InputError, require_at_least, require_numbers
 from eval.core.device import Device
 from textgan.engine.schedules import parse_schedule
 
-_MOST = 1e9  # far above what is of use, and far below what overflows in single precision
+_MOST = 1e9  # far above useful values, far below overflow in single precision
 
 
 @dataclass(frozen=True)
 class Settings(ABC):
-    """A training run of two players. `smallest` are the least values of settings by name."""
+    """Settings of a training run. `minimums` has the smallest allowed values by name."""
 
     preset: str = ""
-    """Named settings that the other flags start from."""
+    """Named settings; they are the defaults of the other flags."""
     data: str = ""
-    """What to train on."""
+    """Training data."""
     batch_size: int = 64
-    """Samples a batch."""
+    """Samples per batch."""
     critic_lr: float = 3e-4
-    """Learning rate of the critic (Adam)."""
+    """Adam's learning rate for the critic."""
     generator_lr: float = 1e-4
-    """Learning rate of the generator (Adam)."""
+    """Adam's learning rate for the generator."""
     critic_schedule: str = "constant"
-    """Factor on the critic's rate over its updates n: constant, linear (to 0), or power:TAU for n^-TAU."""
+    """Schedule of the critic's rate: constant, linear (to 0), or power:TAU (n^-TAU at update n)."""
     generator_schedule: str = "constant"
-    """Factor on the generator's rate over its updates n: constant, linear (to 0), or power:TAU for n^-TAU."""
+    """Schedule of the generator's rate: constant, linear (to 0), or power:TAU (n^-TAU at update n)."""
     generator_ema: float = 0.0
-    """Decay, an update, of an exponential moving average of the generator's weights, which samples are then drawn from; 0 draws them from the weights themselves, as the paper does."""
+    """Decay per update of an EMA of the generator's weights, used for sampling; 0: no EMA (paper)."""
     critic_steps: int = 1
-    """Critic updates a generator update."""
+    """Critic updates per generator update."""
     penalty_weight: float = 10.0
-    """Weight of the gradient penalty; 0 leaves it out."""
+    """Weight of the gradient penalty; 0: none."""
     beta1: float = 0.5
-    """Adam's decay of the first moment, an update."""
+    """Adam's decay of the first moment, per update."""
     beta2: float = 0.9
-    """Adam's decay of the second moment, an update."""
+    """Adam's decay of the second moment, per update."""
     iterations: int | None = 200_000
-    """Generator iterations after which the run ends (None: only --minutes ends it)."""
+    """Budget in generator iterations. None: --minutes alone limits the run."""
     minutes: float | None = None
-    """Minutes of training, evaluation not counted, after which the run ends (None: only --iterations ends it)."""
+    """Budget in minutes of training, without evaluation. None: --iterations alone limits the run."""
     seed: int = 0
-    """Seed of everything random in the run."""
+    """Seed of all random numbers of the run."""
     eval_samples: int = 640
-    """Samples an evaluation scores."""
+    """Samples per evaluation."""
     eval_every: int = 100
     """Generator iterations between evaluations."""
     eval_seconds: float | None = None
-    """Seconds of training between evaluations, in place of --eval-every."""
+    """Seconds of training between evaluations, instead of --eval-every."""
     checkpoint_every: int = 1000
     """Generator iterations between checkpoints."""
     device: Device = "auto"
-    """Where to train; auto takes CUDA where there is one."""
+    """Device to train on; auto takes CUDA if available."""
     run_dir: Path | None = None
-    """Folder of the run; a run that was stopped there is continued. Default: runs/PRESET-DATA-seedSEED."""
+    """Folder of the run; a run already there is continued. Default: runs/PRESET-DATA-seedSEED."""
 
     minimums: ClassVar[Mapping[str, int]] = {
         "batch_size": 1, "critic_steps": 1, "penalty_weight": 0, "iterations": 1, "seed": 0, "eval_samples": 1,
@@ -66,10 +66,10 @@ class Settings(ABC):
     }  # fmt: skip
 
     def __post_init__(self) -> None:
-        """Refuse values no run can have.
+        """Refuse values that no run can have.
 
         Raises:
-            InputError: naming the flag.
+            InputError: names the flag.
         """
         for name, value in asdict(self).items():
             smallest = self.minimums.get(name)
@@ -82,14 +82,14 @@ class Settings(ABC):
             raise InputError(f"--penalty-weight {self.penalty_weight}: must be at most {_MOST:g}")
         require_numbers(self)
         if not self.data.strip():
-            raise InputError("--data: empty; name what to train on")
+            raise InputError("--data: empty; name the training data")
         for name in ("beta1", "beta2", "generator_ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{as_flag(name)} {getattr(self, name)}: must be at least 0 and below 1")
         for schedule in (self.critic_schedule, self.generator_schedule):
             parse_schedule(schedule, self.iterations)
         if self.iterations is None and self.minutes is None:
-            raise InputError("--iterations and --minutes are both None: give one, or the run never ends")
+            raise InputError("--iterations and --minutes are both None: set one of them, or the run never ends")
 
     @property
     def folder(self) -> Path:
@@ -100,19 +100,19 @@ class Settings(ABC):
     @property
     @abstractmethod
     def scores(self) -> list[str]:
-        """Names of the run's scores in its metrics; lower is better."""
+        """Names of the scores in `metrics.jsonl`; lower is better."""
 
     @property
     def may_change(self) -> set[str]:
-        """Settings that may differ when the run is continued: its budget may grow, its folder and its data be moved.
+        """Settings that may change when the run is continued: a larger budget, a moved folder or moved data.
 
-        The hash of the data must stay as it is.
+        The hash of the data may not change.
         """
         linear = "linear" in (self.critic_schedule, self.generator_schedule)
         return {"minutes", "run_dir", "data"} | (set() if linear else {"iterations"})
 
     def with_absolute_paths(self) -> Self:
-        """Return the same settings with files named so that they are found from any working folder."""
+        """Return the same settings with absolute paths, valid from any working folder."""
         return replace(self, data=self.as_json()["data"], run_dir=self.folder.resolve())
 
     def as_json(self) -> dict[str, Any]:
@@ -121,17 +121,17 @@ class Settings(ABC):
 
 
 def refuse_both_intervals(names: Collection[str]) -> None:
-    """Refuse settings, by name, that ask for evaluations both by iterations and by seconds.
+    """Refuse to set both `eval_every` and `eval_seconds`.
 
     Raises:
-        InputError: both are among the names.
+        InputError: the names contain both.
     """
     if {"eval_every", "eval_seconds"} <= set(names):
-        raise InputError("--eval-every and --eval-seconds: give one of them; a run is evaluated by either")
+        raise InputError("--eval-every and --eval-seconds: give one of them, not both")
 
 
 def as_flags(config: Settings, presets: Mapping[str, Settings]) -> list[str]:
-    """Return the flags that give these settings."""
+    """Return the flags, with `--preset` first, that produce these settings."""
     default = presets[config.preset]
     flags = ["--preset", config.preset]
     for name, value in vars(config).items():
@@ -141,5 +141,5 @@ def as_flags(config: Settings, presets: Mapping[str, Settings]) -> list[str]:
 
 
 def as_flag(name: str) -> str:
-    """Return a setting's flag: --critic-lr for critic_lr."""
+    """Return the flag of a setting: --critic-lr for critic_lr."""
     return "--" + name.replace("_", "-")

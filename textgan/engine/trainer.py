@@ -1,4 +1,4 @@
-"""Two-player training with two time scales (TTUR, Heusel et al. 2017, arXiv 1706.08500). Knows no text, no images."""
+"""Two-player training with two time scales (TTUR, Heusel et al. 2017, arXiv 1706.08500), of text or images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from textgan.engine.seeds import stream_seed
 
 
 class Learner(Protocol):
-    """What the loop trains, evaluates and saves: players by name, counters, a step, and a network to sample from."""
+    """A trainer, as the loop uses it: players by name, counters, a step, and a network to sample from."""
 
     iteration: int
     critic_updates: int
@@ -21,23 +21,23 @@ class Learner(Protocol):
 
     @property
     def players(self) -> Mapping[str, Player]:
-        """The players, under the names they have in checkpoints."""
+        """Players by the names used in checkpoints."""
 
     @property
     def sampler(self) -> nn.Module:
         """The network to draw samples from."""
 
     def step(self, real_batches: Sequence[Tensor]) -> StepStats:
-        """Train on batches [B, ...] of real samples."""
+        """Take one training step on batches [B, ...] of real samples."""
 
 
 @dataclass
 class Trainer:
-    """Alternating updates: one of the generator, then one of the critic per batch of real samples.
+    """Alternating updates: one generator update, then one critic update per batch of real samples.
 
-    `sample_latent(batch_size, random)` returns noise for the generator. `score_together` lets the critic see real and
-    fake samples in one pass, which is faster; a critic with batch normalisation must see them apart. All randomness of
-    a step is a function of the seed and the step's number, so `iteration` is all there is to the random state.
+    `sample_latent(batch_size, random)` returns noise for the generator. `score_together` passes real and fake samples
+    through the critic in one batch, which is faster; a critic with batch normalisation needs separate batches. All
+    randomness of a step is a function of the seed and `iteration`, which is therefore the whole random state.
     """
 
     generator: Player
@@ -59,11 +59,11 @@ class Trainer:
 
     @property
     def sampler(self) -> nn.Module:
-        """The network to draw samples from: the generator, or the average of its weights where there is one."""
+        """The network to draw samples from: the EMA of the generator's weights if there is one, else the generator."""
         return self.generator.sampler
 
     def step(self, real_batches: Sequence[Tensor]) -> StepStats:
-        """Train on batches [B, ...] of real samples, in the published order: iteration 0 has no generator update.
+        """Take one training step on batches [B, ...] of real samples; as published, iteration 0 trains the critic only.
 
         Raises:
             NonFiniteError: a loss or a gradient is infinite or NaN.
@@ -83,7 +83,7 @@ class Trainer:
         return stats
 
     def _generator_update(self, batch_size: int, random: torch.Generator) -> dict[str, Tensor]:
-        fake = self.generator.network(self.sample_latent(batch_size, random))
+        fake = self.generator.network(self.sample_latent(batch_size, random))  # [B, ...]
         loss = self.loss.generator(self.critic.network(fake))
         gradient_norm, update_norm = self.generator.update(loss, self.iteration - 1)
         return {
@@ -94,9 +94,9 @@ class Trainer:
 
     def _critic_update(self, real: Tensor, random: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
-            fake = self.generator.network(self.sample_latent(len(real), random))
+            fake = self.generator.network(self.sample_latent(len(real), random))  # [B, ...]
         if self.score_together:
-            real_scores, fake_scores = self.critic.network(torch.cat([real, fake])).chunk(2)
+            real_scores, fake_scores = self.critic.network(torch.cat([real, fake])).chunk(2)  # [B] each
         else:
             real_scores, fake_scores = self.critic.network(real), self.critic.network(fake)
         loss = self.loss.critic(real_scores, fake_scores)

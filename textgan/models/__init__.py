@@ -1,4 +1,4 @@
-"""The models of text."""
+"""Models of text."""
 
 from textgan.models.mle import LanguageModel
 from textgan.models.settings import Model
@@ -8,7 +8,7 @@ LineNetwork = Generator | LanguageModel
 
 
 def make_sampler(model: Model, vocabulary_size: int, seq_len: int, dim: int, latent_dim: int) -> LineNetwork:
-    """Return the network of a model that draws lines, its weights not yet set."""
+    """Return a model's network for sampling lines, with uninitialised weights."""
     if model == "lstm":
         return LanguageModel(vocabulary_size, seq_len, dim)
     return Generator(vocabulary_size, seq_len, dim, latent_dim)

@@ -1,4 +1,4 @@
-"""A language model trained by maximum likelihood: what language GANs are to be compared with."""
+"""LSTM language model trained by maximum likelihood, the baseline for language GANs."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 class LanguageModel(nn.Module):
-    """Lines [B, L, V], one-hot, to logits [B, L, V] of each symbol given those before it, by an LSTM."""
+    """An LSTM that maps one-hot lines [B, L, V] to logits [B, L, V] of each symbol given the previous symbols."""
 
     def __init__(self, vocabulary_size: int, seq_len: int, dim: int) -> None:
         super().__init__()
@@ -15,17 +15,18 @@ class LanguageModel(nn.Module):
         self.to_symbols = nn.Linear(dim, vocabulary_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Before the first symbol stands none: zeros.
-        states, _ = self.recurrent(F.pad(x, (0, 0, 1, 0))[:, :-1])
-        logits: Tensor = self.to_symbols(states)
+        previous = F.pad(x, (0, 0, 1, 0))[:, :-1]  # [B, L, V], zeros before the first symbol
+        states, _ = self.recurrent(previous)  # [B, L, dim]
+        logits: Tensor = self.to_symbols(states)  # [B, L, V]
         return logits
 
     def sample(self, count: int, random: torch.Generator) -> Tensor:
-        """Return ids [count, L] of lines, symbol by symbol from the model's distribution."""
-        symbol = torch.zeros(count, 1, self.to_symbols.out_features, device=random.device)
+        """Draw ids [count, L] of lines, symbol by symbol from the model's distribution."""
+        symbol = torch.zeros(count, 1, self.to_symbols.out_features, device=random.device)  # [count, 1, V]
         state, ids = None, []
         for _ in range(self.seq_len):
-            hidden, state = self.recurrent(symbol, state)
-            ids.append(torch.multinomial(self.to_symbols(hidden[:, 0]).softmax(dim=-1), 1, generator=random))
-            symbol = F.one_hot(ids[-1], symbol.shape[-1]).to(symbol.dtype)
-        return torch.cat(ids, dim=1)
+            hidden, state = self.recurrent(symbol, state)  # [count, 1, dim]
+            probabilities = self.to_symbols(hidden[:, 0]).softmax(dim=-1)  # [count, V]
+            ids.append(torch.multinomial(probabilities, 1, generator=random))  # [count, 1]
+            symbol = F.one_hot(ids[-1], symbol.shape[-1]).to(symbol.dtype)  # [count, 1, V]
+        return torch.cat(ids, dim=1)  # [count, L]

@@ -1,4 +1,4 @@
-"""RunConfig: every knob of a training run on text, and the presets."""
+"""Settings and presets of training runs on text."""
 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -16,40 +16,42 @@ Model = Literal["wgan-gp", "lstm"]
 
 @dataclass(frozen=True)
 class RunConfig(Settings):
-    """A training run on text. The defaults are those of the preset `ttur`: the paper's experiment, two time scales."""
+    """Settings of a training run on text. The defaults are the preset `ttur`, the paper's two time scales."""
 
     preset: Preset = "ttur"
-    """Named settings that the other flags start from: quickstart (two CPU cores, three minutes), ttur and orig (the paper's, for a GPU), mle (a language model to compare them with), ttur-small, orig-small and mle-small (the same at a size for CPUs)."""
+    """Named settings; they are the defaults of the other flags.
+    quickstart: 3 minutes on 2 cores; ttur, orig: the paper's; mle: LSTM; *-small: smaller, for CPUs."""
     model: Model = "wgan-gp"
-    """What is trained: wgan-gp, or lstm: a language model by maximum likelihood, at the generator's rate, without critic, penalty and noise."""
+    """Model: wgan-gp, or lstm (maximum likelihood at the generator's rate; no critic, penalty or noise)."""
     data: str = "lm1b"
-    """Training text: grammar (embedded), lm1b[:PATH], hub:NAME[:COLUMN], a text file (.txt, .gz, .zst), a parquet file or a folder of these (with subfolders, without hidden files; links are followed once)."""
+    """Training text: grammar (embedded), lm1b[:PATH], hub:NAME[:COLUMN],
+    a text file (.txt, .gz, .zst), a parquet file, or a folder of these with its subfolders."""
     lines: int | None = None
-    """Training lines at most. Default: 200,000 of grammar, 10,000,000 of lm1b, all of another source."""
+    """Maximum number of training lines. Default: 200,000 for grammar, 10,000,000 for lm1b, else all."""
     seq_len: int = 32
-    """Characters a line: longer lines are cut, shorter ones padded."""
+    """Characters per line; longer lines are cut, shorter ones padded."""
     vocabulary_size: int = 2048
-    """Characters kept at most, the most frequent first; the others become one unknown symbol."""
+    """Maximum number of characters, the most frequent ones; all others become one unknown symbol."""
     invalid_utf8: InvalidUtf8 = "refuse"
-    """What to do with bytes that are not UTF-8."""
+    """Treatment of bytes that are not UTF-8."""
     dim: int = 512
     """Width of the networks, in channels."""
     latent_dim: int = 128
     """Length of the generator's noise vector."""
     ngram: int = 6
-    """Longest n-gram of the JSD, in characters; n = 1 up to it are scored."""
+    """Longest n-grams of the JSD, in characters; n = 1 to NGRAM are scored."""
     padding: Literal["in", "out"] = "in"
-    """Whether n-grams that hold padding count in the JSD (in: as in the paper)."""
+    """Whether n-grams with padding count in the JSD (in: yes, as in the paper)."""
 
     minimums: ClassVar[dict[str, int]] = {
         **Settings.minimums, "lines": 1, "seq_len": 1, "vocabulary_size": 1, "dim": 1, "latent_dim": 1, "ngram": 1,
     }  # fmt: skip
 
     def __post_init__(self) -> None:
-        """Refuse values no run can have.
+        """Refuse values that no run can have.
 
         Raises:
-            InputError: naming the flag.
+            InputError: names the flag.
         """
         super().__post_init__()
         if self.vocabulary_size > _LARGEST_VOCABULARY:
@@ -57,12 +59,12 @@ class RunConfig(Settings):
 
     @property
     def scores(self) -> list[str]:
-        """Names of the run's scores in its metrics."""
+        """Names of the scores in `metrics.jsonl`."""
         return [f"jsd_{n}" for n in range(1, self.ngram + 1)]
 
     @property
     def reference(self) -> ReferenceOptions:
-        """What the run trains on and is scored against."""
+        """Corpus of the run and reference of the scores."""
         corpus = CorpusOptions(
             absolute_source(self.data), self.seq_len, self.vocabulary_size, self.lines, invalid_utf8=self.invalid_utf8
         )
@@ -73,19 +75,19 @@ class RunConfig(Settings):
         return {**super().as_json(), "data": absolute_source(self.data)}
 
 
-# Ids take two bytes at most, and two of them are padding and unknown.
+# Ids are 16-bit numbers; two of them are padding and unknown.
 _LARGEST_VOCABULARY = (1 << 16) - 2
 
-# "orig" is the paper's baseline: one rate for both players, ten critic updates a generator update.
+# "orig" is the paper's baseline: one rate for both players, ten critic updates per generator update.
 _TTUR = RunConfig()
 _ORIG = replace(_TTUR, preset="orig", critic_lr=1e-4, critic_steps=10)
 
-# For CPUs: a sixteenth of the paper's width, half its batch, ten times its rates.
+# For CPUs: 1/16 of the paper's width, half the paper's batch size, ten times the paper's rates.
 _SMALL: dict[str, Any] = {"data": "grammar", "dim": 32, "batch_size": 32, "generator_lr": 1e-3}
 _TTUR_SMALL = replace(_TTUR, preset="ttur-small", critic_lr=3e-3, **_SMALL)
 _ORIG_SMALL = replace(_ORIG, preset="orig-small", critic_lr=1e-3, **_SMALL)
 
-# Tuned to get as far as it can in three minutes on two cores; LOG.md has the trials.
+# Tuned for the lowest JSD after three minutes on two cores; LOG.md has the trials.
 _QUICKSTART = replace(
     _TTUR_SMALL,
     preset="quickstart",
@@ -101,7 +103,7 @@ _QUICKSTART = replace(
     checkpoint_every=400,
 )
 
-# Usual settings for an LSTM of this size.
+# Common settings for an LSTM of this size.
 _MLE = replace(_TTUR, preset="mle", model="lstm", generator_lr=1e-3, beta1=0.9, beta2=0.999)
 _MLE_SMALL = replace(_MLE, preset="mle-small", data="grammar", dim=256, batch_size=32)
 

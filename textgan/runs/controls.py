@@ -1,10 +1,10 @@
-"""Write the suite that answers the reviewers of the TTUR paper: is it the two time scales, or the rates themselves?
+"""Write a suite for the TTUR reviewers' question: is it the two time scales, or the rates themselves?
 
     python -m textgan.suite controls --preset ttur-small --output controls.toml
     python -m textgan.suite --file controls.toml --suite-dir suites/controls
 
-Beside the preset's two rates: one rate for both players at the smaller, the larger and the geometric mean of the two;
-the rates exchanged; and other ratios of the two at the same geometric mean.
+The controls are the preset's two rates; one rate for both players, namely the smaller, the larger and the geometric
+mean of the two; the two rates exchanged; and other ratios with the same geometric mean.
 """
 
 import math
@@ -27,21 +27,21 @@ class ControlsCommand:
     """Flags of `python -m textgan.suite controls`."""
 
     output: Path
-    """TOML file for the suite."""
+    """TOML file to write the suite to."""
     preset: str
-    """Preset of the training command whose rates are questioned; its critic's and generator's rates must differ."""
+    """Preset whose two rates are tested; the critic's and the generator's must differ."""
     data: str
-    """What to train on: as --data of the training command. Default: the preset's."""
+    """Training data, as in the training command. Default: the preset's data."""
     minutes: float = 20.0
-    """Minutes of training of each run."""
+    """Minutes of training per run."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of each method."""
+    """Seeds per method."""
     ratios: tuple[float, ...] = (9.0, 27.0)
-    """Other ratios of the critic's rate to the generator's."""
+    """Further ratios of critic's to generator's rate."""
 
 
 def methods(critic_lr: float, generator_lr: float, ratios: tuple[float, ...]) -> dict[str, tuple[float, float]]:
-    """Return critic's and generator's rate of each control, by name."""
+    """Return the rates of critic and generator by name of the control."""
     small, large = sorted((critic_lr, generator_lr))
     middle = math.sqrt(small * large)
     named = {
@@ -57,7 +57,7 @@ def methods(critic_lr: float, generator_lr: float, ratios: tuple[float, ...]) ->
 
 
 def write_controls(program: TrainingProgram[Any], arguments: Sequence[str]) -> int:
-    """Write the suite that flags ask for, and return the exit status.
+    """Write the suite of controls, and return the exit status.
 
     Raises:
         InputError: a flag is wrong.
@@ -73,9 +73,8 @@ def write_controls(program: TrainingProgram[Any], arguments: Sequence[str]) -> i
     lines = [f"seeds = [{', '.join(map(str, command.seeds))}]", "", "[common]", f'preset = "{command.preset}"']
     lines += [f"data = {_quoted(command.data)}", f"minutes = {command.minutes!r}"]
     for name, (critic_lr, generator_lr) in methods(preset.critic_lr, preset.generator_lr, command.ratios).items():
-        replace(
-            preset, critic_lr=critic_lr, generator_lr=generator_lr, minutes=command.minutes
-        )  # refuses what no run has
+        # Refuses settings that no run can have.
+        replace(preset, critic_lr=critic_lr, generator_lr=generator_lr, minutes=command.minutes)
         rates = [f"critic_lr = {critic_lr:.6g}", f"generator_lr = {generator_lr:.6g}"]
         lines += ["", "[[method]]", f'name = "{name}"', *rates]
     with write_output(command.output) as file:

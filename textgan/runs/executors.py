@@ -1,4 +1,4 @@
-"""Many runs: one after the other in this process, several in processes of their own, or on Ray; each resumes."""
+"""Execute many runs sequentially in this process, in parallel processes, or on Ray; interrupted runs resume."""
 
 import json
 import os
@@ -27,7 +27,7 @@ _POLL_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: `message` says why where it did not finish."""
+    """The end of a run; `message` is the reason if it did not finish."""
 
     folder: Path
     state: Literal["finished", "skipped", "stopped", "failed"]
@@ -35,7 +35,7 @@ class RunResult:
 
 
 def is_finished(config: Settings) -> bool:
-    """Whether the run's folder holds the summary of a run with just these settings."""
+    """Whether the run's folder holds the summary of a run with exactly these settings."""
     if not (config.folder / SUMMARY).exists():
         return False
     recorded, wanted = read_options(config.folder)["config"], json.loads(json.dumps(config.as_json()))
@@ -43,7 +43,7 @@ def is_finished(config: Settings) -> bool:
 
 
 def run_all(program: TrainingProgram[Any], configs: Sequence[Settings], execution: ExecutorOptions) -> list[RunResult]:
-    """Execute runs, those that are finished skipped and those that were broken off continued.
+    """Execute runs; skip finished ones and continue interrupted ones.
 
     Raises:
         InputError: the executor cannot be used.
@@ -67,12 +67,12 @@ def _inline(program: TrainingProgram[Any], configs: Sequence[Settings], _executi
 
 
 def run_one(config: Settings, run: Callable[[Any], Any]) -> RunResult:
-    """Run, and say how it ended, whatever happens."""
+    """Run one configuration; errors become a failed result."""
     try:
         outcome = run(config)
     except (InputError, NonFiniteError) as error:
         return RunResult(config.folder, "failed", str(error))
-    except Exception as error:  # whatever befalls one run, the others go on and it is reported
+    except Exception as error:  # one run's failure must not end the others
         return RunResult(config.folder, "failed", f"{type(error).__name__}: {error}")
     if outcome.summary is None:
         return RunResult(config.folder, "stopped", "by a signal")
@@ -85,13 +85,13 @@ def _in_processes(
     running: dict[Path, subprocess.Popen[bytes]] = {}
     threads = max(1, (os.cpu_count() or 1) // execution.workers)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    # Children find packages where this process does: the console command does not look into the working folder.
-    from_anywhere = [] if sys.path[:1] == [str(Path.cwd())] else ["-P"]
+    # Child processes must import from the same places: the console command does not import from the working folder.
+    safe_path = [] if sys.path[:1] == [str(Path.cwd())] else ["-P"]
 
     def run(config: Settings) -> RunResult:
         log = config.folder.with_name(f"{config.folder.name}.log")
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, *from_anywhere, "-m", program.module, *as_flags(config, program.presets)]
+        command = [sys.executable, *safe_path, "-m", program.module, *as_flags(config, program.presets)]
         for _ in range(execution.retries + 1):
             with log.open("ab") as output:
                 process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
@@ -101,10 +101,10 @@ def _in_processes(
                 return RunResult(config.folder, "finished")
             if status - 128 in STOP_SIGNALS or -status in STOP_SIGNALS:
                 return RunResult(config.folder, "stopped", "by a signal")
-            if status > 0:  # it ended by itself, and would again
+            if status > 0:  # an error of the run itself, which would repeat
                 break
-        last = log.read_text("utf-8", "replace").strip().rpartition("\n")[2]
-        return RunResult(config.folder, "failed", last if status > 0 else f"killed by signal {-status}")
+        last_line = log.read_text("utf-8", "replace").strip().rpartition("\n")[2]
+        return RunResult(config.folder, "failed", last_line if status > 0 else f"killed by signal {-status}")
 
     pool = ThreadPoolExecutor(execution.workers)
     try:
@@ -114,20 +114,20 @@ def _in_processes(
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in running.values():
-            process.terminate()  # no more than a wish to stop: it saves first
+            process.terminate()  # SIGTERM: the run saves a checkpoint first
         for process in running.values():
             process.wait()
 
 
 def _show_until_done(configs: Sequence[Settings], futures: Sequence[Future[RunResult]]) -> None:
     with tqdm(total=len(configs), unit="run", disable=None, bar_format="{l_bar}{bar}|{n:.2f}/{total}{postfix}") as bar:
-        left = set(futures)
-        while left:
-            _, left = wait(left, _POLL_SECONDS, FIRST_COMPLETED)
+        pending = set(futures)
+        while pending:
+            _, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
             if not bar.disable:
                 shares = [_share_done(config) for config in configs]
                 bar.n = sum(shares)
-                bar.set_postfix_str(f"{sum(share >= 1 for share in shares)} finished, {len(left)} to go")
+                bar.set_postfix_str(f"{sum(share >= 1 for share in shares)} finished, {len(pending)} to go")
 
 
 def _share_done(config: Settings) -> float:
@@ -138,20 +138,20 @@ def _share_done(config: Settings) -> float:
 
 
 def _on_ray(program: TrainingProgram[Any], configs: Sequence[Settings], execution: ExecutorOptions) -> list[RunResult]:
-    """Give the runs to Ray Tune, which places them, streams their scores, and restarts those whose worker is lost.
+    """Execute the runs on Ray Tune, which places them, streams their scores, and restarts a run if its worker is lost.
 
     The runs' folders must be on a file system that all workers share.
     """
-    # Workers have working folders of their own.
+    # Workers have different working folders.
     by_folder = {str(config.folder.resolve()): config for config in configs}
-    located = {name: config.with_absolute_paths() for name, config in by_folder.items()}
+    absolute = {name: config.with_absolute_paths() for name, config in by_folder.items()}
 
-    def run(folder: str, tell: ReportFn) -> None:
-        ended = run_one(
-            located[folder],
-            lambda config: program.train(config, lambda iteration, scores: tell({"iteration": iteration, **scores})),
+    def run(folder: str, report: ReportFn) -> None:
+        result = run_one(
+            absolute[folder],
+            lambda config: program.train(config, lambda iteration, scores: report({"iteration": iteration, **scores})),
         )
-        tell({"state": ended.state, "message": ended.message})
+        report({"state": result.state, "message": result.message})
 
-    told = tune_on_ray(list(by_folder), run, execution, configs[0].folder.resolve().parent / "ray")
-    return [RunResult(by_folder[name].folder, last["state"], last["message"]) for name, last in told.items()]
+    reported = tune_on_ray(list(by_folder), run, execution, configs[0].folder.resolve().parent / "ray")
+    return [RunResult(by_folder[name].folder, last["state"], last["message"]) for name, last in reported.items()]

@@ -1,7 +1,7 @@
 """Successive halving over the two learning rates (Jamieson & Talwalkar 2016, arXiv 1502.07943).
 
-All candidates train for a short while; the best third goes on to three times as many iterations, and so on. On Ray its
-ASHA decides, without waiting for all of a rung (Li et al. 2020, arXiv 1810.05934).
+All candidates train for a few iterations; the best third continues to three times that number, and so on. On Ray, ASHA
+promotes candidates without waiting for the rest of the rung (Li et al. 2020, arXiv 1810.05934).
 """
 
 import math
@@ -28,7 +28,7 @@ from textgan.runs.ray import ReportFn, tune_on_ray
 _POINTS = 10
 
 Rates = tuple[float, float]
-"""Of critic and generator."""
+"""Learning rates of critic and generator."""
 
 
 @dataclass(frozen=True)
@@ -36,38 +36,38 @@ class SearchOptions(FormatFlags):
     """Flags of `python -m textgan.search`."""
 
     preset: str
-    """Settings that the rates are searched for: as --preset of the training command."""
+    """Preset of the training command whose two rates are searched."""
     data: str
-    """What to train on: as --data of the training command. Default: the preset's."""
+    """Training data, as in the training command. Default: the preset's data."""
     critic_lr: tuple[float, float]
-    """Smallest and largest rate of the critic. Default: a tenth of the preset's, and ten times it."""
+    """Smallest and largest rate of the critic. Default: 1/10 and 10 times the preset's rate."""
     generator_lr: tuple[float, float]
-    """Smallest and largest rate of the generator. Default: a tenth of the preset's, and ten times it."""
+    """Smallest and largest rate of the generator. Default: 1/10 and 10 times the preset's rate."""
     score: str
-    """Score to make small, by its name in the metrics."""
+    """Score to minimise, by its name in metrics.jsonl."""
     execution: tyro.conf.OmitArgPrefixes[ExecutorOptions] = field(default_factory=ExecutorOptions)
     """How runs are executed."""
     method: Literal["grid", "random"] = "grid"
-    """Candidates: a grid of both rates, or random pairs; both evenly spread over logarithms."""
+    """Candidates: a grid of both rates or random pairs, uniform on a log scale."""
     grid_size: int = 4
-    """Rates of each player, for a grid."""
+    """Rates per player, for --method grid."""
     trials: int = 16
-    """Pairs of rates, for random ones."""
+    """Pairs of rates, for --method random."""
     iterations: int = 1800
-    """Generator iterations of those that come to the last rung."""
+    """Generator iterations on the last rung."""
     rungs: int = 3
-    """Rungs; each gives its survivors more iterations than the one before."""
+    """Number of rungs; from rung to rung fewer candidates train for more iterations."""
     reduction_factor: int = 3
-    """One candidate in so many survives a rung, for as many times the iterations."""
+    """Factor by which each rung reduces the candidates and multiplies the iterations."""
     seeds: tuple[int, ...] = (100, 101)
-    """Seeds of each candidate; not to be used again for a report."""
+    """Seeds per candidate; report results on other seeds."""
     search_dir: Path = Path("searches/search")
-    """Folder of the search's runs and of what came out."""
+    """Folder for the runs, search.json and search.png."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate on a rung: its rates, how long it trained, each seed's score at the end (None: the run failed)."""
+    """A candidate on a rung: rates, iterations, and the final score per seed (None if the run failed)."""
 
     critic_lr: float
     generator_lr: float
@@ -77,16 +77,16 @@ class Trial:
 
     @property
     def mean(self) -> float:
-        """Mean score over seeds; infinity where one failed, which is worse than any score."""
+        """Mean score over seeds; infinity, which is worse than any score, if one of the runs failed."""
         known = [score for score in self.scores if score is not None]
         return sum(known) / len(known) if len(known) == len(self.scores) else math.inf
 
 
 def candidates(command: SearchOptions) -> list[Rates]:
-    """Return pairs of critic's and generator's rate, to three digits.
+    """Return pairs of critic's and generator's rate, rounded to three digits.
 
     Raises:
-        InputError: a range is empty, or a number of candidates not positive.
+        InputError: a range is empty, or a number is out of range.
     """
     for name, (low, high) in (("--critic-lr", command.critic_lr), ("--generator-lr", command.generator_lr)):
         if not 0 < low <= high < math.inf:
@@ -99,17 +99,17 @@ def candidates(command: SearchOptions) -> list[Rates]:
         raise InputError("--reduction-factor must be at least 2, and --seeds at least one")
     ranges = (command.critic_lr, command.generator_lr)
     if command.method == "grid":
-        critic, generator = (np.geomspace(*each, command.grid_size) for each in ranges)
+        critic, generator = (np.geomspace(*ends, command.grid_size) for ends in ranges)
         pairs = [(b, a) for b in critic for a in generator]
     else:
         random = np.random.default_rng(0).random((command.trials, 2))
-        lowest, highest = (np.log([each[end] for each in ranges]) for end in (0, 1))
+        lowest, highest = (np.log([ends[index] for ends in ranges]) for index in (0, 1))
         pairs = [(b, a) for b, a in np.exp(lowest + random * (highest - lowest))]
     return list(dict.fromkeys((float(f"{b:.3g}"), float(f"{a:.3g}")) for b, a in pairs))
 
 
 def search(program: TrainingProgram[Any], command: SearchOptions) -> list[Trial]:
-    """Run the search and return every trial, rung by rung, the best of a rung first.
+    """Run the search; return all trials, sorted by rung and then by mean score.
 
     Raises:
         InputError: a flag is impossible, or runs were stopped.
@@ -121,50 +121,50 @@ def search(program: TrainingProgram[Any], command: SearchOptions) -> list[Trial]
 
 
 def _rung_by_rung(
-    program: TrainingProgram[Any], command: SearchOptions, settings: Settings, left: Sequence[Rates]
+    program: TrainingProgram[Any], command: SearchOptions, settings: Settings, pairs: Sequence[Rates]
 ) -> list[Trial]:
-    """Let all candidates of a rung end, then choose among them."""
+    """Train all candidates of a rung, then promote the best."""
     done: list[Trial] = []
     for rung in range(command.rungs):
-        configs = [config for pair in left for config in _configs(command, settings, pair, rung)]
+        configs = [config for pair in pairs for config in _configs(command, settings, pair, rung)]
         ended = run_all(program, [config for config in configs if not _already_reached(config)], command.execution)
         if any(result.state == "stopped" for result in ended):
             raise InputError("stopped; the same command continues")
         failed = _failed(ended)
-        trials = [_trial(command, settings, pair, rung, failed) for pair in left]
+        trials = [_trial(command, settings, pair, rung, failed) for pair in pairs]
         trials.sort(key=lambda trial: trial.mean)
         done += trials
-        if math.isinf(trials[0].mean):  # all failed, and would again
+        if math.isinf(trials[0].mean):  # all failed, and would fail again
             break
         survivors = max(1, -(-len(trials) // command.reduction_factor))
-        left = [(trial.critic_lr, trial.generator_lr) for trial in trials[:survivors]]
+        pairs = [(trial.critic_lr, trial.generator_lr) for trial in trials[:survivors]]
     return done
 
 
 def _on_ray(
     program: TrainingProgram[Any], command: SearchOptions, settings: Settings, pairs: Sequence[Rates]
 ) -> list[Trial]:
-    """Let Ray's ASHA choose (Li et al. 2020, arXiv 1810.05934): a candidate goes on as soon as it may, none waits.
+    """Promote candidates by Ray's ASHA (Li et al. 2020, arXiv 1810.05934): none waits for the rest of the rung.
 
-    A candidate's seeds train one after the other in its worker.
+    A candidate's seeds train sequentially in one worker.
     """
     by_name = {f"{critic_lr:g} {generator_lr:g}": (critic_lr, generator_lr) for critic_lr, generator_lr in pairs}
-    # Workers have working folders of their own.
+    # Workers have different working folders.
     settings, command = settings.with_absolute_paths(), replace(command, search_dir=command.search_dir.resolve())
 
-    def run(name: str, tell: ReportFn) -> None:
+    def run(name: str, report: ReportFn) -> None:
         for rung in range(command.rungs):
             configs = [
                 config for config in _configs(command, settings, by_name[name], rung) if not _already_reached(config)
             ]
             failed = _failed([run_one(config, program.train) for config in configs])
             trial = _trial(command, settings, by_name[name], rung, failed)
-            # Ray leaves NaN out of its comparisons.
-            tell({**asdict(trial), "mean": math.nan if failed else trial.mean})
+            # Ray ignores NaN in its comparisons.
+            report({**asdict(trial), "mean": math.nan if failed else trial.mean})
             if failed:
                 return
 
-    told = tune_on_ray(
+    reported = tune_on_ray(
         list(by_name),
         run,
         command.execution,
@@ -175,8 +175,8 @@ def _on_ray(
         },
     )  # fmt: skip
     trials = []
-    for name, last in told.items():
-        if "rung" not in last:  # its worker was lost too often
+    for name, last in reported.items():
+        if "rung" not in last:  # the worker was lost more than `retries` times
             trials.append(Trial(*by_name[name], 0, _iterations(command, 0), [None] * len(command.seeds)))
             continue
         trials += [_trial(command, settings, by_name[name], rung, set()) for rung in range(last["rung"])]
@@ -185,7 +185,7 @@ def _on_ray(
 
 
 def _failed(ended: Sequence[RunResult]) -> set[Path]:
-    """Return the folders of runs that failed, and say why they did."""
+    """Return the folders of failed runs, and print the reasons to stderr."""
     failed = [result for result in ended if result.state == "failed"]
     for result in failed:
         print(printable(f"{result.folder}: {result.message}"), file=sys.stderr)
@@ -198,7 +198,7 @@ def _iterations(command: SearchOptions, rung: int) -> int:
 
 
 def _configs(command: SearchOptions, settings: Settings, pair: Rates, rung: int) -> list[Settings]:
-    """Return a candidate's runs on a rung, a seed each."""
+    """Return a candidate's runs on a rung, one per seed."""
     return [_config(command, settings, pair, seed, _iterations(command, rung)) for seed in command.seeds]
 
 
@@ -223,13 +223,13 @@ def _config(command: SearchOptions, settings: Settings, pair: Rates, seed: int, 
 
 
 def _already_reached(config: Settings) -> bool:
-    """Whether the run is so far already, on a later rung of a search that is continued."""
+    """Whether a resumed search has already trained the run for these iterations, perhaps on a later rung."""
     rows = read_metrics(config.folder)
     return bool(rows) and config.iterations is not None and rows[-1]["iteration"] >= config.iterations
 
 
 def _score(config: Settings, score: str) -> float:
-    """Return a run's mean score over the last tenth of these iterations, whatever came later."""
+    """Return a run's mean score over the last tenth of these iterations; later rows are ignored."""
     run = load_run(config.folder)
     assert config.iterations is not None
     run = replace(run, metrics=run.metrics[run.metrics["iteration"] <= config.iterations])

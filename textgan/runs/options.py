@@ -1,4 +1,4 @@
-"""Where and how many runs are executed at a time."""
+"""Flags for executing many runs."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,15 +6,15 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ExecutorOptions:
-    """Where and how runs are executed."""
+    """Executor of many runs, and its limits."""
 
     executor: Literal["inline", "processes", "ray"] = "processes"
-    """inline: one after the other in this process; processes: on this machine; ray: on Ray (extra textgan[ray])."""
+    """inline: sequential, in this process; processes: parallel; ray: on Ray (extra textgan[ray])."""
     workers: int = 2
-    """Runs at a time; each gets its share of this machine's cores."""
+    """Number of parallel runs; they share this machine's cores equally."""
     retries: int = 2
-    """How often a run that was killed is continued from its checkpoint before it counts as failed."""
+    """Restarts of a killed run, from its checkpoint, before it counts as failed."""
     address: str | None = None
-    """Address of a Ray cluster, for --executor ray. Default: a cluster of this machine's own."""
+    """Address of a Ray cluster, for --executor ray. Default: start one on this machine."""
     gpus: float = 0.0
-    """GPUs a run asks Ray for; a fraction lets runs share one."""
+    """GPUs per run, for --executor ray; a fraction lets runs share a GPU."""

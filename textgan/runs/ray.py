@@ -1,4 +1,4 @@
-"""Runs on Ray Tune: placed on the machines of a cluster, restarted if their worker is lost."""
+"""Execute runs on Ray Tune, on the machines of a cluster; lost workers are restarted."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,14 +17,14 @@ def tune_on_ray(
     storage: Path,
     halving: Mapping[str, Any] | None = None,
 ) -> dict[str, Mapping[str, Any]]:
-    """Let Ray Tune call `run(name, tell)` for every name, again where its worker was lost; return what each told last.
+    """Run `run(name, report)` for each name on Ray Tune, restarting lost workers; return each name's last report.
 
     Args:
-        names: of what is to be run.
-        run: is given a name, and a function that takes what is to be told.
-        execution: how many at a time, and where.
+        names: names of the runs.
+        run: called with a name and a function that takes a report.
+        execution: number of parallel runs, and the cluster.
         storage: folder for Ray's own records.
-        halving: arguments of Ray's ASHA scheduler, which stops what falls behind; without it all run to their end.
+        halving: arguments of Ray's ASHA scheduler, which stops runs that fall behind. Default: no run is stopped.
 
     Raises:
         InputError: Ray is not installed.
@@ -49,11 +49,11 @@ def tune_on_ray(
         ).fit()
     finally:
         ray.shutdown()
-    told: dict[str, Mapping[str, Any]] = {}
+    reported: dict[str, Mapping[str, Any]] = {}
     for number in range(len(results)):
         result = results[number]
-        lost = None if result.error is None else str(result.error).strip().rpartition("\n")[2]
-        told[(result.config or {})["name"]] = (
-            (result.metrics or {}) if lost is None else {"state": "failed", "message": lost}
+        failure = None if result.error is None else str(result.error).strip().rpartition("\n")[2]
+        reported[(result.config or {})["name"]] = (
+            (result.metrics or {}) if failure is None else {"state": "failed", "message": failure}
         )
-    return told
+    return reported
