@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -361,8 +362,8 @@ def test_a_run_is_read_as_columns(tmp_path: Path) -> None:
         {"iteration": 5, "train_seconds": 90.0, "jsd_4": 0.5, "critic_loss": -1.5},
     ]
     run = load_run(write_run(tmp_path / "run", rows, floor={"jsd_4": 0.25}, seed=4))
-    assert run.columns["jsd_4"].tolist() == [0.75, 0.5]
-    assert run.columns["critic_loss"].tolist() == pytest.approx([math.nan, -1.5], nan_ok=True)  # missing, not 0
+    assert run.metrics["jsd_4"].tolist() == [0.75, 0.5]
+    assert run.metrics["critic_loss"].tolist() == pytest.approx([math.nan, -1.5], nan_ok=True)  # missing, not 0
     assert run.x("minutes").tolist() == [0, 1.5]
     assert (run.config["seed"], run.signature, run.floor) == (4, SIGNATURE, {"jsd_4": 0.25})
     with pytest.raises(InputError, match=r"young: no metrics yet; let it train for a while"):

@@ -320,6 +320,6 @@ def test_values_of_the_command_are_those_of_the_function(suite: Path) -> None:
     found = compare(CompareCommand((str(suite),), windows=10))
     assert [each.score for each in found] == ["jsd_4", "jsd_6"]
     for each, more in zip(found, (0, 0.25), strict=True):
-        assert [standing.end for standing in each.summarize] == pytest.approx([1.39 / 3 + more, 0.94 / 3 + more])
-        assert each.level == each.summarize[0].end
-        assert each.summarize[0].reached.tolist() == [10, 10, math.inf]
+        assert [method.end for method in each.methods] == pytest.approx([1.39 / 3 + more, 0.94 / 3 + more])
+        assert each.level == each.methods[0].end
+        assert each.methods[0].reached.tolist() == [10, 10, math.inf]

@@ -15,18 +15,18 @@ from PIL import Image
 
 from data.errors import InputError
 from tests.helpers.runs import a_group
-from textgan.runs import plots as band_figure
+from textgan.runs import plots
 from textgan.runs.aggregate import Axis, MethodSummary, summarize
 from textgan.runs.plots import plot_bands
 
-PUBLISHED = Path(band_figure.__file__).with_name("published") / "ttur_language_curves.csv"
+PUBLISHED = Path(plots.__file__).parents[1] / "published" / "ttur_language_curves.csv"
 BLUE, ORANGE, GREEN = (0, 0x72, 0xB2), (0xD5, 0x5E, 0), (0, 0x9E, 0x73)
 Panel = tuple[str, Axis, float | None, Sequence[MethodSummary]]
 Curve = list[tuple[float, float]]
 
 
-def some_standings(groups: int, seed: int = 0) -> list[MethodSummary]:
-    """Of groups with one run, two runs and so on."""
+def some_summaries(groups: int, seed: int = 0) -> list[MethodSummary]:
+    """Summaries of groups with one run, two runs and so on."""
     random = Random(seed)
     drawn = [
         a_group(
@@ -82,7 +82,7 @@ def near(values: Any) -> Any:
 def test_lines_are_means_and_bands_go_from_the_lowest_run_to_the_highest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    methods = some_standings(3)
+    methods = some_summaries(3)
     panels: list[Panel] = [("jsd_4", "minutes", 0.125, methods), ("jsd_6", "wall-minutes", None, methods)]
     figure = drawn_panels(monkeypatch, tmp_path / "figure.png", panels)
     labels = ["method 0 (1 run)", "method 1 (2 runs)", "method 2 (3 runs)"]
@@ -112,14 +112,14 @@ def test_lines_are_means_and_bands_go_from_the_lowest_run_to_the_highest(
     ],
 )
 def test_the_axis_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axis: Axis, label: str) -> None:
-    figure = drawn_panels(monkeypatch, tmp_path / "figure.svg", [("jsd_4", axis, None, some_standings(1))])
+    figure = drawn_panels(monkeypatch, tmp_path / "figure.svg", [("jsd_4", axis, None, some_summaries(1))])
     (panel,) = figure.axes
     assert panel.get_xlabel() == label
     assert [x for x, _ in curves(panel)["method 0 (1 run)"]] == near(list(range(1, 13)))
 
 
 def test_every_method_has_its_line_and_stands_in_the_legend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    methods = some_standings(9)  # more than there are colours
+    methods = some_summaries(9)  # more than there are colours
     figure = drawn_panels(monkeypatch, tmp_path / "figure.png", [("jsd_4", "minutes", 0.1, methods)])
     names = [f"method {group} ({group + 1} run{'s' if group else ''})" for group in range(9)]
     assert list(curves(figure.axes[0])) == [*names, "real data"]
@@ -140,7 +140,7 @@ def share(image: NDArray[np.uint8], colour: tuple[float, ...], within: float = 0
 
 
 def test_a_png_shows_every_methods_colour(tmp_path: Path) -> None:
-    methods = some_standings(2)
+    methods = some_summaries(2)
     plot_bands(tmp_path / "two.png", [("jsd_4", "minutes", None, methods)])
     image = pixels(tmp_path / "two.png")
     assert image.shape == (680, 920, 3)  # 4.6 by 3.4 inches of 200 dots
@@ -160,7 +160,7 @@ def test_a_png_shows_every_methods_colour(tmp_path: Path) -> None:
 def test_the_same_figure_has_the_same_bytes(tmp_path: Path, ending: str, magic: bytes) -> None:
     files = [tmp_path / f"{name}.{ending}" for name in ("a", "b", "other")]
     for path, seed in zip(files, (0, 0, 1), strict=True):
-        plot_bands(path, [("jsd_4", "minutes", 0.125, some_standings(2, seed))])
+        plot_bands(path, [("jsd_4", "minutes", 0.125, some_summaries(2, seed))])
     ours, again, other = (path.read_bytes() for path in files)
     assert ours.startswith(magic)
     assert ours == again
@@ -176,7 +176,7 @@ def test_the_same_figure_has_the_same_bytes(tmp_path: Path, ending: str, magic: 
 @pytest.mark.parametrize("name", ["figure.jpg", "figure", "figure.svg.gz"])
 def test_other_endings_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=rf"--output \S+/{name}: must end in \.png, \.svg, \.pdf"):
-        plot_bands(tmp_path / name, [("jsd_4", "minutes", None, some_standings(1))])
+        plot_bands(tmp_path / name, [("jsd_4", "minutes", None, some_summaries(1))])
     assert not list(tmp_path.glob("figure*"))
 
 
@@ -191,7 +191,7 @@ def published(ngram: int, method: str) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("axis", ["minutes", "wall-minutes"])
 def test_the_papers_curves_are_the_published_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axis: Axis) -> None:
-    methods = some_standings(2)
+    methods = some_summaries(2)
     panels: list[Panel] = [("jsd_4", axis, None, methods), ("jsd_6", axis, None, methods)]
     figure = drawn_panels(monkeypatch, tmp_path / "figure.svg", panels, paper=True)
     for ngram, panel in zip((4, 6), figure.axes, strict=True):
@@ -218,13 +218,13 @@ def test_the_published_curves_hold_what_the_paper_says() -> None:
 
 
 def test_a_score_that_was_not_published_has_no_published_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    panels: list[Panel] = [("jsd_2", "minutes", None, some_standings(1))]
+    panels: list[Panel] = [("jsd_2", "minutes", None, some_summaries(1))]
     figure = drawn_panels(monkeypatch, tmp_path / "figure.svg", panels, paper=True)
     assert list(curves(figure.axes[0])) == ["method 0 (1 run)"]
 
 
 def test_what_one_panel_alone_shows_is_in_the_legend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    methods = some_standings(1)
+    methods = some_summaries(1)
     panels: list[Panel] = [("jsd_4", "minutes", None, methods), ("jsd_2", "minutes", None, methods)]
     figure = drawn_panels(monkeypatch, tmp_path / "figure.svg", panels, paper=True)
     (legend,) = figure.legends
@@ -233,7 +233,7 @@ def test_what_one_panel_alone_shows_is_in_the_legend(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("axis", ["iterations", "critic-updates", "samples"])
 def test_the_papers_curves_are_refused_on_another_axis(tmp_path: Path, axis: Axis) -> None:
-    panels: list[Panel] = [("jsd_4", axis, None, some_standings(1))]
+    panels: list[Panel] = [("jsd_4", axis, None, some_summaries(1))]
     with pytest.raises(InputError, match="--paper: the paper's curves are against minutes; say --axis wall-minutes"):
         plot_bands(tmp_path / "figure.svg", panels, paper=True)
     assert not (tmp_path / "figure.svg").exists()

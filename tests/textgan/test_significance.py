@@ -52,6 +52,14 @@ def test_the_p_value_is_the_share_of_all_exchanges(sizes: tuple[int, int]) -> No
         assert found.p == pytest.approx(expected, abs=1e-12)
 
 
+def test_ties_of_small_differences_count() -> None:
+    a, b = np.array([0.5 + 0.1 / 3, 0.6]), np.array([0.5 + 0.1 / 3, 0.5 + 0.2 / 3, 0.6])
+    assert permutation_test(a, b).p == 1
+    # Known to be wrong: SciPy's own tolerance, which is relative to the difference.
+    plain = stats.permutation_test((a, b), lambda x, y, axis: abs(x.mean(axis) - y.mean(axis)), alternative="greater")
+    assert plain.pvalue == pytest.approx(0.8)
+
+
 def test_the_smallest_p_value_is_that_of_groups_far_apart() -> None:
     for sizes in ((1, 1), (1, 3), (2, 2), (2, 3), (3, 3), (4, 4), (3, 5), (5, 5)):
         low, high = np.arange(sizes[0]) / 100, 9 + np.arange(sizes[1]) ** 2 / 100

@@ -387,8 +387,8 @@ def test_a_suite_runs_skips_continues_and_compares(
     assert_as_trained_alone(10)
 
     jsd_4 = compare(CompareCommand((str(folder),), scores=("jsd_4",), axis="iterations", windows=5))[0]
-    assert [each.group.name for each in jsd_4.summarize] == ["orig", "ttur"]
-    for each, name in zip(jsd_4.summarize, ("slow-orig", "ttur"), strict=True):
+    assert [each.group.name for each in jsd_4.methods] == ["orig", "ttur"]
+    for each, name in zip(jsd_4.methods, ("slow-orig", "ttur"), strict=True):
         rows = [read_metrics(folder / f"{name}-seed{seed}") for seed in (0, 1)]
         # Scored at 0, 2, 4 .. 10: one row closes each window, and the one before training is in none.
         assert each.windows.tolist() == [[row["scores/jsd_4"] for row in run[1:]] for run in rows]

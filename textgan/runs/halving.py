@@ -232,8 +232,7 @@ def _score(config: Settings, score: str) -> float:
     """Return a run's mean score over the last tenth of these iterations; later rows are ignored."""
     run = load_run(config.folder)
     assert config.iterations is not None
-    until = run.columns["iteration"] <= config.iterations
-    run = replace(run, columns={name: values[until] for name, values in run.columns.items()})
+    run = replace(run, metrics=run.metrics[run.metrics["iteration"] <= config.iterations])
     group = group_runs([run])
     points, _ = window_count(group, "iterations", _POINTS)
     return summarize(group, score, "iterations", points, None)[0].end

@@ -1,18 +1,20 @@
-"""The figure of a comparison: a mean line in a min-max band for each method, as in the TTUR paper."""
+"""Figures of runs: a mean line in a min-max band per method, as in the TTUR paper; the rates that a search tried."""
 
-import csv
 import math
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.errors import InputError
 from eval.core.figures import label, require_image_ending, save_figure
 from textgan.engine.run_folder import score_title
-from textgan.runs.aggregate import Axis, MethodSummary
-from textgan.runs.halving import Trial
+
+if TYPE_CHECKING:  # what only has the colours starts without torch and pandas
+    from textgan.runs.aggregate import Axis, MethodSummary
+    from textgan.runs.halving import Trial
 
 _LABELS = {
     "minutes": "minutes of training",
@@ -22,21 +24,21 @@ _LABELS = {
     "samples": "real samples seen",
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Of Okabe & Ito: apart for colour-blind eyes too."""
+"""The colours of Okabe & Ito, which differ for colour-blind eyes too."""
 
 
 def plot_bands(
-    path: Path, panels: Sequence[tuple[str, Axis, float | None, Sequence[MethodSummary]]], paper: bool = False
+    path: Path, panels: "Sequence[tuple[str, Axis, float | None, Sequence[MethodSummary]]]", paper: bool = False
 ) -> None:
-    """Draw a panel for each score, side by side.
+    """Draw a panel per score, side by side.
 
     Args:
         path: image file; its ending decides the format.
-        panels: score, x-axis, what real text scores, and the methods' summarize.
-        paper: whether to draw the TTUR paper's curves too, on minutes.
+        panels: score, x-axis, score of real data, and summaries of the methods.
+        paper: whether to draw the TTUR paper's curves too, against minutes.
 
     Raises:
-        InputError: another ending, or the paper's curves on another axis.
+        InputError: the ending is no known image format, or the paper's curves are requested on another axis.
     """
     from matplotlib.figure import Figure
 
@@ -44,20 +46,20 @@ def plot_bands(
     if paper and any(axis not in ("minutes", "wall-minutes") for _, axis, _, _ in panels):
         raise InputError("--paper: the paper's curves are against minutes; say --axis wall-minutes")
     figure = Figure((4.6 * len(panels), 3.4), layout="constrained")
-    for panel, (score, axis, floor, summarize) in zip(
+    for panel, (score, axis, floor, methods) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):
-        for standing, colour in zip(summarize, COLOURS * len(summarize), strict=False):
-            low, high = standing.windows.min(axis=0), standing.windows.max(axis=0)
-            runs = len(standing.group.runs)
-            name = label(f"{standing.group.name} ({runs} {'run' if runs == 1 else 'runs'})")
-            panel.fill_between(standing.x, low, high, color=colour, alpha=0.2, lw=0)
-            panel.plot(standing.x, standing.windows.mean(axis=0), color=colour, lw=1.5, label=name)
+        for method, colour in zip(methods, COLOURS * len(methods), strict=False):
+            low, high = method.windows.min(axis=0), method.windows.max(axis=0)
+            runs = len(method.group.runs)
+            name = label(f"{method.group.name} ({runs} {'run' if runs == 1 else 'runs'})")
+            panel.fill_between(method.x, low, high, color=colour, alpha=0.2, lw=0)
+            panel.plot(method.x, method.windows.mean(axis=0), color=colour, lw=1.5, label=name)
         if paper:
-            for number, (method, rows) in enumerate(_published(score).items()):
+            for number, (preset, rows) in enumerate(_published(score).items()):
                 colour = "#555555" if number else "#999999"
                 panel.fill_between(rows[:, 0], rows[:, 2], rows[:, 3], color=colour, alpha=0.15, lw=0)
-                panel.plot(rows[:, 0], rows[:, 1], color=colour, lw=1, ls=":", label=f"{method}, published (10 runs)")
+                panel.plot(rows[:, 0], rows[:, 1], color=colour, lw=1, ls=":", label=f"{preset}, published (10 runs)")
         if floor is not None:
             panel.axhline(floor, color="black", lw=1, ls="--", label="real data")
         panel.set_xlabel(_LABELS[axis])
@@ -65,7 +67,7 @@ def plot_bands(
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     named = {
-        text: handle for each in figure.axes for handle, text in zip(*each.get_legend_handles_labels(), strict=True)
+        text: handle for panel in figure.axes for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)
     }
     labels, handles = list(named), list(named.values())
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), fontsize=9, frameon=False)
@@ -73,27 +75,21 @@ def plot_bands(
 
 
 def _published(score: str) -> dict[str, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
-    """Return minutes, mean, lowest and highest of the paper's 10 runs [points, 4] for its two methods, 4 and 6-grams.
+    """Return minutes, mean, lowest and highest of the paper's 10 runs [points, 4] per method, if the score has curves.
 
-    Read off the vector plots of figure 5 (right) of arXiv 1706.08500.
+    Read off the vector plots of figure 5 (right) of arXiv 1706.08500: JSD of 4-grams and of 6-grams.
     """
-    text = (files("textgan") / "published" / "ttur_language_curves.csv").read_text("utf-8")
-    rows = [row for row in csv.DictReader(text.splitlines()) if score == f"jsd_{row['ngram']}"]
-    return {
-        method: np.array(
-            [
-                [float(row[column]) for column in ("minutes", "mean", "low", "high")]
-                for row in rows
-                if row["method"] == method
-            ]
-        )
-        for method in ("ttur", "orig")
-        if rows
-    }
+    import pandas as pd
+
+    with (files("textgan") / "published" / "ttur_language_curves.csv").open("r", encoding="utf-8") as file:
+        rows = pd.read_csv(file, dtype=str)
+    rows = rows[("jsd_" + rows["ngram"]) == score]
+    columns = ["minutes", "mean", "low", "high"]
+    return {method: curve[columns].to_numpy(float) for method, curve in rows.groupby("method", sort=False)}
 
 
-def plot_rates(path: Path, trials: Sequence[Trial], score: str) -> None:
-    """Draw candidates over both rates, coloured by their last score; the best is ringed, failed ones are crosses."""
+def plot_rates(path: Path, trials: "Sequence[Trial]", score: str) -> None:
+    """Draw candidates over both rates, coloured by their last score; a ring marks the best, crosses failed ones."""
     from matplotlib.figure import Figure
 
     latest = {(trial.critic_lr, trial.generator_lr): trial for trial in trials}
@@ -114,7 +110,7 @@ def plot_rates(path: Path, trials: Sequence[Trial], score: str) -> None:
     if known:
         best = max(known, key=lambda trial: (trial.rung, -trial.mean))
         axes.scatter(best.generator_lr, best.critic_lr, 700, "none", edgecolors="#D55E00", linewidths=2)
-    figure.colorbar(points, label=label(f"{score_title(score)} where it ended (larger dots trained longer)"))
+    figure.colorbar(points, label=label(f"{score_title(score)} at the end (larger dots trained longer)"))
     axes.set_xlabel("learning rate of the generator")
     axes.set_ylabel("learning rate of the critic")
     axes.margins(0.2)
