@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -121,9 +122,9 @@ def falling(start: float, step: float) -> list[float]:
 
 
 def a_run(x: Sequence[float], y: Sequence[float], seed: int = 0) -> Run:
-    """Return a run with the JSD-4 `y` after `x` minutes of training."""
-    columns = {"train_seconds": 60 * np.array(x, float), "jsd_4": np.array(y, float)}
-    return Run(Path(f"run{seed}"), {"preset": "toy", "seed": seed}, SIGNATURE, None, columns)
+    """Return a run with the JSD-4 y after x minutes of training."""
+    metrics = pd.DataFrame({"train_seconds": 60 * np.array(x, float), "jsd_4": np.array(y, float)})
+    return Run(Path(f"run{seed}"), {"preset": "toy", "seed": seed}, SIGNATURE, None, metrics)
 
 
 def a_group(name: str, curves: Sequence[Sequence[float]], every: float = 1.0) -> Group:
