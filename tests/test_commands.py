@@ -78,7 +78,7 @@ def test_every_command_is_documented() -> None:
     assert any(command.endswith(" --export my-generator") for command in sampling)
 
 
-# Benches, which are in no list of COMMANDS, take minutes as they are documented; a test below runs them on little.
+# BENCHES take minutes as documented; test_benches_report_every_part runs them on little data.
 @pytest.mark.parametrize("command", [command for command in documented() if shlex.split(command)[0] in COMMANDS])
 def test_a_documented_command_works(
     prepared: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], command: str
@@ -94,7 +94,7 @@ def test_a_documented_command_works(
             assert setting.endswith(value) if isinstance(setting, str) else setting == float(value)
         return
     flags = {word: arguments[index] for index, word in enumerate(arguments[:-1], start=1) if word.startswith("--")}
-    # These refuse to overwrite what has been made for the commands that read it.
+    # These two refuse to overwrite the output that `workplace` holds for the commands that read it.
     if module == "leaderboards.submit":
         shutil.rmtree(Path("leaderboards/records", flags["--task"]), ignore_errors=True)
     if module == "eval.ngrams" and "--output" in flags:
