@@ -1,0 +1,1 @@
+"""Generated situations of commands: files, names, places and flags."""
