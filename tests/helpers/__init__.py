@@ -3,5 +3,8 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("commands", "images", "oracles", "runs", "text", "way_in", "workplace"))
+    *(
+        f"{__name__}.{module}"
+        for module in ("commands", "images", "oracles", "records", "runs", "text", "way_in", "workplace")
+    )
 )
