@@ -36,7 +36,7 @@ _COLUMNS: dict[str, tuple[str, float]] = {
 # The signature has the hashes of data and weights, whatever folders their files lie in.
 _NO_DIFFERENCE = {"seed", "run_dir", "data", "weights"}
 _CONFIDENCE = 0.95
-_EXACT = 200_000
+_EXACT = 50_000
 _RANDOM = 100_000
 
 
@@ -277,7 +277,7 @@ class PermutationTest:
 def permutation_test(a: Values, b: Values) -> PermutationTest:
     """Test whether two groups of runs differ in their means, by exchanging runs between the groups.
 
-    The p-value is the proportion of exchanges whose means differ by at least the observed difference. Up to 200,000
+    The p-value is the proportion of exchanges whose means differ by at least the observed difference. Up to 50,000
     exchanges are all tried, else 100,000 random ones; the observed groups then count as one exchange more, so that p is
     never 0 (Phipson & Smyth 2010).
     """
