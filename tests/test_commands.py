@@ -331,6 +331,7 @@ def test_a_mistake_is_one_line_and_status_2(
     assert sorted(path for path in workplace.rglob("*") if "cache" not in path.parts) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kilobytes", "entries"), [(8, 0), (280, 1)])
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     tmp_path: Path, cache: Path, kilobytes: int, entries: int
@@ -347,6 +348,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     assert not list(cache.rglob("*.partial"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reference", "message"),
     [("hub:nobody/nothing", "hub:nobody/nothing: cannot be loaded"), ("lm1b", "download 1-billion-word")],
@@ -369,6 +371,7 @@ def test_an_unwritable_folder_is_one_line(text_file: Path, cache: Path, capfd: p
     assert re.fullmatch(r"error: .*Permission denied; .*TEXTGAN_CACHE.*\n", err)
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error(text_file: Path) -> None:
     piped = f"{shlex.quote(sys.executable)} -m data.grammar | head -n 2; echo ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", piped], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -378,6 +381,7 @@ def test_a_reader_that_goes_away_is_no_error(text_file: Path) -> None:
     assert status == "0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_a_run_cleanly(number: signal.Signals, tmp_path: Path, text_file: Path) -> None:
     folder = tmp_path / "runs" / "stopped"

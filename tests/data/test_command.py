@@ -227,6 +227,7 @@ def on_terminal(command: str, environment: Mapping[str, str]) -> tuple[int, str]
     return process.wait(), shown.decode().replace("\r\n", "\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [
@@ -253,6 +254,7 @@ def shell(command: str, folder: Path, **environment: str) -> subprocess.Complete
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "redirected", "status", "err"),
     [
@@ -276,6 +278,7 @@ def test_closed_streams_and_other_locales(
     assert result.stdout == ""
 
 
+@pytest.mark.slow
 def test_signals_stop_a_command_unless_they_are_ignored() -> None:
     code = (
         "import signal, sys; from data.command import run_command\n"
@@ -313,6 +316,7 @@ def test_without_a_home_folder_the_cache_is_to_be_named(monkeypatch: pytest.Monk
         cache_folder()
 
 
+@pytest.mark.slow
 def test_a_missing_package_is_one_line_with_its_extra(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('No module', name='torch')\n", "utf-8")
     for command in ("textgan.train", "textgan train", "eval.fid a b"):
@@ -323,6 +327,7 @@ def test_a_missing_package_is_one_line_with_its_extra(tmp_path: Path) -> None:
     assert result.returncode == 1
 
 
+@pytest.mark.slow
 def test_text_is_scored_by_a_plain_installation_and_starts_with_little(tmp_path: Path) -> None:
     for name in EXTRAS:
         (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module', name='{name}')\n", "utf-8")

@@ -138,6 +138,7 @@ def test_an_empty_source_is_refused(tmp_path: Path) -> None:
         open_corpus(CorpusOptions(str(tmp_path / "empty.txt")))
 
 
+@pytest.mark.slow
 def test_runs_that_start_at_once_share_one_entry(text_file: Path, cache: Path) -> None:
     code = "import sys; from data.corpus import *; print(open_corpus(CorpusOptions(sys.argv[1])).sha256)"
     command = [sys.executable, "-c", code, str(text_file)]

@@ -160,6 +160,7 @@ with locked_folder(Path(sys.argv[1]), "another"):
 """
 
 
+@pytest.mark.slow
 def test_a_lock_keeps_others_out_until_its_process_ends_even_if_it_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     holder = subprocess.Popen(
@@ -176,6 +177,7 @@ def test_a_lock_keeps_others_out_until_its_process_ends_even_if_it_is_killed(tmp
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 @pytest.mark.parametrize("fault", ["flock", "fsync", "chmod,fchmod,fchmodat", "rename,renameat,renameat2"])
 def test_commands_go_on_with_one_note_under_real_faults(fault: str, tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ def test_nothing_is_left_behind_when_decoding_fails(folder: Path, cache: Path) -
     assert list((cache / "pictures").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_leaves_nothing(cache: Path) -> None:
     # A limit on the size of files stands in for a full disk.
     limited = f"ulimit -f 100; exec {shlex.quote(sys.executable)} -m data.images shapes --count 200"
@@ -232,6 +233,7 @@ def test_real_images(cifar10_sample: Path) -> None:
     assert opened.labels[7777] == rows[0]["label"]
 
 
+@pytest.mark.slow
 def test_it_starts_without_torch() -> None:
     code = "import sys, data.images.dataset; sys.exit('torch' in sys.modules or 'datasets' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0

@@ -63,6 +63,7 @@ def test_a_named_pipe_is_read_once_each_time_it_is_filled(tmp_path: Path) -> Non
         thread.join()
 
 
+@pytest.mark.slow
 def test_copies_go_when_the_process_ends(tmp_path: Path, cache: Path) -> None:
     code = "import sys; from data.readers import *; print(sum(map(len, read_lines(Path('-')))))"
     done = subprocess.run([sys.executable, "-c", code], input=TEXT, capture_output=True, check=True)
@@ -87,6 +88,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         local_file(Path(path))
 
 
+@pytest.mark.slow
 def test_closed_standard_input_and_a_terminal_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, terminal = os.openpty()
     before = os.dup(0)

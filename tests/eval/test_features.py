@@ -139,6 +139,7 @@ def test_random_convolutions_equal_an_obvious_way() -> None:
     assert np.abs(extract(image, random_conv_extractor(4))[0] - expected).max() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # PyTorch's own, on compiling
 def test_full_batches_are_compiled_once_and_others_run_as_they_are() -> None:

@@ -299,6 +299,7 @@ def test_a_mistake_is_one_line_and_status_2(
     assert not list(workplace.rglob("*.partial"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kilobytes", "entries"), [(100, 0), (200, 1)])
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     workplace: Path, cache: Path, kilobytes: int, entries: int

@@ -327,6 +327,7 @@ def test_bad_input_is_refused(
         main([str(samples), "--reference", str(text_file), *flags])
 
 
+@pytest.mark.slow
 def test_it_starts_without_torch() -> None:
     code = "import sys, eval.jsd; sys.exit('torch' in sys.modules or 'datasets' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -23,6 +23,7 @@ def free_port() -> int:
     raise AssertionError("every port is taken")
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_statistics_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,7 @@ ODD = ["</script><script>window.broken = 1</script>", "$$\\frac{1}{$$", "two  sp
 LOADED = 600_000  # ms; a browser that starts in a second may need minutes on a loaded machine
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
     pytest.mark.filterwarnings("ignore"),
 ]

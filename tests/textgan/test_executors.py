@@ -86,6 +86,7 @@ def test_finished_runs_are_skipped(small: RunConfig, monkeypatch: pytest.MonkeyP
     ]
 
 
+@pytest.mark.slow
 def test_both_executors_run_as_train_does_and_others_go_on_when_one_fails(
     small: RunConfig, tmp_path: Path, one_thread: ExecutorOptions
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_run_that_was_continued_to_a_larger_budget_is_finished(small: RunConfi
     ]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_continued(
     small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: ExecutorOptions
 ) -> None:

@@ -32,7 +32,7 @@ def workers_in(folder: Path) -> list[int]:
     return found
 
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray's own making
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # warnings of Ray's own making
 
 
 @pytest.fixture(autouse=True)

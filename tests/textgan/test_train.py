@@ -140,6 +140,7 @@ def test_a_crash_loses_at_most_the_work_since_the_last_checkpoint(
     assert_same_run(whole.folder, tiny.folder)
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment(tiny: RunConfig, tmp_path: Path) -> None:
     whole = replace(tiny, run_dir=tmp_path / "whole", iterations=200)
     config = replace(tiny, iterations=200)

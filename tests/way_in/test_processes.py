@@ -14,6 +14,7 @@ from tests.helpers.way_in.texts import a_report, a_score, check_report, check_sc
 from tests.helpers.way_in.workshop import as_process, counts, workshop
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @situations(50, 3)
 @given(data=st.data())
