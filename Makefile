@@ -1,6 +1,6 @@
 # make demo    set everything up and train the quickstart: two CPU cores, about three minutes
 # make test    set everything up and run the tests
-# make quick   the tests that start no processes and generate no cases
+# make quick   the tests, without those that start processes or generate cases
 # make check   formatting, lint, types and tests
 # make same-bytes BASE=COMMIT    compare weights and scores of short runs with an earlier commit's
 # make fuzz    10,000 generated cases of each metric, 2,000 generated situations and 50 processes of the commands
