@@ -251,7 +251,7 @@ def test_images_are_drawn_from_a_run(
         sample([*place, "--seed", "-1"])
     with pytest.raises(InputError, match=r"--grid g.jpg: must end in \.png"):
         sample([str(small.folder), "--grid", "g.jpg"])
-    with pytest.raises(InputError, match="not a run on text; for images say"):
+    with pytest.raises(InputError, match="not a run on text; for images use"):
         load_text_generator(small.folder)
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "options.json").write_text(json.dumps({"config": tiny.as_json()}), "utf-8")

@@ -105,7 +105,7 @@ def test_every_place_must_have_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["rundir", "curves", "compare"])
+@pytest.mark.parametrize("module", ["engine.run_folder", "runs.aggregate", "compare"])
 def test_reading_runs_starts_without_torch(module: str) -> None:
     code = f"import sys, textgan.{module}; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
