@@ -295,7 +295,7 @@ def test_the_last_lines_tell_a_newcomer_what_happened(workplace: Path, capfd: py
     status, out, _ = run(capfd, "textgan.train", *arguments)
     assert status == 0
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
-    assert f"JSD-4   {summary['first']['jsd_4']:.3f}   {summary['best']['jsd_4']['value']:.3f}" in out
+    assert f"JSD-4  {summary['first']['jsd_4']:.3f}  {summary['best']['jsd_4']['value']:.3f}" in out
     for hint in ("tensorboard --logdir runs", f"eval.jsd {folder}/samples/4.txt", f"sample {folder}", "--preset ttur"):
         assert hint in out
 

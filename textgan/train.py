@@ -23,12 +23,11 @@ from data.vocabulary import Ids, Vocabulary
 from eval.core.device import choose_device
 from eval.text.jsd import floor_ids, score_ids, signature
 from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
-from textgan.engine.experiment import TrainingProgram, commands, how_long, run_program
+from textgan.engine.experiment import TrainingProgram, final_lines, run_program
 from textgan.engine.loop import Experiment
 from textgan.engine.losses import WASSERSTEIN
 from textgan.engine.maximum_likelihood import LikelihoodTrainer
 from textgan.engine.players import critic_player, generator_player
-from textgan.engine.run_folder import score_title
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.trainer import Learner, Trainer
@@ -134,28 +133,18 @@ def named(scores: Mapping[int, float]) -> dict[str, float]:
 def final_report(folder: Path, summary: dict[str, Any]) -> str:
     """Return the text that ends a run: scores, some samples, and commands to try next."""
     samples = folder / "samples" / f"{summary['totals']['iteration']}.txt"
-    lines = [
-        how_long(folder, summary),
-        "\nn-gram JSD of the samples (0: same distribution as the training text, 1: no n-gram in common)",
-        "          start    best     now   real text",
+    shown = [
+        "n-gram JSD: 0 if samples and training text have the same distribution, 1 if they have no n-gram in common",
+        "\nsome of the last samples",
+        *(f"    {printable(line)}" for line in samples.read_text("utf-8").split("\n")[:5]),
     ]
-    for name, best in summary["best"].items():
-        floor = "-" if summary["floor"] is None else f"{summary['floor'][name]:.3f}"
-        first, last = summary["first"][name], summary["last"][name]
-        lines.append(f"  {score_title(name)}   {first:.3f}   {best['value']:.3f}   {last:.3f}   {floor:>9}")
-    lines.append("\nsome of the last samples")
-    lines += [f"    {printable(line)}" for line in samples.read_text("utf-8").split("\n")[:5]]
-    python, tensorboard = commands()
-    train = as_command(python, "-m", "textgan.train")
-    lines += [
-        "\ntry next",
-        f"    {as_command(tensorboard, '--logdir', folder.parent)}    # curves and samples, by training time",
-        f"    {as_command(python, '-m', 'eval.jsd', samples)}",
-        f"    {as_command(python, '-m', 'textgan.sample', folder)} --count 1000 --output samples.txt",
-        f"    {train} --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
-        f"    {train} --preset ttur --data lm1b    # the paper's experiment, for a GPU",
+    tries = [
+        as_command("eval.jsd", samples),
+        f"{as_command('textgan.sample', folder)} --count 1000 --output samples.txt",
+        "textgan.train --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
+        "textgan.train --preset ttur --data lm1b    # the paper's experiment, for a GPU",
     ]
-    return "\n".join(lines)
+    return final_lines(folder, summary, "real text", shown, tries)
 
 
 TEXT = TrainingProgram("textgan.train", RunConfig, PRESETS, open_experiment, final_report)
