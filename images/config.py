@@ -51,21 +51,13 @@ class ImageConfig(Settings):
     precision: Precision = "float32"
     """Precision of Inception; tf32 (CUDA) and bf16 are faster, but change FID and signature."""
     penalty_weight: float = 0.0
-    """Weight of the gradient penalty; 0: none."""
     beta2: float = 0.999
-    """Adam's decay of the second moment, per update."""
     critic_lr: float = 1e-5
-    """Adam's learning rate for the critic."""
     generator_lr: float = 5e-4
-    """Adam's learning rate for the generator."""
     iterations: int | None = 255_000
-    """Budget in generator iterations. None: --minutes alone limits the run."""
     eval_samples: int = 50_000
-    """Samples per evaluation."""
     eval_every: int = 5000
-    """Generator iterations between evaluations."""
     checkpoint_every: int = 5000
-    """Generator iterations between checkpoints."""
 
     minimums: ClassVar[dict[str, int]] = {**Settings.minimums, "count": 1, "dim": 1, "latent_dim": 1, "eval_samples": 2}
 

@@ -9,6 +9,7 @@ The generator comes from a run's newest checkpoint, or from an exported generato
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -120,12 +121,10 @@ def _require_export_folder(folder: Path) -> None:
     """
     require_output_folder("--export", folder, "exported generator")
     if (folder / _CONFIG).exists():
-        try:
-            ours = "characters" in json.loads((folder / _CONFIG).read_text("utf-8"))
-        except (ValueError, TypeError):
-            ours = False
-        if not ours:
-            raise InputError(f"--export {folder}: its {_CONFIG} belongs to something else; choose another --export")
+        with suppress(ValueError, TypeError):
+            if "characters" in json.loads((folder / _CONFIG).read_text("utf-8")):
+                return
+        raise InputError(f"--export {folder}: its {_CONFIG} belongs to something else; choose another --export")
 
 
 def _generator(

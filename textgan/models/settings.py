@@ -33,7 +33,7 @@ class RunConfig(Settings):
     vocabulary_size: int = 2048
     """Maximum number of characters, the most frequent ones; all others become one unknown symbol."""
     invalid_utf8: InvalidUtf8 = "refuse"
-    """Treatment of training lines that are not UTF-8."""
+    """Treatment of bytes in the training text that are not UTF-8."""
     dim: int = 512
     """Width of the networks, in channels."""
     latent_dim: int = 128

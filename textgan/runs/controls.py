@@ -29,15 +29,15 @@ class ControlsCommand:
     output: Path
     """TOML file to write the suite to."""
     preset: str
-    """Preset whose two rates are tested; the critic's and the generator's must differ."""
+    """Preset with the two learning rates to test; critic and generator must have different ones."""
     data: str
     """Training data, as in the training command. Default: the preset's data."""
     minutes: float = 20.0
-    """Minutes of training per run."""
+    """Budget per run, in minutes of training."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds per method."""
+    """Seeds of each control's runs."""
     ratios: tuple[float, ...] = (9.0, 27.0)
-    """Further ratios of critic's to generator's rate."""
+    """Ratios of critic's to generator's rate, for more controls."""
 
 
 def methods(critic_lr: float, generator_lr: float, ratios: tuple[float, ...]) -> dict[str, tuple[float, float]]:
@@ -70,7 +70,7 @@ def write_controls(program: TrainingProgram[Any], arguments: Sequence[str]) -> i
         raise InputError(f"--preset {command.preset}: has one rate for both players; choose one with two")
     if not all(0 < ratio < math.inf for ratio in command.ratios) or not 0 < command.minutes < math.inf:
         raise InputError("--ratios and --minutes must be positive and finite")
-    lines = [f"seeds = [{', '.join(map(str, command.seeds))}]", "", "[common]", f'preset = "{command.preset}"']
+    lines = [f"seeds = {list(command.seeds)}", "", "[common]", f'preset = "{command.preset}"']
     lines += [f"data = {_quoted(command.data)}", f"minutes = {command.minutes!r}"]
     for name, (critic_lr, generator_lr) in methods(preset.critic_lr, preset.generator_lr, command.ratios).items():
         # Refuses settings that no run can have.
