@@ -109,14 +109,9 @@ class ImageConfig(Settings):
 def _of_the_paper(
     model: Model, data: str, ttur: tuple[float, float], orig: float, iterations: tuple[int, int]
 ) -> list[ImageConfig]:
-    """Return the two presets, TTUR and original, of an experiment of the paper.
+    """Return the two presets of one experiment of the paper: TTUR, and the original method with one learning rate.
 
-    Args:
-        model: networks.
-        data: training images.
-        ttur: learning rates of critic and generator.
-        orig: learning rate of both players in the original method.
-        iterations: generator iterations of TTUR and of the original method.
+    `ttur` has the rates of critic and generator, `iterations` the generator iterations of TTUR and of the original.
     """
     name = data.partition("-")[0]
     common = ImageConfig(data=data, size=32 if data in ("cifar10", "svhn") else 64)

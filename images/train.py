@@ -1,4 +1,4 @@
-"""Train DCGAN or WGAN-GP on images with two learning rates (TTUR) or one, scored by Fréchet distance.
+"""Train DCGAN or WGAN-GP on images (two learning rates, TTUR, or one), scored by Fréchet distance.
 
     python -m images.train --preset quickstart
     python -m images.train --preset ttur-small --data folder-of-images --minutes 20

@@ -1,4 +1,4 @@
-"""Time the parts of a training run: drawing batches, the step, drawing and scoring samples.
+"""Time the parts of a training run: drawing batches, the training step, drawing and scoring samples.
 
 python -m textgan.bench --preset quickstart
 python -m textgan.bench --preset ttur --data grammar --device cuda
@@ -62,10 +62,9 @@ def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], descripti
         timed("training step", trainer.step, real)
     for _ in range(_EVALUATIONS):
         timed("evaluation", experiment.evaluate, trainer.iteration)
-    draw, step, evaluation = (
-        1e3 * taken / count for taken, count in zip(seconds.values(), (_STEPS, _STEPS, _EVALUATIONS), strict=True)
-    )
-    times = {"drawing batches": draw, "training step": step, "evaluation": evaluation}
+    counts = (_STEPS, _STEPS, _EVALUATIONS)
+    times = {part: 1e3 * seconds[part] / count for part, count in zip(seconds, counts, strict=True)}
+    draw, step, _ = times.values()
     facts = {
         "preset": config.preset, "data": config.data, "batch_size": config.batch_size,
         "eval_samples": config.eval_samples, "device": str(device), "threads": torch.get_num_threads(),

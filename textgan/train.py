@@ -1,4 +1,4 @@
-"""Train a character WGAN-GP with two learning rates (TTUR) or one, scored by n-gram JSD against wall-clock time.
+"""Train a character WGAN-GP (two learning rates, TTUR, or one) or an LSTM, scored by n-gram JSD.
 
     python -m textgan.train --preset quickstart
     python -m textgan.train --preset ttur --data lm1b --ngram 6
@@ -19,7 +19,7 @@ from data.command import run_command
 from data.corpus import Corpus, open_corpus
 from data.errors import InputError
 from data.naming import as_command, printable
-from data.vocabulary import Ids, Vocabulary
+from data.vocabulary import Vocabulary
 from eval.core.device import choose_device
 from eval.text.jsd import floor_ids, score_ids, signature
 from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
@@ -57,7 +57,8 @@ def open_experiment(config: RunConfig) -> Experiment:
     record = reference_record(config.reference, corpus)
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
-        ids = evaluation_samples(config, trainer, iteration, device)
+        random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
+        ids = sample_ids(cast(Sampler, trainer.sampler), config.eval_samples, random)
         return named(score_ids(ids, reference.text)), as_text(corpus.vocabulary.decode(ids))
 
     return Experiment(
@@ -107,12 +108,6 @@ def real_batches(config: RunConfig, corpus: Corpus, iteration: int, device: torc
     ids = torch.from_numpy(corpus.train[lines].astype(np.int32)).to(device).long().unsqueeze(-1)  # [steps, B, L, 1]
     one_hot = torch.zeros(*ids.shape[:-1], corpus.vocabulary.size, device=device)  # [steps, B, L, V]
     return list(one_hot.scatter_(-1, ids, 1.0))
-
-
-def evaluation_samples(config: RunConfig, trainer: Learner, iteration: int, device: torch.device) -> Ids:
-    """Draw an evaluation's samples [N, L]; they depend only on weights, seed and iteration."""
-    random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
-    return sample_ids(cast(Sampler, trainer.sampler), config.eval_samples, random)
 
 
 def as_text(lines: Sequence[str]) -> SampleFile:

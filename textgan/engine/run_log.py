@@ -195,7 +195,20 @@ def begin_or_continue(
         if (folder / "checkpoints").exists():
             raise InputError(f"{folder}: checkpoints without {OPTIONS}; choose another --run-dir, or clear this one")
         (folder / "samples").mkdir(exist_ok=True)
-        _write_options(folder, config, device, facts)
+        started = datetime.now(UTC)
+        options = {
+            "format": FORMAT,
+            "argv": sys.argv,
+            "config": config,
+            "seed": config["seed"],
+            **code_version(),
+            "versions": versions(),
+            "device": describe_device(device),
+            "started": started.timestamp(),
+            "started_utc": started.isoformat(timespec="seconds"),
+            **facts,
+        }
+        write_json(folder / OPTIONS, options)
         return
     options = read_options(folder)
     for name, value in config.items():
@@ -262,19 +275,3 @@ def _changes(folder: Path, options: Mapping[str, Any], device: torch.device, las
     differences = ", ".join(f"{name} {value} (before: {before.get(name)})" for name, value in changed.items())
     note(f"{folder}: continued with {differences}; numbers differ from an uninterrupted run's")
     return [{"iteration": last["iteration"], "utc": now.isoformat(timespec="seconds"), **changed}]
-
-
-def _write_options(folder: Path, config: Mapping[str, Any], device: torch.device, facts: Mapping[str, Any]) -> None:
-    options = {
-        "format": FORMAT,
-        "argv": sys.argv,
-        "config": config,
-        "seed": config["seed"],
-        **code_version(),
-        "versions": versions(),
-        "device": describe_device(device),
-        "started": datetime.now(UTC).timestamp(),
-        "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        **facts,
-    }
-    write_json(folder / OPTIONS, options)

@@ -208,7 +208,7 @@ def summarize(groups: Sequence[Group], score: str, axis: Axis, points: int, leve
     x, summaries = edges[1:], []
     for group, windows, ends in scored:
         means = windows.mean(axis=0)
-        run = np.unravel_index(np.nanargmin(windows), windows.shape)
+        lowest = np.unravel_index(np.nanargmin(windows), windows.shape)
         mean = int(np.nanargmin(means)) if not np.isnan(means).all() else points - 1
         at_level = windows <= level
         reached = np.where(at_level.any(axis=1), x[at_level.argmax(axis=1)], math.inf)
@@ -216,7 +216,7 @@ def summarize(groups: Sequence[Group], score: str, axis: Axis, points: int, leve
         if interval is not None:
             low, high = np.clip(interval, *score_range(score)).tolist()
             interval = low, high
-        best_run, best_mean = (float(windows[run]), float(x[run[1]])), (float(means[mean]), float(x[mean]))
+        best_run, best_mean = (float(windows[lowest]), float(x[lowest[1]])), (float(means[mean]), float(x[mean]))
         summaries.append(MethodSummary(group, x, windows, best_run, best_mean, ends, interval, reached))
     return summaries
 
