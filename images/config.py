@@ -121,11 +121,13 @@ def _of_the_paper(
             eval_every=1000, checkpoint_every=1000,
         )  # fmt: skip
     presets = []
-    for method, rates, steps, budget in zip(
+    for method, (critic_lr, generator_lr), steps, budget in zip(
         ("ttur", "orig"), (ttur, (orig, orig)), (1, 5 if model == "wgan-gp" else 1), iterations, strict=True
     ):
-        changes = {"critic_lr": rates[0], "generator_lr": rates[1], "critic_steps": steps, "iterations": budget}
-        presets.append(replace(common, preset=f"{model}-{name}-{method}", **changes))
+        presets.append(replace(
+            common, preset=f"{model}-{name}-{method}", critic_lr=critic_lr, generator_lr=generator_lr,
+            critic_steps=steps, iterations=budget,
+        ))  # fmt: skip
     return presets
 
 
