@@ -1,8 +1,7 @@
 """DCGAN (Radford et al. 2016, arXiv 1511.06434) as in the TTUR paper: 5x5 kernels, batch normalisation.
 
-Layers are as in the widely used TensorFlow code: `dim`, 2 dim, 4 dim and 8 dim channels, from the layer next to the
-image to the innermost layer, where the side is 1/16 of the image's side. Batch normalisation needs separate batches of
-real and of fake images in the critic.
+Layers are as in the widely used TensorFlow code, with `dim` channels next to the image and 8 dim channels at 1/16 of
+the image's side. Because of batch normalisation, the critic must score real and fake images in separate batches.
 """
 
 from itertools import pairwise

@@ -38,8 +38,7 @@ def plot_bands(
         paper: whether to draw the TTUR paper's curves too, against minutes.
 
     Raises:
-        InputError: the ending is no known image format, or the paper's curves are requested against an axis other than
-            minutes.
+        InputError: the ending is no known image format, or `paper` is set and an x-axis is not in minutes.
     """
     from matplotlib.figure import Figure
 
