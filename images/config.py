@@ -1,4 +1,4 @@
-"""ImageConfig: the settings of a training run on images, and the presets."""
+"""Settings and presets of training runs on images."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,49 +31,41 @@ class ImageConfig(Settings):
     size: int = 64
     """Pixels per side: 32, or a larger multiple of 16."""
     flips: Literal["off", "on"] = "off"
-    """Mirror each real image, left to right, with probability 1/2."""
+    """on: mirror each training image, left to right, with probability 1/2."""
     model: Model = "dcgan"
     """Networks: dcgan, or wgan-gp (residual)."""
     loss: LossName = "non-saturating"
     """Loss of both players."""
     dim: int = 64
-    """Number of channels of the narrowest layers."""
+    """Channels of the narrowest layers; wider layers have multiples of it."""
     latent_dim: int = 100
     """Length of the generator's noise vector."""
     compat: Literal["corrected", "paper"] = "corrected"
-    """paper: repeat the published code's fault, one score per four images (wgan-gp at 32 pixels)."""
+    """paper: with the published code's fault, one critic score per four images (wgan-gp, 32 pixels)."""
     features: FeatureKind = "inception"
     """Features of the Fréchet distance: inception (FID), or random-conv (FD-random, no download)."""
     weights: Path | None = None
     """Inception weights (.pth, .safetensors). Default: the published ones, downloaded once."""
     resize: Resize = "tensorflow1"
-    """Resizing for Inception: as in the original graph, or as in the program pytorch-fid."""
+    """Method of resizing images for Inception: as in the original graph, or as in pytorch-fid."""
     precision: Precision = "float32"
-    """Precision of Inception; tf32 (CUDA) and bf16 are faster, but change distance and signature."""
+    """Precision of Inception; tf32 (CUDA) and bf16 are faster, but change FID and signature."""
     penalty_weight: float = 0.0
-    """Weight of the gradient penalty; 0 leaves it out."""
     beta2: float = 0.999
-    """Adam's decay of the second moment, per update."""
     critic_lr: float = 1e-5
-    """Learning rate of the critic (Adam)."""
     generator_lr: float = 5e-4
-    """Learning rate of the generator (Adam)."""
     iterations: int | None = 255_000
-    """Generator iterations after which the run ends (None: only --minutes ends it)."""
     eval_samples: int = 50_000
-    """Samples per evaluation."""
     eval_every: int = 5000
-    """Generator iterations between evaluations."""
     checkpoint_every: int = 5000
-    """Generator iterations between checkpoints."""
 
     minimums: ClassVar[dict[str, int]] = {**Settings.minimums, "count": 1, "dim": 1, "latent_dim": 1, "eval_samples": 2}
 
     def __post_init__(self) -> None:
-        """Refuse impossible values.
+        """Refuse values that no run can have.
 
         Raises:
-            InputError: the message names the flag.
+            InputError: names the flag.
         """
         super().__post_init__()
         if self.size < 32 or self.size % 16:
@@ -86,12 +78,12 @@ class ImageConfig(Settings):
 
     @property
     def scores(self) -> list[str]:
-        """Names of the scores in the run's metrics: the Fréchet distance only."""
+        """Names of the scores in `metrics.jsonl`: the Fréchet distance only."""
         return [metric_name("fid", self.features).replace("-", "_")]
 
     @property
     def may_change(self) -> set[str]:
-        """Settings that may differ when the run is continued; the signature holds the hash of the weights."""
+        """Settings that may change when the run is continued; the signature holds the hash of the weights."""
         return super().may_change | {"weights"}
 
     @property
@@ -101,11 +93,11 @@ class ImageConfig(Settings):
 
     @property
     def pictures(self) -> ImageOptions:
-        """Images that the run trains on and is scored against."""
+        """Images for training, which are also the reference of the scores."""
         return ImageOptions(absolute_source(self.data), self.size, self.count)
 
     def with_absolute_paths(self) -> Self:
-        """Return the settings with absolute paths, which hold in any working folder."""
+        """Return the same settings with absolute paths, valid from any working folder."""
         return replace(super().with_absolute_paths(), weights=None if self.weights is None else self.weights.resolve())
 
     def as_json(self) -> dict[str, Any]:
@@ -117,14 +109,9 @@ class ImageConfig(Settings):
 def _of_the_paper(
     model: Model, data: str, ttur: tuple[float, float], orig: float, iterations: tuple[int, int]
 ) -> list[ImageConfig]:
-    """Return the two presets, TTUR and original, of an experiment of the paper.
+    """Return the two presets of one experiment of the paper: TTUR, and the original method with one learning rate.
 
-    Args:
-        model: networks.
-        data: training images.
-        ttur: learning rates of critic and generator.
-        orig: the one learning rate of both players.
-        iterations: generator iterations of TTUR and of the original method.
+    `ttur` has the rates of critic and generator, `iterations` the generator iterations of TTUR and of the original.
     """
     name = data.partition("-")[0]
     common = ImageConfig(data=data, size=32 if data in ("cifar10", "svhn") else 64)
@@ -133,25 +120,15 @@ def _of_the_paper(
             common, model="wgan-gp", loss="wasserstein", latent_dim=128, penalty_weight=10.0, beta1=0.0, beta2=0.9,
             eval_every=1000, checkpoint_every=1000,
         )  # fmt: skip
-    critic_lr, generator_lr = ttur
-    steps = 5 if model == "wgan-gp" else 1
-    return [
-        replace(
-            common,
-            preset=f"{model}-{name}-ttur",
-            critic_lr=critic_lr,
-            generator_lr=generator_lr,
-            iterations=iterations[0],
-        ),
-        replace(
-            common,
-            preset=f"{model}-{name}-orig",
-            critic_lr=orig,
-            generator_lr=orig,
-            critic_steps=steps,
-            iterations=iterations[1],
-        ),
-    ]
+    presets = []
+    for method, (critic_lr, generator_lr), steps, budget in zip(
+        ("ttur", "orig"), (ttur, (orig, orig)), (1, 5 if model == "wgan-gp" else 1), iterations, strict=True
+    ):
+        presets.append(replace(
+            common, preset=f"{model}-{name}-{method}", critic_lr=critic_lr, generator_lr=generator_lr,
+            critic_steps=steps, iterations=budget,
+        ))  # fmt: skip
+    return presets
 
 
 # Table 1 of the paper; iterations are where its curves end (estimated for WGAN-GP, whose curves are by the minute).

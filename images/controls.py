@@ -1,4 +1,4 @@
-"""`python -m images.suite controls` under its old name, until 1.0."""
+"""The old name of `python -m images.suite controls`, kept until 1.0."""
 
 from data.command import run_moved
 

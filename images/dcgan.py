@@ -1,7 +1,7 @@
 """DCGAN (Radford et al. 2016, arXiv 1511.06434) as in the TTUR paper: 5x5 kernels, batch normalisation.
 
-Layers are as in the widely used TensorFlow code: widths `dim`, 2 dim, 4 dim, 8 dim from the image inwards, with 1/16 of
-the image's side at the innermost layer. The critic must score real and fake batches separately.
+Layers are as in the widely used TensorFlow code, with `dim` channels next to the image and 8 dim channels at 1/16 of
+the image's side. Because of batch normalisation, the critic must score real and fake images in separate batches.
 """
 
 from itertools import pairwise
@@ -30,7 +30,7 @@ class Generator(nn.Module):
         )
 
     def sample_latent(self, count: int, random: torch.Generator) -> Tensor:
-        """Return noise [count, latent_dim], uniform in [-1, 1)."""
+        """Draw noise [count, latent_dim], uniform in [-1, 1)."""
         return 2 * torch.rand(count, self.latent_dim, generator=random, device=random.device) - 1
 
     def forward(self, z: Tensor) -> Tensor:

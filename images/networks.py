@@ -1,4 +1,4 @@
-"""Build the networks that a run's settings name, and sample from a generator."""
+"""Build the networks of a run on images, and draw images from its generator."""
 
 from collections.abc import Mapping
 
@@ -26,7 +26,7 @@ ImageGenerator = dcgan.Generator | residual.Generator
 
 
 def make_networks(config: ImageConfig, random: torch.Generator) -> tuple[ImageGenerator, nn.Module]:
-    """Return generator and critic, initialised on the CPU, in channels-last memory format."""
+    """Return generator and critic, with weights drawn on the CPU, in channels-last memory layout."""
     generator: ImageGenerator
     critic: nn.Module
     if config.model == "dcgan":
@@ -45,7 +45,7 @@ def make_networks(config: ImageConfig, random: torch.Generator) -> tuple[ImageGe
 
 @torch.no_grad()
 def sample_images(network: nn.Module, count: int, random: torch.Generator) -> NDArray[np.uint8]:
-    """Return images [count, 3, H, W] of a generator; batch normalisation uses the running statistics."""
+    """Draw images [count, 3, H, W] from a generator; batch normalisation uses its running statistics."""
     assert isinstance(network, ImageGenerator)
     was_training = network.training
     network.eval()

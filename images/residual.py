@@ -64,7 +64,7 @@ class Generator(nn.Module):
         self.to_image = nn.Conv2d(dim, 3, 3, padding=1)
 
     def sample_latent(self, count: int, random: torch.Generator) -> Tensor:
-        """Return noise [count, latent_dim], standard normal."""
+        """Draw standard normal noise [count, latent_dim]."""
         return torch.randn(count, self.latent_dim, generator=random, device=random.device)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -93,10 +93,10 @@ class Critic(nn.Module):
 
 
 def initialise(network: nn.Module, random: torch.Generator) -> None:
-    """Draw the weights as the published code does.
+    """Draw the initial weights as in the published code: as `textgan.models.wgan_gp.initialise`, with one exception.
 
-    As `textgan.models.wgan_gp.initialise`, except that the critic's first convolution and the shortcuts (no ReLU
-    follows them) are Glorot uniform: their standard deviation is sqrt(2 / (fan_in + fan_out)).
+    The critic's first convolution and the shortcuts, which no ReLU follows, are Glorot uniform, with standard deviation
+    sqrt(2 / (fan_in + fan_out)).
     """
     initialise_he(network, random)
     for name, layer in network.named_modules():

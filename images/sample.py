@@ -3,7 +3,7 @@
     python -m images.sample runs/quickstart-shapes-seed0 --count 1000 --output samples.npz
     python -m images.sample runs/quickstart-shapes-seed0 --grid grid.png
 
-The generator is loaded from the run's newest checkpoint. The .npz file holds `images`, uint8 [N, 3, H, W], and the
+The generator comes from the run's newest checkpoint. The .npz file holds `images`, uint8 [N, 3, H, W], and the
 checkpoint's `iteration`; score it with: python -m eval.fid samples.npz shapes
 """
 
@@ -36,20 +36,20 @@ class SampleCommand:
     output: Path | None = None
     """File (.npz) for the images."""
     grid: Path | None = None
-    """File (.png) for the first 64 images, eight per row."""
+    """File (.png) for a grid of the first 64 images, eight per row."""
     count: int = 1000
     """Number of images to draw."""
     seed: int = 0
     """Seed of the noise."""
     device: Device = "auto"
-    """Device that runs the generator; auto takes CUDA if there is one."""
+    """Device to draw the images on; auto takes CUDA if available."""
 
 
 def load_generator(run: Path) -> tuple[ImageGenerator, int]:
     """Return the generator of a run's newest checkpoint, and the checkpoint's iteration.
 
     Raises:
-        InputError: not a run on images, no checkpoint, or all checkpoints are damaged.
+        InputError: the folder holds no run on images, or there are no checkpoints, or all are damaged.
     """
     config = read_options(run)["config"]
     if "compat" not in config:
@@ -62,7 +62,7 @@ def load_generator(run: Path) -> tuple[ImageGenerator, int]:
 
 
 def main(arguments: list[str]) -> int:
-    """Draw images and write them to files."""
+    """Draw images, and write them and their grid to files."""
     command = parse_command(SampleCommand, arguments, "images.sample", __doc__)
     require_at_least("--count", command.count, 1)
     require_at_least("--seed", command.seed, 0)

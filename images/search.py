@@ -3,7 +3,7 @@
     python -m images.search --data folder-of-images --search-dir searches/image-rates
     python -m images.search --method random --trials 20 --critic-lr 1e-5 1e-3 --iterations 4000 --rungs 4
 
-The same command continues a stopped search. Report final runs on other seeds than the search used.
+The same command resumes a search. Report results of the best pair on seeds other than the search's.
 """
 
 from data.command import run_command

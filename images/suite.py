@@ -1,10 +1,10 @@
-"""Run several methods and seeds on images under one budget, as `textgan.suite` does for text.
+"""Run several methods with several seeds each on images, under one budget, as `textgan.suite` does for text.
 
     python -m images.suite --presets ttur-small orig-small --seeds 0 1 2 --set data=folder-of-images minutes=20
     python -m images.suite --file suite.toml --executor ray --workers 8 --gpus 0.25
     python -m images.suite controls --preset ttur-small --output controls.toml
 
-The same command continues a stopped suite. Files, flags and executors are as in `textgan.suite`; compare the runs with
+The same command resumes a suite. TOML files, flags and executors are as in `textgan.suite`; compare the runs with
 `textgan.compare`.
 """
 

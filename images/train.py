@@ -1,10 +1,10 @@
-"""Train DCGAN or WGAN-GP on images with two learning rates (TTUR) or one, scored by Fréchet distance.
+"""Train DCGAN or WGAN-GP on images (two learning rates, TTUR, or one), scored by Fréchet distance.
 
     python -m images.train --preset quickstart
     python -m images.train --preset ttur-small --data folder-of-images --minutes 20
     python -m images.train --preset dcgan-celeba-ttur
 
-The same command continues a stopped run. Compare runs with: tensorboard --logdir runs
+The same command continues a run that was stopped. Compare runs with: tensorboard --logdir runs
 """
 
 import io
@@ -28,17 +28,16 @@ from eval.images.features import open_extractor, statistics_of
 from eval.images.frechet import distance
 from images.config import PRESETS, ImageConfig
 from images.networks import LOSSES, make_networks, sample_images
-from textgan.engine.experiment import TrainingProgram, commands, how_long, run_program
+from textgan.engine.experiment import TrainingProgram, final_lines, run_program
 from textgan.engine.loop import Experiment
 from textgan.engine.players import critic_player, generator_player
-from textgan.engine.run_folder import score_title
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.trainer import Trainer
 
 
 def open_experiment(config: ImageConfig) -> Experiment:
-    """Return the trainer, the batches and the evaluation of a run's settings.
+    """Open the images of a run and its features, and build the trainer.
 
     Raises:
         InputError: the images or the Inception weights cannot be used.
@@ -78,7 +77,7 @@ def open_experiment(config: ImageConfig) -> Experiment:
 
 
 def build_trainer(config: ImageConfig, device: torch.device) -> Trainer:
-    """Return the trainer of both players; initial weights depend on the seed, not on the device."""
+    """Return the trainer, with initial weights drawn from the run's seed, the same on every device."""
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
     generator, critic = make_networks(config, random)
     return Trainer(
@@ -94,7 +93,7 @@ def build_trainer(config: ImageConfig, device: torch.device) -> Trainer:
 
 
 def real_batches(config: ImageConfig, dataset: ImageDataset, iteration: int, device: torch.device) -> list[Tensor]:
-    """Return a random batch of training images [B, 3, H, W] in [-1, 1] per critic step."""
+    """Draw one batch of training images [B, 3, H, W] in [-1, 1] per critic step."""
     random = np.random.default_rng(stream_seed(config.seed, "batches", iteration))
     chosen = random.integers(len(dataset.images), size=(config.critic_steps, config.batch_size))
     batches = []
@@ -108,7 +107,7 @@ def real_batches(config: ImageConfig, dataset: ImageDataset, iteration: int, dev
 
 
 def as_picture(images: NDArray[np.uint8]) -> SampleFile:
-    """Return the first images as a grid, for a PNG file of the run and for TensorBoard."""
+    """Return images as samples of a run: a PNG file with the first 64 in a grid, also shown in TensorBoard."""
     grid = as_grid(images[:GRID_IMAGES])
     content = io.BytesIO()
     grid.save(content, "PNG")
@@ -121,24 +120,14 @@ def as_picture(images: NDArray[np.uint8]) -> SampleFile:
 
 
 def final_report(folder: Path, summary: dict[str, Any]) -> str:
-    """Return the last lines that a run prints: time, scores and next commands."""
-    lines = [how_long(folder, summary) + "\n"]
-    for name, best in summary["best"].items():
-        floor = "-" if summary["floor"] is None else f"{summary['floor'][name]:.3f}"
-        first, last = summary["first"][name], summary["last"][name]
-        lines.append(f"{'':9} {'start':>9} {'best':>9} {'now':>9}   real images")
-        lines.append(f"{score_title(name):9} {first:9.3f} {best['value']:9.3f} {last:9.3f} {floor:>13}")
-    python, tensorboard = commands()
-    train = as_command(python, "-m", "images.train")
-    lines += [
-        f"\nlook at {printable(folder / 'samples' / str(summary['totals']['iteration']))}.png",
-        "\ntry next",
-        f"    {as_command(tensorboard, '--logdir', folder.parent)}    # curves and samples, by training time",
-        f"    {as_command(python, '-m', 'images.sample', folder)} --count 1000 --output samples.npz",
-        f"    {train} --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
-        f"    {train} --preset dcgan-celeba-ttur    # the paper's experiment, for a GPU",
+    """Return the text that ends a run: scores, the file with samples, and commands to try next."""
+    samples = folder / "samples" / f"{summary['totals']['iteration']}.png"
+    tries = [
+        f"{as_command('images.sample', folder)} --count 1000 --output samples.npz",
+        "images.train --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
+        "images.train --preset dcgan-celeba-ttur    # the paper's experiment, for a GPU",
     ]
-    return "\n".join(lines)
+    return final_lines(folder, summary, "real images", [f"look at {printable(samples)}"], tries)
 
 
 IMAGES = TrainingProgram("images.train", ImageConfig, PRESETS, open_experiment, final_report)

@@ -152,12 +152,12 @@ def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture
         arguments = f"--preset quickstart --data {data} --dim 4 --batch-size 4 --eval-samples {samples} --device cpu"
         status, out, _ = run(capfd, module, *arguments.split())
         assert status == 0
-        head, *parts = out.splitlines()
-        assert head.startswith(f"quickstart on {data}: batch 4, cpu, ")
-        found = [re.fullmatch(r"(drawing batches|training step|evaluation) +([\d.]+) ms.*", part) for part in parts]
-        assert [match and match[1] for match in found] == ["drawing batches", "training step", "evaluation"]
-        assert all(match and float(match[2]) > 0 for match in found)
-        assert parts[2].endswith(f" for {samples} samples")
+        title, table, notes = out.split("\n\n")
+        assert title.startswith(f"quickstart on {data}: batch 4, cpu, ")
+        parts = dict(re.split("  +", row) for row in table.splitlines()[1:])
+        assert list(parts) == ["drawing batches", "training step", "evaluation"]
+        assert all(float(milliseconds) > 0 for milliseconds in parts.values())
+        assert notes.endswith(f"\nan evaluation draws and scores {samples} samples\n")
     sizes = "--lines 2000 --dictionary-lines 700 --self-bleu-lines 30 --nltk-lines 3 --frechet-dims 40"
     status, out, err = run(capfd, "eval.bench", *sizes.split(), "--json")
     assert (status, err) == (0, "")
@@ -249,7 +249,7 @@ def test_the_last_lines_tell_a_newcomer_what_happened(workplace: Path, capfd: py
     status, out, _ = run(capfd, "textgan.train", *arguments)
     assert status == 0
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
-    assert f"JSD-4   {summary['first']['jsd_4']:.3f}   {summary['best']['jsd_4']['value']:.3f}" in out
+    assert f"JSD-4  {summary['first']['jsd_4']:.3f}  {summary['best']['jsd_4']['value']:.3f}" in out
     for hint in ("tensorboard --logdir runs", f"eval.jsd {folder}/samples/4.txt", f"sample {folder}", "--preset ttur"):
         assert hint in out
 

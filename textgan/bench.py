@@ -1,4 +1,4 @@
-"""Time the parts of a training run: drawing batches, the step, drawing and scoring samples.
+"""Time the parts of a training run: drawing batches, the training step, drawing and scoring samples.
 
 python -m textgan.bench --preset quickstart
 python -m textgan.bench --preset ttur --data grammar --device cuda
@@ -13,7 +13,6 @@ import torch
 import tyro
 
 from data.command import parse_command, run_command
-from data.naming import printable
 from eval.core.tables import Block, FormatFlags, fixed, render
 from textgan.engine.experiment import TrainingProgram, preset_in
 from textgan.engine.settings import Settings
@@ -35,7 +34,7 @@ class BenchCommand(FormatFlags, Generic[C]):
 
 
 def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], description: str | None) -> int:
-    """Print the milliseconds that each part takes, and return the exit status; takes the training command's flags.
+    """Print the milliseconds that each part takes, and return the exit status; the flags are the training command's.
 
     Raises:
         InputError: a flag or value is wrong, or the data cannot be used.
@@ -56,34 +55,28 @@ def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], descripti
         seconds[part] += time.perf_counter() - start
         return result
 
-    for step in range(_WARM_UP + _STEPS):
-        if step == _WARM_UP:
+    for number in range(_WARM_UP + _STEPS):
+        if number == _WARM_UP:
             seconds = dict.fromkeys(seconds, 0.0)
         real = timed("drawing batches", experiment.next_batches, trainer.iteration)
         timed("training step", trainer.step, real)
     for _ in range(_EVALUATIONS):
         timed("evaluation", experiment.evaluate, trainer.iteration)
-    draw, step_seconds, evaluation = seconds.values()
-    threads = torch.get_num_threads()
-    title = f"{config.preset} on {config.data}: batch {config.batch_size}, {device}, {threads} threads"
-    times = {
-        "drawing batches": draw / _STEPS,
-        "training step": step_seconds / _STEPS,
-        "evaluation": evaluation / _EVALUATIONS,
-    }
-    if command.output_format != "text":
-        facts = {
-            "preset": config.preset, "data": config.data, "batch_size": config.batch_size,
-            "eval_samples": config.eval_samples, "device": str(device), "threads": threads,
-        }  # fmt: skip
-        table = [["part", "ms"], *([part, fixed(1e3 * taken, 2)] for part, taken in times.items())]
-        records = [{"part": part, "milliseconds": 1e3 * taken, **facts} for part, taken in times.items()]
-        print(render(command.output_format, [Block(title, table)], records))
-        return 0
-    print(printable(title))
-    print(f"drawing batches  {1e3 * draw / _STEPS:9.2f} ms per step, {draw / (draw + step_seconds):.2%} of the time")
-    print(f"training step    {1e3 * step_seconds / _STEPS:9.2f} ms, {_STEPS / (draw + step_seconds):.1f} steps/s")
-    print(f"evaluation       {1e3 * evaluation / _EVALUATIONS:9.2f} ms for {config.eval_samples:,} samples")
+    counts = (_STEPS, _STEPS, _EVALUATIONS)
+    times = {part: 1e3 * seconds[part] / count for part, count in zip(seconds, counts, strict=True)}
+    draw, step, _ = times.values()
+    facts = {
+        "preset": config.preset, "data": config.data, "batch_size": config.batch_size,
+        "eval_samples": config.eval_samples, "device": str(device), "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    title = f"{config.preset} on {config.data}: batch {config.batch_size}, {device}, {facts['threads']} threads"
+    notes = [
+        f"{1e3 / (draw + step):.1f} steps/s; drawing batches takes {draw / (draw + step):.2%} of the time",
+        f"an evaluation draws and scores {config.eval_samples:,} samples",
+    ]
+    table = [["part", "ms"], *([part, fixed(taken, 2)] for part, taken in times.items())]
+    records = [{"part": part, "milliseconds": taken, **facts} for part, taken in times.items()]
+    print(render(command.output_format, [Block(title, table, notes)], records))
     return 0
 
 

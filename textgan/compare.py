@@ -1,4 +1,4 @@
-"""Compare runs: seeds as bands, best runs and best means, time to a level, significance.
+"""Compare methods by their runs: best runs and best means, time to a target score, permutation tests.
 
     python -m textgan.compare suites/suite
     python -m textgan.compare runs/ttur-small-* runs/orig-small-* --axis iterations --format markdown
@@ -52,20 +52,20 @@ class CompareCommand(FormatFlags):
     axis: Axis = "minutes"
     """X-axis: minutes of training, wall-clock minutes, generator iterations, critic updates, or real samples."""
     windows: int = 60
-    """Number of windows of the x-axis; never more than the fewest evaluations of a run."""
+    """Number of windows of the x-axis; at most the number of evaluations of the run with the fewest."""
     target: float | None = None
-    """Target score for the time-to-target column. Default: the worst method's mean at the end."""
+    """Target score, for the time at which each method reaches it. Default: worst method's mean at the end."""
     output: Path | None = None
     """Figure (.png, .svg, .pdf): mean line and min-max band per method, and the score of real data."""
     paper: bool = False
-    """Also draw the curves of the TTUR paper (minutes on another machine)."""
+    """Draw the TTUR paper's curves too, against minutes on the paper's machine."""
 
 
 @dataclass(frozen=True)
 class Compared:
     """The comparison of methods by one score. `level` is the target score, `floor` the score of real data.
 
-    `note` tells which run has too few evaluations for the requested number of windows, if one has.
+    `note`: the run that has too few evaluations for the requested number of windows, if any.
     """
 
     score: str
@@ -77,10 +77,10 @@ class Compared:
 
 
 def compare(command: CompareCommand) -> list[Compared]:
-    """Return the comparison by each score.
+    """Return one comparison of the methods per score.
 
     Raises:
-        InputError: runs cannot be read or do not compare, or lack a score.
+        InputError: runs cannot be read, are not comparable, or lack a score.
     """
     if not command.runs:
         raise InputError("no runs: name at least one folder")
@@ -143,7 +143,7 @@ def _reached(method: MethodSummary) -> str:
 
 
 def rendered(comparisons: Sequence[Compared], output_format: Format) -> str:
-    """Return the comparisons in a format: tables with conclusions, all numbers, or a row per score and method."""
+    """Return tables with conclusions; as CSV, a row per score and method; as JSON, all numbers."""
     sentences = [conclusions(compared) for compared in comparisons]
     records = [[_record(compared, method) for method in compared.methods] for compared in comparisons]
     blocks = [
@@ -164,15 +164,16 @@ def _title(compared: Compared) -> str:
     return f"{compared.score} against {compared.axis}, {means}, level {compared.level:.3f}{floor}"
 
 
+def _facts(compared: Compared) -> dict[str, Any]:
+    return {name: getattr(compared, name) for name in ("score", "axis", "level", "floor")}
+
+
 def _record(compared: Compared, method: MethodSummary) -> dict[str, Any]:
     """Return a row of the CSV file. `reached` is the mean over the `reached_runs` runs that reached the target."""
     reached = method.reached[method.reached < math.inf]
     low, high = method.interval or (None, None)
     return {
-        "score": compared.score,
-        "axis": compared.axis,
-        "level": compared.level,
-        "floor": compared.floor,
+        **_facts(compared),
         "method": method.group.name,
         "runs": len(method.group.runs),
         "best_run": method.best_run[0],
@@ -229,10 +230,7 @@ def _whole(compared: Compared, sentences: Sequence[str]) -> dict[str, Any]:
         for method in compared.methods
     ]  # fmt: skip
     return {
-        "score": compared.score,
-        "axis": compared.axis,
-        "level": compared.level,
-        "floor": compared.floor,
+        **_facts(compared),
         "signature": compared.methods[0].group.runs[0].signature,
         "methods": methods,
         "statements": sentences,
@@ -241,7 +239,7 @@ def _whole(compared: Compared, sentences: Sequence[str]) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the comparison, and draw it if asked."""
+    """Print the comparisons, and draw the figure if --output is given."""
     command = parse_command(CompareCommand, arguments, "textgan.compare", __doc__)
     if command.output is not None:
         require_image_ending(command.output, "--output")

@@ -9,6 +9,7 @@ The generator comes from a run's newest checkpoint, or from an exported generato
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,27 +45,27 @@ class SampleCommand:
     source: tyro.conf.Positional[Path]
     """Folder of a run or of an exported generator."""
     count: int = 640
-    """Samples to draw."""
+    """Number of samples to draw."""
     output: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """Text file for the samples, one per line (.gz and .zst are compressed). Default or -: print them."""
     seed: int = 0
     """Seed of the noise."""
     device: Device = "auto"
-    """Device of the generator; auto takes CUDA if available."""
+    """Device to draw the samples on; auto takes CUDA if available."""
     export: Path | None = None
     """Folder to export the generator to (config.json, model.safetensors), instead of drawing samples."""
 
 
 @torch.no_grad()
 def sample_ids(network: Sampler, count: int, random: torch.Generator) -> Ids:
-    """Draw samples; return their ids [count, seq_len]."""
+    """Draw samples and return their ids [count, seq_len]."""
     batches = [network.sample(min(_BATCH, count - start), random) for start in range(0, count, _BATCH)]
     return torch.cat(batches).to(torch.int32).cpu().numpy().astype(np.uint16)
 
 
 @dataclass(frozen=True)
 class ExportedGenerator:
-    """A generator without its run: network, model and sizes, vocabulary, and the reference record (JSON)."""
+    """A generator without its run: network, its model and sizes, vocabulary, and the record of the reference (JSON)."""
 
     network: LineNetwork
     sizes: dict[str, Any]
@@ -73,11 +74,7 @@ class ExportedGenerator:
 
     def save(self, folder: Path) -> None:
         """Write `config.json` and `model.safetensors`, as on the Hugging Face hub."""
-        config = {
-            **self.sizes,
-            "characters": self.vocabulary.characters,
-            "reference": self.reference,
-        }
+        config = {**self.sizes, "characters": self.vocabulary.characters, "reference": self.reference}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
         with atomic_write(folder / _MODEL) as file:
             file.write(save(tensors))
@@ -88,7 +85,7 @@ def load_generator(folder: Path) -> ExportedGenerator:
     """Return the generator of an exported folder, or of a run's newest checkpoint.
 
     Raises:
-        InputError: the folder has neither, or it is damaged.
+        InputError: the folder has no generator and no run, or they are damaged.
     """
     if _holds_export(folder):
         try:
@@ -107,7 +104,7 @@ def load_generator(folder: Path) -> ExportedGenerator:
 
 
 def _holds_export(folder: Path) -> bool:
-    """Whether to load the exported generator of a folder; in a run's folder the checkpoints are newer."""
+    """Whether the folder has an exported generator to load; in a run's folder the newest checkpoint counts instead."""
     if not (folder / _CONFIG).exists():
         return False
     if not (folder / OPTIONS).exists() or not (folder / "checkpoints").exists():
@@ -120,16 +117,14 @@ def _require_export_folder(folder: Path) -> None:
     """Refuse a folder whose files an export would overwrite.
 
     Raises:
-        InputError: the folder holds something else than an exported generator.
+        InputError: the folder's `config.json` was not written by an export.
     """
     require_output_folder("--export", folder, "exported generator")
     if (folder / _CONFIG).exists():
-        try:
-            ours = "characters" in json.loads((folder / _CONFIG).read_text("utf-8"))
-        except (ValueError, TypeError):
-            ours = False
-        if not ours:
-            raise InputError(f"--export {folder}: its {_CONFIG} belongs to something else; choose another --export")
+        with suppress(ValueError, TypeError):
+            if "characters" in json.loads((folder / _CONFIG).read_text("utf-8")):
+                return
+        raise InputError(f"--export {folder}: its {_CONFIG} belongs to something else; choose another --export")
 
 
 def _generator(

@@ -3,9 +3,8 @@
     python -m textgan.search --data corpus.txt.gz --search-dir searches/rates
     python -m textgan.search --method random --trials 20 --critic-lr 1e-4 1e-1 --iterations 4000 --rungs 4
 
-All candidates train for a few iterations; the best third continues to three times that number, and so on (Jamieson &
-Talwalkar 2016, arXiv 1502.07943). On Ray, ASHA promotes candidates without waiting for the rest of the rung. The same
-command resumes a search. Report the chosen rates on new seeds.
+All pairs of rates train for a few iterations; the best third continues to three times that number, and so on. The same
+command resumes a search. Report results of the best pair on seeds other than the search's.
 """
 
 import math
@@ -27,33 +26,41 @@ from textgan.runs.plots import plot_rates
 from textgan.train import TEXT
 
 
-def recommendation(program: TrainingProgram[Any], command: SearchOptions, trials: Sequence[Trial]) -> str:
-    """Return the table of trials, the best pair of rates, and the suite to run next."""
+def rendered(program: TrainingProgram[Any], command: SearchOptions, trials: Sequence[Trial], whole: Any = None) -> str:
+    """Return trials and advice in the chosen format; `whole` is the content of search.json."""
     best = min(trials, key=lambda trial: (-trial.rung, trial.mean))
-    if math.isinf(best.mean):
-        return "every candidate failed (see above); if losses were not finite, search smaller rates"
-    rows = [
-        f"  {trial.critic_lr:8.3g}  {trial.generator_lr:9.3g}  {trial.iterations:10,}  "
-        + ("  failed" if math.isinf(trial.mean) else f"{trial.mean:8.4f}")
-        + "  "
-        + " ".join("failed" if score is None else f"{score:.4f}" for score in trial.scores)
-        for trial in trials
-    ]
-    lines = [f"    critic  generator  iterations  {command.score:>8}  per seed", *rows, ""]
-    return "\n".join([*lines, *_advice(program, command, trials, best)])
+    table: list[list[str | Best]] = [["critic", "generator", "iterations", command.score, "per seed"]]
+    records = []
+    for trial in trials:
+        scores = [None if math.isinf(trial.mean) else trial.mean, *trial.scores]
+        mean, *by_seed = ("failed" if score is None else fixed(score) for score in scores)
+        rates = [f"{trial.critic_lr:.3g}", f"{trial.generator_lr:.3g}"]
+        table.append(
+            [
+                *rates,
+                f"{trial.iterations:,}",
+                Best(mean) if trial is best and scores[0] is not None else mean,
+                " ".join(by_seed),
+            ]
+        )
+        facts = {name: value for name, value in asdict(trial).items() if name != "scores"}
+        names = ["mean", *(f"{command.score}_seed{seed}" for seed in command.seeds)]
+        records.append({**facts, **dict(zip(names, scores, strict=True))})
+    return render(command.output_format, [Block("", table, _advice(program, command, trials, best))], records, whole)
 
 
 def _advice(program: TrainingProgram[Any], command: SearchOptions, trials: Sequence[Trial], best: Trial) -> list[str]:
     """Return the best pair of rates, its score, and the suite to run next."""
+    if math.isinf(best.mean):
+        return ["every candidate failed (see above); if losses were not finite, search smaller rates"]
     edge = [
         name
-        for name, value, ends in (
+        for name, value, (low, high) in (
             ("critic's", best.critic_lr, command.critic_lr),
             ("generator's", best.generator_lr, command.generator_lr),
         )
-        if ends[0] < ends[1] and not ends[0] * 1.001 < value < ends[1] * 0.999
+        if low < high and not low * 1.001 < value < high * 0.999
     ]
-    seeds = " ".join(map(str, command.seeds))
     pairs = len({(trial.critic_lr, trial.generator_lr) for trial in trials})
     rates = [f"critic_lr={best.critic_lr:g}", f"generator_lr={best.generator_lr:g}"]
     settings = [f"data={command.data}", *rates, f"iterations={command.iterations}"]
@@ -62,34 +69,13 @@ def _advice(program: TrainingProgram[Any], command: SearchOptions, trials: Seque
         f"best of {pairs} pairs: critic {best.critic_lr:g}, generator {best.generator_lr:g}",
         f"({command.score} {best.mean:.4f} after {best.iterations:,} iterations, mean of {len(best.scores)} seeds)",
         *(f"the {name} rate is at the edge of the searched range: widen it" for name in edge),
-        f"report it on seeds other than {seeds}:",
-        f"    {as_command(*suite, '--set', *settings)}",
+        f"report it on seeds other than {' '.join(map(str, command.seeds))}:",
+        as_command(*suite, "--set", *settings),
     ]
 
 
-def _rendered(program: TrainingProgram[Any], command: SearchOptions, trials: Sequence[Trial], whole: Any) -> str:
-    """Return trials and recommendation in the chosen format; `whole` is the content of search.json."""
-    if command.output_format == "text":
-        return recommendation(program, command, trials)
-    best = min(trials, key=lambda trial: (-trial.rung, trial.mean))
-    advice = [] if math.isinf(best.mean) else _advice(program, command, trials, best)
-    table: list[list[str | Best]] = [["critic", "generator", "iterations", command.score, "per seed"]]
-    records = []
-    for trial in trials:
-        mean = "failed" if math.isinf(trial.mean) else fixed(trial.mean)
-        scores = ["failed" if score is None else fixed(score) for score in trial.scores]
-        rates = [f"{trial.critic_lr:.3g}", f"{trial.generator_lr:.3g}"]
-        table.append([*rates, f"{trial.iterations:,}", Best(mean) if trial is best else mean, " ".join(scores)])
-        facts = {name: value for name, value in asdict(trial).items() if name != "scores"}
-        by_seed = {
-            f"{command.score}_seed{seed}": score for seed, score in zip(command.seeds, trial.scores, strict=True)
-        }
-        records.append({**facts, "mean": None if math.isinf(trial.mean) else trial.mean, **by_seed})
-    return render(command.output_format, [Block("", table, [line.strip() for line in advice])], records, whole)
-
-
 def run_search(program: TrainingProgram[Any], arguments: Sequence[str], description: str | None) -> int:
-    """Run the search, write `search.json` and `search.png`, print a recommendation, and return the exit status.
+    """Run the search, write `search.json` and `search.png`, print trials and advice, and return the exit status.
 
     Raises:
         InputError: a flag is wrong, or runs were stopped.
@@ -102,15 +88,12 @@ def run_search(program: TrainingProgram[Any], arguments: Sequence[str], descript
         raise InputError(f"--score {command.score}: choose from {', '.join(preset.scores)}")
     require_output_folder("--search-dir", command.search_dir, "runs")
     trials = search(program, command)
-    settings = {**asdict(command), "search_dir": str(command.search_dir)}
+    settings = {name: value for name, value in asdict(command).items() if name not in ("format", "json")}
     records = [{**asdict(trial), "mean": None if math.isinf(trial.mean) else trial.mean} for trial in trials]
-    whole = {
-        "command": {name: settings[name] for name in settings if name not in ("format", "json")},
-        "trials": records,
-    }
+    whole = {"command": {**settings, "search_dir": str(command.search_dir)}, "trials": records}
     write_json(command.search_dir / "search.json", whole)
     plot_rates(command.search_dir / "search.png", trials, command.score)
-    print(_rendered(program, command, trials, whole))
+    print(rendered(program, command, trials, whole))
     wrote = f"wrote {command.search_dir / 'search.json'} and {command.search_dir / 'search.png'}"
     tell(command.output_format, printable(wrote))
     return 1 if all(math.isinf(trial.mean) for trial in trials) else 0

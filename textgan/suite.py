@@ -1,4 +1,4 @@
-"""Run several methods and seeds under one budget.
+"""Run several methods with several seeds each, under one budget.
 
     python -m textgan.suite --presets ttur-small orig-small --seeds 0 1 2 --set data=corpus.txt.gz minutes=20
     python -m textgan.suite --presets ttur-small --seeds 0 1 --set critic_lr=1e-3,3e-3 iterations=2000
@@ -43,12 +43,12 @@ from textgan.engine.experiment import TrainingProgram
 from textgan.engine.run_folder import OPTIONS, read_options
 from textgan.engine.settings import Settings, refuse_both_intervals
 from textgan.runs.controls import write_controls
-from textgan.runs.executors import RunResult, run_all
+from textgan.runs.executors import run_all
 from textgan.runs.options import ExecutorOptions
 from textgan.train import TEXT
 
 _EVALUATIONS = 60
-"""Evaluations per run if the budget is in minutes."""
+"""Evaluations per run, if the budget is in minutes only."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class SuiteCommand:
     presets: tuple[str, ...] = ("ttur-small", "orig-small")
     """Presets to compare."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds per method."""
+    """Seeds of each method's runs."""
     set: tuple[str, ...] = ()
     """Settings of all runs, NAME=VALUE; NAME=VALUE,VALUE makes one method per value."""
     suite_dir: Path = Path("suites/suite")
@@ -80,22 +80,18 @@ class Method:
 def configs_of(
     program: TrainingProgram[Any], methods: Sequence[Method], seeds: Sequence[int], folder: Path
 ) -> list[Settings]:
-    """Return the runs of a suite, seed by seed, so that the compared methods run at about the same time.
+    """Return the settings of each run, sorted by seed, so that runs of different methods alternate.
 
     Raises:
-        InputError: a setting is unknown or impossible, or two methods have the same name.
+        InputError: a setting is unknown, its value is impossible, or two methods have the same name.
     """
     names = [method.name for method in methods]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"methods {', '.join(sorted(twice))}: given twice; name them apart")
     if not methods or not seeds:
         raise InputError("no runs: give at least one preset and one seed")
-    configs = [_config(program, method, seed, folder) for seed in seeds for method in methods]
-    if not _was_scored_by_iterations(folder):
-        configs = [
-            _scored_by_the_clock(config, method)
-            for config, method in zip(configs, len(seeds) * list(methods), strict=True)
-        ]
+    by_clock = not _was_scored_by_iterations(folder)
+    configs = [_config(program, method, seed, folder, by_clock) for seed in seeds for method in methods]
     folders = [config.folder for config in configs]
     if twice_used := [str(path) for path in folders if folders.count(path) > 1]:
         raise InputError(
@@ -105,29 +101,19 @@ def configs_of(
 
 
 def _was_scored_by_iterations(folder: Path) -> bool:
-    """Whether the folder holds runs with a budget in minutes that were evaluated by iterations.
+    """Whether the folder has runs with a budget in minutes and evaluations every N iterations, as in earlier versions.
 
-    Earlier versions did this; runs added to one of their suites must be evaluated in the same way.
+    Runs added to a suite of an earlier version must be evaluated in the same way.
     """
     recorded = [read_options(path.parent)["config"] for path in folder.glob(f"*/{OPTIONS}")]
     return any(config["iterations"] is None and config["eval_seconds"] is None for config in recorded)
 
 
-def _scored_by_the_clock(config: Settings, method: Method) -> Settings:
-    """Evaluate a run with a budget in minutes at sixty equal intervals of training time, unless the method sets one.
+def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Path, by_clock: bool) -> Settings:
+    """Return the settings of one run; with `by_clock`, a budget in minutes only means sixty evaluations.
 
-    Counted in iterations, a method with many critic steps would be evaluated at fewer points than the others.
+    Counted in iterations, a method with many critic steps would be evaluated fewer times than the others.
     """
-    if (
-        config.minutes is None
-        or config.iterations is not None
-        or {"eval_every", "eval_seconds"} & method.settings.keys()
-    ):
-        return config
-    return replace(config, eval_seconds=config.minutes * 60 / _EVALUATIONS)
-
-
-def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Path) -> Settings:
     settings = current_settings(method.settings, told=True)
     preset = settings.pop("preset", None)
     if preset not in program.presets:
@@ -143,7 +129,11 @@ def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Pa
     budget = {name: None for name in ("iterations", "minutes") if {"iterations", "minutes"} & settings.keys()}
     typed = {name: _typed(program, name, value) for name, value in settings.items()}
     default: Settings = program.presets[preset]
-    return replace(default, **{**budget, **typed}, seed=seed, run_dir=run_dir)
+    config = replace(default, **{**budget, **typed}, seed=seed, run_dir=run_dir)
+    is_set = config.iterations is not None or {"eval_every", "eval_seconds"} & method.settings.keys()
+    if not by_clock or config.minutes is None or is_set:
+        return config
+    return replace(config, eval_seconds=config.minutes * 60 / _EVALUATIONS)
 
 
 def _typed(program: TrainingProgram[Any], name: str, value: Any) -> Any:
@@ -209,7 +199,7 @@ def _of_flags(program: TrainingProgram[Any], command: SuiteCommand) -> list[Meth
 
 
 def run_suite(program: TrainingProgram[Any], arguments: Sequence[str], description: str | None) -> int:
-    """Run a suite, print how each run ended, and return the exit status; `controls` writes a suite instead.
+    """Run a suite, print the state of each run, and return the exit status; `controls` writes a suite instead.
 
     Raises:
         InputError: a flag or a file is wrong.
@@ -235,14 +225,11 @@ def run_suite(program: TrainingProgram[Any], arguments: Sequence[str], descripti
     for result in ended:
         print(printable(f"{result.state:9} {result.folder}" + (f": {result.message}" if result.message else "")))
     print(f"\ncompare them: {as_command('python', '-m', 'textgan.compare', command.suite_dir)}")
-    return _status(ended)
-
-
-def _status(ended: Sequence[RunResult]) -> int:
-    if any(result.state == "failed" for result in ended):
+    states = {result.state for result in ended}
+    if "failed" in states:
         print("some runs failed; the same command tries them again", file=sys.stderr)
         return 1
-    if any(result.state == "stopped" for result in ended):
+    if "stopped" in states:
         print("stopped; the same command continues", file=sys.stderr)
         return 130
     return 0

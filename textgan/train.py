@@ -1,4 +1,4 @@
-"""Train a character WGAN-GP with two learning rates (TTUR) or one, scored by n-gram JSD against wall-clock time.
+"""Train a character WGAN-GP (two learning rates, TTUR, or one) or an LSTM, scored by n-gram JSD.
 
     python -m textgan.train --preset quickstart
     python -m textgan.train --preset ttur --data lm1b --ngram 6
@@ -19,16 +19,15 @@ from data.command import run_command
 from data.corpus import Corpus, open_corpus
 from data.errors import InputError
 from data.naming import as_command, printable
-from data.vocabulary import Ids, Vocabulary
+from data.vocabulary import Vocabulary
 from eval.core.device import choose_device
 from eval.text.jsd import floor_ids, score_ids, signature
 from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
-from textgan.engine.experiment import TrainingProgram, commands, how_long, run_program
+from textgan.engine.experiment import TrainingProgram, final_lines, run_program
 from textgan.engine.loop import Experiment
 from textgan.engine.losses import WASSERSTEIN
 from textgan.engine.maximum_likelihood import LikelihoodTrainer
 from textgan.engine.players import critic_player, generator_player
-from textgan.engine.run_folder import score_title
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.trainer import Learner, Trainer
@@ -58,7 +57,8 @@ def open_experiment(config: RunConfig) -> Experiment:
     record = reference_record(config.reference, corpus)
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
-        ids = evaluation_samples(config, trainer, iteration, device)
+        random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
+        ids = sample_ids(cast(Sampler, trainer.sampler), config.eval_samples, random)
         return named(score_ids(ids, reference.text)), as_text(corpus.vocabulary.decode(ids))
 
     return Experiment(
@@ -110,12 +110,6 @@ def real_batches(config: RunConfig, corpus: Corpus, iteration: int, device: torc
     return list(one_hot.scatter_(-1, ids, 1.0))
 
 
-def evaluation_samples(config: RunConfig, trainer: Learner, iteration: int, device: torch.device) -> Ids:
-    """Draw an evaluation's samples [N, L]; they depend only on weights, seed and iteration."""
-    random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
-    return sample_ids(cast(Sampler, trainer.sampler), config.eval_samples, random)
-
-
 def as_text(lines: Sequence[str]) -> SampleFile:
     """Return lines as samples of a run: a text file with all of them, the first 20 in TensorBoard."""
     shown = "\n".join(f"    {line}" for line in lines[:20])
@@ -134,28 +128,18 @@ def named(scores: Mapping[int, float]) -> dict[str, float]:
 def final_report(folder: Path, summary: dict[str, Any]) -> str:
     """Return the text that ends a run: scores, some samples, and commands to try next."""
     samples = folder / "samples" / f"{summary['totals']['iteration']}.txt"
-    lines = [
-        how_long(folder, summary),
-        "\nn-gram JSD of the samples (0: same distribution as the training text, 1: no n-gram in common)",
-        "          start    best     now   real text",
+    shown = [
+        "n-gram JSD: 0 if samples and training text have the same distribution, 1 if they have no n-gram in common",
+        "\nsome of the last samples",
+        *(f"    {printable(line)}" for line in samples.read_text("utf-8").split("\n")[:5]),
     ]
-    for name, best in summary["best"].items():
-        floor = "-" if summary["floor"] is None else f"{summary['floor'][name]:.3f}"
-        first, last = summary["first"][name], summary["last"][name]
-        lines.append(f"  {score_title(name)}   {first:.3f}   {best['value']:.3f}   {last:.3f}   {floor:>9}")
-    lines.append("\nsome of the last samples")
-    lines += [f"    {printable(line)}" for line in samples.read_text("utf-8").split("\n")[:5]]
-    python, tensorboard = commands()
-    train = as_command(python, "-m", "textgan.train")
-    lines += [
-        "\ntry next",
-        f"    {as_command(tensorboard, '--logdir', folder.parent)}    # curves and samples, by training time",
-        f"    {as_command(python, '-m', 'eval.jsd', samples)}",
-        f"    {as_command(python, '-m', 'textgan.sample', folder)} --count 1000 --output samples.txt",
-        f"    {train} --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
-        f"    {train} --preset ttur --data lm1b    # the paper's experiment, for a GPU",
+    tries = [
+        as_command("eval.jsd", samples),
+        f"{as_command('textgan.sample', folder)} --count 1000 --output samples.txt",
+        "textgan.train --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
+        "textgan.train --preset ttur --data lm1b    # the paper's experiment, for a GPU",
     ]
-    return "\n".join(lines)
+    return final_lines(folder, summary, "real text", shown, tries)
 
 
 TEXT = TrainingProgram("textgan.train", RunConfig, PRESETS, open_experiment, final_report)

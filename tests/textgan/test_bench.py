@@ -70,9 +70,14 @@ def test_every_part_is_told_its_own_time(
     assert run_bench(program, ["--preset", "orig-small", "--eval-samples", "1200"], None) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"orig-small on grammar: batch 32, {device}, 3 threads",
-        "drawing batches       1.00 ms per step, 25.00% of the time",
-        "training step         3.00 ms, 250.0 steps/s",
-        "evaluation           50.00 ms for 1,200 samples",
+        "",
+        "part                ms",
+        "drawing batches   1.00",
+        "training step     3.00",
+        "evaluation       50.00",
+        "",
+        "250.0 steps/s; drawing batches takes 25.00% of the time",
+        "an evaluation draws and scores 1,200 samples",
     ]
     assert parts.drawn == list(range(45))
     assert parts.evaluated == [45] * 5

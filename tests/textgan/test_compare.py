@@ -68,7 +68,7 @@ ORIG = ["orig-small", "3", "0.450", "10", "0.463", "10", "0.463", "0.015", "0.42
 TTUR = ["ttur-small", "3", "0.300", "10", "0.313", "10", "0.313", "0.015", "0.275 .. 0.351", "7.333"]
 ENDS = (
     "ttur-small against orig-small at the end: -0.150; "
-    "too few runs to tell: p = 0.1, and no outcome of so few gives less than 0.1"
+    "too few runs to tell: p = 0.1, and the smallest possible p is 0.1"
 )
 NEVER = "no ratio of times to 0.463, which 3 of 3 runs of ttur-small and 2 of 3 runs of orig-small reached"
 TITLE = "jsd_4 against minutes, means in 10 windows up to 10, level 0.463, real data 0.125"
@@ -168,7 +168,7 @@ def test_single_runs_have_neither_spread_nor_significance(suite: Path, printed: 
     assert [(method["end"]["sd"], method["end"]["interval"]) for method in found["methods"]] == [(None, None)] * 2
     assert found["statements"][0] == (
         "ttur-small against orig-small at the end: -0.150; "
-        "too few runs to tell: p = 1, and no outcome of so few gives less than 1"
+        "too few runs to tell: p = 1, and the smallest possible p is 1"
     )
     rows = list(csv.reader(printed(*arguments, "--format", "csv").splitlines()))
     assert [row[11:14] for row in rows[1:]] == [["", "", ""], ["", "", ""]]
@@ -179,7 +179,7 @@ def test_eight_runs_tell(suite: Path, printed: Printed) -> None:
         rows = rows_of(falling(start + 0.02, step))
         write_run(suite / f"{preset}-seed3", rows, preset=preset, seed=3)
     text = printed(suite, "--windows", 10, "--scores", "jsd_4")
-    assert "at the end: -0.150; a difference at 5 %: p = 0.029 (permutation test)" in text  # 2 of 70
+    assert "at the end: -0.150; a significant difference at 5 %: p = 0.029 (permutation test)" in text  # 2 of 70
 
 
 @pytest.mark.parametrize(

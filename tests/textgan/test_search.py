@@ -17,7 +17,7 @@ from textgan.runs import halving
 from textgan.runs.executors import RunResult
 from textgan.runs.halving import SearchOptions, Trial, candidates, search
 from textgan.runs.options import ExecutorOptions
-from textgan.search import main, recommendation
+from textgan.search import main, rendered
 from textgan.train import TEXT
 
 COMMAND = SearchOptions("ttur-small", "grammar", critic_lr=(3e-4, 3e-2), generator_lr=(1e-4, 1e-2), score="jsd_4")
@@ -131,22 +131,20 @@ def test_a_search_that_is_run_again_trains_nothing_and_says_the_same(
 
 
 def test_the_recommendation_warns_of_edges_and_of_seeds(tmp_path: Path, valley: list[tuple[int, int]]) -> None:
-    told = recommendation(TEXT, command(tmp_path), search(TEXT, command(tmp_path)))
+    told = rendered(TEXT, command(tmp_path), search(TEXT, command(tmp_path)))
     assert "best of 16 pairs: critic 0.01, generator 0.000464" in told or "generator 0.00215" in told
     assert "edge" not in told
-    assert "iterations     jsd_4  per seed" in told
+    assert told.splitlines()[0].split() == ["critic", "generator", "iterations", "jsd_4", "per", "seed"]
     assert "report it on seeds other than 100 101:" in told
     assert (
         "python -m textgan.suite --presets ttur-small --seeds 0 1 2 --set data=grammar critic_lr=0.01 generator_lr="
         in told
     )
     narrow = replace(command(tmp_path / "narrow"), critic_lr=(1e-4, 1e-3))
-    assert "the critic's rate is at the edge of the searched range" in recommendation(
-        TEXT, narrow, search(TEXT, narrow)
-    )
+    assert "the critic's rate is at the edge of the searched range" in rendered(TEXT, narrow, search(TEXT, narrow))
     nothing = [Trial(0.1, 0.1, 2, 900, [None, None])]
-    told = recommendation(TEXT, command(tmp_path), nothing)
-    assert told == "every candidate failed (see above); if losses were not finite, search smaller rates"
+    told = rendered(TEXT, command(tmp_path), nothing)
+    assert told.endswith("\n\nevery candidate failed (see above); if losses were not finite, search smaller rates")
 
 
 def test_a_wrong_score_ends_before_the_work(valley: list[tuple[int, int]]) -> None:

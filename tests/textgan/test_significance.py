@@ -72,20 +72,20 @@ def test_the_smallest_p_value_is_that_of_groups_far_apart() -> None:
 def test_too_few_runs_are_said_to_be_too_few() -> None:
     low, high = np.array([0.1, 0.11, 0.12, 0.13]), np.array([0.9, 0.91, 0.92, 0.93])
     assert permutation_test(low[:3], high[:3]).statement == (
-        "too few runs to tell: p = 0.1, and no outcome of so few gives less than 0.1"
+        "too few runs to tell: p = 0.1, and the smallest possible p is 0.1"
     )
     assert permutation_test(low[:1], high[:1]).statement == (
-        "too few runs to tell: p = 1, and no outcome of so few gives less than 1"
+        "too few runs to tell: p = 1, and the smallest possible p is 1"
     )
     # Known to be wrong: Welch's test of three and three is sure of it.
     assert stats.ttest_ind(low[:3], high[:3], equal_var=False).pvalue < 1e-5
-    assert permutation_test(low, high).statement == "a difference at 5 %: p = 0.029 (permutation test)"
+    assert permutation_test(low, high).statement == "a significant difference at 5 %: p = 0.029 (permutation test)"
     mixed = np.array([0.1, 0.91, 0.12, 0.93]), np.array([0.9, 0.11, 0.92, 0.13])
     p = permutation_test(*mixed).p
     assert p > 0.5
-    assert permutation_test(*mixed).statement == f"no difference to be told at 5 %: p = {p:.2g} (permutation test)"
+    assert permutation_test(*mixed).statement == f"no significant difference at 5 %: p = {p:.2g} (permutation test)"
     # Three against four can tell: 1 / 35.
-    assert permutation_test(low[:3], high).statement == "a difference at 5 %: p = 0.029 (permutation test)"
+    assert permutation_test(low[:3], high).statement == "a significant difference at 5 %: p = 0.029 (permutation test)"
 
 
 def exact_p(a: Sequence[int], b: Sequence[int]) -> float:

@@ -1,7 +1,7 @@
 """Save and load a trainer's whole state, in folders that are either complete or absent.
 
 `checkpoints/ITERATION/` holds `tensors.safetensors` (networks and optimisers) and `state.json` (counters, clocks,
-hashes). The iteration is the whole random state, see `Trainer`. Nothing is ever unpickled.
+hashes). The iteration is the whole random state, see `Trainer`. Loading unpickles nothing.
 """
 
 import shutil
@@ -27,7 +27,7 @@ _TENSORS, _STATE = "tensors.safetensors", "state.json"
 
 
 def save_checkpoint(run: Path, trainer: Learner, clock: Clock) -> None:
-    """Write a checkpoint, and remove all but the newest two."""
+    """Write a checkpoint, and remove the run's checkpoints except for the newest two."""
     with atomic_folder(run / "checkpoints" / f"{trainer.iteration:09d}") as temporary:
         (temporary / _TENSORS).write_bytes(save(_tensors(trainer)))
         state = {
@@ -65,7 +65,7 @@ def load_checkpoint(run: Path, trainer: Learner) -> Clock | None:
         for parameter, entries in player.optimiser.state.items():
             for entry, tensor in entries.items():
                 if tensor.shape == parameter.shape:
-                    # In the memory layout of the weight: fused optimisers need it, or assume it silently.
+                    # In the memory layout of the weight: fused optimisers need it, and some do not check it.
                     entries[entry] = torch.empty_like(parameter).copy_(tensor)
     trainer.iteration = state["iteration"]
     trainer.critic_updates, trainer.samples_seen = state["critic_updates"], state["samples_seen"]
@@ -106,9 +106,8 @@ def sampler_weights(run: Path) -> tuple[dict[str, Tensor], int]:
     if (newest := read_newest(run)) is None:
         raise InputError(f"{run}: no checkpoint yet; train longer, or lower --checkpoint-every")
     _, tensors, state = newest
-    return strip_prefix(tensors, "generator.average.module.") or strip_prefix(tensors, "generator.network."), state[
-        "iteration"
-    ]
+    average = strip_prefix(tensors, "generator.average.module.")
+    return average or strip_prefix(tensors, "generator.network."), state["iteration"]
 
 
 def strip_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -128,4 +127,4 @@ def _tensors(trainer: Learner) -> dict[str, Tensor]:
 
 
 def _newest_first(run: Path) -> list[Path]:
-    return sorted((folder for folder in (run / "checkpoints").glob("[0-9]*")), reverse=True)
+    return sorted((run / "checkpoints").glob("[0-9]*"), reverse=True)

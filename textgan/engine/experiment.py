@@ -13,9 +13,11 @@ import tyro
 
 from data.command import parse_command
 from data.errors import InputError
-from data.naming import printable
+from data.naming import as_command, printable
+from eval.core.tables import aligned, fixed
 from textgan.engine.loop import Experiment, Report, RunOutcome, run
 from textgan.engine.players import NonFiniteError
+from textgan.engine.run_folder import score_title
 from textgan.engine.settings import Settings, refuse_both_intervals
 
 C = TypeVar("C", bound=Settings)
@@ -116,17 +118,33 @@ def run_program(program: TrainingProgram[C], arguments: Sequence[str], descripti
     return 0
 
 
-def how_long(folder: Path, summary: dict[str, Any]) -> str:
-    """Return the first line of the final report: the run, its iterations and its minutes."""
-    totals = summary["totals"]
+def final_lines(folder: Path, summary: Mapping[str, Any], real: str, shown: Sequence[str], tries: Sequence[str]) -> str:
+    """Return the text that ends a run: its time, a table of its scores, its samples, and commands to try next.
+
+    Args:
+        folder: the run's folder.
+        summary: the run's summary.
+        real: title of the column with the scores of real data.
+        shown: lines about the samples.
+        tries: modules of commands to try next, with their arguments.
+    """
+    totals, floor = summary["totals"], summary["floor"] or {}
     minutes, total = totals["train_seconds"] / 60, totals["wall_seconds"] / 60
     took = f"{minutes:.1f} minutes of training ({total:.1f} in total)"
-    return f"\n{printable(folder)}: {totals['iteration']:,} iterations, {took}"
-
-
-def commands() -> tuple[str, str]:
-    """Return the commands of Python and TensorBoard: paths if their virtual environment is below the working folder."""
-    if Path(sys.executable).is_relative_to(Path.cwd()):
-        python = os.path.relpath(sys.executable)
-        return python, str(Path(python).with_name("tensorboard"))
-    return "python", "tensorboard"
+    table = [["", "start", "best", "last", real]]
+    for name, best in summary["best"].items():
+        values = [summary["first"][name], best["value"], summary["last"][name], floor.get(name)]
+        table.append([score_title(name), *("-" if value is None else fixed(value, 3) for value in values)])
+    # Paths, if the virtual environment of Python and TensorBoard is below the working folder.
+    python = os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else "python"
+    tensorboard = as_command(str(Path(python).with_name("tensorboard")), "--logdir", folder.parent)
+    return "\n".join(
+        [
+            f"\n{printable(folder)}: {totals['iteration']:,} iterations, {took}\n",
+            aligned(table),
+            *("", *shown),
+            "\ntry next",
+            f"    {tensorboard}    # curves and samples, by training time",
+            *(f"    {as_command(python)} -m {module}" for module in tries),
+        ]
+    )

@@ -36,7 +36,7 @@ class Experiment:
         next_batches: returns the real batches of an iteration, one per critic step.
         evaluate: returns the scores at an iteration and the scored samples.
         floor: scores of real data, None if unknown.
-        facts: the data's entries in `options.json`; `data_sha256` may not change when a run is continued.
+        facts: entries of `options.json` about the data; `data_sha256` may not change when a run is continued.
         beside_samples: JSON files to write beside the samples, by name.
     """
 
@@ -110,7 +110,7 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
 
 
 def _rate_facts(config: Settings, trainer: Learner) -> dict[str, Any]:
-    """Return the ratio of rates a(n) / b(n) at the first and the last update, and whether assumption A2 holds."""
+    """Return the ratio of generator's to critic's rate at first and last update, and whether assumption A2 holds."""
     if not isinstance(trainer, Trainer):
         return {}
     generator, critic = trainer.generator, trainer.critic
@@ -127,7 +127,7 @@ def _rate_facts(config: Settings, trainer: Learner) -> dict[str, Any]:
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], int | None]]:
-    """Catch the first SIGINT, SIGTERM or SIGHUP; the yielded function returns its number. The second acts normally.
+    """Catch the first SIGINT, SIGTERM or SIGHUP; the yielded function returns its number. A second one acts normally.
 
     SIGTERM and SIGHUP stay ignored if the process ignores them, as under nohup. Signals reach only a process's main
     thread; in other threads the yielded function returns None.

@@ -70,7 +70,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     """E[(||grad_x D(x)||_2 - 1)^2] at x = real + alpha (fake - real) (Gulrajani et al. 2017, equation 3).
 
     Args:
-        critic: maps samples [B, ...] to scores [B]; a score may depend on no other sample of the batch.
+        critic: maps samples [B, ...] to scores [B]; each score may depend on one sample only.
         real: samples [B, ...].
         fake: samples [B, ...], detached from the generator.
         alpha: one weight per sample [B], from U(0, 1).
@@ -80,6 +80,6 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     """
     x = torch.lerp(real, fake, alpha.view(-1, *[1] * (real.dim() - 1))).requires_grad_()  # [B, ...]
     (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)  # [B, ...]
-    # The small term keeps the square root differentiable if the gradient is zero.
+    # 1e-12 keeps the square root differentiable if the gradient is zero.
     norm = (gradient.flatten(1).square().sum(dim=1) + 1e-12).sqrt()  # [B]
     return (norm - 1).square().mean()

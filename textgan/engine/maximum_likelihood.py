@@ -11,7 +11,7 @@ from textgan.engine.players import Player, StepStats, read_stats
 
 @dataclass
 class LikelihoodTrainer:
-    """Gradient steps on the cross-entropy of real samples; logs and checkpoints call the player the generator.
+    """Gradient steps on the cross-entropy of real samples; the one player is called generator in logs and checkpoints.
 
     The network maps one-hot samples [B, L, V] to logits [B, L, V] of each position given the previous positions.
     """

@@ -13,7 +13,7 @@ from textgan.engine.settings import Settings
 
 
 class NonFiniteError(Exception):
-    """A loss or gradient became infinite or NaN; the networks are no longer usable."""
+    """A loss or gradient became infinite or NaN; the networks' weights are no longer usable."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Player:
         # Unlike backward(), this does not compute gradients of the other player's weights.
         gradients = torch.autograd.grad(loss, parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            # In the memory layout of the weight, as backward() does: with any other, fused optimisers fail silently.
+            # In the memory layout of the weight, as backward() does: in another layout fused optimisers fail silently.
             parameter.grad = torch.empty_like(parameter).copy_(gradient)
         self.optimiser.step()
         if self.average is not None:

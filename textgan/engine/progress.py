@@ -50,7 +50,7 @@ class Evaluations:
 
 
 class Progress:
-    """Shows iterations per second, the latest scores and the remaining training time; silent outside a terminal."""
+    """Shows iterations per second, the latest scores and the remaining training time, if stderr is a terminal."""
 
     def __init__(self, budget: Budget, iteration: int, clock: Clock) -> None:
         self._budget = budget

@@ -12,13 +12,9 @@ import torch
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of this project, Python, torch and NumPy."""
-    return {
-        "textgan": version("textgan"),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
+    """Return the versions of textgan, Python, torch and NumPy."""
+    ours = {"textgan": version("textgan"), "python": platform.python_version()}
+    return {**ours, "torch": torch.__version__, "numpy": np.__version__}
 
 
 def describe_device(device: torch.device) -> dict[str, Any]:
@@ -34,7 +30,7 @@ def describe_device(device: torch.device) -> dict[str, Any]:
 
 
 def code_version() -> dict[str, Any]:
-    """Return the commit of the checkout with this file, and whether it has local changes; None outside a checkout."""
+    """Return the commit of this file's git checkout, and whether it has local changes; None for both outside of one."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:

@@ -42,7 +42,7 @@ _ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
 def read_options(folder: Path) -> dict[str, Any]:
     """Return a run's options; options of earlier versions get this version's setting names and signature.
 
-    `format` stays the folder's format.
+    The entry `format` is still the folder's format.
 
     Raises:
         InputError: the folder has no run, or its options cannot be read.
@@ -136,7 +136,7 @@ def score_title(name: str) -> str:
 def find_runs(places: Sequence[str]) -> list[Path]:
     """Return the folders of the runs at or below the given places, without duplicates, sorted.
 
-    Places are folders or glob patterns; if a path of this name exists, it is not read as a pattern.
+    Places are folders or glob patterns; the name of an existing path is not read as a pattern.
 
     Raises:
         InputError: a place has no run.
@@ -151,7 +151,7 @@ def find_runs(places: Sequence[str]) -> list[Path]:
 
 
 def _matches(place: str) -> list[Path]:
-    """Return the paths that match a place; only the part below the existing folders is a pattern."""
+    """Return the paths that match a place; the part of it that names existing folders is not read as a pattern."""
     path = Path(place)
     if not place or path.exists():
         return [path] if place else []

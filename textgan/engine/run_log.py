@@ -1,4 +1,4 @@
-"""Write a run's folder, from `options.json` before step 0 to `summary.json` at the end.
+"""Write the files of a run's folder, from `options.json` before step 0 to `summary.json` at the end.
 
 `metrics.jsonl` is append-only, one row per evaluation; on resume, rows after the checkpoint are dropped and recomputed.
 `samples/ITERATION.*` holds the samples of an evaluation. TensorBoard events carry the training clock as their wall
@@ -123,16 +123,14 @@ class RunLog:
     def summarise(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Write and return the summary: best, first and last value of each score, floor, totals, and other facts."""
         first, last = self.rows[0], self.rows[-1]
-        best = {name: min(self.rows, key=lambda row: row[f"scores/{name}"]) for name in of_group(last, "scores")}
+        best = {}
+        for name in of_group(last, "scores"):
+            value, iteration, seconds = min(
+                (row[f"scores/{name}"], row["iteration"], row["time/train_seconds"]) for row in self.rows
+            )
+            best[name] = {"value": value, "iteration": iteration, "train_seconds": seconds}
         summary = {
-            "best": {
-                name: {
-                    "value": row[f"scores/{name}"],
-                    "iteration": row["iteration"],
-                    "train_seconds": row["time/train_seconds"],
-                }
-                for name, row in best.items()
-            },
+            "best": best,
             "first": of_group(first, "scores"),
             "last": of_group(last, "scores"),
             "floor": self._floor,
@@ -152,13 +150,10 @@ class RunLog:
         return json.dumps(as_format(row, self._format), allow_nan=False).encode() + b"\n"
 
 
-_STATS = tuple(field.name for field in fields(StepStats))
-
-
 def make_row(trainer: Learner, clock: Clock, stats: StepStats | None, scores: Mapping[str, float]) -> Row:
     """Return a row of metrics; losses are None before a process's first step."""
     time = {"critic_updates": trainer.critic_updates, "samples_seen": trainer.samples_seen, **asdict(clock)}
-    train = dict.fromkeys(_STATS) if stats is None else asdict(stats)
+    train = dict.fromkeys(field.name for field in fields(StepStats)) if stats is None else asdict(stats)
     groups: Mapping[str, Mapping[str, Any]] = {"time": time, "scores": scores, "train": train}
     return {
         "iteration": trainer.iteration,
@@ -183,7 +178,7 @@ def locked(folder: Path) -> Iterator[None]:
 def begin_or_continue(
     folder: Path, config: Mapping[str, Any], may_change: Set[str], device: torch.device, facts: Mapping[str, Any]
 ) -> None:
-    """Write the options of a new run, or check them against the options of the folder's run.
+    """Write `options.json` for a new run, or check that the folder's run can be continued with these options.
 
     Args:
         folder: the run's folder.
@@ -194,13 +189,26 @@ def begin_or_continue(
 
     Raises:
         InputError: the folder's run has a different setting (named in the message), device, data or signature, or has
-            used more than the given budget.
+            already used more than the given budget.
     """
     if not (folder / OPTIONS).exists():
         if (folder / "checkpoints").exists():
             raise InputError(f"{folder}: checkpoints without {OPTIONS}; choose another --run-dir, or clear this one")
         (folder / "samples").mkdir(exist_ok=True)
-        _write_options(folder, config, device, facts)
+        started = datetime.now(UTC)
+        options = {
+            "format": FORMAT,
+            "argv": sys.argv,
+            "config": config,
+            "seed": config["seed"],
+            **code_version(),
+            "versions": versions(),
+            "device": describe_device(device),
+            "started": started.timestamp(),
+            "started_utc": started.isoformat(timespec="seconds"),
+            **facts,
+        }
+        write_json(folder / OPTIONS, options)
         return
     options = read_options(folder)
     for name, value in config.items():
@@ -209,9 +217,7 @@ def begin_or_continue(
                 f"{folder}: begun by a version without --{name.replace('_', '-')}; choose another --run-dir"
             )
         before = options["config"][name]
-        if before == value:
-            continue
-        if name not in may_change:
+        if before != value and name not in may_change:
             raise InputError(
                 f"--{name.replace('_', '-')} {value}: the run in {folder} has {before}; "
                 "continue it with that, or choose another --run-dir"
@@ -251,7 +257,7 @@ def _require_larger_budget(folder: Path, config: Mapping[str, Any], before: Mapp
 def _changes(folder: Path, options: Mapping[str, Any], device: torch.device, last: Row) -> list[dict[str, Any]]:
     """Return the changes of threads, processor and torch version since the run last trained, and print a note.
 
-    Floating-point sums depend on all three, and therefore the run's numbers do too.
+    Floating-point sums depend on all three, so losses and scores differ from those of an uninterrupted run.
     """
     now = datetime.now(UTC)
     if now.timestamp() < options["started"] + last["time/wall_seconds"]:
@@ -269,19 +275,3 @@ def _changes(folder: Path, options: Mapping[str, Any], device: torch.device, las
     differences = ", ".join(f"{name} {value} (before: {before.get(name)})" for name, value in changed.items())
     note(f"{folder}: continued with {differences}; numbers differ from an uninterrupted run's")
     return [{"iteration": last["iteration"], "utc": now.isoformat(timespec="seconds"), **changed}]
-
-
-def _write_options(folder: Path, config: Mapping[str, Any], device: torch.device, facts: Mapping[str, Any]) -> None:
-    options = {
-        "format": FORMAT,
-        "argv": sys.argv,
-        "config": config,
-        "seed": config["seed"],
-        **code_version(),
-        "versions": versions(),
-        "device": describe_device(device),
-        "started": datetime.now(UTC).timestamp(),
-        "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        **facts,
-    }
-    write_json(folder / OPTIONS, options)

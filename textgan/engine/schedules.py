@@ -1,4 +1,4 @@
-"""Learning-rate schedules: factor on a player's learning rate as a function of the update number n = 0, 1, ..."""
+"""Learning-rate schedules: the factor of a player's learning rate at update n = 0, 1, ..."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ def parse_schedule(spec: str, updates: int | None) -> Schedule:
     """Return the schedule named by a flag's value.
 
     Args:
-        spec: `constant`; `linear`, falling to 0 at `updates`; or `power:TAU`, (n + 1)^-TAU (theory: assumption A2).
+        spec: `constant`; `linear`, falling to 0 at `updates`; or `power:TAU`, (n + 1)^-TAU, see `assumption_a2`.
         updates: number of the player's updates in the whole run, None if the run has no limit in iterations.
 
     Raises:

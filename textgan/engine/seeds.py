@@ -6,6 +6,6 @@ _STREAMS = ("initialise", "step", "batches", "samples")
 
 
 def stream_seed(seed: int, stream: str, iteration: int) -> int:
-    """Return a 64-bit seed for one purpose at one iteration of a run."""
+    """Return a 64-bit seed for one purpose (`stream`) at one iteration of a run with this seed."""
     sequence = np.random.SeedSequence([seed, _STREAMS.index(stream), iteration])
     return int(sequence.generate_state(1, np.uint64)[0])

@@ -15,7 +15,7 @@ _MOST = 1e9  # far above useful values, far below overflow in single precision
 
 @dataclass(frozen=True)
 class Settings(ABC):
-    """Settings of a training run. `minimums` has the smallest allowed values by name."""
+    """Settings of a training run. `minimums` has the smallest allowed value of each setting in it."""
 
     preset: str = ""
     """Named settings; they are the defaults of the other flags."""
@@ -28,11 +28,11 @@ class Settings(ABC):
     generator_lr: float = 1e-4
     """Adam's learning rate for the generator."""
     critic_schedule: str = "constant"
-    """Schedule of the critic's rate: constant, linear (to 0), or power:TAU (n^-TAU at update n)."""
+    """Schedule of --critic-lr: constant, linear (to 0), or power:TAU (n^-TAU at update n)."""
     generator_schedule: str = "constant"
-    """Schedule of the generator's rate: constant, linear (to 0), or power:TAU (n^-TAU at update n)."""
+    """Schedule of --generator-lr: constant, linear (to 0), or power:TAU (n^-TAU at update n)."""
     generator_ema: float = 0.0
-    """Decay per update of an EMA of the generator's weights, used for sampling; 0: no EMA (paper)."""
+    """Decay per update of an EMA of the generator's weights, for sampling; 0: no EMA, as in the paper."""
     critic_steps: int = 1
     """Critic updates per generator update."""
     penalty_weight: float = 10.0
@@ -48,7 +48,7 @@ class Settings(ABC):
     seed: int = 0
     """Seed of all random numbers of the run."""
     eval_samples: int = 640
-    """Samples per evaluation."""
+    """Samples drawn and scored per evaluation."""
     eval_every: int = 100
     """Generator iterations between evaluations."""
     eval_seconds: float | None = None
@@ -104,7 +104,7 @@ class Settings(ABC):
 
     @property
     def may_change(self) -> set[str]:
-        """Settings that may change when the run is continued: a larger budget, a moved folder or moved data.
+        """Settings that may change when the run is continued: the budget, and the paths of its folder and data.
 
         The hash of the data may not change.
         """

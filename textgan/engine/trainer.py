@@ -13,7 +13,7 @@ from textgan.engine.seeds import stream_seed
 
 
 class Learner(Protocol):
-    """A trainer, as the loop uses it: players by name, counters, a step, and a network to sample from."""
+    """The interface of a trainer: players by name, counters, a training step, and a network to sample from."""
 
     iteration: int
     critic_updates: int

@@ -20,7 +20,7 @@ class RunConfig(Settings):
 
     preset: Preset = "ttur"
     """Named settings; they are the defaults of the other flags.
-    quickstart: 3 minutes on 2 cores; ttur, orig: the paper's; mle: LSTM; *-small: smaller, for CPUs."""
+    quickstart: 3 minutes on 2 cores; ttur, orig: as in the paper; mle: LSTM; *-small: for CPUs."""
     model: Model = "wgan-gp"
     """Model: wgan-gp, or lstm (maximum likelihood at the generator's rate; no critic, penalty or noise)."""
     data: str = "lm1b"
@@ -33,13 +33,13 @@ class RunConfig(Settings):
     vocabulary_size: int = 2048
     """Maximum number of characters, the most frequent ones; all others become one unknown symbol."""
     invalid_utf8: InvalidUtf8 = "refuse"
-    """Treatment of bytes that are not UTF-8."""
+    """Treatment of bytes in the training text that are not UTF-8."""
     dim: int = 512
     """Width of the networks, in channels."""
     latent_dim: int = 128
     """Length of the generator's noise vector."""
     ngram: int = 6
-    """Longest n-grams of the JSD, in characters; n = 1 to NGRAM are scored."""
+    """Length of the longest n-grams of the JSD, in characters; there is one score per n from 1."""
     padding: Literal["in", "out"] = "in"
     """Whether n-grams with padding count in the JSD (in: yes, as in the paper)."""
 
@@ -64,7 +64,7 @@ class RunConfig(Settings):
 
     @property
     def reference(self) -> ReferenceOptions:
-        """Corpus of the run and reference of the scores."""
+        """Corpus of the run, and reference of the JSD."""
         corpus = CorpusOptions(
             absolute_source(self.data), self.seq_len, self.vocabulary_size, self.lines, invalid_utf8=self.invalid_utf8
         )
@@ -89,19 +89,9 @@ _ORIG_SMALL = replace(_ORIG, preset="orig-small", critic_lr=1e-3, **_SMALL)
 
 # Tuned for the lowest JSD after three minutes on two cores; LOG.md has the trials.
 _QUICKSTART = replace(
-    _TTUR_SMALL,
-    preset="quickstart",
-    critic_lr=5e-3,
-    generator_lr=2e-3,
-    generator_ema=0.99,
-    critic_steps=2,
-    penalty_weight=1.0,
-    batch_size=64,
-    iterations=1500,
-    minutes=3.0,
-    eval_every=50,
-    checkpoint_every=400,
-)
+    _TTUR_SMALL, preset="quickstart", critic_lr=5e-3, generator_lr=2e-3, generator_ema=0.99, critic_steps=2,
+    penalty_weight=1.0, batch_size=64, iterations=1500, minutes=3.0, eval_every=50, checkpoint_every=400,
+)  # fmt: skip
 
 # Common settings for an LSTM of this size.
 _MLE = replace(_TTUR, preset="mle", model="lstm", generator_lr=1e-3, beta1=0.9, beta2=0.999)

@@ -1,11 +1,11 @@
 """Aggregate runs: groups of seeds, window means, best runs and best means, time to a target score, p-values.
 
 Runs are compared by their mean scores in equal windows of the x-axis. A single score is noisy, and the lowest of many
-scores lies below the lowest of few, so the method that is scored more often would win by that alone. The axis has at
-most as many windows as the run with the fewest evaluations has evaluations, see `window_count`.
+scores lies below the lowest of few, so a method with more evaluations than another would seem better. The number of
+windows is therefore at most the number of evaluations of the run with the fewest, see `window_count`.
 
-Confidence intervals over runs are Student's t: a percentile bootstrap of two or three runs covers the mean in half or
-three quarters of all cases, not in the 95 % that it claims.
+Confidence intervals over runs are Student's t: a 95 % percentile bootstrap interval of two or three runs contains the
+mean in only half or three quarters of all cases.
 """
 
 import math
@@ -33,7 +33,7 @@ _COLUMNS: dict[str, tuple[str, float]] = {
     "critic-updates": ("critic_updates", 1.0),
     "samples": ("samples_seen", 1.0),
 }
-# The signature has the hashes of data and weights, whatever folders their files lie in.
+# Not the paths of data and weights: the signature has their hashes.
 _NO_DIFFERENCE = {"seed", "run_dir", "data", "weights"}
 _CONFIDENCE = 0.95
 _EXACT = 50_000
@@ -42,7 +42,7 @@ _RANDOM = 100_000
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its settings and device name, its signature and floor, and its metrics with a row per evaluation."""
+    """A run: settings and device name, signature and floor of its scores, and metrics with a row per evaluation."""
 
     folder: Path
     config: Mapping[str, Any]
@@ -74,7 +74,7 @@ def load_run(folder: Path) -> Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ only in their seed, under a name that no other group has."""
+    """Runs that differ only in their seed, and the group's name, which no other group has."""
 
     name: str
     runs: Sequence[Run]
@@ -84,7 +84,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Group runs by their settings; a group is named by its preset and by the settings that differ within the preset.
 
     Raises:
-        InputError: two runs have different signatures, so their scores do not compare, or the same settings and seed.
+        InputError: two runs have different signatures (their scores are not comparable), or the same settings and seed.
     """
     for run in runs:
         if without_name(run.signature) != without_name(runs[0].signature):
@@ -112,7 +112,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 
 
 def window_means(run: Run, score: str, axis: Axis, edges: Values) -> Values:
-    """Return the mean score per window (edges[i], edges[i + 1]]; an empty window repeats the value of the previous one.
+    """Return the mean score per window (edges[i], edges[i + 1]]; an empty window has the mean of the previous window.
 
     Windows before the first score are NaN.
     """
@@ -126,13 +126,13 @@ def window_means(run: Run, score: str, axis: Axis, edges: Values) -> Values:
 
 @dataclass(frozen=True)
 class MethodSummary:
-    """Results of a group of runs by one score; places are x-coordinates.
+    """Results of a group of runs by one score.
 
     `windows` are the window means of the runs [runs, windows], `x` the right edges of the windows. `best_run` and
-    `best_mean` are the lowest window mean, of a run and of the mean over runs, with its place. `ends` are the means of
-    the runs over the last tenth of the axis, or over the last window. `interval` is the 95 % Student's t confidence
-    interval of the mean of `ends` over runs, cut to the score's range; None for a single run. `reached`: x at which the
-    window mean of each run first reaches the target score, infinity if it never does.
+    `best_mean` are the lowest window mean, of a run and of the mean over runs, and its x-coordinate. `ends` are the
+    means of the runs over the last tenth of the axis, or over the last window. `interval` is the 95 % Student's t
+    confidence interval of the mean of `ends` over runs, cut to the score's range; None for a single run. `reached`: x
+    at which the window mean of each run first reaches the target score, infinity if it never does.
     """
 
     group: Group
@@ -179,7 +179,7 @@ def summarize(groups: Sequence[Group], score: str, axis: Axis, points: int, leve
     """Summarize each group by a score, up to the end of the shortest run.
 
     If a run has no evaluation in the last window, its first evaluation after this window counts there: of two runs with
-    the same budget in minutes, one ends a step later than the other.
+    the same budget in minutes, one ends an iteration later than the other.
 
     Args:
         groups: groups of runs.
@@ -205,23 +205,20 @@ def summarize(groups: Sequence[Group], score: str, axis: Axis, points: int, leve
                 means[-1] = run.metrics[score].iloc[first]
         scored.append((group, windows, np.nanmean(windows[:, -max(1, points // 10) :], axis=1)))
     level = max(float(ends.mean()) for _, _, ends in scored) if level is None else level
-    return [_summary(group, edges[1:], windows, ends, level, score_range(score)) for group, windows, ends in scored]
-
-
-def _summary(
-    group: Group, x: Values, windows: Values, ends: Values, level: float, allowed: tuple[float, float]
-) -> MethodSummary:
-    means = windows.mean(axis=0)
-    run = np.unravel_index(np.nanargmin(windows), windows.shape)
-    mean = int(np.nanargmin(means)) if not np.isnan(means).all() else windows.shape[1] - 1
-    at_level = windows <= level
-    reached = np.where(at_level.any(axis=1), x[at_level.argmax(axis=1)], math.inf)
-    interval = mean_interval(ends)
-    if interval is not None:
-        low, high = np.clip(interval, *allowed).tolist()
-        interval = low, high
-    best_run, best_mean = (float(windows[run]), float(x[run[1]])), (float(means[mean]), float(x[mean]))
-    return MethodSummary(group, x, windows, best_run, best_mean, ends, interval, reached)
+    x, summaries = edges[1:], []
+    for group, windows, ends in scored:
+        means = windows.mean(axis=0)
+        lowest = np.unravel_index(np.nanargmin(windows), windows.shape)
+        mean = int(np.nanargmin(means)) if not np.isnan(means).all() else points - 1
+        at_level = windows <= level
+        reached = np.where(at_level.any(axis=1), x[at_level.argmax(axis=1)], math.inf)
+        interval = mean_interval(ends)
+        if interval is not None:
+            low, high = np.clip(interval, *score_range(score)).tolist()
+            interval = low, high
+        best_run, best_mean = (float(windows[lowest]), float(x[lowest[1]])), (float(means[mean]), float(x[mean]))
+        summaries.append(MethodSummary(group, x, windows, best_run, best_mean, ends, interval, reached))
+    return summaries
 
 
 def mean_interval(values: Values) -> tuple[float, float] | None:
@@ -260,7 +257,7 @@ def _student(centre: float, variance: float, degrees_of_freedom: float) -> tuple
 
 @dataclass(frozen=True)
 class PermutationTest:
-    """Result of a two-sided permutation test of two means: the p-value, and the smallest p-value possible."""
+    """Result of a two-sided permutation test of two means: the p-value, and the smallest one that is possible."""
 
     p: float
     min_p: float
@@ -269,8 +266,8 @@ class PermutationTest:
     def statement(self) -> str:
         """The conclusion at 5 %."""
         if self.min_p > 0.05:
-            return f"too few runs to tell: p = {self.p:.2g}, and no outcome of so few gives less than {self.min_p:.2g}"
-        verdict = "a difference" if self.p <= 0.05 else "no difference to be told"
+            return f"too few runs to tell: p = {self.p:.2g}, and the smallest possible p is {self.min_p:.2g}"
+        verdict = "a significant difference" if self.p <= 0.05 else "no significant difference"
         return f"{verdict} at 5 %: p = {self.p:.2g} (permutation test)"
 
 
@@ -282,7 +279,7 @@ def permutation_test(a: Values, b: Values) -> PermutationTest:
     never 0 (Phipson & Smyth 2010).
     """
     # SciPy's tolerance is relative to the difference, and misses ties between small differences of large values. The
-    # statistic is therefore 1 if a difference is at least the observed one, up to rounding, and 0 if not.
+    # statistic is therefore 1 if a difference is at least the observed difference, up to rounding, and 0 if not.
     least = abs(a.mean() - b.mean()) - 1e-12
 
     def as_large(x: Values, y: Values, axis: int) -> Values:

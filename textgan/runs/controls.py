@@ -1,4 +1,4 @@
-"""Write a suite for the TTUR reviewers' question: is it the two time scales, or the rates themselves?
+"""Write a suite for a question of the TTUR paper's reviewers: do the two time scales help, or only other rates?
 
     python -m textgan.suite controls --preset ttur-small --output controls.toml
     python -m textgan.suite --file controls.toml --suite-dir suites/controls
@@ -7,6 +7,7 @@ The controls are the preset's two rates; one rate for both players, namely the s
 mean of the two; the two rates exchanged; and other ratios with the same geometric mean.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,19 +30,19 @@ class ControlsCommand:
     output: Path
     """TOML file to write the suite to."""
     preset: str
-    """Preset whose two rates are tested; the critic's and the generator's must differ."""
+    """Preset with the two learning rates to test; critic and generator must have different ones."""
     data: str
     """Training data, as in the training command. Default: the preset's data."""
     minutes: float = 20.0
-    """Minutes of training per run."""
+    """Budget per run, in minutes of training."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds per method."""
+    """Seeds of each control's runs."""
     ratios: tuple[float, ...] = (9.0, 27.0)
-    """Further ratios of critic's to generator's rate."""
+    """Ratios of critic's to generator's rate, for more controls."""
 
 
 def methods(critic_lr: float, generator_lr: float, ratios: tuple[float, ...]) -> dict[str, tuple[float, float]]:
-    """Return the rates of critic and generator by name of the control."""
+    """Return each control's learning rates of critic and generator, by its name."""
     small, large = sorted((critic_lr, generator_lr))
     middle = math.sqrt(small * large)
     named = {
@@ -70,8 +71,8 @@ def write_controls(program: TrainingProgram[Any], arguments: Sequence[str]) -> i
         raise InputError(f"--preset {command.preset}: has one rate for both players; choose one with two")
     if not all(0 < ratio < math.inf for ratio in command.ratios) or not 0 < command.minutes < math.inf:
         raise InputError("--ratios and --minutes must be positive and finite")
-    lines = [f"seeds = [{', '.join(map(str, command.seeds))}]", "", "[common]", f'preset = "{command.preset}"']
-    lines += [f"data = {_quoted(command.data)}", f"minutes = {command.minutes!r}"]
+    lines = [f"seeds = {list(command.seeds)}", "", "[common]", f'preset = "{command.preset}"']
+    lines += [f"data = {json.dumps(command.data, ensure_ascii=False)}", f"minutes = {command.minutes!r}"]
     for name, (critic_lr, generator_lr) in methods(preset.critic_lr, preset.generator_lr, command.ratios).items():
         # Refuses settings that no run can have.
         replace(preset, critic_lr=critic_lr, generator_lr=generator_lr, minutes=command.minutes)
@@ -83,7 +84,3 @@ def write_controls(program: TrainingProgram[Any], arguments: Sequence[str]) -> i
     wrote = f"wrote {printable(command.output)}"
     print(wrote if is_special(command.output) else f"{wrote}; run it: {suite}", file=told_on(command.output))
     return 0
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -27,7 +27,7 @@ _POLL_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class RunResult:
-    """The end of a run; `message` is the reason if it did not finish."""
+    """The state in which a run ended; `message` is the reason if it did not finish."""
 
     folder: Path
     state: Literal["finished", "skipped", "stopped", "failed"]
@@ -59,7 +59,7 @@ def _inline(program: TrainingProgram[Any], configs: Sequence[Settings], _executi
     results = []
     for number, config in enumerate(configs, start=1):
         print(f"{config.folder} ({number} of {len(configs)})", file=sys.stderr)
-        results.append(run_one(config, lambda config: program.train(config, None)))
+        results.append(run_one(config, program.train))
         if results[-1].state == "stopped":
             break
     stopped = [RunResult(config.folder, "stopped", "not begun") for config in configs[len(results) :]]
@@ -67,7 +67,7 @@ def _inline(program: TrainingProgram[Any], configs: Sequence[Settings], _executi
 
 
 def run_one(config: Settings, run: Callable[[Any], Any]) -> RunResult:
-    """Run one configuration; errors become a failed result."""
+    """Execute `run(config)` and return the run's result; an error makes the state "failed"."""
     try:
         outcome = run(config)
     except (InputError, NonFiniteError) as error:
@@ -85,7 +85,7 @@ def _in_processes(
     running: dict[Path, subprocess.Popen[bytes]] = {}
     threads = max(1, (os.cpu_count() or 1) // execution.workers)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    # Child processes must import from the same places: the console command does not import from the working folder.
+    # Child processes must import from the same folders: the console command does not import from the working folder.
     safe_path = [] if sys.path[:1] == [str(Path.cwd())] else ["-P"]
 
     def run(config: Settings) -> RunResult:

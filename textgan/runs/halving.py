@@ -1,7 +1,7 @@
 """Successive halving over the two learning rates (Jamieson & Talwalkar 2016, arXiv 1502.07943).
 
-All candidates train for a few iterations; the best third continues to three times that number, and so on. On Ray, ASHA
-promotes candidates without waiting for the rest of the rung (Li et al. 2020, arXiv 1810.05934).
+On a rung, all candidates (pairs of rates) train for the same number of iterations; the best third (1 /
+--reduction-factor) continues on the next rung, to three times that number.
 """
 
 import math
@@ -40,34 +40,34 @@ class SearchOptions(FormatFlags):
     data: str
     """Training data, as in the training command. Default: the preset's data."""
     critic_lr: tuple[float, float]
-    """Smallest and largest rate of the critic. Default: 1/10 and 10 times the preset's rate."""
+    """Smallest and largest learning rate of the critic. Default: 1/10 and 10 times the preset's."""
     generator_lr: tuple[float, float]
-    """Smallest and largest rate of the generator. Default: 1/10 and 10 times the preset's rate."""
+    """Smallest and largest learning rate of the generator. Default: 1/10 and 10 times the preset's."""
     score: str
     """Score to minimise, by its name in metrics.jsonl."""
     execution: tyro.conf.OmitArgPrefixes[ExecutorOptions] = field(default_factory=ExecutorOptions)
     """How runs are executed."""
     method: Literal["grid", "random"] = "grid"
-    """Candidates: a grid of both rates or random pairs, uniform on a log scale."""
+    """Pairs of rates to try: a grid, or random pairs; both are uniform on a log scale."""
     grid_size: int = 4
-    """Rates per player, for --method grid."""
+    """Learning rates per player, for --method grid."""
     trials: int = 16
-    """Pairs of rates, for --method random."""
+    """Number of pairs of rates, for --method random."""
     iterations: int = 1800
-    """Generator iterations on the last rung."""
+    """Generator iterations per run on the last rung."""
     rungs: int = 3
-    """Number of rungs; from rung to rung fewer candidates train for more iterations."""
+    """Number of rungs; on each next rung fewer pairs of rates train for more iterations."""
     reduction_factor: int = 3
-    """Factor by which each rung reduces the candidates and multiplies the iterations."""
+    """Factor between rungs: divides the number of pairs of rates, multiplies the iterations."""
     seeds: tuple[int, ...] = (100, 101)
-    """Seeds per candidate; report results on other seeds."""
+    """Seeds of the runs with each pair of rates; report results on other seeds."""
     search_dir: Path = Path("searches/search")
     """Folder for the runs, search.json and search.png."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate on a rung: rates, iterations, and the final score per seed (None if the run failed)."""
+    """A candidate on a rung: rates, generator iterations, and the final score of each seed (None: the run failed)."""
 
     critic_lr: float
     generator_lr: float
@@ -83,10 +83,10 @@ class Trial:
 
 
 def candidates(command: SearchOptions) -> list[Rates]:
-    """Return pairs of critic's and generator's rate, rounded to three digits.
+    """Return the pairs of rates to try, of critic and generator, rounded to three digits.
 
     Raises:
-        InputError: a range is empty, or a number is out of range.
+        InputError: a flag's value is impossible, for instance an empty range of rates.
     """
     for name, (low, high) in (("--critic-lr", command.critic_lr), ("--generator-lr", command.generator_lr)):
         if not 0 < low <= high < math.inf:
@@ -109,10 +109,10 @@ def candidates(command: SearchOptions) -> list[Rates]:
 
 
 def search(program: TrainingProgram[Any], command: SearchOptions) -> list[Trial]:
-    """Run the search; return all trials, sorted by rung and then by mean score.
+    """Run the search and return all trials, sorted by rung and then by mean score.
 
     Raises:
-        InputError: a flag is impossible, or runs were stopped.
+        InputError: a flag's value is impossible, or runs were stopped.
     """
     settings: Settings = replace(program.presets[command.preset], data=command.data)
     run = _on_ray if command.execution.executor == "ray" else _rung_by_rung
@@ -123,7 +123,7 @@ def search(program: TrainingProgram[Any], command: SearchOptions) -> list[Trial]
 def _rung_by_rung(
     program: TrainingProgram[Any], command: SearchOptions, settings: Settings, pairs: Sequence[Rates]
 ) -> list[Trial]:
-    """Train all candidates of a rung, then promote the best."""
+    """Train all candidates of a rung, then the best of them on the next rung."""
     done: list[Trial] = []
     for rung in range(command.rungs):
         configs = [config for pair in pairs for config in _configs(command, settings, pair, rung)]
@@ -144,7 +144,7 @@ def _rung_by_rung(
 def _on_ray(
     program: TrainingProgram[Any], command: SearchOptions, settings: Settings, pairs: Sequence[Rates]
 ) -> list[Trial]:
-    """Promote candidates by Ray's ASHA (Li et al. 2020, arXiv 1810.05934): none waits for the rest of the rung.
+    """Promote candidates by Ray's ASHA (Li et al. 2020, arXiv 1810.05934), without waiting for the rest of the rung.
 
     A candidate's seeds train sequentially in one worker.
     """
@@ -154,10 +154,8 @@ def _on_ray(
 
     def run(name: str, report: ReportFn) -> None:
         for rung in range(command.rungs):
-            configs = [
-                config for config in _configs(command, settings, by_name[name], rung) if not _already_reached(config)
-            ]
-            failed = _failed([run_one(config, program.train) for config in configs])
+            configs = _configs(command, settings, by_name[name], rung)
+            failed = _failed([run_one(config, program.train) for config in configs if not _already_reached(config)])
             trial = _trial(command, settings, by_name[name], rung, failed)
             # Ray ignores NaN in its comparisons.
             report({**asdict(trial), "mean": math.nan if failed else trial.mean})
@@ -199,7 +197,15 @@ def _iterations(command: SearchOptions, rung: int) -> int:
 
 def _configs(command: SearchOptions, settings: Settings, pair: Rates, rung: int) -> list[Settings]:
     """Return a candidate's runs on a rung, one per seed."""
-    return [_config(command, settings, pair, seed, _iterations(command, rung)) for seed in command.seeds]
+    critic_lr, generator_lr = pair
+    return [
+        replace(
+            settings, critic_lr=critic_lr, generator_lr=generator_lr, seed=seed, minutes=None,
+            iterations=_iterations(command, rung), eval_every=max(1, _iterations(command, 0) // _POINTS),
+            run_dir=command.search_dir / f"critic{critic_lr:g}-generator{generator_lr:g}-seed{seed}",
+        )
+        for seed in command.seeds
+    ]  # fmt: skip
 
 
 def _trial(command: SearchOptions, settings: Settings, pair: Rates, rung: int, failed: Container[Path]) -> Trial:
@@ -208,28 +214,14 @@ def _trial(command: SearchOptions, settings: Settings, pair: Rates, rung: int, f
     return Trial(*pair, rung, _iterations(command, rung), scores)
 
 
-def _config(command: SearchOptions, settings: Settings, pair: Rates, seed: int, iterations: int) -> Settings:
-    critic_lr, generator_lr = pair
-    return replace(
-        settings,
-        critic_lr=critic_lr,
-        generator_lr=generator_lr,
-        seed=seed,
-        iterations=iterations,
-        minutes=None,
-        eval_every=max(1, _iterations(command, 0) // _POINTS),
-        run_dir=command.search_dir / f"critic{critic_lr:g}-generator{generator_lr:g}-seed{seed}",
-    )
-
-
 def _already_reached(config: Settings) -> bool:
-    """Whether a resumed search has already trained the run for these iterations, perhaps on a later rung."""
+    """Whether the run has already trained for `config.iterations`: the search is resumed, perhaps from a later rung."""
     rows = read_metrics(config.folder)
     return bool(rows) and config.iterations is not None and rows[-1]["iteration"] >= config.iterations
 
 
 def _score(config: Settings, score: str) -> float:
-    """Return a run's mean score over the last tenth of these iterations; later rows are ignored."""
+    """Return a run's mean score over the last tenth of `config.iterations`; evaluations after them do not count."""
     run = load_run(config.folder)
     assert config.iterations is not None
     run = replace(run, metrics=run.metrics[run.metrics["iteration"] <= config.iterations])

@@ -1,4 +1,4 @@
-"""Flags for executing many runs."""
+"""Flags of the commands that execute many runs."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ExecutorOptions:
-    """Executor of many runs, and its limits."""
+    """Flags for executing many runs."""
 
     executor: Literal["inline", "processes", "ray"] = "processes"
     """inline: sequential, in this process; processes: parallel; ray: on Ray (extra textgan[ray])."""

@@ -1,4 +1,4 @@
-"""Figures of runs: a mean line in a min-max band per method, as in the TTUR paper; the rates that a search tried."""
+"""Figures of runs: a mean line in a min-max band per method, as in the TTUR paper; the trials of a search."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from data.errors import InputError
 from eval.core.figures import label, require_image_ending, save_figure
 from textgan.engine.run_folder import score_title
 
-if TYPE_CHECKING:  # what only has the colours starts without torch and pandas
+if TYPE_CHECKING:  # commands that only import COLOURS start without torch and pandas
     from textgan.runs.aggregate import Axis, MethodSummary
     from textgan.runs.halving import Trial
 
@@ -24,7 +24,7 @@ _LABELS = {
     "samples": "real samples seen",
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""The colours of Okabe & Ito, which differ for colour-blind eyes too."""
+"""The colours of Okabe & Ito, which colour-blind readers can tell apart too."""
 
 
 def plot_bands(
@@ -38,7 +38,7 @@ def plot_bands(
         paper: whether to draw the TTUR paper's curves too, against minutes.
 
     Raises:
-        InputError: the ending is no known image format, or the paper's curves are requested on another axis.
+        InputError: the ending is no known image format, or `paper` is set and an x-axis is not in minutes.
     """
     from matplotlib.figure import Figure
 
@@ -62,8 +62,7 @@ def plot_bands(
                 panel.plot(rows[:, 0], rows[:, 1], color=colour, lw=1, ls=":", label=f"{preset}, published (10 runs)")
         if floor is not None:
             panel.axhline(floor, color="black", lw=1, ls="--", label="real data")
-        panel.set_xlabel(_LABELS[axis])
-        panel.set_ylabel(label(score_title(score)))
+        panel.set(xlabel=_LABELS[axis], ylabel=label(score_title(score)))
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     named = {
@@ -89,7 +88,7 @@ def _published(score: str) -> dict[str, np.ndarray[tuple[int, int], np.dtype[np.
 
 
 def plot_rates(path: Path, trials: "Sequence[Trial]", score: str) -> None:
-    """Draw candidates over both rates, coloured by their last score; a ring marks the best, crosses failed ones."""
+    """Draw each pair of rates as a dot, coloured by its last score; a ring marks the best pair, crosses failed ones."""
     from matplotlib.figure import Figure
 
     latest = {(trial.critic_lr, trial.generator_lr): trial for trial in trials}
@@ -97,12 +96,10 @@ def plot_rates(path: Path, trials: "Sequence[Trial]", score: str) -> None:
     failed = [trial for trial in latest.values() if math.isinf(trial.mean)]
     figure = Figure((5.2, 4.2), layout="constrained")
     axes = figure.subplots()
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    sizes = [120 * (1 + trial.rung) for trial in known]
+    axes.set(xscale="log", yscale="log", xlabel="generator's learning rate", ylabel="critic's learning rate")
     points = axes.scatter(
-        [trial.generator_lr for trial in known], [trial.critic_lr for trial in known], sizes,
-        [trial.mean for trial in known], cmap="viridis_r",
+        [trial.generator_lr for trial in known], [trial.critic_lr for trial in known],
+        [120 * (1 + trial.rung) for trial in known], [trial.mean for trial in known], cmap="viridis_r",
     )  # fmt: skip
     axes.scatter(
         [trial.generator_lr for trial in failed], [trial.critic_lr for trial in failed], 80, "grey", marker="x"
@@ -111,7 +108,5 @@ def plot_rates(path: Path, trials: "Sequence[Trial]", score: str) -> None:
         best = max(known, key=lambda trial: (trial.rung, -trial.mean))
         axes.scatter(best.generator_lr, best.critic_lr, 700, "none", edgecolors="#D55E00", linewidths=2)
     figure.colorbar(points, label=label(f"{score_title(score)} at the end (larger dots trained longer)"))
-    axes.set_xlabel("learning rate of the generator")
-    axes.set_ylabel("learning rate of the critic")
     axes.margins(0.2)
     save_figure(figure, path)
