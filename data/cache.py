@@ -29,7 +29,7 @@ from data.files import (
 from data.naming import printable
 
 DAMAGED_ARRAYS = (zipfile.BadZipFile, zlib.error, TokenError, EOFError, OSError, RuntimeError, ValueError)
-"""Exceptions that NumPy raises for damaged .npy and .npz files; OSError also means unreadable."""
+"""Exceptions that NumPy raises for damaged .npy and .npz files; an OSError may also be the disk's."""
 
 T = TypeVar("T")
 N = TypeVar("N", bound=np.generic)

@@ -216,13 +216,7 @@ def run_command(main: Callable[[list[str]], int]) -> None:
 
 
 def run_moved(old: str, new: str, *arguments: str) -> None:
-    """Run a renamed command as `run_command` does, after a note of the new name.
-
-    Args:
-        old: the module's old name.
-        new: the module that now has the command's `main`.
-        arguments: put before the user's arguments, so that the new command does the work of the old one.
-    """
+    """Run `main` of the module `new` with `arguments` before the user's, after a note that it was called `old`."""
 
     def main(given: list[str]) -> int:
         note(f"{old} is now {' '.join((new.removesuffix('.__main__'), *arguments))}")

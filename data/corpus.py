@@ -1,7 +1,6 @@
 """Corpus: encoded training and held-out lines with their vocabulary, memory-mapped from a cache folder.
 
-The cache entry is a folder `corpora/KEY` with `train.npy`, `held_out.npy` and `corpus.json`. It is written under
-another name and renamed when complete, so that runs started at the same time cannot disturb each other.
+The cache entry is a folder `corpora/KEY` with `train.npy`, `held_out.npy` and `corpus.json`.
 """
 
 import sys
@@ -9,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, compress
+from operator import not_
 from pathlib import Path
 from typing import IO
 
@@ -121,21 +121,15 @@ def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
             write_array(folder / name, np.dtype(vocabulary.dtype), (lines[name], options.seq_len), ids)
     for name in ("train.codes", "held_out.codes"):
         (folder / name).unlink()
-    description = {
-        "name": source.name,
-        "source": source.identity,
-        "options": asdict(options),
-        "lines": lines,
-        "characters": vocabulary.characters,
-    }
-    write_manifest(folder, _DESCRIPTION, description)
+    description = {"name": source.name, "source": source.identity, "options": asdict(options), "lines": lines}
+    write_manifest(folder, _DESCRIPTION, {**description, "characters": vocabulary.characters})
 
 
 def split_lines(source: Source, options: CorpusOptions) -> Iterator[tuple[list[str], list[str]]]:
     """Yield (training lines, held-out lines) with no line in both.
 
-    Lines are compared whole. Cut to seq_len, a few held-out lines equal training lines, as lines of new text would;
-    dropping them would make the floor too high.
+    Lines are compared whole. Cut to seq_len, a few held-out lines equal training lines, and so would lines of new text;
+    without them the floor would be too high.
     """
     wanted = source.train_lines if options.lines is None else options.lines
     wanted = sys.maxsize if wanted is None else wanted
@@ -161,10 +155,7 @@ def split_lines(source: Source, options: CorpusOptions) -> Iterator[tuple[list[s
 def _split_by_content(lines: list[str]) -> tuple[list[str], list[str]]:
     """Split lines by checksum, so that equal lines stay together and the order of lines does not matter."""
     held_out = [zlib.crc32(line.encode()) % HELD_OUT_SHARE == 0 for line in lines]
-    return (
-        [line for line, is_held_out in zip(lines, held_out, strict=True) if not is_held_out],
-        list(compress(lines, held_out)),
-    )
+    return list(compress(lines, map(not_, held_out))), list(compress(lines, held_out))
 
 
 def _code_points(lines: list[str], seq_len: int) -> NDArray[np.uint32]:

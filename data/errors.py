@@ -34,10 +34,10 @@ def note(message: str) -> None:
 
 
 def require_numbers(options: Any) -> None:
-    """Refuse numbers that no flag can have: NaN, infinity, integers below 1 or above 2^31 - 1.
+    """Refuse NaN, infinity, and integers below 1 or above 2^31 - 1.
 
-    Seeds, retries and orders may be 0. Seeds, iterations and lines may be up to 2^63 - 1: the budget or the data may
-    end sooner.
+    Seeds, retries and orders may be 0; seeds, lines, iterations and the intervals between evaluations or checkpoints
+    may be up to 2^63 - 1.
 
     Args:
         options: a dataclass of flags; numbers in tuples and nested dataclasses are checked too.

@@ -170,7 +170,7 @@ def remove_partial(folder: Path, unchanged_for_seconds: float = 0.0) -> None:
 
 
 def temporary_folder(path: Path) -> Path:
-    """Make and return an empty folder beside `path`, named as one that is not complete."""
+    """Make and return an empty folder beside `path`, whose name marks it as incomplete."""
     return Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=_PARTIAL, dir=path.parent))
 
 

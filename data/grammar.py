@@ -150,7 +150,6 @@ def parse_rules(text: str = RULES) -> Rules:
     number = {f"<{name}>": index for index, name in enumerate(rules)}
     words: dict[str, int] = {"\n": 0}
     threshold: list[float] = []
-    start: list[int] = []
     length: list[int] = []
     symbols: list[int] = []
     for index, alternatives in enumerate(rules.values()):
@@ -159,7 +158,6 @@ def parse_rules(text: str = RULES) -> Rules:
         cumulative[-1] = 1.0
         threshold.extend(index + cumulative)
         for _, tokens in alternatives:
-            start.append(len(symbols))
             length.append(len(tokens))
             symbols.extend(
                 number[token] if token in number else len(rules) + words.setdefault(f" {token}", len(words))
@@ -168,7 +166,7 @@ def parse_rules(text: str = RULES) -> Rules:
     return Rules(
         rules=len(rules),
         threshold=np.array(threshold),
-        start=np.array(start, np.int32),
+        start=np.cumsum([0, *length], dtype=np.int32)[:-1],
         length=np.array(length, np.int32),
         symbols=np.array(symbols, np.int32),
         text=np.frombuffer("".join(words).encode("ascii"), np.uint8),

@@ -122,8 +122,8 @@ class Walk:
 def walk(folder: Path, suffixes: tuple[str, ...]) -> Walk:
     """Return the files with the given suffixes (upper or lower case) in a folder and its subfolders.
 
-    Hidden files and folders are left out. Links are followed. A file or folder that several paths lead to counts once,
-    so a link to a parent folder ends there; further paths are counted as repeated links.
+    Hidden files and folders are left out. Links are followed, but each file or folder is visited once, so a link to a
+    parent folder is not followed again; later paths to the same file or folder are counted as repeated links.
     """
     files: dict[Path, Path] = {}
     left_out: Counter[str] = Counter()

@@ -103,12 +103,7 @@ def require_output(
 
 
 def require_output_folder(flag: str, folder: Path, kind: Kind | Literal["runs"]) -> None:
-    """Refuse an output folder that could not be written to, or that holds the output of another command.
-
-    Args:
-        flag: the flag that names the folder.
-        folder: the folder; it may hold output of the same kind.
-        kind: the kind of the output.
+    """Refuse an output folder that could not be written to, or that holds output of another kind than `kind`.
 
     Raises:
         InputError: the folder is refused; names the flag, the folder and the remedy.
@@ -120,7 +115,7 @@ def require_output_folder(flag: str, folder: Path, kind: Kind | Literal["runs"])
     if owner is not None and owner.kind != kind:
         raise InputError(f"{flag} {folder}: holds {owner.title}; choose another {flag}")
     _require_free(flag, folder)
-    if kind in ("run", "runs") and not _is_utf8(folder):  # TensorBoard needs UTF-8
+    if kind in ("run", "runs") and re.search("[\ud800-\udfff]", str(_real(folder))):  # TensorBoard needs UTF-8
         raise InputError(f"{flag} {folder}: a name that is not UTF-8; choose another {flag}")
     if kind in ("run", "runs") and any(map(_is_run, _real(folder).parents)):
         raise InputError(f"{flag} {folder}: inside a run's folder; choose another {flag}")
@@ -235,7 +230,7 @@ def _require_ending(flag: str, path: Path, endings: Sequence[str]) -> None:
 
 
 def _require_free(flag: str, path: Path) -> None:
-    """Refuse a reserved name in the output folder of another command, or a path below such a name."""
+    """Refuse a reserved name in the output folder of another command, or a path below it."""
     real = _real(path)
     for inner, folder in pairwise([real, *real.parents]):
         if (owner := _owner(folder)) is not None and any(fnmatchcase(inner.name, name) for name in owner.names):
@@ -259,14 +254,6 @@ def _owner(folder: Path) -> _Owner | None:
         if all(any((folder / name).exists() for name in group) for group in owner.marks):
             return owner
     return None
-
-
-def _is_utf8(path: Path) -> bool:
-    try:
-        str(_real(path)).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_run(folder: Path) -> bool:

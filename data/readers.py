@@ -163,12 +163,9 @@ def _unpacked(path: Path, codecs: Sequence[content.Compression]) -> Iterator[IO[
     with ExitStack() as stack:
         file: IO[bytes] = stack.enter_context(path.open("rb"))
         for codec in codecs:
-            file = stack.enter_context(_gunzip(file) if codec == "gzip" else _zstd(file))
+            opened = gzip.GzipFile(fileobj=file, mode="rb") if codec == "gzip" else _zstd(file)
+            file = cast(IO[bytes], stack.enter_context(opened))
         yield file
-
-
-def _gunzip(file: IO[bytes]) -> IO[bytes]:
-    return cast(IO[bytes], gzip.GzipFile(fileobj=file, mode="rb"))
 
 
 def _zstd(file: IO[bytes]) -> IO[bytes]:
@@ -178,8 +175,7 @@ def _zstd(file: IO[bytes]) -> IO[bytes]:
 
 
 def _blocks(file: IO[bytes], path: Path) -> Iterator[bytes]:
-    while block := _read(file, path, _BLOCK_BYTES):
-        yield block
+    return iter(lambda: _read(file, path, _BLOCK_BYTES), b"")
 
 
 def _line_fed(file: IO[bytes], path: Path) -> Iterator[bytes]:

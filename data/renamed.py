@@ -17,12 +17,7 @@ _FLAGS: Mapping[str, Mapping[str, str]] = {
 
 
 def current_arguments(prog: str, arguments: Sequence[str]) -> list[str]:
-    """Return a command's arguments with new names in place of old ones; print a note for each.
-
-    Args:
-        prog: the command's module.
-        arguments: as the user typed them.
-    """
+    """Return the arguments of the command `prog` with new names in place of old ones; print a note for each."""
     names = {**_SETTINGS, **_FLAGS.get(prog, {})}
     flag, current = "", []
     for argument in arguments:
@@ -40,12 +35,7 @@ def current_arguments(prog: str, arguments: Sequence[str]) -> list[str]:
 
 
 def current_settings(settings: Mapping[str, Any], told: bool = False) -> dict[str, Any]:
-    """Return the settings of a file or a suite with new names and values in place of old ones.
-
-    Args:
-        settings: values by name.
-        told: whether to print a note for each old name.
-    """
+    """Return a run's settings with new names and values in place of old ones; if `told`, print a note per old name."""
     current = {}
     for name, value in settings.items():
         new = _SETTINGS.get(name, name)

@@ -56,10 +56,7 @@ def require_named(spec: str, kinds: Iterable[str]) -> None:
 def absolute_source(spec: str, embedded: str = "grammar", published: Collection[str] = ("lm1b",)) -> str:
     """Return a `--data` value that names the same source from any working folder.
 
-    Args:
-        spec: the value.
-        embedded: the kind that needs no files.
-        published: kinds that may be followed by a path.
+    The kind `embedded` needs no files; the kinds in `published` may be followed by a path.
 
     Raises:
         InputError: the value is empty, or names a pipe or standard input, which no other process can read again.

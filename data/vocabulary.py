@@ -31,11 +31,9 @@ class Vocabulary:
 
     @classmethod
     def from_counts(cls, counts: NDArray[np.int64], most: int) -> "Vocabulary":
-        """Build the vocabulary of the `most` most frequent characters, ties in code point order.
+        """Build the vocabulary of the `most` most frequent characters from a count per code point [0x110000].
 
-        Args:
-            counts: the count of each code point [0x110000].
-            most: the maximum number of characters.
+        Of equally frequent characters, the one with the lower code point comes first.
         """
         counts = counts.copy()
         counts[[ord(character) for character in _RESERVED]] = 0

@@ -1,11 +1,8 @@
-"""Word rules: how a line is split into words.
+"""Word rules: how a line is split into words; data/README.md has the table of rules.
 
-`punctuation`, the default of commands, makes every punctuation mark and symbol a word and splits contractions as the
-Penn Treebank does: `don't` is `do n't`, `it's.` is `it 's .`, `3.5` is `3 . 5`, `well-known` is `well - known`. Both
-`'` and its typographic form are apostrophes, and stay as they are. Combining marks and joiners stay with the character
-before them, so that decomposed accents, Hindi and Persian words stay whole; composed and decomposed accents stay
-different. `whitespace` splits at white space alone. `characters` makes every code point but white space a word, for
-scripts without spaces between words.
+Under `punctuation`, `'` and the typographic apostrophe both split contractions, and neither is replaced. Combining
+marks and joiners stay with the character before them, so that decomposed accents, Hindi and Persian words stay whole;
+composed and decomposed accents stay different.
 """
 
 import functools
@@ -71,10 +68,6 @@ def _split_punctuation(line: str) -> list[str]:
     return [line[match.start() : match.end()] for match in re.finditer(pattern, marked)]
 
 
-def _characters(line: str) -> list[str]:
-    return list("".join(line.split()))
-
-
 @functools.cache
 def _marks() -> dict[int, str]:
     """Return a translation of the code points of combining marks and joiners to the letter that replaces them."""
@@ -87,7 +80,7 @@ def _marks() -> dict[int, str]:
 _SPLIT: dict[Splitting, Callable[[str], list[str]]] = {
     "punctuation": _split_punctuation,
     "whitespace": str.split,
-    "characters": _characters,
+    "characters": lambda line: list("".join(line.split())),
 }
 
 

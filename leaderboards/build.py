@@ -77,12 +77,9 @@ def page(sections: Sequence[Mapping[str, Any]], digest: str) -> str:
     from bokeh.resources import Resources
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(_TEMPLATE.read_text("utf-8")).render(
-        sections=sections,
-        bokeh=Resources(mode="inline", components=["bokeh"]).render(),
-        digest=digest,
-        legend=LEGEND,
-    )
+    template = environment.from_string(_TEMPLATE.read_text("utf-8"))
+    bokeh = Resources(mode="inline", components=["bokeh"]).render()
+    return template.render(sections=sections, bokeh=bokeh, digest=digest, legend=LEGEND)
 
 
 def _plot(task: Task, records: Sequence[Record], score: str) -> Any:
@@ -150,16 +147,8 @@ def index(tasks: Sequence[tuple[Task, Sequence[Record]]]) -> str:
     rows = [
         f"- [{markdown_text(task.title)}]({quote(task.name)}.md): {_count(len(records))}" for task, records in tasks
     ]
-    return "\n".join(
-        [
-            "# Leaderboards",
-            "",
-            *rows,
-            "",
-            "To sort, filter and read samples: `python -m leaderboards.build`, then open index.html.",
-            "",
-        ]
-    )
+    hint = "To sort, filter and read samples: `python -m leaderboards.build`, then open index.html."
+    return "\n".join(["# Leaderboards", "", *rows, "", hint, ""])
 
 
 def _count(records: int) -> str:

@@ -102,7 +102,7 @@ def _read(kind: type[T], first: Any, path: Path) -> T:
 
 @contextmanager
 def naming_damage(path: Path) -> Iterator[None]:
-    """Turn errors caused by damaged content into an InputError that names the file.
+    """Turn errors caused by damaged content into an InputError that names the file `path`.
 
     Raises:
         InputError: the file is missing, or holds something that `leaderboards.submit` does not write.
@@ -134,11 +134,8 @@ def all_tasks(records: Path, damaged: list[InputError] | None = None) -> list[tu
     """Return every task with its records, in the order of the page.
 
     The One Billion Word tasks come first, then other tasks with records of this project, then tasks with published
-    numbers only; within these groups, text comes before images.
-
-    Args:
-        records: folder of all records.
-        damaged: list that collects the errors of damaged tasks, which are skipped; None to raise the first error.
+    numbers only; within these groups, text comes before images. Damaged tasks are skipped, and their errors appended
+    to `damaged`; if it is None, the first error is raised.
 
     Raises:
         InputError: a task is damaged, or the signatures of a record and its task differ, and `damaged` is None.
@@ -199,14 +196,10 @@ def task_folder(records: Path, name: str) -> Path:
 
 
 def folder_name(name: str, taken: Iterable[str]) -> str:
-    """Return a folder name for a record that is valid on every file system and not taken.
+    """Return a folder name for the record `name` that is valid on every file system and not in `taken`, ignoring case.
 
     Each run of characters other than ASCII letters, digits and _.=- becomes "-". A hash of the record's name is added
     if the name is not ASCII, or if the result is empty, too long, reserved or taken.
-
-    Args:
-        name: name of the record.
-        taken: names in the task's folder, compared without regard to case.
     """
     plain = re.sub(r"[^A-Za-z0-9_.=-]+", "-", name).strip("-.")
     others = {TASK, "", *(each.casefold() for each in taken)}

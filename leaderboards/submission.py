@@ -12,9 +12,7 @@ from typing import Any
 
 from data.errors import InputError
 from images.train import IMAGES
-from leaderboards.records import (
-    Kind,
-)
+from leaderboards.records import Kind
 from textgan.engine.experiment import TrainingProgram
 from textgan.engine.run_folder import read_metrics, read_options, require_scores
 from textgan.engine.settings import as_flags
@@ -102,11 +100,7 @@ def from_runs(group: Group, name: str, note: str) -> Submission:
         files[file] = gzip.compress(content, mtime=0) if is_text else content
         entry = sample_entry(file, content, {name: row[f"scores/{name}"] for name in names})
         samples.append({**entry, "seed": seed, "iteration": row["iteration"]})
-        cleaned = {
-            **options,
-            "config": _portable_config(options["config"], program),
-            **portable_reference(options),
-        }
+        cleaned = {**options, "config": _portable_config(options["config"], program), **portable_reference(options)}
         files[f"options-seed{seed}.json"] = json.dumps(cleaned, indent=1, ensure_ascii=False).encode() + b"\n"
     metrics: list[str] = ["jsd"] if program is TEXT else []
     return Submission(name, "runs", metrics, signature, floor, facts, scores, samples, curve, files)

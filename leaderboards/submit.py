@@ -4,8 +4,8 @@
     python -m leaderboards.submit samples.txt --task grammar-char32 --name "my model"
     python -m leaderboards.submit samples.txt --task by-words --name "my model" --metrics bleu --reference corpus.txt
 
-The first record of a task fixes the signature; records with another signature are refused. A record may have any name;
-the name of its folder is derived from it. Nothing is written until everything is scored and checked.
+The first record of a task fixes the signature; records with another signature are refused. A record may have any name,
+from which the folder's name is derived. Nothing is written until all samples are scored and all records checked.
 """
 
 import gzip

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.core.tables import markdown, markdown_code, markdown_text
-from leaderboards.records import (
-    Record,
-    Task,
-)
+from leaderboards.records import Record, Task
 from textgan.engine.run_folder import score_title
 
 
@@ -61,12 +58,7 @@ def board(task: Task, records: Sequence[Record]) -> TaskTable:
     return TaskTable([head[column] for column in kept], cut)
 
 
-_FACTS = {
-    "runs": "runs",
-    "critic_lr": "critic rate",
-    "generator_lr": "generator rate",
-    "critic_steps": "critic steps",
-}
+_FACTS = {"runs": "runs", "critic_lr": "critic rate", "generator_lr": "generator rate", "critic_steps": "critic steps"}
 _COLUMNS = {"best_run": "best run", "best_mean": "best mean", "end": "at the end"}
 
 

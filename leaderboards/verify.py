@@ -60,13 +60,8 @@ def verify(record: Record, task: Task, reference: str | None, samples: Path | No
     """Return the errors in a record; none if it is sound.
 
     Text is scored again. Of images, a record keeps a grid only: its hash and the record's values are checked. Published
-    numbers have no samples and always pass.
-
-    Args:
-        record: record to check.
-        task: task of the record.
-        reference: reference text; None for the source named in the record.
-        samples: samples of a record that stores only their hash.
+    numbers have no samples and always pass. If `reference` is None, the source named in the record is the reference;
+    `samples` are needed only if the record stores nothing but their hash.
 
     Raises:
         InputError: the samples are not stored and not given, or the reference text cannot be read.

@@ -1,9 +1,5 @@
 """Image data sets: images of one size as uint8 [N, 3, H, W], memory-mapped from a cache folder.
 
-A source is `shapes` (drawn by `data.images.shapes`), `celeba`, `cifar10`, `svhn` or `lsun-bedrooms` (from the Hugging
-Face hub, or as NAME:PATH from a folder or file), `hub:NAME` or `hub:NAME:COLUMN`, a folder of images and parquet files,
-or one .parquet, .npz or .npy file. `data.images.decoding` converts and resizes images.
-
 The cache entry is a folder `pictures/KEY` with `images.npy`, `labels.npy` if there are classes, and `pictures.json`.
 """
 
@@ -102,13 +98,11 @@ def as_grid(images: NDArray[np.uint8]) -> Image.Image:
     count, _, height, width = images.shape
     columns = min(count, GRID_COLUMNS)
     rows = -(-count // columns)
-    grid = Image.new(
-        "RGB", (columns * (width + _GAP_PIXELS) - _GAP_PIXELS, rows * (height + _GAP_PIXELS) - _GAP_PIXELS), "white"
-    )
+    across, down = width + _GAP_PIXELS, height + _GAP_PIXELS
+    grid = Image.new("RGB", (columns * across - _GAP_PIXELS, rows * down - _GAP_PIXELS), "white")
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
-        place = (column * (width + _GAP_PIXELS), row * (height + _GAP_PIXELS))
-        grid.paste(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))), place)
+        grid.paste(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))), (column * across, row * down))
     return grid
 
 
@@ -144,6 +138,6 @@ def _fitted(source: ImageSource, options: ImageOptions, labels: list[int | None]
                 f"{where} is {width} x {height}"
                 for where, (_, height, width) in (first, (source_image.where, pixels.shape))
             ]
-            raise InputError(f"{' and '.join(sizes)} pixels; give --size to crop and resize them all alike")
+            raise InputError(f"{' and '.join(sizes)} pixels; give --size to crop and resize all images")
         labels.append(source_image.label)
         yield pixels

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data.errors import InputError
+from data.readers import first_line
 
 # Exceptions of Pillow's decoders on damaged files. The bytes are in memory, so an OSError is not the disk's.
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, EOFError, RuntimeError, struct.error, zlib.error)
@@ -39,8 +40,7 @@ def decode(encoded: bytes, where: str) -> Image.Image:
     except UnidentifiedImageError as error:
         raise InputError(f"{where}: not an image that Pillow can read; remove it, or convert it to PNG") from error
     except (*_DAMAGE, Image.DecompressionBombError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{where}: damaged image ({reason}); fetch it again, or remove it") from error
+        raise InputError(f"{where}: damaged image ({first_line(error)}); fetch it again, or remove it") from error
 
 
 def fit(image: Image.Image, crop: int | None, size: int | None, where: str) -> NDArray[np.uint8]:

@@ -15,11 +15,9 @@ from data.images import shapes
 from data.images.arrays import is_arrays, read_arrays
 from data.images.decoding import decode
 from data.inputs import expand_user, file_identity, local_file, read_once, walk
-from data.readers import is_parquet
+from data.readers import first_line, is_parquet
 
-IMAGE_SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
-)
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 _IMAGE_COLUMNS = ("image", "img")
 _LABEL_COLUMN = "label"
@@ -39,7 +37,7 @@ class Picture:
 class ImageSource:
     """A stream of images, and the defaults for their crop, size and number.
 
-    `identity` changes whenever local images may have changed; for the hub, whose copies are kept, it is the name.
+    `identity` changes whenever local images may have changed; for the hub it is the name of the data set.
     `crop` is the side in pixels of the centre that is kept, `size` the side of the result (None: as the images are),
     and `count` the number of images used (None: all).
     """
@@ -183,8 +181,7 @@ def _parquet(path: Path) -> Iterator[Picture]:
             for number, row in enumerate(rows):
                 yield _decode_row(f"{path} row {number}", row[column], row.get(_LABEL_COLUMN))
     except pa.ArrowException as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: not a readable parquet file ({reason}); fetch it again") from error
+        raise InputError(f"{path}: not a readable parquet file ({first_line(error)}); fetch it again") from error
 
 
 def _any_hub(rest: str) -> ImageSource:

@@ -241,7 +241,7 @@ def test_two_identical_images_have_a_distance(capfd: pytest.CaptureFixture[str])
     ("arguments", "message"),
     [
         ("cut real.npz", "cut/0.jpg: damaged image"),
-        ("mixed real.npz", "mixed/1.png is 16 x 16 pixels; give --size to crop and resize them all alike"),
+        ("mixed real.npz", "mixed/1.png is 16 x 16 pixels; give --size to crop and resize all images"),
         ("small.npz real.npz", "small.npz is 16x16 and real.npz is 32x32 pixels; give --size to crop and resize both"),
         ("one.npz real.npz", "one.npz: fid of 1 image(s); give at least 2, better 50,000"),
         ("real.npz one.npz", "one.npz: fid of 1 image(s); give at least 2"),
