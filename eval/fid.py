@@ -60,7 +60,7 @@ def signature(
 
 
 def score_fid(samples: ImageSet, reference: ImageSet) -> Score:
-    """Return the Fréchet distance; without an interval if only the statistics of the samples are known."""
+    """Return the Fréchet distance of two image sets; no interval if only the statistics of the samples are known."""
     count, statistics = _count(samples), reference.statistics()
     if count < statistics.mean.size:
         note(
@@ -77,7 +77,7 @@ def score_fid(samples: ImageSet, reference: ImageSet) -> Score:
 
 
 def score_kid(samples: ImageSet, reference: ImageSet) -> Score:
-    """Return the kernel distance, in thousandths as usual.
+    """Return the kernel distance of samples and reference, in thousandths as in publications.
 
     Raises:
         InputError: too few images, or only the statistics of a set are known.
@@ -90,7 +90,7 @@ def score_kid(samples: ImageSet, reference: ImageSet) -> Score:
 
 
 def score_precision_recall(samples: ImageSet, reference: ImageSet) -> Score:
-    """Return improved precision and recall.
+    """Return improved precision and recall of samples against the reference.
 
     Raises:
         InputError: too few images, or only the statistics of a set are known.
@@ -109,7 +109,7 @@ def score_inception(samples: ImageSet, _reference: ImageSet) -> Score:
     if samples.logits is None:
         raise InputError(f"{samples.name}: inception-score needs images and --features inception")
     logits = samples.logits()
-    values = {"inception-score": inception_score(np.random.default_rng(0).permutation(logits)).estimate}
+    values = {"inception-score": inception_score(np.random.default_rng(0).permutation(logits))}
     settings = {**samples.settings(), "splits": SPLITS, "seed": 0, "samples": len(logits)}
     signature = Signature("inception-score", settings)
     return Score("inception-score", values, "classes", "higher", len(logits), "no reference", signature)

@@ -99,38 +99,19 @@ def _equal_counts(files: Sequence[SampleLines], count: int | None) -> list[Sampl
     return [chosen(samples) for samples in files]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row of the report: a score's name and direction, one estimate per file, the best ones, and the floor."""
-
-    name: str
-    better: str
-    estimates: list[Estimate]
-    best: list[bool]
-    floor: float | None
-
-
-def rows(scores: dict[str, list[Score]]) -> list[Row]:
-    """Return the rows of the report, given the scores of each file."""
-    table = []
-    for metric_scores in zip(*scores.values(), strict=True):
-        first = metric_scores[0]
-        for name in first.values:
-            estimates = [score.values[name] for score in metric_scores]
-            choose = min if first.better == "lower" else max
-            value = choose(estimate.value for estimate in estimates)
-            best = [len(estimates) > 1 and estimate.value == value for estimate in estimates]
-            table.append(Row(name, first.better, estimates, best, estimates[0].floor))
-    return table
-
-
 def rendered(scores: dict[str, list[Score]], output_format: Format) -> str:
     """Render the report: a table with one column per file; CSV has one line per file and value."""
     arrows = _LATEX_ARROWS if output_format == "latex" else _ARROWS
     table: list[list[str | Best]] = [["", "", *shortest_different(list(scores)), "real text"]]
-    for row in rows(scores):
-        cells = [_cell(estimate, best) for estimate, best in zip(row.estimates, row.best, strict=True)]
-        table.append([row.name, arrows[row.better], *cells, "-" if row.floor is None else fixed(row.floor)])
+    for metric_scores in zip(*scores.values(), strict=True):
+        first = metric_scores[0]
+        choose = min if first.better == "lower" else max
+        for name, estimate in first.values.items():
+            estimates = [score.values[name] for score in metric_scores]
+            best = choose(other.value for other in estimates) if len(estimates) > 1 else None
+            cells = [_cell(other, other.value == best) for other in estimates]
+            floor = "-" if estimate.floor is None else fixed(estimate.floor)
+            table.append([name, arrows[first.better], *cells, floor])
     legend = f"{arrows['lower']} lower is better, {arrows['higher']} higher"
     legend += "; * best" if output_format == "text" else ""
     signatures = [str(score.signature) for score in next(iter(scores.values()))]

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from data.naming import printable
 from eval.core.tables import Block, Format, fixed, render
 
 
@@ -93,18 +92,6 @@ def with_floor(score: Score, real: Score) -> Score:
     return replace(score, values=values)
 
 
-def as_table(score: Score) -> str:
-    """Return a score as text: one line per value, then the signature."""
-    known = _known_columns(score)
-    width = max(map(len, score.values))
-    rows = [f"{'':{width}}    value     95 % interval" + "".join(f"{name:>11}" for name in known)]
-    for name, value in score.values.items():
-        shown, interval, *others = _cells(value, known)
-        cells = "".join(f"{cell:>11}" for cell in others)
-        rows.append(f"{name:{width}}  {shown:>7}  {interval:>16}{cells}")
-    return "\n".join([*rows, "", printable(score.signature)])
-
-
 def as_records(score: Score) -> list[dict[str, Any]]:
     """Return a score as CSV rows, one per value, with interval, floor and signature."""
     facts = {"unit": score.unit, "better": score.better, "samples": score.samples, "signature": str(score.signature)}
@@ -113,10 +100,6 @@ def as_records(score: Score) -> list[dict[str, Any]]:
 
 def show(scores: Sequence[Score], output_format: Format) -> None:
     """Print scores: one table per score, one CSV table of all, or a JSON list."""
-    if output_format == "text":
-        for score in scores:
-            print(f"{printable(_title(score))}\n\n{as_table(score)}\n")
-        return
     blocks = []
     for score in scores:
         known = _known_columns(score)

@@ -1,4 +1,4 @@
-"""Timing of calls, and figures beside a rival's."""
+"""Time calls, and report a figure beside the figure of a rival implementation."""
 
 import time
 from collections.abc import Callable

@@ -4,7 +4,6 @@ It uses no real images, and does not follow disturbances of images: `python -m e
 """
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -18,28 +17,10 @@ from eval.core.score import Estimate
 SPLITS = 10
 
 
-@dataclass(frozen=True)
-class InceptionScore:
-    """Mean and standard deviation of the scores of the splits; as published, the variance is divided by `splits`.
+def inception_score(logits: NDArray[np.floating], splits: int = SPLITS) -> Estimate:
+    """Return the mean over consecutive splits of exp(mean over x of KL(p(y|x) || p(y))), with p(y) the split's mean.
 
-    A score is a number of classes, from 1 to the number of columns of the logits.
-    """
-
-    mean: float
-    deviation: float
-    splits: int
-
-    @property
-    def estimate(self) -> Estimate:
-        """The mean with a 95 % Student t interval over the splits, clipped at 1; no interval for a single split."""
-        if self.splits < 2:
-            return Estimate(self.mean)
-        half_width = student_reach(self.deviation / math.sqrt(self.splits - 1), self.splits)
-        return Estimate(self.mean, max(1.0, self.mean - half_width), self.mean + half_width)
-
-
-def inception_score(logits: NDArray[np.floating], splits: int = SPLITS) -> InceptionScore:
-    """Return exp(mean over x of KL(p(y|x) || p(y))) of consecutive splits of the images, with p(y) the split's mean.
+    The 95 % interval is Student's t over the splits, clipped at 1, the lowest score; a single split has none.
 
     The mean divergence is the entropy of p(y) minus the mean entropy of p(y|x). It grows with the size of the splits:
     compare scores only at equal numbers of images (usually 50,000) and of splits.
@@ -57,7 +38,11 @@ def inception_score(logits: NDArray[np.floating], splits: int = SPLITS) -> Incep
         raise InputError("NaN or infinity in logits; check the images and the weights")
     ends = [split * len(logits) // splits for split in range(splits + 1)]
     scores = [_score(logits[start:end]) for start, end in pairwise(ends)]
-    return InceptionScore(float(np.mean(scores)), float(np.std(scores)), splits)
+    mean = float(np.mean(scores))
+    if splits < 2:
+        return Estimate(mean)
+    half_width = student_reach(float(np.std(scores)) / math.sqrt(splits - 1), splits)
+    return Estimate(mean, max(1.0, mean - half_width), mean + half_width)
 
 
 def _score(logits: NDArray[np.floating]) -> float:

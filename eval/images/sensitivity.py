@@ -72,7 +72,7 @@ def _inception_score(_reference: Features, extractor: Extractor) -> Callable[[Fe
         raise InputError(f"inception-score: {extractor.signature} has no classes; say --features inception")
 
     def score(features: Features) -> Estimate:
-        return inception_score(logits(torch.from_numpy(features).to(extractor.device)).cpu().numpy()).estimate
+        return inception_score(logits(torch.from_numpy(features).to(extractor.device)).cpu().numpy())
 
     return score
 

@@ -1,4 +1,4 @@
-"""Time the text metrics, each beside a rival in the same run."""
+"""Time the text metrics, each beside a rival implementation in the same run."""
 
 import resource
 import subprocess

@@ -86,7 +86,7 @@ def coverage(ids: Ids, text: ReferenceCounts, real: Ids) -> Estimate:
 
 
 def applies_to(text: ReferenceCounts) -> bool:
-    """Whether a text's counts hold the ends of lines: padding and n-grams of at least two characters."""
+    """Return whether the counts of a text include line ends: padding and n-grams of at least two characters."""
     return text.padding and len(_narrow_counts(text)) > 1
 
 

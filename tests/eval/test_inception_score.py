@@ -2,10 +2,12 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from numpy.typing import NDArray
 
 from data.errors import InputError
-from eval.images.inception_score import InceptionScore, inception_score
+from eval.core.score import Estimate
+from eval.images.inception_score import inception_score
 
 LOGITS = np.random.default_rng(0).normal(0, 2, (43, 7))
 
@@ -28,41 +30,46 @@ def slow_scores(logits: NDArray[np.float64], splits: int) -> list[float]:
 def test_it_is_that_of_an_obvious_loop(splits: int) -> None:
     scores = slow_scores(LOGITS, splits)
     found = inception_score(LOGITS, splits)
-    assert found.mean == pytest.approx(sum(scores) / splits, rel=1e-12)
-    spread = math.sqrt(sum((score - found.mean) ** 2 for score in scores) / splits)
-    assert found.deviation == pytest.approx(spread, rel=1e-9, abs=1e-12)
+    assert found.value == pytest.approx(sum(scores) / splits, rel=1e-12)
+    if splits == 1:
+        assert (found.low, found.high) == (None, None)
+    else:
+        spread = math.sqrt(sum((score - found.value) ** 2 for score in scores) / splits)
+        half_width = scipy.stats.t.ppf(0.975, splits - 1) * spread / math.sqrt(splits - 1)
+        assert found.high == pytest.approx(found.value + half_width, rel=1e-9)
+        assert found.low == pytest.approx(max(1, found.value - half_width), rel=1e-9)
     # The mean of logarithms, or one divergence the other way round, is something else.
     if splits == 4:
-        assert abs(found.mean - math.exp(np.log(scores).mean())) > 1e-3
-        assert inception_score(LOGITS.astype(np.float32), splits).mean == pytest.approx(found.mean, rel=1e-6)
+        assert abs(found.value - math.exp(np.log(scores).mean())) > 1e-3
+        assert inception_score(LOGITS.astype(np.float32), splits).value == pytest.approx(found.value, rel=1e-6)
 
 
 def test_closed_forms() -> None:
     # Sure of as many classes as there are, equally often: their number, and as many of 1,008 where more never come.
     sure = np.zeros((60, 1008))
     sure[np.arange(60), np.arange(60) % 6] = 1000
-    assert inception_score(sure).mean == pytest.approx(6, rel=1e-12)
-    assert inception_score(sure).deviation == pytest.approx(0, abs=1e-12)
+    assert inception_score(sure).value == pytest.approx(6, rel=1e-12)
+    assert inception_score(sure).high == pytest.approx(6, rel=1e-12)
     # The same for every image: 1, whatever it is.
     same = np.tile(LOGITS[0], (20, 1))
-    assert inception_score(same).mean == pytest.approx(1, abs=1e-12)
+    assert inception_score(same).value == pytest.approx(1, abs=1e-12)
     # Two kinds of images, right with probability p: ln IS = ln 2 - H(p).
     p = 0.9
     two = np.tile(np.log([[p, 1 - p], [1 - p, p]]), (10, 1))
     entropy = -p * math.log(p) - (1 - p) * math.log(1 - p)
-    assert inception_score(two).mean == pytest.approx(2 * math.exp(-entropy), rel=1e-12)
-    assert inception_score(two, 20) == InceptionScore(1, 0, 20)  # a single image is never of two kinds
+    assert inception_score(two).value == pytest.approx(2 * math.exp(-entropy), rel=1e-12)
+    assert inception_score(two, 20) == Estimate(1, 1, 1)  # a single image is never of two kinds
 
 
 def test_a_constant_added_to_an_images_logits_changes_nothing() -> None:
     shifted = LOGITS + np.random.default_rng(1).normal(0, 1e3, (43, 1))
-    assert inception_score(shifted).mean == pytest.approx(inception_score(LOGITS).mean, rel=1e-9)
+    assert inception_score(shifted).value == pytest.approx(inception_score(LOGITS).value, rel=1e-9)
 
 
 def test_images_sorted_by_class_score_less() -> None:
     sure = 1000 * np.eye(10)[np.repeat(np.arange(10), 20)]
-    assert inception_score(sure) == InceptionScore(1, 0, 10)
-    assert inception_score(np.random.default_rng(0).permutation(sure)).mean > 7
+    assert inception_score(sure) == Estimate(1, 1, 1)
+    assert inception_score(np.random.default_rng(0).permutation(sure)).value > 7
 
 
 def test_wrong_input_is_refused() -> None:

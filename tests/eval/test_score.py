@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from eval.core.score import Estimate, Score, Signature, as_table, show, upgraded, with_floor
+from eval.core.score import Estimate, Score, Signature, show, upgraded, with_floor
 
 BY_SPACE = "words:whitespace|case:as-is"
 SIGNATURE = Signature("toy", {"n": 2, "ref": "text@0123"})
@@ -66,30 +66,25 @@ def test_no_number_is_ever_nan() -> None:
         show([a_score(a=Estimate(math.nan))], "json")
 
 
-def test_a_table_shows_what_is_known() -> None:
-    score = a_score(**{"toy-1": Estimate(0.0, 0.0, 0.0125, floor=0.0), "toy-12": Estimate(12.34567)})
-    assert as_table(score).splitlines() == [
-        "          value     95 % interval      floor",
-        "toy-1    0.0000  0.0000 .. 0.0125     0.0000",
-        "toy-12  12.3457                 -          -",
+def test_a_table_shows_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    show([a_score(**{"toy-1": Estimate(0.0, 0.0, 0.0125, floor=0.0), "toy-12": Estimate(12.34567)})], "text")
+    assert capsys.readouterr().out.splitlines() == [
+        "toy of 1,234 samples against text (5,678 lines), lower is better",
+        "",
+        "          value     95 % interval   floor",
+        "toy-1    0.0000  0.0000 .. 0.0125  0.0000",
+        "toy-12  12.3457                 -       -",
         "",
         str(SIGNATURE),
     ]
 
 
-def test_a_table_has_columns_for_corrected_value_and_floor_in_this_order() -> None:
-    score = a_score(toy=Estimate(0.5, 0.25, 0.75, corrected=0.375, floor=0.125))
-    assert as_table(score).splitlines()[:2] == [
-        "       value     95 % interval  corrected      floor",
-        "toy   0.5000  0.2500 .. 0.7500     0.3750     0.1250",
+def test_a_table_has_columns_for_corrected_value_and_floor_in_this_order(capsys: pytest.CaptureFixture[str]) -> None:
+    show([a_score(toy=Estimate(0.5, 0.25, 0.75, corrected=0.375, floor=0.125))], "text")
+    assert capsys.readouterr().out.splitlines()[2:4] == [
+        "      value     95 % interval  corrected   floor",
+        "toy  0.5000  0.2500 .. 0.7500     0.3750  0.1250",
     ]
-
-
-def test_tables_name_metric_samples_reference_and_direction(capsys: pytest.CaptureFixture[str]) -> None:
-    score = a_score(toy=Estimate(0.5))
-    show([score], "text")
-    title = "toy of 1,234 samples against text (5,678 lines), lower is better"
-    assert capsys.readouterr().out == f"{title}\n\n{as_table(score)}\n\n"
 
 
 def test_a_floor_is_the_value_of_real_text_and_nothing_else_of_it() -> None:
