@@ -25,7 +25,7 @@ for module in sys.argv[1:]:
             runpy.run_module(module, run_name="__main__", alter_sys=True)
         except SystemExit as stop:
             assert not stop.code, module
-    assert shown.getvalue().startswith(f"usage: python -m {module} "), module
+    assert shown.getvalue().startswith(f"usage: python -m {module.removesuffix('.__main__')} "), module
 print(sys.modules["data"].__file__)
 """
 

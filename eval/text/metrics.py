@@ -92,8 +92,8 @@ def require_metrics(names: Sequence[str]) -> None:
             raise InputError(f"--metrics {name}: not a text metric; choose from {', '.join(METRICS)}")
 
 
-def encode(samples: SampleLines, real: RealText) -> Ids:
-    """Encode samples as ids [samples, seq_len]; print notes about them to stderr.
+def encode(samples: SampleLines, real: RealText, quiet: bool = False) -> Ids:
+    """Encode samples as ids [samples, seq_len]; unless `quiet`, print notes about them to stderr.
 
     Raises:
         InputError: samples cannot be read, or all are shorter than the longest n-gram.
@@ -102,13 +102,13 @@ def encode(samples: SampleLines, real: RealText) -> Ids:
     encoded = encode_samples(samples, text)
     if not real.recorded and not has_ngrams(encoded.ids, max(text.counts)):
         raise InputError(f"{samples.name}: every line is shorter than n = {max(text.counts)}; lower --ngram")
-    for remark in remarks(samples.name, encoded, text):
+    for remark in () if quiet else remarks(samples.name, encoded, text):
         note(remark)
     return encoded.ids
 
 
-def score_samples(samples: SampleLines, metrics: Sequence[str], real: RealText) -> list[Score]:
-    """Score samples by the named metrics, character metrics first; print notes about the samples to stderr.
+def score_samples(samples: SampleLines, metrics: Sequence[str], real: RealText, quiet: bool = False) -> list[Score]:
+    """Score samples by the named metrics, character metrics first; unless `quiet`, print notes about the samples.
 
     Raises:
         InputError: samples cannot be read, or the real text is not prepared for a metric.
@@ -116,13 +116,14 @@ def score_samples(samples: SampleLines, metrics: Sequence[str], real: RealText) 
     scores: list[Score] = []
     with tqdm(total=len(metrics), desc=printable(samples.name), disable=None, delay=1, leave=False) as bar:
         if character_metrics := [score for name, score in CHARACTER_METRICS.items() if name in metrics]:
-            ids = encode(samples, real)
+            ids = encode(samples, real, quiet)
             for score in character_metrics:
                 scores += score(ids, real.require_characters())
                 bar.update()
         if word_metrics := [score for name, score in WORD_METRICS.items() if name in metrics]:
             reference = real.require_words()
-            note_unspaced(samples, reference)
+            if not quiet:
+                note_unspaced(samples, reference)
             words = reference.number(samples)
             for score_words in word_metrics:
                 scores += score_with_floor(words, reference, real.held_out, score_words)
@@ -133,7 +134,7 @@ def score_samples(samples: SampleLines, metrics: Sequence[str], real: RealText) 
 def score_file(
     path: Path, metrics: Sequence[str], options: ReferenceOptions, rule: WordRule, held_out: Sequence[str] | None = None
 ) -> list[Score]:
-    """Score a text file against real text given by its options, as read from a run or a record.
+    """Score a text file, without notes, against real text given by its options, as read from a run or a record.
 
     Args:
         path: the file, one sample per line.
@@ -150,4 +151,4 @@ def score_file(
     if words is not None and held_out is None:
         held_out = words.held_out
     samples = SampleLines(path.name, lambda: read_lines(path))
-    return score_samples(samples, metrics, RealText(characters, words, held_out or (), recorded=True))
+    return score_samples(samples, metrics, RealText(characters, words, held_out or (), recorded=True), quiet=True)
