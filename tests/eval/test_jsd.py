@@ -299,7 +299,7 @@ def test_a_table_names_reference_floor_and_signature(text_file: Path, capsys: py
     assert main([str(text_file), "--reference", str(text_file), "--ngram", "2"]) == 0
     printed = capsys.readouterr().out
     assert "jsd of 2,000 samples against text.txt (2,000 lines), lower is better" in printed
-    assert "jsd-2   0.0000" in printed
+    assert "jsd-2  0.0000" in printed
     assert "floor" not in printed
 
 

@@ -420,6 +420,6 @@ def test_a_hundred_runs_of_two_thousand_rows(tmp_path: Path) -> None:
         assert each.interval == pytest.approx((each.end - half, each.end + half), abs=3e-4)
     told = permutation_test(found[0].ends, found[1].ends)
     assert told.p < 1e-4
-    assert told.statement.startswith("a difference at 5 %")
+    assert told.statement.startswith("a significant difference at 5 %")
     values: Values = found[0].ends
     assert permutation_test(values, values).p == 1
