@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
 
-from data.naming import printable
+from data.naming import as_flag, printable
 
 _MOST = 2**31 - 1
 _MOST_OF = dict.fromkeys(("seed", "seeds", "iterations", "eval_every", "checkpoint_every", "lines"), 2**63 - 1)
@@ -49,7 +49,7 @@ def require_numbers(options: Any) -> None:
         value = getattr(options, field.name)
         if is_dataclass(value):
             require_numbers(value)
-        flag = "--" + field.name.replace("_", "-")
+        flag = as_flag(field.name)
         least, most = _LEAST_OF.get(field.name, 1), _MOST_OF.get(field.name, _MOST)
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, float) and not math.isfinite(number):

@@ -39,6 +39,11 @@ def as_command(*words: str | Path) -> str:
     return " ".join(map(_quoted, words))
 
 
+def as_flag(name: str) -> str:
+    """Return the flag of a setting or a field: --critic-lr for critic_lr."""
+    return "--" + name.replace("_", "-")
+
+
 def _quoted(word: str | Path) -> str:
     text = str(word)
     if isinstance(word, Path) and text.startswith("-"):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.errors import note
+from data.naming import as_flag
 
 _SETTINGS = {"generator_average": "generator_ema", "faults": "compat"}
 _VALUES = {("compat", "paper-compat"): "paper"}
@@ -25,8 +26,8 @@ def current_arguments(prog: str, arguments: Sequence[str]) -> list[str]:
         if word.startswith("--"):
             flag = names.get(word[2:].replace("-", "_"), "")
             if flag:
-                note(f"{word} is now {_as_flag(flag)}")
-                word = _as_flag(flag)
+                note(f"{word} is now {as_flag(flag)}")
+                word = as_flag(flag)
             argument = word + equals + _current_value(flag, value)
         else:
             argument = _current_value(flag, argument)
@@ -47,7 +48,3 @@ def current_settings(settings: Mapping[str, Any], told: bool = False) -> dict[st
 
 def _current_value(name: str, value: str) -> str:
     return _VALUES.get((name, value), value)
-
-
-def _as_flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

@@ -19,12 +19,12 @@ from typing import Literal
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from data.inputs import require_different
+from data.naming import as_flag
 from eval.core.score import Score, show
-from eval.text.cli import CharacterCommand, CharacterFlags, WordFlags, chosen_text, score_by
+from eval.text.cli import CharacterCommand, CharacterFlags, WordFlags, chosen_text, open_both, score_by
 from eval.text.jsd import score_sizes
 from eval.text.metrics import encode, score_samples
-from eval.text.samples import SampleLines, open_samples
+from eval.text.samples import SampleLines
 
 _ONLY_AT_LEVEL = {"char": ("ngram", "seq_len", "padding", "curve"), "word": ("words", "lower_case")}
 
@@ -64,11 +64,9 @@ def main(arguments: list[str]) -> int:
     for level, flags in _ONLY_AT_LEVEL.items():
         for flag in flags:
             if level != command.level and getattr(command, flag) != default[flag]:
-                raise InputError(f"--{flag.replace('_', '-')}: goes with --level {level}, not {command.level}")
+                raise InputError(f"{as_flag(flag)}: goes with --level {level}, not {command.level}")
     if command.curve:
-        require_different(command.samples, command.reference, command.held_out)
-        samples = open_samples(command.samples, command.invalid_utf8)
-        real = chosen_text(command, command.samples, ["jsd"])
+        samples, real = open_both(command.samples, command, ["jsd"])
         scores = score_sizes(encode(samples, real), real.require_characters())
     else:
         metric = "jsd" if command.level == "char" else "word-jsd"

@@ -27,8 +27,7 @@ from eval.core.figures import label, require_image_ending, save_figure
 from eval.core.score import Estimate, Score, as_records
 from eval.core.tables import Best, Block, Format, fixed, render
 from eval.text.cli import CharacterFlags, WordFlags, chosen_text
-from eval.text.metrics import CHARACTER_METRICS, METRICS, require_metrics, score_samples
-from eval.text.reference_counts import is_saved_counts
+from eval.text.metrics import METRICS, require_metrics, score_samples
 from eval.text.samples import SampleLines, open_samples
 
 _ARROWS = {"lower": "v", "higher": "^"}
@@ -62,9 +61,7 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
     require_different(*command.files, command.reference, command.held_out)
     require_metrics(command.metrics)
     files = _equal_counts([open_samples(path, command.invalid_utf8) for path in command.files], command.count)
-    saved = command.reference is not None and is_saved_counts(Path(command.reference))
-    wanted = command.metrics or (tuple(CHARACTER_METRICS) if saved else METRICS)
-    real = chosen_text(command, command.files[0], wanted)
+    real = chosen_text(command, command.files[0], command.metrics or METRICS)
     metrics = command.metrics or real.metrics()
     return {samples.name: score_samples(samples, metrics, real) for samples in files}
 

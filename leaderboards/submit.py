@@ -24,7 +24,7 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_folder
 from data.inputs import require_lasting
-from data.naming import as_command, printable
+from data.naming import as_command, as_flag, printable
 from data.words import Splitting, WordRule
 from eval.text.cli import ReferenceFlags, chosen_options, real_lines
 from eval.text.metrics import require_metrics, score_file
@@ -132,7 +132,7 @@ def _is_file(path: Path) -> bool:
 def _refuse(command: SubmitCommand, names: Sequence[str], why: str) -> None:
     for name in names:
         if getattr(command, name) not in (None, False):
-            raise InputError(f"--{name.replace('_', '-')}: {why}")
+            raise InputError(f"{as_flag(name)}: {why}")
 
 
 def _in_one_line(flag: str, text: str) -> str:

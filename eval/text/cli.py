@@ -20,7 +20,7 @@ from eval.core.tables import FormatFlags
 from eval.text.metrics import CHARACTER_METRICS, WORD_METRICS, RealText, score_samples
 from eval.text.reference import Reference, ReferenceOptions, open_recorded, open_reference, recorded_reference
 from eval.text.reference_counts import ReferenceCounts, is_saved_counts, load_counts
-from eval.text.samples import open_samples
+from eval.text.samples import SampleLines, open_samples
 from eval.text.words import WordReference, open_word_reference
 
 
@@ -111,19 +111,27 @@ def chosen_reference(flags: CharacterFlags, samples: Path) -> Reference:
     Raises:
         InputError: the text cannot be read, is too short, or has changed since the samples were recorded.
     """
+    return _reference(flags, *_chosen_options(flags, samples))
+
+
+def _reference(flags: CharacterFlags, options: ReferenceOptions, opened: Corpus | None) -> Reference:
     require_at_least("--seq-len", flags.seq_len, 1)
-    if flags.reference is not None and is_saved_counts(Path(flags.reference)):
-        reference = Reference(_saved_counts(Path(flags.reference), flags), None, None)
+    if (folder := _counts_folder(flags)) is not None:
+        reference = Reference(_saved_counts(folder, flags), None, None)
     else:
-        reference = _corpus_reference(flags, samples)
+        reference = _corpus_reference(flags, options, opened)
     if flags.held_out is None:
         return reference
     vocabulary, seq_len = reference.text.vocabulary, reference.text.seq_len
     return replace(reference, held_out=encode_source(flags.held_out, vocabulary, seq_len, flags.invalid_utf8))
 
 
-def _corpus_reference(flags: CharacterFlags, samples: Path) -> Reference:
-    options, opened = _chosen_options(flags, samples)
+def _counts_folder(flags: ReferenceFlags) -> Path | None:
+    """Return the folder of saved counts that --reference names, None for real text."""
+    return None if flags.reference is None or not is_saved_counts(Path(flags.reference)) else Path(flags.reference)
+
+
+def _corpus_reference(flags: CharacterFlags, options: ReferenceOptions, opened: Corpus | None) -> Reference:
     seq_len = options.corpus.seq_len if flags.seq_len is None else flags.seq_len
     chosen = ReferenceOptions(
         replace(options.corpus, seq_len=seq_len),
@@ -162,7 +170,7 @@ def real_lines(flags: ReferenceFlags, reference: WordReference) -> Sequence[str]
 
 
 def chosen_text(flags: ReferenceFlags, samples: Path, metrics: Sequence[str]) -> RealText:
-    """Return the real text that the flags choose, prepared for the named metrics.
+    """Return the real text that the flags choose, prepared for the named metrics; saved counts have no words.
 
     Args:
         flags: `CharacterFlags` for character metrics, `WordFlags` for word metrics, or both.
@@ -172,12 +180,13 @@ def chosen_text(flags: ReferenceFlags, samples: Path, metrics: Sequence[str]) ->
     Raises:
         InputError: the text cannot be read, is too short, or has changed since the samples were recorded.
     """
+    options, opened = _chosen_options(flags, samples)
     characters = words = None
     held_out: Sequence[str] = ()
     if isinstance(flags, CharacterFlags) and CHARACTER_METRICS.keys() & set(metrics):
-        characters = chosen_reference(flags, samples)
-    if isinstance(flags, WordFlags) and WORD_METRICS.keys() & set(metrics):
-        corpus = chosen_options(flags, samples).corpus
+        characters = _reference(flags, options, opened)
+    if isinstance(flags, WordFlags) and WORD_METRICS.keys() & set(metrics) and _counts_folder(flags) is None:
+        corpus = options.corpus
         if characters is not None:
             corpus = replace(corpus, seq_len=characters.text.seq_len)
         words = open_word_reference(corpus, flags.rule)
@@ -186,15 +195,24 @@ def chosen_text(flags: ReferenceFlags, samples: Path, metrics: Sequence[str]) ->
     return RealText(characters, words, held_out, recorded)
 
 
+def open_both(path: Path, flags: ReferenceFlags, metrics: Sequence[str]) -> tuple[SampleLines, RealText]:
+    """Return a samples file and the real text that the flags choose, prepared for the named metrics.
+
+    Raises:
+        InputError: samples or real text cannot be read.
+    """
+    require_different(path, flags.reference, flags.held_out)
+    return open_samples(path, flags.invalid_utf8), chosen_text(flags, path, metrics)
+
+
 def score_by(metrics: Sequence[str], path: Path, flags: ReferenceFlags) -> list[Score]:
     """Score a samples file by the named metrics against the real text that the flags choose.
 
     Raises:
         InputError: samples or real text cannot be read.
     """
-    require_different(path, flags.reference, flags.held_out)
-    samples = open_samples(path, flags.invalid_utf8)
-    return score_samples(samples, metrics, chosen_text(flags, path, metrics))
+    samples, real = open_both(path, flags, metrics)
+    return score_samples(samples, metrics, real)
 
 
 def show_metric(

@@ -21,6 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from data.errors import InputError, note
 from data.files import atomic_write, locked_folder, remove_partial, write_json
+from data.naming import as_flag
 from data.outputs import require_output_folder
 from eval.core.score import without_name
 from textgan.engine.players import StepStats
@@ -213,13 +214,11 @@ def begin_or_continue(
     options = read_options(folder)
     for name, value in config.items():
         if name not in options["config"]:
-            raise InputError(
-                f"{folder}: begun by a version without --{name.replace('_', '-')}; choose another --run-dir"
-            )
+            raise InputError(f"{folder}: begun by a version without {as_flag(name)}; choose another --run-dir")
         before = options["config"][name]
         if before != value and name not in may_change:
             raise InputError(
-                f"--{name.replace('_', '-')} {value}: the run in {folder} has {before}; "
+                f"{as_flag(name)} {value}: the run in {folder} has {before}; "
                 "continue it with that, or choose another --run-dir"
             )
     rows = read_metrics(folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from data.errors import InputError, require_at_least, require_numbers
+from data.naming import as_flag
 from eval.core.device import Device
 from textgan.engine.schedules import parse_schedule
 
@@ -138,8 +139,3 @@ def as_flags(config: Settings, presets: Mapping[str, Settings]) -> list[str]:
         if value != getattr(default, name):
             flags += [as_flag(name), str(value)]
     return flags
-
-
-def as_flag(name: str) -> str:
-    """Return the flag of a setting: --critic-lr for critic_lr."""
-    return "--" + name.replace("_", "-")

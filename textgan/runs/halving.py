@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 from data.errors import InputError, require_at_least
-from data.naming import printable
+from data.naming import as_flag, printable
 from eval.core.tables import FormatFlags
 from textgan.engine.experiment import TrainingProgram
 from textgan.engine.run_folder import read_metrics
@@ -92,7 +92,7 @@ def candidates(command: SearchOptions) -> list[Rates]:
         if not 0 < low <= high < math.inf:
             raise InputError(f"{name} {low:g} {high:g}: must be a range of positive rates")
     for name in ("grid_size", "trials", "iterations", "rungs"):
-        require_at_least(f"--{name.replace('_', '-')}", getattr(command, name), 1)
+        require_at_least(as_flag(name), getattr(command, name), 1)
     if command.rungs > 64:
         raise InputError(f"--rungs {command.rungs}: must be at most 64")
     if command.reduction_factor < 2 or not command.seeds:
