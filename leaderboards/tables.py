@@ -53,9 +53,13 @@ def board(task: Task, records: Sequence[Record]) -> TaskTable:
         columns = [f" {column}" for column in _COLUMNS.values()] if not without_runs else [""] * len(_COLUMNS)
         head += [f"{score_title(score)}{column}{direction}" for column in columns]
     head.append("note")
-    kept = [column for column in range(len(head)) if any(row.cells[column].text for row in rows)]
-    cut = [TableRow(row.name, row.kind, [row.cells[column] for column in kept]) for row in rows]
-    return TaskTable([head[column] for column in kept], cut)
+    filled = [column for column in range(len(head)) if any(row.cells[column].text for row in rows)]
+    return _columns_of(TaskTable(head, rows), filled)
+
+
+def _columns_of(table: TaskTable, kept: Sequence[int]) -> TaskTable:
+    rows = [TableRow(row.name, row.kind, [row.cells[column] for column in kept]) for row in table.rows]
+    return TaskTable([table.head[column] for column in kept], rows)
 
 
 _FACTS = {"runs": "runs", "critic_lr": "critic rate", "generator_lr": "generator rate", "critic_steps": "critic steps"}
@@ -116,5 +120,4 @@ def narrow(table: TaskTable) -> TaskTable:
         for column, name in enumerate(table.head)
         if name not in left_out and not any(f" {_COLUMNS[best]}" in name for best in ("best_run", "best_mean"))
     ]
-    rows = [TableRow(row.name, row.kind, [row.cells[column] for column in kept]) for row in table.rows]
-    return TaskTable([table.head[column] for column in kept], rows)
+    return _columns_of(table, kept)

@@ -105,15 +105,6 @@ def _chosen_options(flags: ReferenceFlags, samples: Path) -> tuple[ReferenceOpti
     return replace(options, corpus=replace(options.corpus, lines=flags.lines)), None
 
 
-def chosen_reference(flags: CharacterFlags, samples: Path) -> Reference:
-    """Return the reference for character metrics that the flags choose.
-
-    Raises:
-        InputError: the text cannot be read, is too short, or has changed since the samples were recorded.
-    """
-    return _reference(flags, *_chosen_options(flags, samples))
-
-
 def _reference(flags: CharacterFlags, options: ReferenceOptions, opened: Corpus | None) -> Reference:
     require_at_least("--seq-len", flags.seq_len, 1)
     if (folder := _counts_folder(flags)) is not None:

@@ -12,13 +12,13 @@ from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
 from data.files import write_json
 from eval.overlap import main
-from eval.text.cli import CharacterFlags, chosen_reference
+from eval.text.cli import CharacterFlags
 from eval.text.counts import character_ngrams, count_ngrams, merge
 from eval.text.overlap import _METRICS as METRICS
 from eval.text.overlap import cosine, precision, recall, score
 from eval.text.reference import Reference, ReferenceOptions, record_path, reference_record
 from eval.text.reference_counts import count_groups
-from tests.helpers.commands import overlap_scores, values_of
+from tests.helpers.commands import chosen_reference, overlap_scores, values_of
 from tests.helpers.oracles import Dictionary, as_dictionary, dictionary_counts, pseudo_value_interval, text_dictionary
 from tests.helpers.text import VOCABULARY_SIZES, counted_text, draw_lines, toy_lines
 

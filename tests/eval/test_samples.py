@@ -17,10 +17,10 @@ from data.readers import read_lines
 from data.vocabulary import PADDING, Vocabulary
 from eval.ngrams import main as ngrams_main
 from eval.overlap import main
-from eval.text.cli import CharacterFlags, chosen_options, chosen_reference
+from eval.text.cli import CharacterFlags, chosen_options
 from eval.text.reference import FOLDER_RECORD, Reference, ReferenceOptions, record_path, reference_record, relocated
 from eval.text.samples import EncodedSamples, SampleLines, encode_samples, open_samples, remarks
-from tests.helpers.commands import overlap_scores, values_of
+from tests.helpers.commands import chosen_reference, overlap_scores, values_of
 from tests.helpers.oracles import as_dictionary, dictionary_counts, text_dictionary
 from tests.helpers.text import counted_text, toy_lines
 

@@ -11,6 +11,8 @@ import pytest
 
 from data.command import run_command
 from eval import jsd, overlap
+from eval.text.cli import CharacterFlags, chosen_text
+from eval.text.reference import Reference
 from tests.helpers.text import write_lines
 from textgan.__main__ import main as console
 
@@ -23,6 +25,11 @@ MOVED = {
     "textgan.controls": ("textgan.suite controls", ["--preset", "ttur-small", "--output", "c.toml"]),
     "images.controls": ("images.suite controls", ["--preset", "ttur-small", "--output", "c.toml"]),
 }
+
+
+def chosen_reference(flags: CharacterFlags, samples: Path) -> Reference:
+    """Return the reference for character metrics that a command's flags choose."""
+    return chosen_text(flags, samples, ["jsd"]).require_characters()
 
 
 def command_module(module: str) -> Any:
