@@ -7,7 +7,6 @@ import io
 import os
 import re
 import signal
-import stat
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,11 +24,9 @@ from data.errors import InputError, note, require_numbers
 from data.missing import how_to_install
 from data.naming import printable
 from data.renamed import current_arguments
+from data.signals import STOP_SIGNALS, leave_terminal, silence
 
 T = TypeVar("T")
-
-STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals that ask a process to stop: Ctrl-C, `kill`, and a terminal that is closed."""
 
 _CHOOSE_ANOTHER = "choose another folder (TEXTGAN_CACHE, --run-dir, --output)"
 _REMEDIES = {
@@ -226,16 +223,6 @@ def run_moved(old: str, new: str, *arguments: str) -> None:
     run_command(main)
 
 
-def leave_terminal(number: int) -> None:
-    """If the signal is SIGHUP, discard output to the closed terminal: an error there would prevent saving."""
-    if number == getattr(signal, "SIGHUP", None):
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                descriptor = stream.fileno()
-                if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
-                    _silence(descriptor)
-
-
 def _stop(number: int, _frame: FrameType | None) -> None:
     # As with SIGINT, unfinished files are cleaned up on the way out.
     leave_terminal(number)
@@ -265,12 +252,8 @@ def _abandon_broken_streams() -> list[str]:
             continue  # not a file
         except OSError:
             broken.append(name)
-            _silence(stream.fileno())
+            silence(stream.fileno())
     return broken
-
-
-def _silence(descriptor: int) -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _fail_of_system(error: OSError) -> int:

@@ -13,10 +13,10 @@ from typing import Any
 from data.errors import InputError
 from images.train import IMAGES
 from leaderboards.records import Kind
-from textgan.engine.experiment import TrainingProgram
 from textgan.engine.run_folder import read_metrics, read_options, require_scores
 from textgan.engine.settings import as_flags
 from textgan.runs.aggregate import Group, summarize, window_count
+from textgan.runs.program import TrainingProgram
 from textgan.train import TEXT
 
 _POINTS = 60
@@ -76,7 +76,12 @@ def from_runs(group: Group, name: str, note: str) -> Submission:
     rows = [read_metrics(run.folder)[-1] for run in group.runs]
     facts = {
         "command": shlex.join(
-            ["python", "-m", program.module, *as_flags(program.settings(**{**config, "seed": 0}), program.presets)]
+            [
+                "python",
+                "-m",
+                program.module,
+                *as_flags(type(program.presets[config["preset"]])(**{**config, "seed": 0}), program.presets),
+            ]
         ),
         "seeds": [run.config["seed"] for run in group.runs],
         "commits": sorted({str(options["commit"]) for options in run_options}),
@@ -126,7 +131,7 @@ def _rounded(values: Any, digits: int = 4) -> list[float | None]:
 
 def _portable_config(config: Mapping[str, Any], program: TrainingProgram[Any]) -> dict[str, Any]:
     """Return a run's settings without paths on its machine and without settings that this version does not have."""
-    current = {field.name for field in fields(program.settings)}
+    current = {field.name for field in fields(program.presets[config["preset"]])}
     kept = {name: value for name, value in config.items() if name in current - {"weights"}}
     return {**kept, "data": without_folder(config["data"]), "run_dir": None}
 

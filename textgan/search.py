@@ -18,11 +18,11 @@ from data.files import write_json
 from data.naming import as_command, printable
 from data.outputs import require_output_folder
 from eval.core.tables import Best, Block, fixed, render, tell
-from textgan.engine.experiment import TrainingProgram, preset_in
 from textgan.engine.run_folder import headline
 from textgan.engine.settings import Settings
 from textgan.runs.halving import SearchOptions, Trial, search
 from textgan.runs.plots import plot_rates
+from textgan.runs.program import TrainingProgram, preset_in
 from textgan.train import TEXT
 
 

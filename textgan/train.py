@@ -23,22 +23,18 @@ from data.vocabulary import Vocabulary
 from eval.core.device import choose_device
 from eval.text.jsd import floor_ids, score_ids, signature
 from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
-from textgan.engine.experiment import TrainingProgram, final_lines, run_program
 from textgan.engine.loop import Experiment
-from textgan.engine.losses import WASSERSTEIN
-from textgan.engine.maximum_likelihood import LikelihoodTrainer
-from textgan.engine.players import critic_player, generator_player
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
-from textgan.engine.trainer import Learner, Trainer
-from textgan.models import make_sampler
-from textgan.models.mle import LanguageModel
-from textgan.models.settings import PRESETS, RunConfig
-from textgan.models.wgan_gp import Critic, Sampler, initialise
+from textgan.engine.trainer import Trainer, make_trainer
+from textgan.models import MODELS, PRESETS, Sampler
+from textgan.models.common import initialise
+from textgan.models.settings import TextSettings
+from textgan.runs.program import TrainingProgram, final_lines, run_program
 from textgan.sample import sample_ids
 
 
-def open_experiment(config: RunConfig) -> Experiment:
+def open_experiment(config: TextSettings) -> Experiment:
     """Open the corpus and the reference of a run, and build the trainer.
 
     Raises:
@@ -58,13 +54,13 @@ def open_experiment(config: RunConfig) -> Experiment:
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
-        ids = sample_ids(cast(Sampler, trainer.sampler), config.eval_samples, random)
+        ids = sample_ids(cast(Sampler, trainer.generator.sampler), config.eval_samples, random)
         return named(score_ids(ids, reference.text)), as_text(corpus.vocabulary.decode(ids))
 
     return Experiment(
         trainer=trainer,
         device=device,
-        next_batches=lambda iteration: real_batches(config, corpus, iteration, device),
+        next_batches=lambda iteration: real_batches(config, corpus, iteration, trainer.batches, device),
         evaluate=evaluate,
         floor=None if floor is None else named(floor),
         facts={
@@ -79,35 +75,24 @@ def open_experiment(config: RunConfig) -> Experiment:
     )
 
 
-def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.device) -> Learner:
+def build_trainer(config: TextSettings, vocabulary: Vocabulary, device: torch.device) -> Trainer:
     """Return the trainer, with initial weights drawn from the run's seed, the same on every device."""
+    model = MODELS[config.model]
+    networks = model.networks(config, vocabulary.size)
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
-    network = make_sampler(config.model, vocabulary.size, config.seq_len, config.dim, config.latent_dim)
-    initialise(network, random)
-    generator = generator_player(config, network, device)
-    if isinstance(network, LanguageModel):
-        return LikelihoodTrainer(generator)
-    critic = Critic(vocabulary.size, config.seq_len, config.dim)
-    initialise(critic, random)
-    return Trainer(
-        generator=generator,
-        critic=critic_player(config, critic, device),
-        loss=WASSERSTEIN,
-        penalty_weight=config.penalty_weight,
-        score_together=True,
-        sample_latent=network.sample_latent,
-        seed=config.seed,
-        device=device,
-    )
+    for network in (networks.generator, networks.critic):
+        if network is not None:
+            initialise(network, random)
+    return make_trainer(config, model.phases(config, networks), networks, device)
 
 
-def real_batches(config: RunConfig, corpus: Corpus, iteration: int, device: torch.device) -> list[Tensor]:
-    """Draw one batch of one-hot training lines [B, L, V] per critic step; the device receives ids and encodes them."""
+def real_batches(
+    config: TextSettings, corpus: Corpus, iteration: int, batches: int, device: torch.device
+) -> list[Tensor]:
+    """Draw batches of training lines, ids [B, L], with replacement."""
     random = np.random.default_rng(stream_seed(config.seed, "batches", iteration))
-    lines = random.integers(len(corpus.train), size=(config.critic_steps, config.batch_size))
-    ids = torch.from_numpy(corpus.train[lines].astype(np.int32)).to(device).long().unsqueeze(-1)  # [steps, B, L, 1]
-    one_hot = torch.zeros(*ids.shape[:-1], corpus.vocabulary.size, device=device)  # [steps, B, L, V]
-    return list(one_hot.scatter_(-1, ids, 1.0))
+    lines = random.integers(len(corpus.train), size=(batches, config.batch_size))
+    return list(torch.from_numpy(corpus.train[lines].astype(np.int32)).to(device).long())
 
 
 def as_text(lines: Sequence[str]) -> SampleFile:
@@ -142,7 +127,7 @@ def final_report(folder: Path, summary: dict[str, Any]) -> str:
     return final_lines(folder, summary, "real text", shown, tries)
 
 
-TEXT = TrainingProgram("textgan.train", RunConfig, PRESETS, open_experiment, final_report)
+TEXT = TrainingProgram("textgan.train", PRESETS, open_experiment, final_report)
 train = TEXT.train
 
 

@@ -18,9 +18,10 @@ from leaderboards import submit, verify
 from leaderboards.records import all_tasks, read_record
 from leaderboards.submission import without_folder
 from tests.helpers.records import change, contents, submit_few
-from textgan.engine.experiment import parse_train
 from textgan.engine.run_folder import read_metrics, read_options
-from textgan.models.settings import PRESETS, RunConfig
+from textgan.models import PRESETS
+from textgan.models.settings import TextSettings
+from textgan.runs.program import parse_train
 
 
 def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> N
         assert entry["scores"] == {f"jsd_{n}": row[f"scores/jsd_{n}"] for n in range(1, 7)}
     assert str(tmp_path) not in (record.folder / "record.json").read_text("utf-8")  # no place on a machine
     # The command, with the seed and the place added, is the run.
-    config = parse_train(record.facts["command"].split()[3:], RunConfig, PRESETS, "train", None).config
+    config = parse_train(record.facts["command"].split()[3:], PRESETS, "train", None).config
     made = read_options(runs[0])["config"]
     assert {**config.as_json(), "run_dir": made["run_dir"], "data": made["data"]} == made
 
@@ -57,7 +58,7 @@ def test_places_on_a_machine_are_left_out() -> None:
 
 def test_other_references_and_sample_counts_are_refused(
     records: Path,
-    tiny: RunConfig,
+    tiny: TextSettings,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

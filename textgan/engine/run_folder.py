@@ -23,7 +23,7 @@ FORMAT = 2
 
 Row = Mapping[str, Any]
 
-TIME = ("critic_updates", "samples_seen", "wall_seconds", "train_seconds")
+TIME = ("generator_updates", "critic_updates", "samples_seen", "wall_seconds", "train_seconds")
 """Columns of the group `time`: counters and both clocks. `iteration`, the key of a row, has no group."""
 
 # Columns of the group `train` in format 1. Columns that are neither here nor in TIME are scores.
@@ -33,10 +33,11 @@ _TRAIN_1 = (
 )
 
 # Settings that earlier versions did not have, with the values that reproduce those versions.
-_ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "textgan.train": {"eval_seconds": None},
-    "images.train": {"eval_seconds": None, "precision": "float32"},
-}
+_ADDED_SETTINGS: Mapping[str, Any] = {"eval_seconds": None, "max_gradient_norm": None, "start": None}
+_ADDED_TO_GANS: Mapping[str, Any] = {"generator_steps": 1, "critic_warm_up": 0}
+_ADDED_TO_IMAGES: Mapping[str, Any] = {"precision": "float32"}
+# Settings that every text run recorded, and that maximum likelihood does not use.
+_UNUSED_BY_MLE = ("critic_lr", "critic_schedule", "critic_steps", "penalty_weight", "latent_dim")
 
 
 def read_options(folder: Path) -> dict[str, Any]:
@@ -54,11 +55,18 @@ def read_options(folder: Path) -> dict[str, Any]:
         options: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: damaged ({error}); start again with another --run-dir") from error
-    added = _ADDED_SETTINGS.get(options.get("program", ""), {})
-    newer = {"format": options.get("format", 1), "config": {**added, **current_settings(options["config"])}}
+    newer = {"format": options.get("format", 1), "config": _upgraded_settings(options)}
     if "signature" in options:
         newer["signature"] = upgraded(options["signature"])
     return {**options, **newer}
+
+
+def _upgraded_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings, with settings added since and without settings that its model does not use."""
+    config = {**_ADDED_SETTINGS, **current_settings(options["config"])}
+    if config.get("model") == "mle":
+        return {name: value for name, value in config.items() if name not in _UNUSED_BY_MLE}
+    return {**_ADDED_TO_GANS, **(_ADDED_TO_IMAGES if "compat" in config else {}), **config}
 
 
 def read_metrics(folder: Path) -> list[Row]:

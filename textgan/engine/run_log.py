@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from data.files import atomic_write, locked_folder, remove_partial, write_json
 from data.naming import as_flag
 from data.outputs import require_output_folder
 from eval.core.score import without_name
-from textgan.engine.players import StepStats
 from textgan.engine.progress import Clock
 from textgan.engine.provenance import code_version, describe_device, versions
 from textgan.engine.run_folder import (
@@ -40,7 +39,7 @@ from textgan.engine.run_folder import (
     read_options,
     score_title,
 )
-from textgan.engine.trainer import Learner
+from textgan.engine.trainer import Trainer
 
 REAL_DATA = "real data"
 """Subfolder of a run with the TensorBoard events of real data's scores."""
@@ -151,11 +150,10 @@ class RunLog:
         return json.dumps(as_format(row, self._format), allow_nan=False).encode() + b"\n"
 
 
-def make_row(trainer: Learner, clock: Clock, stats: StepStats | None, scores: Mapping[str, float]) -> Row:
-    """Return a row of metrics; losses are None before a process's first step."""
-    time = {"critic_updates": trainer.critic_updates, "samples_seen": trainer.samples_seen, **asdict(clock)}
-    train = dict.fromkeys(field.name for field in fields(StepStats)) if stats is None else asdict(stats)
-    groups: Mapping[str, Mapping[str, Any]] = {"time": time, "scores": scores, "train": train}
+def make_row(trainer: Trainer, clock: Clock, stats: Mapping[str, float] | None, scores: Mapping[str, float]) -> Row:
+    """Return a row of metrics; it has no losses and norms before a process's first step."""
+    time = {**trainer.counters, **asdict(clock)}
+    groups: Mapping[str, Mapping[str, Any]] = {"time": time, "scores": scores, "train": stats or {}}
     return {
         "iteration": trainer.iteration,
         **{f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()},

@@ -20,7 +20,7 @@ from data.command import parse_command
 from data.errors import InputError
 from data.naming import as_command, printable
 from data.outputs import is_special, require_output, told_on, write_output
-from textgan.engine.experiment import TrainingProgram, preset_in
+from textgan.runs.program import TrainingProgram, preset_in
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ import tyro
 from data.errors import InputError, require_at_least
 from data.naming import as_flag, printable
 from eval.core.tables import FormatFlags
-from textgan.engine.experiment import TrainingProgram
 from textgan.engine.run_folder import read_metrics
 from textgan.engine.settings import Settings
 from textgan.runs.aggregate import group_runs, load_run, summarize, window_count
 from textgan.runs.executors import RunResult, run_all, run_one
 from textgan.runs.options import ExecutorOptions
+from textgan.runs.program import TrainingProgram
 from textgan.runs.ray import ReportFn, tune_on_ray
 
 _POINTS = 10
