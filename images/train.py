@@ -33,6 +33,7 @@ from textgan.engine.loop import Experiment
 from textgan.engine.phases import gan_phases
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
+from textgan.engine.start import start_from
 from textgan.engine.trainer import Trainer, make_trainer
 from textgan.runs.program import TrainingProgram, final_lines, run_program
 
@@ -71,6 +72,7 @@ def open_experiment(config: ImageConfig) -> Experiment:
             "program": IMAGES.module,
             "data_sha256": dataset.sha256,
             "images": len(dataset.images),
+            **start_from(trainer, config, {}),
             "signature": str(signature(dataset, extractor, config.eval_samples, {})),
         },
         beside_samples={},

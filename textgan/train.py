@@ -26,6 +26,7 @@ from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
 from textgan.engine.loop import Experiment
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
+from textgan.engine.start import start_from
 from textgan.engine.trainer import Trainer, make_trainer
 from textgan.models import MODELS, PRESETS, Sampler
 from textgan.models.common import initialise
@@ -51,6 +52,7 @@ def open_experiment(config: TextSettings) -> Experiment:
     floor = floor_ids(reference, config.eval_samples)
     trainer = build_trainer(config, corpus.vocabulary, device)
     record = reference_record(config.reference, corpus)
+    symbols = {"characters": corpus.vocabulary.characters}
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
@@ -67,7 +69,8 @@ def open_experiment(config: TextSettings) -> Experiment:
             "program": TEXT.module,
             "data_sha256": corpus.sha256,
             "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out)},
-            "characters": corpus.vocabulary.characters,
+            **symbols,
+            **start_from(trainer, config, symbols),
             "reference": record,
             "signature": str(signature(reference.text, config.eval_samples)),
         },

@@ -140,7 +140,7 @@ def test_batches_are_real_images_mirrored_half_of_the_time(small: ImageConfig) -
     for flips in ("off", "on"):
         config = replace(small, flips=flips, critic_steps=3)
         for iteration in range(20):
-            batches = real_batches(config, pictures, iteration, 1, CPU)
+            batches = real_batches(config, pictures, iteration, 3, CPU)
             assert len(batches) == 3
             for image in torch.cat(batches).numpy():
                 counts[flips][0] += np.ascontiguousarray(image).tobytes() in plain

@@ -23,13 +23,13 @@ from textgan.engine.progress import Clock
 from textgan.engine.trainer import Trainer
 
 _KEPT = 2
-_TENSORS, _STATE = "tensors.safetensors", "state.json"
+TENSORS, _STATE = "tensors.safetensors", "state.json"
 
 
 def save_checkpoint(run: Path, trainer: Trainer, clock: Clock) -> None:
     """Write a checkpoint, and remove the run's checkpoints except for the newest two."""
     with atomic_folder(run / "checkpoints" / f"{trainer.iteration:09d}") as temporary:
-        (temporary / _TENSORS).write_bytes(save(_tensors(trainer)))
+        (temporary / TENSORS).write_bytes(save(_tensors(trainer)))
         write_manifest(temporary, _STATE, {"iteration": trainer.iteration, "clock": asdict(clock)})
     for old in _newest_first(run)[_KEPT:]:
         shutil.rmtree(old)
@@ -79,7 +79,7 @@ def read_newest(run: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | N
         try:
             state = read_manifest(folder, _STATE)
             # `load_file` refuses names that are not UTF-8.
-            return folder, load((folder / _TENSORS).read_bytes()), state
+            return folder, load((folder / TENSORS).read_bytes()), state
         except (ValueError, SafetensorError) as error:
             message = f"warning: {folder}: damaged checkpoint ({error}); falling back to the previous one"
             print(printable(message), file=sys.stderr)

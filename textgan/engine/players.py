@@ -17,12 +17,17 @@ class Player:
 
     def __init__(self, network: nn.Module, config: Settings, device: torch.device, ema: float = 0.0) -> None:
         self.network = network.to(device)
-        self.average = weight_average(network, ema)
+        self._ema = ema
         self._betas = config.beta1, config.beta2
         self._max_norm = config.max_gradient_norm
-        self.restart()
+        self.new_average()
+        self.new_optimiser()
 
-    def restart(self) -> None:
+    def new_average(self) -> None:
+        """Begin a new EMA, at the present weights."""
+        self.average = weight_average(self.network, self._ema)
+
+    def new_optimiser(self) -> None:
         """Begin with a new optimiser: moments of one phase's loss must not steer the next phase."""
         self.optimiser = torch.optim.Adam(self.network.parameters(), betas=self._betas)
 

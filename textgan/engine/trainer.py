@@ -67,7 +67,7 @@ class Trainer:
         phase = self.phases[index]
         if n == 0 and self.iteration:
             for player in self.players.values():
-                player.restart()
+                player.new_optimiser()
         random = torch.Generator(self._device).manual_seed(stream_seed(self._config.seed, "step", self.iteration))
         measured: dict[str, Tensor] = {}
         if phase.generator is not None and n >= phase.delay:
