@@ -22,12 +22,14 @@ from data.naming import as_command, printable
 from data.vocabulary import Vocabulary
 from eval.core.device import choose_device
 from eval.text.jsd import floor_ids, score_ids, signature
+from eval.text.metrics import HEADLINES
 from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
 from textgan.engine.experiment import TrainingProgram, final_lines, run_program
 from textgan.engine.loop import Experiment
 from textgan.engine.losses import WASSERSTEIN
 from textgan.engine.maximum_likelihood import LikelihoodTrainer
 from textgan.engine.players import critic_player, generator_player
+from textgan.engine.run_folder import DeclaredScore, headlines_among
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.trainer import Learner, Trainer
@@ -55,6 +57,8 @@ def open_experiment(config: RunConfig) -> Experiment:
     floor = floor_ids(reference, config.eval_samples)
     trainer = build_trainer(config, corpus.vocabulary, device)
     record = reference_record(config.reference, corpus)
+    names = named(dict.fromkeys(range(1, config.ngram + 1), 0.0))
+    shown, scored_as = headlines_among(names, HEADLINES), str(signature(reference.text, config.eval_samples))
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
@@ -66,14 +70,13 @@ def open_experiment(config: RunConfig) -> Experiment:
         device=device,
         next_batches=lambda iteration: real_batches(config, corpus, iteration, device),
         evaluate=evaluate,
+        scores={name: DeclaredScore("lower", name in shown, scored_as, most=1.0) for name in names},
         floor=None if floor is None else named(floor),
         facts={
-            "program": TEXT.module,
             "data_sha256": corpus.sha256,
             "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out)},
             "characters": corpus.vocabulary.characters,
             "reference": record,
-            "signature": str(signature(reference.text, config.eval_samples)),
         },
         beside_samples={FOLDER_RECORD: record},
     )

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,8 +16,8 @@ from torch import Tensor
 from data.command import STOP_SIGNALS, leave_terminal
 from data.files import write_json
 from textgan.engine.checkpoint import load_checkpoint, save_checkpoint
-from textgan.engine.players import StepStats
 from textgan.engine.progress import Budget, Clock, Evaluations, Progress
+from textgan.engine.run_folder import DeclaredScore, headline
 from textgan.engine.run_log import RunLog, SampleFile, begin_or_continue, locked, make_row
 from textgan.engine.schedules import assumption_a2
 from textgan.engine.settings import Settings
@@ -35,6 +35,7 @@ class Experiment:
         device: device of the training.
         next_batches: returns the real batches of an iteration, one per critic step.
         evaluate: returns the scores at an iteration and the scored samples.
+        scores: declarations of all scores that `evaluate` returns.
         floor: scores of real data, None if unknown.
         facts: entries of `options.json` about the data; `data_sha256` may not change when a run is continued.
         beside_samples: JSON files to write beside the samples, by name.
@@ -44,6 +45,7 @@ class Experiment:
     device: torch.device
     next_batches: Callable[[int], Sequence[Tensor]]
     evaluate: Callable[[int], tuple[Mapping[str, float], SampleFile]]
+    scores: Mapping[str, DeclaredScore]
     floor: Mapping[str, float] | None
     facts: Mapping[str, Any]
     beside_samples: Mapping[str, Any]
@@ -72,14 +74,16 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
     """
     trainer, folder = experiment.trainer, config.folder
     budget, evaluations = Budget(config.iterations, config.minutes), Evaluations(config.eval_every, config.eval_seconds)
-    facts = {**experiment.facts, "scores": config.scores, "floor": experiment.floor}
+    scores_declared = {name: asdict(score) for name, score in experiment.scores.items()}
+    facts = {**experiment.facts, "scores": scores_declared, "floor": experiment.floor}
+    shown = headline(experiment.scores)
     with locked(folder):
         begin_or_continue(folder, config.as_json(), config.may_change, experiment.device, facts)
         for name, content in experiment.beside_samples.items():
             write_json(folder / "samples" / name, content)
         clock = load_checkpoint(folder, trainer) or Clock()
         log = RunLog(folder, trainer.iteration, experiment.floor)
-        stats: StepStats | None = None
+        stats: Mapping[str, float | None] = {}
         saved = trainer.iteration
         started = time.perf_counter() - clock.wall_seconds
         with closing(log), stop_signals() as stopped, closing(Progress(budget, trainer.iteration, clock)) as progress:
@@ -92,7 +96,7 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
                     if report is not None:
                         report(trainer.iteration, scores)
                     log.log(make_row(trainer, clock, stats, scores), samples)
-                    progress.scored(scores)
+                    progress.scored({name: scores[name] for name in shown})
                 ends = finished or stopped() is not None
                 if (ends or trainer.iteration % config.checkpoint_every == 0) and trainer.iteration != saved:
                     clock.wall_seconds = time.perf_counter() - started
@@ -101,7 +105,7 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
                 if ends:
                     break
                 tick = time.perf_counter()
-                stats = trainer.step(experiment.next_batches(trainer.iteration))
+                stats = asdict(trainer.step(experiment.next_batches(trainer.iteration)))
                 clock.train_seconds += time.perf_counter() - tick
                 progress.update(trainer.iteration, clock)
         if not finished:

@@ -1,6 +1,5 @@
 """Settings shared by all training runs, and their command-line flags."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ _MOST = 1e9  # far above useful values, far below overflow in single precision
 
 
 @dataclass(frozen=True)
-class Settings(ABC):
+class Settings:
     """Settings of a training run. `minimums` has the smallest allowed value of each setting in it."""
 
     preset: str = ""
@@ -97,11 +96,6 @@ class Settings(ABC):
         """The run's folder."""
         name = self.data.rstrip("/").replace(":", "-").rpartition("/")[2].partition(".")[0]
         return self.run_dir or Path("runs") / f"{self.preset}-{name}-seed{self.seed}"
-
-    @property
-    @abstractmethod
-    def scores(self) -> list[str]:
-        """Names of the scores in `metrics.jsonl`; lower is better."""
 
     @property
     def may_change(self) -> set[str]:
