@@ -39,6 +39,18 @@ def as_command(*words: str | Path) -> str:
     return " ".join(map(_quoted, words))
 
 
+def without_folder(source: str) -> str:
+    """Return a source of data or a path without its folder: "kind:name" for "kind:/folder/name".
+
+    Sources and values that are no absolute paths stay as they are.
+    """
+    if Path(source).is_absolute():
+        return Path(source).name
+    kind, colon, rest = source.partition(":")
+    name, more, column = rest.partition(":")
+    return f"{kind}{colon}{Path(name).name if Path(name).is_absolute() else name}{more}{column}"
+
+
 def as_flag(name: str) -> str:
     """Return the flag of a setting or a field: --critic-lr for critic_lr."""
     return "--" + name.replace("_", "-")

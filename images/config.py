@@ -9,7 +9,7 @@ from data.errors import InputError
 from data.images.dataset import ImageOptions
 from data.images.sources import absolute_source
 from eval.core.device import Precision
-from eval.images.features import FeatureKind, metric_name, refuse_inception_flags
+from eval.images.features import FeatureKind, refuse_inception_flags
 from eval.images.inception import Resize
 from textgan.engine.settings import GanSettings
 
@@ -79,11 +79,6 @@ class ImageConfig(GanSettings):
             raise InputError("--compat paper: applies only to --model wgan-gp with --size 32")
         if self.folds and self.batch_size % 4:
             raise InputError(f"--batch-size {self.batch_size}: must be a multiple of 4 with --compat paper")
-
-    @property
-    def scores(self) -> list[str]:
-        """Names of the scores in `metrics.jsonl`: the Fréchet distance only."""
-        return [metric_name("fid", self.features).replace("-", "_")]
 
     @property
     def may_change(self) -> set[str]:

@@ -31,6 +31,7 @@ from images.networks import LOSSES, make_networks, sample_images
 from textgan.engine.game import Networks, adversarial_game
 from textgan.engine.loop import Experiment
 from textgan.engine.phases import gan_phases
+from textgan.engine.run_folder import DeclaredScore, score_name
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.start import start_from
@@ -54,7 +55,8 @@ def open_experiment(config: ImageConfig) -> Experiment:
         )
     reference = dataset_statistics(dataset, extractor)
     trainer = build_trainer(config, device)
-    (name,) = config.scores
+    scored_as = signature(dataset, extractor, config.eval_samples, {})
+    name = score_name(scored_as.metric)
     of_real = floor(dataset, extractor, config.eval_samples)
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
@@ -67,13 +69,12 @@ def open_experiment(config: ImageConfig) -> Experiment:
         device=device,
         next_batches=lambda iteration: real_batches(config, dataset, iteration, trainer.batches, device),
         evaluate=evaluate,
+        scores={name: DeclaredScore("lower", True, str(scored_as))},
         floor=None if of_real is None else {name: of_real},
         facts={
-            "program": IMAGES.module,
             "data_sha256": dataset.sha256,
             "images": len(dataset.images),
             **start_from(trainer, config, {}),
-            "signature": str(signature(dataset, extractor, config.eval_samples, {})),
         },
         beside_samples={},
     )

@@ -22,14 +22,16 @@ from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
 from eval.core.figures import require_image_ending
 from eval.core.tables import Block, Format, FormatFlags, fixed, render
-from textgan.engine.run_folder import find_runs, headline, require_scores
+from textgan.engine.run_folder import DeclaredScore, find_runs, headline
 from textgan.runs.aggregate import (
     Axis,
     Group,
     MethodSummary,
+    Run,
     group_runs,
     load_run,
     permutation_test,
+    shared_score,
     summarize,
     time_ratio,
     window_count,
@@ -48,7 +50,7 @@ class CompareCommand(FormatFlags):
     runs: tyro.conf.Positional[tuple[str, ...]]
     """Folders of runs, folders that hold runs, or globs."""
     scores: tuple[str, ...] | None = None
-    """Scores to compare; lower is better. Default: jsd_4 and jsd_6 of text, fid or fd_random of images."""
+    """Scores to compare. Default: the headline scores (jsd_4 and jsd_6 of text, fid or fd_random of images)."""
     axis: Axis = "minutes"
     """X-axis: minutes of training, wall-clock minutes, generator iterations, critic updates, or real samples."""
     windows: int = 60
@@ -69,6 +71,7 @@ class Compared:
     """
 
     score: str
+    declared: DeclaredScore
     axis: Axis
     level: float
     floor: float | None
@@ -93,15 +96,20 @@ def compare(command: CompareCommand) -> list[Compared]:
     runs = [run for group in groups for run in group.runs]
     points, note = _windows(groups, command)
     comparisons = []
-    for score in command.scores or headline(require_scores(runs[0].folder)):
-        if lacking := [run for run in runs if score not in run.metrics]:
-            names = ", ".join(lacking[0].metrics)
-            raise InputError(f"--scores {score}: not in the metrics of {lacking[0].folder}, which has {names}")
+    for score in command.scores or _common_headlines(runs):
+        declared = shared_score(runs, score)
         methods = summarize(groups, score, command.axis, points, command.target)
-        level = max(method.end for method in methods) if command.target is None else command.target
+        worst = declared.sign * max(declared.sign * method.end for method in methods)
+        level = worst if command.target is None else command.target
         floor = None if runs[0].floor is None else runs[0].floor.get(score)
-        comparisons.append(Compared(score, command.axis, level, floor, methods, note))
+        comparisons.append(Compared(score, declared, command.axis, level, floor, methods, note))
     return comparisons
+
+
+def _common_headlines(runs: Sequence[Run]) -> list[str]:
+    """Return the headline scores of the first run that all runs have; if there are none, all scores that they share."""
+    common = [name for name in runs[0].scores if all(name in run.scores for run in runs)]
+    return [name for name in headline(runs[0].scores) if name in common] or common or headline(runs[0].scores)
 
 
 def _windows(groups: Sequence[Group], command: CompareCommand) -> tuple[int, str | None]:
@@ -120,7 +128,7 @@ def conclusions(compared: Compared) -> list[str]:
     """Return two sentences per pair of methods: whether they differ, and the ratio of their times to the target."""
     sentences = []
     for a, b in combinations(compared.methods, 2):
-        better, worse = sorted((a, b), key=lambda method: method.end)
+        better, worse = sorted((a, b), key=lambda method: compared.declared.sign * method.end)
         difference = fixed(better.end - worse.end, 3, "+")
         verdict = permutation_test(a.ends, b.ends).statement
         sentences.append(f"{better.group.name} against {worse.group.name} at the end: {difference}; {verdict}")
@@ -151,7 +159,8 @@ def rendered(comparisons: Sequence[Compared], output_format: Format) -> str:
         for compared, rows, lines in zip(comparisons, records, sentences, strict=True)
     ]
     notes = [*sentences[-1], *([] if comparisons[0].note is None else [comparisons[0].note])]
-    blocks[-1] = replace(blocks[-1], notes=notes, signatures=[comparisons[0].methods[0].group.runs[0].signature])
+    signatures = list(dict.fromkeys(compared.declared.signature for compared in comparisons))
+    blocks[-1] = replace(blocks[-1], notes=notes, signatures=signatures)
     whole = [_whole(compared, lines) for compared, lines in zip(comparisons, sentences, strict=True)]
     return render(output_format, blocks, [record for rows in records for record in rows], whole)
 
@@ -160,8 +169,9 @@ def _title(compared: Compared) -> str:
     x = compared.methods[0].x
     windows = "1 window" if x.size == 1 else f"{x.size} windows"
     floor = "" if compared.floor is None else f", real data {compared.floor:.3f}"
+    score = compared.score if compared.declared.better == "lower" else f"{compared.score} (higher is better)"
     means = f"means in {windows} up to {x[-1]:,.4g}"
-    return f"{compared.score} against {compared.axis}, {means}, level {compared.level:.3f}{floor}"
+    return f"{score} against {compared.axis}, {means}, level {compared.level:.3f}{floor}"
 
 
 def _facts(compared: Compared) -> dict[str, Any]:
@@ -231,7 +241,8 @@ def _whole(compared: Compared, sentences: Sequence[str]) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         **_facts(compared),
-        "signature": compared.methods[0].group.runs[0].signature,
+        "better": compared.declared.better,
+        "signature": compared.declared.signature,
         "methods": methods,
         "statements": sentences,
         "note": compared.note,

@@ -7,9 +7,8 @@ All pairs of rates train for a few iterations; the best third continues to three
 command resumes a search. Report results of the best pair on seeds other than the search's.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from data.command import parse_command, run_command
@@ -27,12 +26,15 @@ from textgan.train import TEXT
 
 
 def rendered(program: TrainingProgram[Any], command: SearchOptions, trials: Sequence[Trial], whole: Any = None) -> str:
-    """Return trials and advice in the chosen format; `whole` is the content of search.json."""
-    best = min(trials, key=lambda trial: (-trial.rung, trial.mean))
-    table: list[list[str | Best]] = [["critic", "generator", "iterations", command.score, "per seed"]]
+    """Return trials, sorted from best to worst in each rung, and advice in the chosen format.
+
+    `whole` is the content of search.json.
+    """
+    best = max(trials, key=lambda trial: trial.rung)  # the first of the last rung
+    table: list[list[str | Best]] = [["critic", "generator", "iterations", str(command.score), "per seed"]]
     records = []
     for trial in trials:
-        scores = [None if math.isinf(trial.mean) else trial.mean, *trial.scores]
+        scores = [trial.mean, *trial.scores]
         mean, *by_seed = ("failed" if score is None else fixed(score) for score in scores)
         rates = [f"{trial.critic_lr:.3g}", f"{trial.generator_lr:.3g}"]
         table.append(
@@ -51,7 +53,7 @@ def rendered(program: TrainingProgram[Any], command: SearchOptions, trials: Sequ
 
 def _advice(program: TrainingProgram[Any], command: SearchOptions, trials: Sequence[Trial], best: Trial) -> list[str]:
     """Return the best pair of rates, its score, and the suite to run next."""
-    if math.isinf(best.mean):
+    if best.mean is None:
         return ["every candidate failed (see above); if losses were not finite, search smaller rates"]
     edge = [
         name
@@ -82,21 +84,24 @@ def run_search(program: TrainingProgram[Any], arguments: Sequence[str], descript
     """
     preset: Settings = preset_in(arguments, program.presets, "ttur-small")
     critic_lr, generator_lr = ((rate / 10, rate * 10) for rate in (preset.critic_lr, preset.generator_lr))
-    default = SearchOptions(preset.preset, preset.data, critic_lr, generator_lr, headline(preset.scores)[0])
+    default = SearchOptions(preset.preset, preset.data, critic_lr, generator_lr)
     command = parse_command(SearchOptions, arguments, f"{program.package}.search", description, default)
-    if command.score not in preset.scores:
-        raise InputError(f"--score {command.score}: choose from {', '.join(preset.scores)}")
     require_output_folder("--search-dir", command.search_dir, "runs")
-    trials = search(program, command)
+    scores = program.open(replace(preset, data=command.data)).scores
+    command = replace(command, score=command.score or headline(scores)[0])
+    if command.score not in scores:
+        raise InputError(f"--score {command.score}: choose from {', '.join(scores)}")
+    declared = scores[command.score]
+    trials = search(program, command, declared.sign)
     settings = {name: value for name, value in asdict(command).items() if name not in ("format", "json")}
-    records = [{**asdict(trial), "mean": None if math.isinf(trial.mean) else trial.mean} for trial in trials]
+    records = [{**asdict(trial), "mean": trial.mean} for trial in trials]
     whole = {"command": {**settings, "search_dir": str(command.search_dir)}, "trials": records}
     write_json(command.search_dir / "search.json", whole)
-    plot_rates(command.search_dir / "search.png", trials, command.score)
+    plot_rates(command.search_dir / "search.png", trials, command.score, declared.better)
     print(rendered(program, command, trials, whole))
     wrote = f"wrote {command.search_dir / 'search.json'} and {command.search_dir / 'search.png'}"
     tell(command.output_format, printable(wrote))
-    return 1 if all(math.isinf(trial.mean) for trial in trials) else 0
+    return 1 if all(trial.mean is None for trial in trials) else 0
 
 
 def main(arguments: list[str]) -> int:

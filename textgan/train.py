@@ -22,8 +22,10 @@ from data.naming import as_command, printable
 from data.vocabulary import Vocabulary
 from eval.core.device import choose_device
 from eval.text.jsd import floor_ids, score_ids, signature
+from eval.text.metrics import HEADLINES
 from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
 from textgan.engine.loop import Experiment
+from textgan.engine.run_folder import DeclaredScore, headlines_among
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.start import start_from
@@ -53,6 +55,8 @@ def open_experiment(config: TextSettings) -> Experiment:
     trainer = build_trainer(config, corpus.vocabulary, device)
     record = reference_record(config.reference, corpus)
     symbols = {"characters": corpus.vocabulary.characters}
+    names = named(dict.fromkeys(range(1, config.ngram + 1), 0.0))
+    shown, scored_as = headlines_among(names, HEADLINES), str(signature(reference.text, config.eval_samples))
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
@@ -64,15 +68,14 @@ def open_experiment(config: TextSettings) -> Experiment:
         device=device,
         next_batches=lambda iteration: real_batches(config, corpus, iteration, trainer.batches, device),
         evaluate=evaluate,
+        scores={name: DeclaredScore("lower", name in shown, scored_as, most=1.0) for name in names},
         floor=None if floor is None else named(floor),
         facts={
-            "program": TEXT.module,
             "data_sha256": corpus.sha256,
             "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out)},
             **symbols,
             **start_from(trainer, config, symbols),
             "reference": record,
-            "signature": str(signature(reference.text, config.eval_samples)),
         },
         beside_samples={FOLDER_RECORD: record},
     )

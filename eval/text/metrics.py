@@ -39,6 +39,9 @@ WORD_METRICS: Mapping[str, Callable[[Words, WordReference], Sequence[Score]]] = 
 METRICS = (*CHARACTER_METRICS, *WORD_METRICS)
 """Names of all text metrics, in the order of reports."""
 
+HEADLINES = ("jsd_4", "jsd_6")
+"""Scores that charts and tables show by default, as in the TTUR paper; if none of them is scored, all are shown."""
+
 
 @dataclass(frozen=True)
 class RealText:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from data.signals import stop_signals
 from textgan.engine.checkpoint import load_checkpoint, save_checkpoint
 from textgan.engine.phases import phase_at
 from textgan.engine.progress import Budget, Clock, Evaluations, Progress
+from textgan.engine.run_folder import DeclaredScore, headline
 from textgan.engine.run_log import RunLog, SampleFile, begin_or_continue, locked, make_row
 from textgan.engine.schedules import assumption_a2
 from textgan.engine.settings import GanSettings, Settings
@@ -32,6 +33,7 @@ class Experiment:
         device: device of the training.
         next_batches: returns the real batches of an iteration.
         evaluate: returns the scores at an iteration and the scored samples.
+        scores: declarations of all scores that `evaluate` returns.
         floor: scores of real data, None if unknown.
         facts: entries of `options.json` about the data; `data_sha256` may not change when a run is continued.
         beside_samples: JSON files to write beside the samples, by name.
@@ -41,6 +43,7 @@ class Experiment:
     device: torch.device
     next_batches: Callable[[int], Sequence[Tensor]]
     evaluate: Callable[[int], tuple[Mapping[str, float], SampleFile]]
+    scores: Mapping[str, DeclaredScore]
     floor: Mapping[str, float] | None
     facts: Mapping[str, Any]
     beside_samples: Mapping[str, Any]
@@ -72,7 +75,9 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
     """
     trainer, folder = experiment.trainer, config.folder
     budget, evaluations = Budget(config.iterations, config.minutes), Evaluations(config.eval_every, config.eval_seconds)
-    facts = {**experiment.facts, "scores": config.scores, "floor": experiment.floor}
+    scores_declared = {name: asdict(score) for name, score in experiment.scores.items()}
+    facts = {**experiment.facts, "scores": scores_declared, "floor": experiment.floor}
+    shown = headline(experiment.scores)
     with locked(folder):
         begin_or_continue(folder, config.as_json(), config.may_change, experiment.device, facts)
         for name, content in experiment.beside_samples.items():
@@ -104,7 +109,7 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
                     if report is not None:
                         report(trainer.iteration, scores)
                     log.log(make_row(trainer, clock, stats, scores), samples)
-                    progress.scored(scores)
+                    progress.scored({name: scores[name] for name in shown})
                 ends, due = finished or stopped() is not None, False
                 if (ends or trainer.iteration % config.checkpoint_every == 0) and trainer.iteration != saved:
                     trainer.require_finite()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from tqdm import tqdm
 
-from textgan.engine.run_folder import headline, score_title
+from textgan.engine.run_folder import score_title
 
 
 @dataclass
@@ -76,8 +76,8 @@ class Progress:
         self._bar = tqdm(total=1.0, disable=None, bar_format="{percentage:3.0f}%|{bar}|{postfix}", mininterval=0.2)
 
     def scored(self, scores: Mapping[str, float]) -> None:
-        """Show the headline scores of an evaluation."""
-        self._scores = "".join(f", {score_title(name)} {scores[name]:.3f}" for name in headline(scores))
+        """Show scores of an evaluation."""
+        self._scores = "".join(f", {score_title(name)} {value:.3f}" for name, value in scores.items())
 
     def update(self, iteration: int, clock: Clock) -> None:
         """Show the run's iteration and remaining time."""

@@ -4,18 +4,20 @@
 `time/train_seconds`, `train/critic_loss`. Format 1 (textgan 0.1.0) has names without groups, and records no format.
 `read_options` and `read_metrics` return both formats as format 2; `as_format` converts a row back to the run's format,
 so that a continued run keeps one format.
+
+A run declares each of its scores in `options.json`, so that readers need not know any score by name.
 """
 
 import glob
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from data.errors import InputError
 from data.renamed import current_settings
-from eval.core.score import upgraded
+from eval.core.score import Score, upgraded
 
 OPTIONS, METRICS, SUMMARY = "options.json", "metrics.jsonl", "summary.json"
 
@@ -23,10 +25,8 @@ FORMAT = 2
 
 Row = Mapping[str, Any]
 
-TIME = ("generator_updates", "critic_updates", "samples_seen", "wall_seconds", "train_seconds")
-"""Columns of the group `time`: counters and both clocks. `iteration`, the key of a row, has no group."""
-
-# Columns of the group `train` in format 1. Columns that are neither here nor in TIME are scores.
+# Columns of the groups `time` and `train` in format 1; the others are scores. `iteration` has no group.
+_TIME_1 = ("critic_updates", "samples_seen", "wall_seconds", "train_seconds")
 _TRAIN_1 = (
     *("critic_loss", "generator_loss", "gradient_penalty", "wasserstein", "critic_gradient_norm"),
     *("generator_gradient_norm", "critic_update_norm", "generator_update_norm"),
@@ -40,8 +40,70 @@ _ADDED_TO_IMAGES: Mapping[str, Any] = {"precision": "float32"}
 _UNUSED_BY_MLE = ("critic_lr", "critic_schedule", "critic_steps", "penalty_weight", "latent_dim")
 
 
+@dataclass(frozen=True)
+class DeclaredScore:
+    """A run's declaration of a score.
+
+    Attributes:
+        better: whether lower or higher values mean better samples.
+        headline: whether charts and tables show the score by default.
+        signature: all settings that the score depends on; scores compare only if their signatures are equal.
+        least: lower bound of all values.
+        most: upper bound of all values; None if there is none.
+    """
+
+    better: Literal["lower", "higher"]
+    headline: bool
+    signature: str
+    least: float = 0.0
+    most: float | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 if lower values are better, else -1: of two values times the sign, the smaller one is better."""
+        return 1 if self.better == "lower" else -1
+
+
+def declared(scores: Sequence[Score], headlines: Collection[str]) -> dict[str, DeclaredScore]:
+    """Return the declarations of scores by the names that runs and records give them ("jsd_4").
+
+    The headline scores are the ones named in `headlines`; if none of these is scored, all. Values in bits and shares
+    lie in [0, 1], all others in [0, infinity).
+    """
+    by_name = {score_name(name): score for score in scores for name in score.values}
+    shown = headlines_among(by_name, headlines)
+    return {
+        name: DeclaredScore(
+            score.better, name in shown, str(score.signature), most=1.0 if score.unit in ("bits", "share") else None
+        )
+        for name, score in by_name.items()
+    }
+
+
+def headlines_among(names: Collection[str], headlines: Collection[str]) -> set[str]:
+    """Return the names that are headlines; all names if none is."""
+    return set(names) & set(headlines) or set(names)
+
+
+def declared_scores(folder: Path) -> dict[str, DeclaredScore]:
+    """Return a run's declared scores, by name.
+
+    Raises:
+        InputError: the run was made by a version that did not record its scores' names.
+    """
+    options = read_options(folder)
+    if "scores" not in options:
+        raise InputError(f"{folder}: made by an older version, which did not record its scores' names; train again")
+    return {name: DeclaredScore(**score) for name, score in options["scores"].items()}
+
+
+def headline(scores: Mapping[str, DeclaredScore]) -> list[str]:
+    """Return the names of the headline scores."""
+    return [name for name, score in scores.items() if score.headline]
+
+
 def read_options(folder: Path) -> dict[str, Any]:
-    """Return a run's options; options of earlier versions get this version's setting names and signature.
+    """Return a run's options; options of earlier versions get this version's setting names and declared scores.
 
     The entry `format` is still the folder's format.
 
@@ -56,8 +118,8 @@ def read_options(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path}: damaged ({error}); start again with another --run-dir") from error
     newer = {"format": options.get("format", 1), "config": _upgraded_settings(options)}
-    if "signature" in options:
-        newer["signature"] = upgraded(options["signature"])
+    if isinstance(options.get("scores"), list):
+        newer["scores"] = _declarations(options["scores"], upgraded(options.pop("signature")))
     return {**options, **newer}
 
 
@@ -67,6 +129,15 @@ def _upgraded_settings(options: Mapping[str, Any]) -> dict[str, Any]:
     if config.get("model") == "mle":
         return {name: value for name, value in config.items() if name not in _UNUSED_BY_MLE}
     return {**_ADDED_TO_GANS, **(_ADDED_TO_IMAGES if "compat" in config else {}), **config}
+
+
+def _declarations(names: Sequence[str], signature: str) -> dict[str, Any]:
+    """Return the declarations of a run that recorded its scores' names and one signature: JSDs, or a distance."""
+    shown = headlines_among(names, ("jsd_4", "jsd_6"))
+    common = {"better": "lower", "signature": signature, "least": 0.0}
+    return {
+        name: {**common, "headline": name in shown, "most": 1.0 if name.startswith("jsd_") else None} for name in names
+    }
 
 
 def read_metrics(folder: Path) -> list[Row]:
@@ -93,13 +164,16 @@ def _grouped(name: str) -> str:
     """Convert a column's name, of either format, to format 2."""
     if name == "iteration" or "/" in name:
         return name
-    group = "time" if name in TIME else "train" if name in _TRAIN_1 else "scores"
+    group = "time" if name in _TIME_1 else "train" if name in _TRAIN_1 else "scores"
     return f"{group}/{name}"
 
 
 def as_format(row: Row, number: int) -> Row:
-    """Convert a row of format 2 to the format with this number."""
-    return row if number == FORMAT else {without_group(name): value for name, value in row.items()}
+    """Convert a row of format 2 to the format with this number; columns that format 1 did not have keep their group."""
+    if number == FORMAT:
+        return row
+    plain = {name: without_group(name) for name in row}
+    return {plain[name] if _grouped(plain[name]) == name else name: value for name, value in row.items()}
 
 
 def without_group(name: str) -> str:
@@ -112,28 +186,9 @@ def of_group(row: Row, group: str) -> dict[str, Any]:
     return {without_group(name): value for name, value in row.items() if name.startswith(f"{group}/")}
 
 
-def score_range(name: str) -> tuple[float, float]:
-    """Return the smallest and the largest value of a score: a JSD lies in [0, 1], a distance in [0, infinity)."""
-    return (0.0, 1.0) if name.startswith("jsd_") else (0.0, math.inf)
-
-
-def require_scores(folder: Path) -> list[str]:
-    """Return the names of a run's scores.
-
-    Raises:
-        InputError: the run was made by a version that did not record them.
-    """
-    options = read_options(folder)
-    if "scores" not in options:
-        raise InputError(f"{folder}: made by an older version, which did not record its scores' names; train again")
-    scores: list[str] = options["scores"]
-    return scores
-
-
-def headline(scores: Iterable[str]) -> list[str]:
-    """Return the headline scores: the paper's JSD-4 and JSD-6 if present, else all scores."""
-    names = list(scores)
-    return [name for name in names if name in ("jsd_4", "jsd_6")] or names
+def score_name(name: str) -> str:
+    """Return the name that a value of a `Score` ("jsd-4") has in runs and records ("jsd_4")."""
+    return name.replace("-", "_")
 
 
 def score_title(name: str) -> str:

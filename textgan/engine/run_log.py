@@ -7,7 +7,6 @@ run, `real data`, which puts them into the charts of the scores.
 """
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -31,8 +30,10 @@ from textgan.engine.run_folder import (
     METRICS,
     OPTIONS,
     SUMMARY,
+    DeclaredScore,
     Row,
     as_format,
+    declared_scores,
     headline,
     of_group,
     read_metrics,
@@ -68,7 +69,7 @@ class RunLog:
         self.folder = folder
         self._floor = floor
         self.rows = [row for row in read_metrics(folder) if row["iteration"] <= iteration]
-        options = read_options(folder)
+        options, self._scores = read_options(folder), declared_scores(folder)
         self._format = int(options["format"])
         kept = b"".join(self._line(row) for row in self.rows)
         if not (folder / METRICS).exists() or (folder / METRICS).read_bytes() != kept:
@@ -85,7 +86,7 @@ class RunLog:
         self._events = SummaryWriter(str(folder), purge_step=purge_step)
         self._real_data_events = SummaryWriter(str(folder / REAL_DATA), purge_step=purge_step) if floor else None
         if not self.rows:
-            charts = {score_title(name): ["Multiline", [f"scores/{name}"]] for name in headline(options["scores"])}
+            charts = {score_title(name): ["Multiline", [f"scores/{name}"]] for name in headline(self._scores)}
             self._events.add_custom_scalars({"Scores of all runs": charts})
             # TensorBoard's hparams tab groups runs with equal settings, so the seed must not be among them.
             settings = {name: value for name, value in options["config"].items() if name not in ("seed", "run_dir")}
@@ -124,11 +125,10 @@ class RunLog:
         """Write and return the summary: best, first and last value of each score, floor, totals, and other facts."""
         first, last = self.rows[0], self.rows[-1]
         best = {}
-        for name in of_group(last, "scores"):
-            value, iteration, seconds = min(
-                (row[f"scores/{name}"], row["iteration"], row["time/train_seconds"]) for row in self.rows
-            )
-            best[name] = {"value": value, "iteration": iteration, "train_seconds": seconds}
+        for name, score in self._scores.items():
+            row = min(self.rows, key=lambda row: (score.sign * row[f"scores/{name}"], row["iteration"]))
+            place = {"iteration": row["iteration"], "train_seconds": row["time/train_seconds"]}
+            best[name] = {"value": row[f"scores/{name}"], **place}
         summary = {
             "best": best,
             "first": of_group(first, "scores"),
@@ -184,7 +184,7 @@ def begin_or_continue(
         config: the resolved settings.
         may_change: settings that may change when a run is continued.
         device: device of the training.
-        facts: further entries of `options.json`; `data_sha256` and `signature` may not change.
+        facts: further entries of `options.json`; `data_sha256` and the signatures in `scores` may not change.
 
     Raises:
         InputError: the folder's run has a different setting (named in the message), device, data or signature, or has
@@ -197,7 +197,6 @@ def begin_or_continue(
         started = datetime.now(UTC)
         options = {
             "format": FORMAT,
-            "argv": sys.argv,
             "config": config,
             "seed": config["seed"],
             **code_version(),
@@ -226,13 +225,25 @@ def begin_or_continue(
         raise InputError(f"--device {device.type}: the run in {folder} is on {before}; choose another --run-dir")
     if options["data_sha256"] != facts["data_sha256"]:
         raise InputError(f"--data: differs from the data of the run in {folder}; choose another --run-dir")
-    before, now = str(options.get("signature")), str(facts.get("signature"))
-    if without_name(before) != without_name(now):
-        raise InputError(f"{folder}: its scores are {before}, not {now}; choose another --run-dir")
+    _require_same_scores(folder, facts["scores"])
     changes = _changes(folder, options, device, rows[-1]) if rows else []
     if changes or options["config"] != config:  # for instance a larger budget, or data moved to another path
         continued = [*options.get("continued", []), *changes]
         write_json(folder / OPTIONS, {**options, **facts, "config": config, "continued": continued})
+
+
+def _require_same_scores(folder: Path, scores: Mapping[str, Any]) -> None:
+    """Refuse to continue a run with scores that do not compare with the logged ones.
+
+    Raises:
+        InputError: names the first of these scores.
+    """
+    before = declared_scores(folder)
+    now = {name: DeclaredScore(**score) for name, score in scores.items()}
+    for name in [*before, *now]:
+        was, is_now = (None if name not in of else without_name(of[name].signature) for of in (before, now))
+        if was != is_now:
+            raise InputError(f"{folder}: its {name} is {was}, not {is_now}; choose another --run-dir")
 
 
 def _require_larger_budget(folder: Path, config: Mapping[str, Any], before: Mapping[str, Any], last: Row) -> None:

@@ -1,7 +1,6 @@
 """Settings shared by all training runs, and their command-line flags."""
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ _MOST = 1e9  # far above useful values, far below overflow in single precision
 
 
 @dataclass(frozen=True)
-class Settings(ABC):
+class Settings:
     """Settings of a training run. `minimums` has the smallest allowed value of each setting in it."""
 
     preset: str = ""
@@ -99,11 +98,6 @@ class Settings(ABC):
     def schedules(self) -> Sequence[str]:
         """Schedules of all players."""
         return [self.generator_schedule]
-
-    @property
-    @abstractmethod
-    def scores(self) -> list[str]:
-        """Names of the scores in `metrics.jsonl`; lower is better."""
 
     @property
     def may_change(self) -> set[str]:

@@ -54,11 +54,6 @@ class TextSettings(Settings):
             raise InputError(f"--vocabulary-size {self.vocabulary_size}: must be at most {_LARGEST_VOCABULARY}")
 
     @property
-    def scores(self) -> list[str]:
-        """Names of the scores in `metrics.jsonl`."""
-        return [f"jsd_{n}" for n in range(1, self.ngram + 1)]
-
-    @property
     def reference(self) -> ReferenceOptions:
         """Corpus of the run, and reference of the JSD."""
         corpus = CorpusOptions(

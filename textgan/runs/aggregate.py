@@ -1,7 +1,7 @@
 """Aggregate runs: groups of seeds, window means, best runs and best means, time to a target score, p-values.
 
-Runs are compared by their mean scores in equal windows of the x-axis. A single score is noisy, and the lowest of many
-scores lies below the lowest of few, so a method with more evaluations than another would seem better. The number of
+Runs are compared by their mean scores in equal windows of the x-axis. A single score is noisy, and the best of many
+scores is better than the best of few, so a method with more evaluations than another would seem better. The number of
 windows is therefore at most the number of evaluations of the run with the fewest, see `window_count`.
 
 Confidence intervals over runs are Student's t: a 95 % percentile bootstrap interval of two or three runs contains the
@@ -21,19 +21,19 @@ from scipy import stats
 
 from data.errors import InputError
 from eval.core.score import without_name
-from textgan.engine.run_folder import read_metrics, read_options, score_range, without_group
+from textgan.engine.run_folder import DeclaredScore, declared_scores, read_metrics, read_options
 
 Axis = Literal["minutes", "wall-minutes", "iterations", "critic-updates", "samples"]
 Values = NDArray[np.float64]
 
 _COLUMNS: dict[str, tuple[str, float]] = {
-    "minutes": ("train_seconds", 60.0),
-    "wall-minutes": ("wall_seconds", 60.0),
+    "minutes": ("time/train_seconds", 60.0),
+    "wall-minutes": ("time/wall_seconds", 60.0),
     "iterations": ("iteration", 1.0),
-    "critic-updates": ("critic_updates", 1.0),
-    "samples": ("samples_seen", 1.0),
+    "critic-updates": ("time/critic_updates", 1.0),
+    "samples": ("time/samples_seen", 1.0),
 }
-# Not the paths of data and weights: the signature has their hashes.
+# Not the paths of data and weights: the signatures have their hashes.
 _NO_DIFFERENCE = {"seed", "run_dir", "data", "weights"}
 _CONFIDENCE = 0.95
 _EXACT = 50_000
@@ -42,11 +42,11 @@ _RANDOM = 100_000
 
 @dataclass(frozen=True)
 class Run:
-    """A run: settings and device name, signature and floor of its scores, and metrics with a row per evaluation."""
+    """A run: settings and device name, its scores and their floor, and metrics with a row per evaluation."""
 
     folder: Path
     config: Mapping[str, Any]
-    signature: str
+    scores: Mapping[str, DeclaredScore]
     floor: Mapping[str, float] | None
     metrics: pd.DataFrame
 
@@ -61,15 +61,15 @@ def load_run(folder: Path) -> Run:
     """Read a run from its folder.
 
     Raises:
-        InputError: the folder holds no run, or a run without metrics.
+        InputError: the folder holds no run, or a run without metrics or declared scores.
     """
     options, rows = read_options(folder), read_metrics(folder)
     if not rows:
         raise InputError(f"{folder}: no metrics yet; let it train for a while")
-    metrics = pd.DataFrame(rows, columns=list(rows[-1]), dtype=float).rename(columns=without_group)
+    metrics = pd.DataFrame(rows, columns=list(rows[-1]), dtype=float)
     # Minutes on one machine do not compare with minutes on another.
     config = {**options["config"], "device": options["device"]["name"]}
-    return Run(folder, config, options["signature"], options["floor"], metrics)
+    return Run(folder, config, declared_scores(folder), options["floor"], metrics)
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,8 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Group runs by their settings; a group is named by its preset and by the settings that differ within the preset.
 
     Raises:
-        InputError: two runs have different signatures (their scores are not comparable), or the same settings and seed.
+        InputError: two runs have the same settings and seed.
     """
-    for run in runs:
-        if without_name(run.signature) != without_name(runs[0].signature):
-            ours, theirs = (set(other.signature.split("|")) for other in (runs[0], run))
-            raise InputError(
-                f"{run.folder} does not compare with {runs[0].folder}: {', '.join(sorted(theirs - ours))} "
-                f"against {', '.join(sorted(ours - theirs))}"
-            )
     settings = pd.DataFrame(
         [{name: repr(value) for name, value in run.config.items() if name not in _NO_DIFFERENCE} for run in runs]
     )
@@ -111,6 +104,31 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     return groups
 
 
+def shared_score(runs: Sequence[Run], name: str) -> DeclaredScore:
+    """Return the declaration of a score that runs share.
+
+    Raises:
+        InputError: a run lacks the score, or the score depends on other settings there than in the first run.
+    """
+    for run in runs:
+        if name not in run.scores:
+            raise InputError(f"--scores {name}: {run.folder} is not scored by it, but by {', '.join(run.scores)}")
+    first = runs[0].scores[name]
+    for run in runs:
+        ours, theirs = (_fields(score) for score in (first, run.scores[name]))
+        if ours != theirs:
+            raise InputError(
+                f"{name}: {run.folder} does not compare with {runs[0].folder}: {', '.join(sorted(theirs - ours))} "
+                f"against {', '.join(sorted(ours - theirs))}"
+            )
+    return first
+
+
+def _fields(score: DeclaredScore) -> set[str]:
+    """Return all that two declarations of comparable scores share."""
+    return {f"{score.better} is better", *without_name(score.signature).split("|")}
+
+
 def window_means(run: Run, score: str, axis: Axis, edges: Values) -> Values:
     """Return the mean score per window (edges[i], edges[i + 1]]; an empty window has the mean of the previous window.
 
@@ -118,7 +136,9 @@ def window_means(run: Run, score: str, axis: Axis, edges: Values) -> Values:
     """
     # 0: at or before the first edge; edges.size: after the last.
     window = np.searchsorted(edges, run.x(axis), side="left")
-    sums, counts = (np.bincount(window, of_rows, edges.size + 1)[1:-1] for of_rows in (run.metrics[score], None))
+    sums, counts = (
+        np.bincount(window, of_rows, edges.size + 1)[1:-1] for of_rows in (run.metrics[f"scores/{score}"], None)
+    )
     full = np.flatnonzero(counts)
     means: Values = pd.Series(sums[full] / counts[full], full).reindex(range(counts.size), method="ffill").to_numpy()
     return means
@@ -129,7 +149,7 @@ class MethodSummary:
     """Results of a group of runs by one score.
 
     `windows` are the window means of the runs [runs, windows], `x` the right edges of the windows. `best_run` and
-    `best_mean` are the lowest window mean, of a run and of the mean over runs, and its x-coordinate. `ends` are the
+    `best_mean` are the best window mean, of a run and of the mean over runs, and its x-coordinate. `ends` are the
     means of the runs over the last tenth of the axis, or over the last window. `interval` is the 95 % Student's t
     confidence interval of the mean of `ends` over runs, cut to the score's range; None for a single run. `reached`: x
     at which the window mean of each run first reaches the target score, infinity if it never does.
@@ -183,14 +203,16 @@ def summarize(groups: Sequence[Group], score: str, axis: Axis, points: int, leve
 
     Args:
         groups: groups of runs.
-        score: name of the score in the metrics; lower is better.
+        score: name of the score.
         axis: the x-axis.
         points: number of windows.
-        level: target score. Default: the highest of the groups' means at the end.
+        level: target score. Default: the worst of the groups' means at the end.
 
     Raises:
-        InputError: a run was evaluated only at its start.
+        InputError: a run was evaluated only at its start, lacks the score, or was scored with other settings.
     """
+    declared = shared_score([run for group in groups for run in group.runs], score)
+    sign = declared.sign
     end, shortest = _common_end(groups, axis)
     if end <= 0:
         raise InputError(f"{shortest}: no {score} after the start; let the run train longer, or leave it out")
@@ -202,21 +224,21 @@ def summarize(groups: Sequence[Group], score: str, axis: Axis, points: int, leve
             x = run.x(axis)
             first = int((x > edges[-2]).argmax())
             if x[first] > end:
-                means[-1] = run.metrics[score].iloc[first]
+                means[-1] = run.metrics[f"scores/{score}"].iloc[first]
         scored.append((group, windows, np.nanmean(windows[:, -max(1, points // 10) :], axis=1)))
-    level = max(float(ends.mean()) for _, _, ends in scored) if level is None else level
+    level = sign * max(sign * float(ends.mean()) for _, _, ends in scored) if level is None else level
     x, summaries = edges[1:], []
     for group, windows, ends in scored:
         means = windows.mean(axis=0)
-        lowest = np.unravel_index(np.nanargmin(windows), windows.shape)
-        mean = int(np.nanargmin(means)) if not np.isnan(means).all() else points - 1
-        at_level = windows <= level
+        best = np.unravel_index(np.nanargmin(sign * windows), windows.shape)
+        mean = int(np.nanargmin(sign * means)) if not np.isnan(means).all() else points - 1
+        at_level = sign * windows <= sign * level
         reached = np.where(at_level.any(axis=1), x[at_level.argmax(axis=1)], math.inf)
         interval = mean_interval(ends)
         if interval is not None:
-            low, high = np.clip(interval, *score_range(score)).tolist()
+            low, high = np.clip(interval, declared.least, declared.most).tolist()
             interval = low, high
-        best_run, best_mean = (float(windows[lowest]), float(x[lowest[1]])), (float(means[mean]), float(x[mean]))
+        best_run, best_mean = (float(windows[best]), float(x[best[1]])), (float(means[mean]), float(x[mean]))
         summaries.append(MethodSummary(group, x, windows, best_run, best_mean, ends, interval, reached))
     return summaries
 

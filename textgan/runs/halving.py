@@ -43,8 +43,8 @@ class SearchOptions(FormatFlags):
     """Smallest and largest learning rate of the critic. Default: 1/10 and 10 times the preset's."""
     generator_lr: tuple[float, float]
     """Smallest and largest learning rate of the generator. Default: 1/10 and 10 times the preset's."""
-    score: str
-    """Score to minimise, by its name in metrics.jsonl."""
+    score: str | None = None
+    """Score that decides which pairs of rates continue. Default: the first headline score."""
     execution: tyro.conf.OmitArgPrefixes[ExecutorOptions] = field(default_factory=ExecutorOptions)
     """How runs are executed."""
     method: Literal["grid", "random"] = "grid"
@@ -76,10 +76,14 @@ class Trial:
     scores: Sequence[float | None]
 
     @property
-    def mean(self) -> float:
-        """Mean score over seeds; infinity, which is worse than any score, if one of the runs failed."""
+    def mean(self) -> float | None:
+        """Mean score over seeds; None if one of the runs failed."""
         known = [score for score in self.scores if score is not None]
-        return sum(known) / len(known) if len(known) == len(self.scores) else math.inf
+        return sum(known) / len(known) if len(known) == len(self.scores) else None
+
+    def rank(self, sign: int) -> float:
+        """Return the mean times the score's sign, infinity if a run failed: smaller is better."""
+        return math.inf if self.mean is None else sign * self.mean
 
 
 def candidates(command: SearchOptions) -> list[Rates]:
@@ -108,20 +112,25 @@ def candidates(command: SearchOptions) -> list[Rates]:
     return list(dict.fromkeys((float(f"{b:.3g}"), float(f"{a:.3g}")) for b, a in pairs))
 
 
-def search(program: TrainingProgram[Any], command: SearchOptions) -> list[Trial]:
-    """Run the search and return all trials, sorted by rung and then by mean score.
+def search(program: TrainingProgram[Any], command: SearchOptions, sign: int) -> list[Trial]:
+    """Run the search and return all trials, sorted by rung and then from best to worst.
+
+    Args:
+        program: trains the runs.
+        command: the search's flags, with a score.
+        sign: 1 if a lower score is better, else -1.
 
     Raises:
         InputError: a flag's value is impossible, or runs were stopped.
     """
     settings: Settings = replace(program.presets[command.preset], data=command.data)
     run = _on_ray if command.execution.executor == "ray" else _rung_by_rung
-    trials = run(program, command, settings, candidates(command))
-    return sorted(trials, key=lambda trial: (trial.rung, trial.mean))
+    trials = run(program, command, settings, candidates(command), sign)
+    return sorted(trials, key=lambda trial: (trial.rung, trial.rank(sign)))
 
 
 def _rung_by_rung(
-    program: TrainingProgram[Any], command: SearchOptions, settings: Settings, pairs: Sequence[Rates]
+    program: TrainingProgram[Any], command: SearchOptions, settings: Settings, pairs: Sequence[Rates], sign: int
 ) -> list[Trial]:
     """Train all candidates of a rung, then the best of them on the next rung."""
     done: list[Trial] = []
@@ -132,9 +141,9 @@ def _rung_by_rung(
             raise InputError("stopped; the same command continues")
         failed = _failed(ended)
         trials = [_trial(command, settings, pair, rung, failed) for pair in pairs]
-        trials.sort(key=lambda trial: trial.mean)
+        trials.sort(key=lambda trial: trial.rank(sign))
         done += trials
-        if math.isinf(trials[0].mean):  # all failed, and would fail again
+        if trials[0].mean is None:  # all failed, and would fail again
             break
         survivors = max(1, -(-len(trials) // command.reduction_factor))
         pairs = [(trial.critic_lr, trial.generator_lr) for trial in trials[:survivors]]
@@ -142,7 +151,7 @@ def _rung_by_rung(
 
 
 def _on_ray(
-    program: TrainingProgram[Any], command: SearchOptions, settings: Settings, pairs: Sequence[Rates]
+    program: TrainingProgram[Any], command: SearchOptions, settings: Settings, pairs: Sequence[Rates], sign: int
 ) -> list[Trial]:
     """Promote candidates by Ray's ASHA (Li et al. 2020, arXiv 1810.05934), without waiting for the rest of the rung.
 
@@ -158,7 +167,7 @@ def _on_ray(
             failed = _failed([run_one(config, program.train) for config in configs if not _already_reached(config)])
             trial = _trial(command, settings, by_name[name], rung, failed)
             # Ray ignores NaN in its comparisons.
-            report({**asdict(trial), "mean": math.nan if failed else trial.mean})
+            report({**asdict(trial), "rank": math.nan if failed else trial.rank(sign)})
             if failed:
                 return
 
@@ -168,7 +177,7 @@ def _on_ray(
         command.execution,
         command.search_dir / "ray",
         {
-            "time_attr": "iterations", "metric": "mean", "mode": "min", "max_t": command.iterations,
+            "time_attr": "iterations", "metric": "rank", "mode": "min", "max_t": command.iterations,
             "grace_period": _iterations(command, 0), "reduction_factor": command.reduction_factor,
         },
     )  # fmt: skip
@@ -210,6 +219,7 @@ def _configs(command: SearchOptions, settings: Settings, pair: Rates, rung: int)
 
 def _trial(command: SearchOptions, settings: Settings, pair: Rates, rung: int, failed: Container[Path]) -> Trial:
     configs = _configs(command, settings, pair, rung)
+    assert command.score is not None
     scores = [None if config.folder in failed else _score(config, command.score) for config in configs]
     return Trial(*pair, rung, _iterations(command, rung), scores)
 

@@ -1,6 +1,5 @@
 """Figures of runs: a mean line in a min-max band per method, as in the TTUR paper; the trials of a search."""
 
-import math
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -87,25 +86,35 @@ def _published(score: str) -> dict[str, np.ndarray[tuple[int, int], np.dtype[np.
     return {method: curve[columns].to_numpy(float) for method, curve in rows.groupby("method", sort=False)}
 
 
-def plot_rates(path: Path, trials: "Sequence[Trial]", score: str) -> None:
-    """Draw each pair of rates as a dot, coloured by its last score; a ring marks the best pair, crosses failed ones."""
+def plot_rates(path: Path, trials: "Sequence[Trial]", score: str, better: str) -> None:
+    """Draw each pair of rates as a dot, coloured by its last score; a ring marks the best pair, crosses failed ones.
+
+    Args:
+        path: image file; its ending decides the format.
+        trials: from best to worst in each rung.
+        score: name of the score.
+        better: "lower" or "higher"; better scores are lighter.
+    """
     from matplotlib.figure import Figure
 
     latest = {(trial.critic_lr, trial.generator_lr): trial for trial in trials}
-    known = [trial for trial in latest.values() if not math.isinf(trial.mean)]
-    failed = [trial for trial in latest.values() if math.isinf(trial.mean)]
+    known = [(trial, trial.mean) for trial in latest.values() if trial.mean is not None]
+    failed = [trial for trial in latest.values() if trial.mean is None]
     figure = Figure((5.2, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.set(xscale="log", yscale="log", xlabel="generator's learning rate", ylabel="critic's learning rate")
     points = axes.scatter(
-        [trial.generator_lr for trial in known], [trial.critic_lr for trial in known],
-        [120 * (1 + trial.rung) for trial in known], [trial.mean for trial in known], cmap="viridis_r",
+        [trial.generator_lr for trial, _ in known], [trial.critic_lr for trial, _ in known],
+        [120 * (1 + trial.rung) for trial, _ in known], [mean for _, mean in known],
+        cmap="viridis_r" if better == "lower" else "viridis",
     )  # fmt: skip
     axes.scatter(
         [trial.generator_lr for trial in failed], [trial.critic_lr for trial in failed], 80, "grey", marker="x"
     )
     if known:
-        best = max(known, key=lambda trial: (trial.rung, -trial.mean))
+        chosen = [trial for trial, _ in known]
+        last = max(trial.rung for trial in chosen)
+        best = next(trial for trial in trials if trial in chosen and trial.rung == last)
         axes.scatter(best.generator_lr, best.critic_lr, 700, "none", edgecolors="#D55E00", linewidths=2)
     figure.colorbar(points, label=label(f"{score_title(score)} at the end (larger dots trained longer)"))
     axes.margins(0.2)

@@ -2,9 +2,10 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -13,11 +14,11 @@ import tyro
 
 from data.command import parse_command
 from data.errors import InputError
-from data.naming import as_command, as_flag, printable
+from data.naming import as_command, as_flag, printable, without_folder
 from eval.core.tables import aligned, fixed
 from textgan.engine.loop import Experiment, Report, RunOutcome, run
 from textgan.engine.run_folder import score_title
-from textgan.engine.settings import Settings, refuse_both_intervals
+from textgan.engine.settings import Settings, as_flags, refuse_both_intervals
 from textgan.engine.trainer import NonFiniteError
 
 C = TypeVar("C", bound=Settings)
@@ -44,14 +45,24 @@ class TrainingProgram(Generic[C]):
         """Package of the command; it also has the commands `suite`, `search` and `bench`."""
         return self.module.partition(".")[0]
 
-    def train(self, config: C, report: Report | None = None) -> RunOutcome:
+    def command(self, config: C) -> str:
+        """Return the command of a run: flags that differ from the preset, file names in place of paths, no seed."""
+        default = self.presets[config.preset]
+        shown = replace(config.with_absolute_paths(), seed=default.seed, run_dir=default.run_dir)
+        return shlex.join(["python", "-m", self.module, *map(without_folder, as_flags(shown, self.presets))])
+
+    def train(self, config: C, report: Report | None = None, argv: Sequence[str] | None = None) -> RunOutcome:
         """Run the experiment of given settings; call `report(iteration, scores)` after each evaluation.
+
+        `options.json` records `argv`, the arguments of the command line, and the command without its paths.
 
         Raises:
             InputError: data or weights cannot be used, or the folder holds a run with different settings.
             NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint is kept.
         """
-        return run(config, self.open(config), report)
+        experiment = self.open(config)
+        facts = {**experiment.facts, "program": self.module, "command": self.command(config), "argv": argv}
+        return run(config, replace(experiment, facts=facts), report)
 
 
 @dataclass(frozen=True)
@@ -123,7 +134,7 @@ def run_program(program: TrainingProgram[C], arguments: Sequence[str], descripti
         print(json.dumps(config.as_json(), indent=2))
         return 0
     try:
-        outcome = program.train(config)
+        outcome = program.train(config, argv=list(arguments))
     except NonFiniteError as error:
         message = f"error: {error}; the last checkpoint in {config.folder} is kept; try smaller learning rates"
         print(printable(message), file=sys.stderr)
