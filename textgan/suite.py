@@ -29,7 +29,7 @@ from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import tyro
 
@@ -144,10 +144,13 @@ def _typed(program: TrainingProgram[Any], settings: type[Settings], name: str, v
         InputError: the value does not have this type.
     """
     wanted = get_type_hints(settings)[name]
+    if wanted is bool and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if (isinstance(value, str) and value.strip() and "\0" not in value) or (is_number and wanted is not str):
         with suppress(SystemExit), redirect_stderr(io.StringIO()):
-            return tyro.cli(wanted, args=[expand_home(str(value))])
+            words = str(value).split() if get_origin(wanted) is tuple else [str(value)]
+            return tyro.cli(wanted, args=[expand_home(word) for word in words])
     raise InputError(f"{name}={value}: not a value of this setting; see python -m {program.module} --help")
 
 

@@ -7,7 +7,7 @@
 The same command continues a run that was stopped. Compare runs with: tensorboard --logdir runs
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,12 +20,15 @@ from data.corpus import Corpus, open_corpus
 from data.errors import InputError
 from data.naming import as_command, printable
 from data.vocabulary import Vocabulary
+from data.words import WordRule
 from eval.core.device import choose_device
-from eval.text.jsd import floor_ids, score_ids, signature
-from eval.text.metrics import HEADLINES
+from eval.core.score import Score
+from eval.text.metrics import CHARACTER_METRICS, HEADLINES, WORD_METRICS, RealText, score_samples
 from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
+from eval.text.samples import SampleLines
+from eval.text.words import open_word_reference
 from textgan.engine.loop import Experiment
-from textgan.engine.run_folder import DeclaredScore, headlines_among
+from textgan.engine.run_folder import declared, floors_by_name, values_by_name
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.start import start_from
@@ -50,26 +53,26 @@ def open_experiment(config: TextSettings) -> Experiment:
             f"{corpus.name}: {len(corpus.train)} training lines, fewer than --batch-size {config.batch_size}; "
             "lower it or give more lines"
         )
-    reference = open_reference(config.reference, corpus)
-    floor = floor_ids(reference, config.eval_samples)
+    score = line_scorer(config, corpus)
+    # Real lines tell names, directions, signatures and floors of all scores; their own values are not used.
+    of_real = score(corpus.vocabulary.decode(corpus.train[np.arange(config.eval_samples) % len(corpus.train)]))
     trainer = build_trainer(config, corpus.vocabulary, device)
     record = reference_record(config.reference, corpus)
     symbols = {"characters": corpus.vocabulary.characters}
-    names = named(dict.fromkeys(range(1, config.ngram + 1), 0.0))
-    shown, scored_as = headlines_among(names, HEADLINES), str(signature(reference.text, config.eval_samples))
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
         ids = sample_ids(cast(Sampler, trainer.generator.sampler), config.eval_samples, random)
-        return named(score_ids(ids, reference.text)), as_text(corpus.vocabulary.decode(ids))
+        lines = corpus.vocabulary.decode(ids)
+        return values_by_name(score(lines)), as_text(lines)
 
     return Experiment(
         trainer=trainer,
         device=device,
         next_batches=lambda iteration: real_batches(config, corpus, iteration, trainer.batches, device),
         evaluate=evaluate,
-        scores={name: DeclaredScore("lower", name in shown, scored_as, most=1.0) for name in names},
-        floor=None if floor is None else named(floor),
+        scores=declared(of_real, HEADLINES),
+        floor=floors_by_name(of_real) or None,
         facts={
             "data_sha256": corpus.sha256,
             "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out)},
@@ -79,6 +82,19 @@ def open_experiment(config: TextSettings) -> Experiment:
         },
         beside_samples={FOLDER_RECORD: record},
     )
+
+
+def line_scorer(config: TextSettings, corpus: Corpus) -> Callable[[Sequence[str]], list[Score]]:
+    """Return the function that scores lines by the run's metrics."""
+    rule = WordRule(config.words, config.lower_case)
+    characters = open_reference(config.reference, corpus) if CHARACTER_METRICS.keys() & set(config.scores) else None
+    words = open_word_reference(config.reference.corpus, rule) if WORD_METRICS.keys() & set(config.scores) else None
+    real = RealText(characters, words, () if words is None else words.held_out, recorded=True)
+
+    def score(lines: Sequence[str]) -> list[Score]:
+        return score_samples(SampleLines("samples", lambda: iter([list(lines)])), config.scores, real, quiet=True)
+
+    return score
 
 
 def build_trainer(config: TextSettings, vocabulary: Vocabulary, device: torch.device) -> Trainer:
@@ -109,11 +125,6 @@ def as_text(lines: Sequence[str]) -> SampleFile:
         "".join(f"{line}\n" for line in lines).encode(),
         lambda events, iteration, time: events.add_text("samples", shown, iteration, walltime=time),
     )
-
-
-def named(scores: Mapping[int, float]) -> dict[str, float]:
-    """Return JSDs by n under their names in `metrics.jsonl`."""
-    return {f"jsd_{n}": value for n, value in scores.items()}
 
 
 def final_report(folder: Path, summary: dict[str, Any]) -> str:

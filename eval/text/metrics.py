@@ -39,7 +39,7 @@ WORD_METRICS: Mapping[str, Callable[[Words, WordReference], Sequence[Score]]] = 
 METRICS = (*CHARACTER_METRICS, *WORD_METRICS)
 """Names of all text metrics, in the order of reports."""
 
-HEADLINES = ("jsd_4", "jsd_6")
+HEADLINES = ("jsd_4", "jsd_6", "word_jsd_2", "bleu_4", "self_bleu_4", "quality", "coverage")
 """Scores that charts and tables show by default, as in the TTUR paper; if none of them is scored, all are shown."""
 
 
@@ -84,7 +84,7 @@ class RealText:
         return self.words
 
 
-def require_metrics(names: Sequence[str]) -> None:
+def require_metrics(names: Sequence[str], flag: str = "--metrics") -> None:
     """Check that all names are text metrics.
 
     Raises:
@@ -92,7 +92,7 @@ def require_metrics(names: Sequence[str]) -> None:
     """
     for name in names:
         if name not in METRICS:
-            raise InputError(f"--metrics {name}: not a text metric; choose from {', '.join(METRICS)}")
+            raise InputError(f"{flag} {name}: not a text metric; choose from {', '.join(METRICS)}")
 
 
 def encode(samples: SampleLines, real: RealText, quiet: bool = False) -> Ids:

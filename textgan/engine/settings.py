@@ -115,7 +115,8 @@ class Settings:
     def as_json(self) -> dict[str, Any]:
         """Return the resolved settings as a JSON-serialisable object."""
         start = None if self.start is None else str(self.start)
-        return {**asdict(self), "start": start, "run_dir": str(self.folder)}
+        settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {**settings, "start": start, "run_dir": str(self.folder)}
 
 
 @dataclass(frozen=True)
@@ -160,5 +161,6 @@ def as_flags(config: Settings, presets: Mapping[str, Settings]) -> list[str]:
     flags = ["--preset", config.preset]
     for name, value in vars(config).items():
         if value != getattr(default, name):
-            flags += [as_flag(name), str(value)]
+            values = () if value is True else value if isinstance(value, tuple) else (value,)
+            flags += [as_flag(name), *map(str, values)]
     return flags

@@ -8,6 +8,8 @@ from data.corpus import CorpusOptions
 from data.errors import InputError
 from data.readers import InvalidUtf8
 from data.sources import absolute_source
+from data.words import Splitting
+from eval.text.metrics import require_metrics
 from eval.text.reference import ReferenceOptions
 from textgan.engine.settings import Settings
 
@@ -34,10 +36,16 @@ class TextSettings(Settings):
     """Treatment of bytes in the training text that are not UTF-8."""
     dim: int = 512
     """Width of the networks, in channels."""
+    scores: tuple[str, ...] = ("jsd",)
+    """Metrics of the samples: jsd (characters), word-jsd, bleu (with Self-BLEU), diversity, overlap, ..."""
     ngram: int = 6
     """Length of the longest n-grams of the JSD, in characters; there is one score per n from 1."""
     padding: Literal["in", "out"] = "in"
     """Whether n-grams with padding count in the JSD (in: yes, as in the paper)."""
+    words: Splitting = "punctuation"
+    """Word rule: split at punctuation and white space, at white space only, or into single characters."""
+    lower_case: bool = False
+    """Convert words to lower case."""
 
     minimums: ClassVar[Mapping[str, int]] = {
         **Settings.minimums, "lines": 1, "seq_len": 1, "vocabulary_size": 1, "dim": 1, "ngram": 1,
@@ -52,6 +60,9 @@ class TextSettings(Settings):
         super().__post_init__()
         if self.vocabulary_size > _LARGEST_VOCABULARY:
             raise InputError(f"--vocabulary-size {self.vocabulary_size}: must be at most {_LARGEST_VOCABULARY}")
+        if not self.scores:
+            raise InputError("--scores: empty; name at least one metric")
+        require_metrics(self.scores, "--scores")
 
     @property
     def reference(self) -> ReferenceOptions:
