@@ -19,6 +19,7 @@ eval_seconds is set. A TOML file describes the same suite:
     name = "slow orig"          # default: the preset and the values from lists
     preset = "orig-small"
     critic_lr = 3e-4
+    start = "suites/first/orig-small-seed{seed}"    # weights of another suite's run with the same seed
 """
 
 import io
@@ -129,12 +130,17 @@ def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Pa
     run_dir = folder / f"{method.name.replace(' ', '-').replace('/', '-')}-seed{seed}"
     # A budget set by a method replaces both budgets of its preset.
     budget = {name: None for name in ("iterations", "minutes") if {"iterations", "minutes"} & settings.keys()}
-    typed = {name: _typed(program, type(default), name, value) for name, value in settings.items()}
+    typed = {name: _typed(program, type(default), name, _of_seed(value, seed)) for name, value in settings.items()}
     config = replace(default, **{**budget, **typed}, seed=seed, run_dir=run_dir)
     is_set = config.iterations is not None or {"eval_every", "eval_seconds"} & method.settings.keys()
     if not by_clock or config.minutes is None or is_set:
         return config
     return replace(config, eval_seconds=config.minutes * 60 / _EVALUATIONS)
+
+
+def _of_seed(value: Any, seed: int) -> Any:
+    """Return a setting's value with the seed in place of `{seed}`: runs of one seed may share a start."""
+    return value.replace("{seed}", str(seed)) if isinstance(value, str) else value
 
 
 def _typed(program: TrainingProgram[Any], settings: type[Settings], name: str, value: Any) -> Any:

@@ -69,6 +69,8 @@ def load_run(folder: Path) -> Run:
     metrics = pd.DataFrame(rows, columns=list(rows[-1]), dtype=float)
     # Minutes on one machine do not compare with minutes on another.
     config = {**options["config"], "device": options["device"]["name"]}
+    if "start" in options:  # the settings that led to the start, in place of its path
+        config["start"] = options["start"]["settings"]
     return Run(folder, config, declared_scores(folder), options["floor"], metrics)
 
 

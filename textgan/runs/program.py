@@ -18,7 +18,7 @@ from data.naming import as_command, as_flag, printable, without_folder
 from eval.core.tables import aligned, fixed
 from textgan.engine.loop import Experiment, Report, RunOutcome, run
 from textgan.engine.run_folder import score_title
-from textgan.engine.settings import Settings, as_flags, refuse_both_intervals
+from textgan.engine.settings import GanSettings, Settings, as_flags, refuse_both_intervals
 from textgan.engine.trainer import NonFiniteError
 
 C = TypeVar("C", bound=Settings)
@@ -106,6 +106,17 @@ def refuse_other_models(names: Collection[str], preset: Settings, presets: Mappi
                     f"{as_flag(name)}: not a setting of {model}, the model of --preset {preset.preset}; "
                     f"leave it out, or choose a preset with it, as {other.preset}"
                 )
+
+
+def require_critic(preset: Settings) -> GanSettings:
+    """Return a preset's settings if its model has a critic.
+
+    Raises:
+        InputError: it has none.
+    """
+    if not isinstance(preset, GanSettings):
+        raise InputError(f"--preset {preset.preset}: its model has no critic; choose a GAN's preset")
+    return preset
 
 
 def preset_in(arguments: Sequence[str], presets: Mapping[str, C], default: str) -> C:
