@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 import torch
-import tyro
 
 from data.command import parse_command, run_command
 from eval.core.tables import Block, FormatFlags, fixed, render
@@ -30,7 +29,7 @@ _WARM_UP, _STEPS, _EVALUATIONS = 5, 40, 5
 class BenchCommand(FormatFlags, Generic[C]):
     """Flags of a benchmark: the training settings and the output format."""
 
-    config: tyro.conf.OmitArgPrefixes[C]
+    config: C
     """Settings of the run."""
 
 

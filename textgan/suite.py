@@ -56,7 +56,7 @@ _EVALUATIONS = 60
 class SuiteCommand:
     """Flags of `python -m textgan.suite`."""
 
-    execution: tyro.conf.OmitArgPrefixes[ExecutorOptions] = field(default_factory=ExecutorOptions)
+    execution: ExecutorOptions = field(default_factory=ExecutorOptions)
     """How runs are executed."""
     file: Path | None = None
     """TOML file of the suite, in place of --presets, --seeds and --set."""

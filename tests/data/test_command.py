@@ -34,7 +34,7 @@ class Inner:
 class Flags:
     files: tyro.conf.Positional[tuple[Path, ...]]
     """Files."""
-    inner: tyro.conf.OmitArgPrefixes[Inner] = field(default_factory=Inner)
+    inner: Inner = field(default_factory=Inner)
     """More flags."""
     count: int | None = None
     """A count."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tyro
 
 from data.errors import InputError, require_at_least
 from data.naming import as_flag, printable
@@ -45,7 +44,7 @@ class SearchOptions(FormatFlags):
     """Smallest and largest learning rate of the generator. Default: 1/10 and 10 times the preset's."""
     score: str | None = None
     """Score that decides which pairs of rates continue. Default: the first headline score."""
-    execution: tyro.conf.OmitArgPrefixes[ExecutorOptions] = field(default_factory=ExecutorOptions)
+    execution: ExecutorOptions = field(default_factory=ExecutorOptions)
     """How runs are executed."""
     method: Literal["grid", "random"] = "grid"
     """Pairs of rates to try: a grid, or random pairs; both are uniform on a log scale."""

@@ -10,8 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import tyro
-
 from data.command import parse_command
 from data.errors import InputError
 from data.naming import as_command, as_flag, printable, without_folder
@@ -69,7 +67,7 @@ class TrainingProgram(Generic[C]):
 class TrainCommand(Generic[C]):
     """Flags of a training command."""
 
-    config: tyro.conf.OmitArgPrefixes[C]
+    config: C
     """Settings of the run."""
     dry_run: bool = False
     """Print the resolved settings, and stop."""
