@@ -18,8 +18,7 @@ from data.errors import InputError
 from data.files import sha256_of_file
 from data.images.dataset import ImageOptions, open_dataset
 from data.images.shapes import draw_shapes
-from eval.images import scores
-from eval.images import feature_cache
+from eval.images import feature_cache, scores
 from eval.images.features import Extractor, extract, inception_extractor, random_conv_extractor
 from eval.images.frechet import FeatureStatistics
 from eval.images.image_sets import dataset_set
