@@ -24,18 +24,10 @@ from data.errors import InputError
 from data.files import atomic_write
 from data.naming import printable
 from eval.core.tables import markdown_text
-from leaderboards.records import (
-    RECORD,
-    RECORDS,
-    TASK,
-    Record,
-    Task,
-    all_tasks,
-    chosen_records,
-    naming_damage,
-    read_text,
-)
-from leaderboards.tables import LEGEND, TaskTable, as_markdown, board, markdown_table, narrow
+from leaderboards.places import RECORD, RECORDS, TASK, chosen_records
+from leaderboards.records import Curve, Record, Task, all_tasks, naming_damage
+from leaderboards.samples import read_text
+from leaderboards.tables import LEGEND, TaskTable, as_markdown, board, markdown_table
 from textgan.engine.run_folder import score_title
 from textgan.runs.plots import COLOURS
 
@@ -61,8 +53,9 @@ def section(task: Task, records: Sequence[Record], table: TaskTable) -> dict[str
     """Return the section of a task for the page's template: table, curves, and the samples that records keep."""
     from bokeh.embed import components
 
-    with_curves = [record for record in records if record.curve is not None]
-    script, divs = components([_plot(task, with_curves, score) for score in task.shown]) if with_curves else ("", ())
+    curves = {record.name: record.curve for record in records if record.curve is not None}
+    drawn = [score for score in task.shown if any(score in curve.bands for curve in curves.values())]
+    script, divs = components([_plot(task, curves, score) for score in drawn]) if drawn else ("", ())
     texts = {record.name: _first_samples(record) for record in records}
     samples = [(row.name, texts[row.name]) for row in table.rows if texts.get(row.name)]
     return {
@@ -82,24 +75,24 @@ def page(sections: Sequence[Mapping[str, Any]], digest: str) -> str:
     return template.render(sections=sections, bokeh=bokeh, digest=digest, legend=LEGEND)
 
 
-def _plot(task: Task, records: Sequence[Record], score: str) -> Any:
+def _plot(task: Task, curves: Mapping[str, Curve], score: str) -> Any:
     from bokeh.plotting import figure
 
     plot = figure(
         height=270, sizing_mode="stretch_width", x_axis_label="minutes of training", y_axis_label=score_title(score),
         tools="pan,box_zoom,wheel_zoom,reset,hover",
     )  # fmt: skip
-    for number, record in enumerate(records):
-        assert record.curve is not None
-        minutes, curve = record.curve["minutes"], record.curve[score]
-        scored = [value is not None for value in curve["mean"]]
+    for number, (name, curve) in enumerate(curves.items()):
+        if score not in curve.bands:
+            continue
+        band, colour = curve.bands[score], COLOURS[number % len(COLOURS)]
+        scored = [value is not None for value in band.mean]
         x, mean, low, high = (
             [value for value, has_value in zip(values, scored, strict=True) if has_value]
-            for values in (minutes, curve["mean"], curve["low"], curve["high"])
+            for values in (curve.minutes, band.mean, band.low, band.high)
         )
-        colour = COLOURS[number % len(COLOURS)]
-        plot.varea(x, low, high, fill_color=colour, fill_alpha=0.2, legend_label=record.name)
-        plot.line(x, mean, line_color=colour, line_width=2, legend_label=record.name)
+        plot.varea(x, low, high, fill_color=colour, fill_alpha=0.2, legend_label=name)
+        plot.line(x, mean, line_color=colour, line_width=2, legend_label=name)
     if task.floor is not None and score in task.floor:
         plot.hspan(y=[task.floor[score]], line_dash="dashed", line_color="black", legend_label="real data")
     plot.legend.click_policy = "hide"
@@ -111,10 +104,8 @@ def _plot(task: Task, records: Sequence[Record], score: str) -> Any:
 
 def _first_samples(record: Record) -> str:
     """Return the first lines of a record's first sample file; an image as a data: URL; "" if no samples are kept."""
-    if not record.samples or record.samples[0]["file"] is None:
-        return ""
-    path = record.folder / record.samples[0]["file"]
-    if not path.exists():
+    name = record.samples[0].file if record.samples else None
+    if name is None or not (path := record.folder / name).exists():
         return ""
     if path.suffix == ".png":
         return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
@@ -130,15 +121,15 @@ def _digest(tasks: Sequence[tuple[Task, Sequence[Record]]], records: Path) -> st
     return digest.hexdigest()
 
 
-def _with_tables(text: str, tables: Mapping[str, TaskTable]) -> str:
-    for name, table in tables.items():
-        begin, end = f"<!-- leaderboard {name} -->\n", "<!-- end -->"
+def _with_tables(text: str, tasks: Sequence[tuple[Task, Sequence[Record]]]) -> str:
+    for task, records in tasks:
+        begin, end = f"<!-- leaderboard {task.name} -->\n", "<!-- end -->"
         if begin in text:
             before, _, after = text.partition(begin)
             _, has_end, rest = after.partition(end)
             if not has_end:
                 raise InputError(f"no {end} after {begin.strip()}; add it below the table")
-            text = f"{before}{begin}\n{markdown_table(narrow(table))}\n\n{end}{rest}"
+            text = f"{before}{begin}\n{markdown_table(board(task, records, narrow=True))}\n\n{end}{rest}"
     return text
 
 
@@ -180,7 +171,7 @@ def main(arguments: list[str]) -> int:
     texts = {output / f"{task.name}.md": as_markdown(task, tables[task.name]) for task, _ in tasks}
     texts[output / "index.md"] = index(tasks)
     if readme is not None and readme.exists():
-        texts[readme] = _with_tables(readme.read_text("utf-8"), tables)
+        texts[readme] = _with_tables(readme.read_text("utf-8"), tasks)
     for problem in damaged:
         print(f"error: {' '.join(str(problem).split())}", file=sys.stderr)
     digest, path = _digest(tasks, records), output / "index.html"

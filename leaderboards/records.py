@@ -5,31 +5,20 @@
 folders and folders without a `record.json` are ignored.
 """
 
-import gzip
-import hashlib
 import json
-import re
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal
 
 from data.errors import InputError
-from data.readers import read_lines
-from data.words import WHITE_SPACE, Splitting, WordRule
-from eval.core.score import Score, upgraded
-
-RECORDS = Path(__file__).parent / "records"
-TASK, RECORD = "task.json", "record.json"
-
-_LONGEST = 80  # characters in a folder's name; leaves room for a hash on every file system
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # device names on Windows, in any folder
+from eval.core.score import upgraded
+from leaderboards.places import RECORD, TASK, record_folders
+from leaderboards.typed import typed
 
 Kind = Literal["runs", "samples", "published"]
 Direction = Literal["lower", "higher"]
-T = TypeVar("T", "Task", "Record")
 
 
 @dataclass(frozen=True)
@@ -49,12 +38,73 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Record:
-    """A record: the scores, facts and samples of a method at a task.
+class ScoreEntry:
+    """A record's results by one score; entries that its kind does not have are None.
 
-    `scores[name]`, name as in "jsd_4", has the fields of the record's kind: runs - best_run, best_mean, end, sd,
-    interval, runs, windows; samples - end, interval, corrected; published - best_run, best_mean, end, sd. Each entry of
-    `samples` has `sha256` and `scores` of a sample file, and `file`, its name (None if the samples are not kept).
+    Attributes:
+        better: whether lower or higher values are better.
+        end: the score: of samples; of runs, the mean of `runs`; of published numbers, at the end of training.
+        best_run: best window mean of a single run; training is divided into windows of equal length.
+        best_mean: best window mean, averaged over runs.
+        sd: standard deviation of `runs`.
+        interval: 95 % confidence interval of `end`.
+        corrected: estimate at infinite sample size, for samples.
+        runs: each run's mean over the last tenth of training, or the score of the run's last samples.
+        windows: window means [runs, windows]; None before a run's first evaluation.
+        headline: number in the paper's table, for published numbers.
+    """
+
+    better: Direction = "lower"
+    end: float | None = None
+    best_run: float | None = None
+    best_mean: float | None = None
+    sd: float | None = None
+    interval: tuple[float, float] | None = None
+    corrected: float | None = None
+    runs: Sequence[float] | None = None
+    windows: Sequence[Sequence[float | None]] | None = None
+    headline: float | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 if lower values are better, else -1."""
+        return 1 if self.better == "lower" else -1
+
+
+@dataclass(frozen=True)
+class SampleEntry:
+    """A file of samples: its name, None if the samples are not kept; SHA-256 of the text or image; scores by name."""
+
+    file: str | None
+    sha256: str
+    scores: Mapping[str, float]
+    seed: int | None = None
+    iteration: int | None = None
+
+
+@dataclass(frozen=True)
+class Band:
+    """Mean, lowest and highest of the runs in each window; None before the first evaluation of a run."""
+
+    mean: Sequence[float | None]
+    low: Sequence[float | None]
+    high: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Curves of runs: the right edges of the windows in minutes of training, and a band per score."""
+
+    minutes: Sequence[float]
+    bands: Mapping[str, Band]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record: the scores, facts, settings and samples of a method at a task.
+
+    `facts` are for readers: a note; the reference of text; for runs also command, seeds, commits, date, device,
+    minutes and iterations. `settings` of runs are without seed and paths. `scores` and curves go by names as "jsd_4".
     """
 
     folder: Path
@@ -62,9 +112,10 @@ class Record:
     kind: Kind
     signature: str
     facts: Mapping[str, Any]
-    scores: Mapping[str, Mapping[str, Any]]
-    samples: Sequence[Mapping[str, Any]]
-    curve: Mapping[str, Any] | None
+    scores: Mapping[str, ScoreEntry]
+    samples: Sequence[SampleEntry]
+    curve: Curve | None
+    settings: Mapping[str, Any]
 
 
 def read_task(folder: Path) -> Task:
@@ -73,7 +124,11 @@ def read_task(folder: Path) -> Task:
     Raises:
         InputError: the folder has no readable task.json.
     """
-    return _read(Task, folder.name, folder / TASK)
+    path = folder / TASK
+    with naming_damage(path):
+        content = json.loads(path.read_text("utf-8"))
+        task: Task = typed(Task, {**content, "name": folder.name}, "")
+        return replace(task, signature=upgraded(task.signature))
 
 
 def read_record(folder: Path) -> Record:
@@ -82,22 +137,57 @@ def read_record(folder: Path) -> Record:
     Raises:
         InputError: the folder has no readable record.json.
     """
-    return _read(Record, folder, folder / RECORD)
-
-
-def _read(kind: type[T], first: Any, path: Path) -> T:
-    """Return a `kind` with `first` as its first field and the other fields from a JSON file."""
+    path = folder / RECORD
     with naming_damage(path):
         content = json.loads(path.read_text("utf-8"))
-        for name in ("title", "name", "signature"):
-            if not isinstance(content.get(name, ""), str):
-                raise TypeError(f"{name!r} is not a string")
-        for entry in content.get("samples", ()):
-            if entry["file"] is not None and Path(entry["file"]).name != entry["file"]:
-                raise ValueError(f"{entry['file']!r} is not the name of a file in its folder")
-            sorted(entry["scores"]), str(entry["sha256"])  # a KeyError if missing
-        content["signature"] = upgraded(content["signature"])
-        return kind(first, *(content[field.name] for field in fields(kind)[1:]))
+        if (bands := content.get("curve")) is not None:
+            bands = dict(bands)
+            content["curve"] = {"minutes": bands.pop("minutes"), "bands": bands}
+        # Records of 0.1.0 have three settings, among the facts.
+        names = ("critic_lr", "generator_lr", "critic_steps")
+        recorded = {
+            name: value for name, value in content.get("facts", {}).items() if name in names and value is not None
+        }
+        record: Record = typed(Record, {"settings": recorded, **content, "folder": folder}, "")
+        for entry in record.samples:
+            if entry.file is not None and Path(entry.file).name != entry.file:
+                raise ValueError(f"{entry.file!r} is not the name of a file in its folder")
+        return replace(record, signature=upgraded(record.signature))
+
+
+def task_json(task: Task) -> dict[str, Any]:
+    """Return the content of `task.json`."""
+    content = asdict(task)
+    del content["name"]
+    return content
+
+
+def record_json(record: Record) -> dict[str, Any]:
+    """Return the content of `record.json`; entries that are None are left out of scores and samples."""
+    content = asdict(record)
+    del content["folder"]
+    if record.curve is not None:
+        content["curve"] = {"minutes": content["curve"]["minutes"], **content["curve"]["bands"]}
+    content["scores"] = {name: _known(entry) for name, entry in content["scores"].items()}
+    content["samples"] = [{"file": entry["file"], **_known(entry)} for entry in content["samples"]]
+    return content
+
+
+def as_json(value: Any, name: str) -> bytes:
+    """Return the bytes of a JSON file; `name` is the record or task in the message.
+
+    Raises:
+        InputError: a score is infinite or NaN.
+    """
+    try:
+        text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+    except ValueError as error:
+        raise InputError(f"{name}: a score is not finite ({error}); check the samples") from error
+    return text.encode("utf-8", "backslashreplace") + b"\n"  # for file names that are not UTF-8: JSON's own escapes
+
+
+def _known(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if value is not None}
 
 
 @contextmanager
@@ -115,19 +205,6 @@ def naming_damage(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: no {error}; submit again") from error
     except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged ({error}); submit again") from error
-
-
-def chosen_records(records: Path | None) -> Path:
-    """Return the folder of all records: `records` if given, else the folder in the checkout.
-
-    Raises:
-        InputError: `records` is None, and the package does not run from a checkout.
-    """
-    if records is not None:
-        return records
-    if not (RECORDS.parents[1] / "pyproject.toml").is_file():
-        raise InputError("--records: needed outside a checkout of textgan; name the folder of your records")
-    return RECORDS
 
 
 def all_tasks(records: Path, damaged: list[InputError] | None = None) -> list[tuple[Task, list[Record]]]:
@@ -152,11 +229,6 @@ def all_tasks(records: Path, damaged: list[InputError] | None = None) -> list[tu
     return sorted(tasks, key=lambda pair: _page_order(*pair))
 
 
-def record_folders(task_folder: Path) -> list[Path]:
-    """Return the folders of the records in a task's folder."""
-    return sorted(path.parent for path in task_folder.glob(f"*/{RECORD}") if not path.parent.name.startswith("."))
-
-
 def _with_records(folder: Path) -> tuple[Task, list[Record]]:
     task = read_task(folder)
     records = [read_record(path) for path in record_folders(folder)]
@@ -169,86 +241,3 @@ def _with_records(folder: Path) -> tuple[Task, list[Record]]:
 def _page_order(task: Task, records: Sequence[Record]) -> tuple[bool, bool, bool, str]:
     only_published = all(record.kind == "published" for record in records)
     return not task.name.startswith("lm1b"), only_published, not task.metrics, task.title
-
-
-def task_folder(records: Path, name: str) -> Path:
-    """Return the folder of the task `name`, which need not exist.
-
-    Raises:
-        InputError: the name leads out of `records`, is invalid on some file system, or is taken by a folder or
-            file that is not a task.
-    """
-    folder, others = records / name, {path.name for path in records.iterdir()} if records.is_dir() else set()
-    possible = re.fullmatch(rf"[A-Za-z0-9][\w.=-]{{0,{_LONGEST - 1}}}", name, re.ASCII) and not name.endswith(".")
-    if not possible and name not in others:
-        raise InputError(
-            f"--task {name!r}: use at most {_LONGEST} characters of a-z, A-Z, 0-9 and _.=-, as in lm1b-char32; "
-            "put any other text in --title"
-        )
-    if _DEVICES.fullmatch(name) or name.casefold() in ("index", "readme"):
-        raise InputError(f"--task {name}: a reserved name; choose another")
-    for other in others:
-        if other != name and other.casefold() == name.casefold():
-            raise InputError(f"--task {name}: differs only in case from {other}, which exists; use {other}")
-    if name in others and not (folder / TASK).exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"--task {name}: {folder} is there without a {TASK}; move it away, or name another task")
-    return folder
-
-
-def folder_name(name: str, taken: Iterable[str]) -> str:
-    """Return a folder name for the record `name` that is valid on every file system and not in `taken`, ignoring case.
-
-    Each run of characters other than ASCII letters, digits and _.=- becomes "-". A hash of the record's name is added
-    if the name is not ASCII, or if the result is empty, too long, reserved or taken.
-    """
-    plain = re.sub(r"[^A-Za-z0-9_.=-]+", "-", name).strip("-.")
-    others = {TASK, "", *(each.casefold() for each in taken)}
-    if name.isascii() and len(plain) <= _LONGEST and plain.casefold() not in others and not _DEVICES.fullmatch(plain):
-        return plain
-    return f"{plain[:_LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}".lstrip("-")
-
-
-def kept_text(path: Path) -> bytes:
-    """Return the samples in a file of any text format as a record stores them: UTF-8, one line feed after each.
-
-    Raises:
-        InputError: the file is empty or is not text.
-    """
-    text = "".join(f"{line}\n" for lines in read_lines(path) for line in lines)
-    if not text:
-        raise InputError(f"{path}: the file is empty; give one sample per line")
-    # Readers remove one byte order mark, so a first line that begins with this character gets a second one.
-    return ("\ufeff" + text if text.startswith("\ufeff") else text).encode()
-
-
-def read_text(path: Path) -> bytes:
-    """Return the content of a file in a record's folder, decompressed if its name ends in .gz.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{path}: damaged ({error}); fetch it again") from error
-
-
-def joint_signature(scores: Sequence[Score]) -> str:
-    """Return the joined signature of several scores: everything that they depend on."""
-    return "; ".join(str(score.signature) for score in scores)
-
-
-def word_rule(signature: str) -> WordRule:
-    """Return the word rule in a signature that `eval.core.score.upgraded` returned; white space if it names none."""
-    match = re.search(rf"\|words:({'|'.join(get_args(Splitting))})\|case:(as-is|lower)\|", signature)
-    return WHITE_SPACE if match is None else WordRule(cast(Splitting, match[1]), match[2] == "lower")
-
-
-def values_by_name(scores: Sequence[Score]) -> dict[str, float]:
-    """Return the values of scores, by name in the form of records ("jsd_4")."""
-    return {record_name(name): estimate.value for score in scores for name, estimate in score.values.items()}
-
-
-def record_name(name: str) -> str:
-    """Return the name that a score ("jsd-4") has in records and in metrics.jsonl ("jsd_4")."""
-    return name.replace("-", "_")

@@ -6,36 +6,30 @@ import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
-from images.train import IMAGES
-from leaderboards.records import Kind
-from textgan.engine.run_folder import read_metrics, read_options, require_scores
-from textgan.engine.settings import as_flags
-from textgan.runs.aggregate import Group, summarize, window_count
-from textgan.runs.program import TrainingProgram
-from textgan.train import TEXT
+from data.naming import as_flag, without_folder
+from eval.core.score import Score
+from eval.text.metrics import metric_of
+from leaderboards.records import Band, Curve, Direction, Record, SampleEntry, ScoreEntry
+from leaderboards.samples import joint_signature
+from textgan.engine.run_folder import headline, read_metrics, read_options, score_name
+from textgan.runs.aggregate import Group, MethodSummary, summarize, window_count
 
 _POINTS = 60
-_PROGRAMS: Mapping[str, TrainingProgram[Any]] = {program.module: program for program in (TEXT, IMAGES)}
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A record to write: `files` go into its folder; `metrics` and `floor` are used if the task is new."""
+    """A record to write: `files` go into its folder; `metrics`, `floor` and `shown` are used if the task is new."""
 
-    name: str
-    kind: Kind
+    record: Record
     metrics: Sequence[str]
-    signature: str
     floor: Mapping[str, float] | None
-    facts: Mapping[str, Any]
-    scores: Mapping[str, Any]
-    samples: Sequence[Mapping[str, Any]]
-    curve: Mapping[str, Any] | None
+    shown: Mapping[str, Direction]
     files: Mapping[str, bytes]
 
 
@@ -43,53 +37,27 @@ def from_runs(group: Group, name: str, note: str) -> Submission:
     """Return the record of the runs of one method: scores at the end, windows, curve, options and last samples.
 
     Raises:
-        InputError: a run has no samples of its last iteration.
+        InputError: a run has no samples of its last iteration, or runs were scored with different settings.
     """
-    signature, floor = group.runs[0].signature, group.runs[0].floor
+    declared, floor = group.runs[0].scores, group.runs[0].floor
     run_options = [read_options(run.folder) for run in group.runs]
-    names = require_scores(group.runs[0].folder)
     points, _ = window_count([group], "minutes", _POINTS)
-    summaries = {name: summarize([group], name, "minutes", points, None)[0] for name in names}
-    scores = {
-        name: {
-            "best_run": summary.best_run[0],
-            "best_mean": summary.best_mean[0],
-            "end": summary.end,
-            "sd": summary.deviation,
-            "interval": summary.interval,
-            "runs": summary.ends.tolist(),
-            "windows": [_rounded(means, 6) for means in summary.windows],
-            "better": "lower",
-        }
-        for name, summary in summaries.items()
+    summaries = {score: summarize([group], score, "minutes", points, None)[0] for score in declared}
+    bands = {
+        score: Band(
+            mean=_rounded(summary.windows.mean(axis=0)),
+            low=_rounded(summary.windows.min(axis=0)),
+            high=_rounded(summary.windows.max(axis=0)),
+        )
+        for score, summary in summaries.items()
     }
-    curve = {"minutes": _rounded(next(iter(summaries.values())).x)} | {
-        name: {
-            "mean": _rounded(summary.windows.mean(axis=0)),
-            "low": _rounded(summary.windows.min(axis=0)),
-            "high": _rounded(summary.windows.max(axis=0)),
-        }
-        for name, summary in summaries.items()
-    }
-    program = _PROGRAMS[run_options[0]["program"]]
-    config = _portable_config(run_options[0]["config"], program)
     rows = [read_metrics(run.folder)[-1] for run in group.runs]
     facts = {
-        "command": shlex.join(
-            [
-                "python",
-                "-m",
-                program.module,
-                *as_flags(type(program.presets[config["preset"]])(**{**config, "seed": 0}), program.presets),
-            ]
-        ),
+        "command": run_options[0].get("command") or _rebuilt_command(run_options[0]),
         "seeds": [run.config["seed"] for run in group.runs],
         "commits": sorted({str(options["commit"]) for options in run_options}),
         "date": max(options["started_utc"] for options in run_options)[:10],
         "device": run_options[0]["device"],
-        "critic_lr": config["critic_lr"] if rows[0]["time/critic_updates"] else None,
-        "generator_lr": config["generator_lr"],
-        "critic_steps": config["critic_steps"] if rows[0]["time/critic_updates"] else None,
         "minutes": [row["time/train_seconds"] / 60 for row in rows],
         "iterations": [row["iteration"] for row in rows],
         "note": note,
@@ -103,12 +71,64 @@ def from_runs(group: Group, name: str, note: str) -> Submission:
         content, is_text = path.read_bytes(), path.suffix == ".txt"
         file = f"samples-seed{seed}{path.suffix}" + (".gz" if is_text else "")
         files[file] = gzip.compress(content, mtime=0) if is_text else content
-        entry = sample_entry(file, content, {name: row[f"scores/{name}"] for name in names})
-        samples.append({**entry, "seed": seed, "iteration": row["iteration"]})
-        cleaned = {**options, "config": _portable_config(options["config"], program), **portable_reference(options)}
-        files[f"options-seed{seed}.json"] = json.dumps(cleaned, indent=1, ensure_ascii=False).encode() + b"\n"
-    metrics: list[str] = ["jsd"] if program is TEXT else []
-    return Submission(name, "runs", metrics, signature, floor, facts, scores, samples, curve, files)
+        scored = {score: row[f"scores/{score}"] for score in declared}
+        samples.append(SampleEntry(file, sha256_of(content), scored, seed, row["iteration"]))
+        files[f"options-seed{seed}.json"] = (
+            json.dumps(_portable(options), indent=1, ensure_ascii=False).encode() + b"\n"
+        )
+    signatures = [score.signature for score in declared.values()]
+    record = Record(
+        folder=Path(),
+        name=name,
+        kind="runs",
+        signature=joint_signature(signatures),
+        facts=facts,
+        scores={score: _entry(summary, declared[score].better) for score, summary in summaries.items()},
+        samples=samples,
+        curve=Curve([round(float(x), 4) for x in next(iter(summaries.values())).x], bands),
+        settings=portable_settings(run_options[0]["config"]),
+    )
+    metrics = list(dict.fromkeys(map(metric_of, signatures))) if "reference" in run_options[0] else []
+    shown = {score: declared[score].better for score in headline(declared)}
+    return Submission(record, metrics, floor, shown, files)
+
+
+def _entry(summary: MethodSummary, better: Direction) -> ScoreEntry:
+    return ScoreEntry(
+        better=better,
+        end=summary.end,
+        best_run=summary.best_run[0],
+        best_mean=summary.best_mean[0],
+        sd=summary.deviation,
+        interval=summary.interval,
+        runs=summary.ends.tolist(),
+        windows=[_rounded(means, 6) for means in summary.windows],
+    )
+
+
+def of_samples(scored: Sequence[Score]) -> dict[str, ScoreEntry]:
+    """Return the entries of a record of samples: scores with intervals and corrected values."""
+    return {
+        score_name(name): ScoreEntry(
+            better=score.better,
+            end=value.value,
+            interval=None if value.low is None or value.high is None else (value.low, value.high),
+            corrected=value.corrected,
+        )
+        for score in scored
+        for name, value in score.values.items()
+    }
+
+
+def floors_of(scored: Sequence[Score]) -> dict[str, float]:
+    """Return the known floors of scores, by name."""
+    values = {score_name(name): value for score in scored for name, value in score.values.items()}
+    return {name: value.floor for name, value in values.items() if value.floor is not None}
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the hexadecimal SHA-256 of samples."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def _last_samples(run: Path, iteration: int) -> Path:
@@ -120,20 +140,34 @@ def _last_samples(run: Path, iteration: int) -> Path:
     )
 
 
-def sample_entry(file: str | None, text: bytes, scores: Mapping[str, float]) -> dict[str, Any]:
-    """Return the entry of one file of samples in a record; `file` is None if the record does not keep them."""
-    return {"file": file, "sha256": hashlib.sha256(text).hexdigest(), "scores": dict(scores)}
-
-
 def _rounded(values: Any, digits: int = 4) -> list[float | None]:
     return [round(float(value), digits) if math.isfinite(value) else None for value in values]
 
 
-def _portable_config(config: Mapping[str, Any], program: TrainingProgram[Any]) -> dict[str, Any]:
-    """Return a run's settings without paths on its machine and without settings that this version does not have."""
-    current = {field.name for field in fields(program.presets[config["preset"]])}
-    kept = {name: value for name, value in config.items() if name in current - {"weights"}}
-    return {**kept, "data": without_folder(config["data"]), "run_dir": None}
+def _rebuilt_command(options: Mapping[str, Any]) -> str:
+    """Return the command of a run that did not record one, with all recorded settings except seed and folder."""
+    config = options["config"]
+    # Of the two intervals, only one can be given.
+    left_out = {"seed", "run_dir", "eval_seconds" if config.get("eval_seconds") is None else "eval_every"}
+    words = ["python", "-m", options["program"]]
+    for name, value in portable_settings(config).items():
+        if name not in left_out and value is not False:
+            values = () if value is True else value if isinstance(value, list) else (value,)
+            words += [as_flag(name), *map(str, values)]
+    return shlex.join(words)
+
+
+def portable_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings without seed and folder, with file names in place of paths."""
+    kept = {name: value for name, value in config.items() if name not in ("seed", "run_dir")}
+    return {name: without_folder(value) if isinstance(value, str) else value for name, value in kept.items()}
+
+
+def _portable(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's options without paths on its machine."""
+    kept = {name: value for name, value in options.items() if name != "argv"}
+    config = {**portable_settings(options["config"]), "seed": options["config"]["seed"]}
+    return {**kept, "config": config, **portable_reference(options)}
 
 
 def portable_reference(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,12 +177,3 @@ def portable_reference(options: Mapping[str, Any]) -> dict[str, Any]:
     reference = options["reference"]
     corpus = {**reference["corpus"], "data": without_folder(reference["corpus"]["data"])}
     return {"reference": {**reference, "corpus": corpus}}
-
-
-def without_folder(source: str) -> str:
-    """Return a source without its folder: "kind:name" for "kind:/folder/name", "name" for "/folder/name"."""
-    kind, colon, rest = source.partition(":")
-    if not colon or Path(source).is_absolute():
-        return Path(source).name
-    name, more, column = rest.partition(":")
-    return f"{kind}:{Path(name).name if Path(name).is_absolute() else name}{more}{column}"

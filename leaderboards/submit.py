@@ -3,20 +3,20 @@
     python -m leaderboards.submit suites/suite --task lm1b-small
     python -m leaderboards.submit samples.txt --task grammar-char32 --name "my model"
     python -m leaderboards.submit samples.txt --task by-words --name "my model" --metrics bleu --reference corpus.txt
+    python -m leaderboards.submit --rescore by-words --metrics bleu word-jsd
 
 The first record of a task fixes the signature; records with another signature are refused. A record may have any name,
 from which the folder's name is derived. Nothing is written until all samples are scored and all records checked.
+`--rescore TASK` scores the kept samples of a task again by other metrics; `--rescore TASK --help` lists the flags.
 """
 
 import gzip
-import json
 import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import tyro
 
@@ -27,28 +27,24 @@ from data.inputs import require_lasting
 from data.naming import as_command, as_flag, printable
 from data.words import Splitting, WordRule
 from eval.text.cli import ReferenceFlags, chosen_options, real_lines
-from eval.text.metrics import require_metrics, score_file
+from eval.text.metrics import HEADLINES, require_metrics, score_file
 from eval.text.samples import open_samples
 from eval.text.words import note_unspaced, open_word_reference
+from leaderboards.places import RECORD, TASK, chosen_records, folder_name, record_folders, task_folder
 from leaderboards.records import (
-    RECORD,
-    TASK,
     Record,
+    SampleEntry,
     Task,
-    chosen_records,
-    folder_name,
-    joint_signature,
-    kept_text,
+    as_json,
     read_record,
     read_task,
-    record_folders,
-    record_name,
-    task_folder,
-    values_by_name,
-    word_rule,
+    record_json,
+    task_json,
 )
-from leaderboards.submission import Submission, from_runs, portable_reference, sample_entry
-from textgan.engine.run_folder import find_runs, headline
+from leaderboards.rescore import run_rescore
+from leaderboards.samples import joint_signature, kept_text, values_by_name, word_rule
+from leaderboards.submission import Submission, floors_of, from_runs, of_samples, portable_reference, sha256_of
+from textgan.engine.run_folder import declared, find_runs, headline
 from textgan.runs.aggregate import group_runs, load_run
 
 
@@ -165,25 +161,23 @@ def _from_samples(command: SubmitCommand, task: Task | None, path: Path, name: s
         )
     real = None if command.held_out is None else real_lines(flags, open_word_reference(options.corpus, rule))
     scored = score_file(path, metrics, options, rule, real)
-    estimates = {
-        record_name(name): (estimate, score.better) for score in scored for name, estimate in score.values.items()
-    }
-    scores = {
-        name: {
-            "end": estimate.value,
-            "interval": None if estimate.low is None else (estimate.low, estimate.high),
-            "corrected": estimate.corrected,
-            "better": better,
-        }
-        for name, (estimate, better) in estimates.items()
-    }
-    floors = {name: estimate.floor for name, (estimate, _) in estimates.items() if estimate.floor is not None}
     file = "samples.txt.gz" if not command.hash_only else None
-    samples = [sample_entry(file, text, values_by_name(scored))]
+    record = Record(
+        folder=Path(),
+        name=name,
+        kind="samples",
+        signature=joint_signature(score.signature for score in scored),
+        facts={"note": note, **portable_reference({"reference": asdict(options)})},
+        scores=of_samples(scored),
+        samples=[SampleEntry(file, sha256_of(text), values_by_name(scored))],
+        curve=None,
+        settings={},
+    )
+    shown = declared(scored, HEADLINES)
     files = {} if file is None else {file: gzip.compress(text, mtime=0)}
-    facts = {"note": note, **portable_reference({"reference": asdict(options)})}
-    signature = joint_signature(scored)
-    return Submission(name, "samples", metrics, signature, floors or None, facts, scores, samples, None, files)
+    return Submission(
+        record, metrics, floors_of(scored) or None, {each: shown[each].better for each in headline(shown)}, files
+    )
 
 
 def _write(
@@ -191,7 +185,7 @@ def _write(
 ) -> list[Path]:
     """Write all records, and the task if it is new, or nothing."""
     first = submissions[0]
-    signature = first.signature if task is None else task.signature
+    signature = first.record.signature if task is None else task.signature
     names = {}
     for path in record_folders(folder):
         with suppress(InputError):  # a damaged record does not block others; `leaderboards.build` reports it
@@ -199,14 +193,13 @@ def _write(
     taken = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     written: dict[str, dict[str, bytes]] = {}
     for submission in submissions:
-        name = submission.name
-        if submission.signature != signature:
-            raise InputError(f"{name}: scored as {submission.signature}, but {folder.name} takes {signature}")
+        record, name = submission.record, submission.record.name
+        if record.signature != signature:
+            raise InputError(f"{name}: scored as {record.signature}, but {folder.name} takes {signature}")
         if name in names:
             raise InputError(f"{names[name]}: there is a record of this name; give another --name, or remove it first")
-        record = {field.name: getattr(submission, field.name) for field in fields(Record)[1:]}
         place = folder_name(name, [*taken, *written])
-        written[place] = {**submission.files, RECORD: _as_json(record, name)}
+        written[place] = {**submission.files, RECORD: as_json(record_json(record), name)}
     paths = [folder / place for place in written]
     if task is not None:
         done: list[Path] = []
@@ -221,28 +214,19 @@ def _write(
                 shutil.rmtree(path)
             raise
         return paths
-    if unknown := [score for score in shown or () if score not in first.scores]:
-        raise InputError(f"--shown {unknown[0]}: not scored; choose from {', '.join(first.scores)}")
-    about = {
-        "title": title, "signature": signature, "floor": first.floor, "metrics": first.metrics,
-        "shown": {score: first.scores[score]["better"] for score in shown or headline(first.scores)},
-    }  # fmt: skip
+    scores = first.record.scores
+    if unknown := [score for score in shown or () if score not in scores]:
+        raise InputError(f"--shown {unknown[0]}: not scored; choose from {', '.join(scores)}")
+    chosen = {score: scores[score].better for score in shown} if shown else first.shown
+    new = Task(folder.name, title, signature, first.floor, first.metrics, chosen)
     with atomic_folder(folder) as temporary:
-        _fill(temporary, {TASK: _as_json(about, title)})
+        _fill(temporary, {TASK: as_json(task_json(new), title)})
         for place, files in written.items():
             (temporary / place).mkdir()
             _fill(temporary / place, files)
     for path, files in zip(paths, written.values(), strict=True):
         _require_ours(path / RECORD, files[RECORD])
     return paths
-
-
-def _as_json(value: Any, name: str) -> bytes:
-    try:
-        text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
-    except ValueError as error:
-        raise InputError(f"{name}: a score is not finite ({error}); check the samples") from error
-    return text.encode("utf-8", "backslashreplace") + b"\n"  # for file names that are not UTF-8: JSON's own escapes
 
 
 def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -258,6 +242,8 @@ def _require_ours(path: Path, content: bytes) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the command: write the records and print the folders."""
+    if any(argument.partition("=")[0] == "--rescore" for argument in arguments):
+        return run_rescore(arguments)
     command = parse_command(SubmitCommand, arguments, "leaderboards.submit", __doc__)
     for folder in submit(command):
         print(f"wrote {printable(folder)}")

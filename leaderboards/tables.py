@@ -1,12 +1,12 @@
 """Tables of records: a row per record, with the columns of the whole page or of a README."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eval.core.tables import markdown, markdown_code, markdown_text
-from leaderboards.records import Record, Task
+from leaderboards.records import Record, ScoreEntry, Task
 from textgan.engine.run_folder import score_title
 
 
@@ -35,63 +35,81 @@ class TaskTable:
     rows: Sequence[TableRow]
 
 
-def board(task: Task, records: Sequence[Record]) -> TaskTable:
+_TITLES = {"critic_lr": "critic rate", "generator_lr": "generator rate"}
+_RESULTS = {"best_run": "best run", "best_mean": "best mean", "end": "at the end"}
+
+
+def board(task: Task, records: Sequence[Record], narrow: bool = False) -> TaskTable:
     """Return the table of a task: records from best to worst by the last shown score, then the floor.
 
-    Empty columns are left out.
+    It has a column per setting in which records differ. Empty columns are left out. A narrow table, for a README, has
+    the name, the number of runs, each score at the end, and the note.
     """
     last = list(task.shown)[-1]
-    sign = -1 if task.shown[last] == "higher" else 1
-    ranked = sorted(records, key=lambda record: _rank(record.scores.get(last, {}), sign))
-    rows = [_row(task, record) for record in ranked]
-    if task.floor is not None:
-        rows.append(_floor_row(task, task.floor))
-    head = ["name", "kind", *_FACTS.values()]
-    without_runs = all(record.kind == "samples" for record in records)
+    ranked = sorted(records, key=lambda record: _rank(record.scores.get(last)))
+    settings = [] if narrow else differing_settings(records)
+    results = ["end"] if narrow else list(_RESULTS)
+    with_runs = any(record.kind != "samples" for record in records)
+    head = [
+        "name",
+        *([] if narrow else ["kind"]),
+        "runs",
+        *(_TITLES.get(name, name.replace("_", " ")) for name in settings),
+    ]
     for score, better in task.shown.items():
         direction = " (higher is better)" if better == "higher" else ""
-        columns = [f" {column}" for column in _COLUMNS.values()] if not without_runs else [""] * len(_COLUMNS)
-        head += [f"{score_title(score)}{column}{direction}" for column in columns]
+        head += [f"{score_title(score)}{f' {_RESULTS[result]}' if with_runs else ''}{direction}" for result in results]
     head.append("note")
+    rows = []
+    for record in ranked:
+        runs = record.facts.get("runs") or len(record.facts.get("seeds", ())) or None
+        cells = [_number(runs), *(_setting(record.settings.get(name)) for name in settings)]
+        for name in task.shown:
+            cells += [_result(record.scores.get(name, ScoreEntry()), result) for result in results]
+        rows.append(_row(record.name, record.kind, cells, record.facts.get("note", ""), narrow))
+    if task.floor is not None:
+        name, source = ("real text", "held-out lines") if task.metrics else ("real images", "other real images")
+        cells = [TableCell("") for _ in ["runs", *settings]]
+        for score in task.shown:
+            end = ScoreEntry(end=task.floor.get(score))
+            cells += [_result(end, result) for result in results]
+        rows.append(_row(name, name, cells, f"the floor: the same number of {source}", narrow))
     filled = [column for column in range(len(head)) if any(row.cells[column].text for row in rows)]
-    return _columns_of(TaskTable(head, rows), filled)
+    rows = [TableRow(row.name, row.kind, [row.cells[column] for column in filled]) for row in rows]
+    return TaskTable([head[column] for column in filled], rows)
 
 
-def _columns_of(table: TaskTable, kept: Sequence[int]) -> TaskTable:
-    rows = [TableRow(row.name, row.kind, [row.cells[column] for column in kept]) for row in table.rows]
-    return TaskTable([table.head[column] for column in kept], rows)
+def differing_settings(records: Sequence[Record]) -> list[str]:
+    """Return the settings in which records differ, in recorded order; a setting that a record lacks is no difference.
+
+    The preset is left out: its other settings tell the records apart.
+    """
+    names = dict.fromkeys(name for record in records for name in record.settings if name != "preset")
+    values = {name: {repr(each.settings[name]) for each in records if name in each.settings} for name in names}
+    return [name for name in names if len(values[name]) > 1]
 
 
-_FACTS = {"runs": "runs", "critic_lr": "critic rate", "generator_lr": "generator rate", "critic_steps": "critic steps"}
-_COLUMNS = {"best_run": "best run", "best_mean": "best mean", "end": "at the end"}
-
-
-def _rank(score: Mapping[str, Any], sign: int) -> float:
-    values = [sign * score[name] for name in ("best_mean", "end") if score.get(name) is not None]
+def _rank(score: ScoreEntry | None) -> float:
+    values = [] if score is None else [score.sign * each for each in (score.best_mean, score.end) if each is not None]
     return min(values, default=math.inf)
 
 
-def _row(task: Task, record: Record) -> TableRow:
-    facts = {**record.facts, "runs": record.facts.get("runs") or len(record.facts.get("seeds", ())) or None}
-    numbers = [facts.get(name) for name in _FACTS]
-    cells = [TableCell(record.name), TableCell(record.kind)]
-    cells += [TableCell("" if number is None else f"{number:g}", number) for number in numbers]
-    for name in task.shown:
-        score = record.scores.get(name, {})
-        for column in _COLUMNS:
-            value, deviation = score.get(column), score.get("sd")
-            spread = "" if column != "end" or deviation is None else f" ± {deviation:.3f}"
-            cells.append(TableCell("" if value is None else f"{value:.3f}{spread}", value))
-    return TableRow(record.name, record.kind, [*cells, TableCell(facts.get("note", ""))])
+def _row(name: str, kind: str, cells: Sequence[TableCell], note: str, narrow: bool) -> TableRow:
+    return TableRow(name, kind, [TableCell(name), *([] if narrow else [TableCell(kind)]), *cells, TableCell(note)])
 
 
-def _floor_row(task: Task, floor: Mapping[str, float]) -> TableRow:
-    name, source = ("real text", "held-out lines") if task.metrics else ("real images", "other real images")
-    cells = [TableCell(name), TableCell(name), *(TableCell("") for _ in _FACTS)]
-    for score in task.shown:
-        value = floor.get(score)
-        cells += [TableCell(""), TableCell(""), TableCell("" if value is None else f"{value:.3f}", value)]
-    return TableRow(name, name, [*cells, TableCell(f"the floor: the same number of {source}")])
+def _result(score: ScoreEntry, name: str) -> TableCell:
+    value = getattr(score, name)
+    spread = "" if name != "end" or score.sd is None else f" ± {score.sd:.3f}"
+    return TableCell("" if value is None else f"{value:.3f}{spread}", value)
+
+
+def _number(value: float | None) -> TableCell:
+    return TableCell("" if value is None else f"{value:g}", value)
+
+
+def _setting(value: Any) -> TableCell:
+    return _number(value) if isinstance(value, int | float) else TableCell("" if value is None else str(value))
 
 
 def as_markdown(task: Task, table: TaskTable) -> str:
@@ -106,18 +124,7 @@ def markdown_table(table: TaskTable) -> str:
 
 
 LEGEND = (
-    "Training is divided into windows of equal length. Best run: the lowest window mean of any single run. Best mean: "
-    "the lowest window mean, averaged over runs. At the end: mean and standard deviation over runs in the last tenth "
+    "Training is divided into windows of equal length. Best run: the best window mean of any single run. Best mean: "
+    "the best window mean, averaged over runs. At the end: mean and standard deviation over runs in the last tenth "
     "of training; for samples without a run, the score. Lower is better unless a heading says otherwise."
 )
-
-
-def narrow(table: TaskTable) -> TaskTable:
-    """Return the columns of a table that fit a README: method, runs, each score at the end, note."""
-    left_out = ("kind", *(name for fact, name in _FACTS.items() if fact != "runs"))
-    kept = [
-        column
-        for column, name in enumerate(table.head)
-        if name not in left_out and not any(f" {_COLUMNS[best]}" in name for best in ("best_run", "best_mean"))
-    ]
-    return _columns_of(table, kept)

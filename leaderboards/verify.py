@@ -8,36 +8,21 @@ exit status is 1 if a record failed.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import tyro
 
 from data.command import parse_command, run_command
-from data.corpus import CorpusOptions
 from data.errors import InputError
 from eval.text.metrics import score_file
-from eval.text.reference import ReferenceOptions
-from leaderboards.records import (
-    RECORD,
-    Record,
-    Task,
-    chosen_records,
-    joint_signature,
-    kept_text,
-    naming_damage,
-    read_record,
-    read_task,
-    read_text,
-    record_folders,
-    values_by_name,
-    word_rule,
-)
+from leaderboards.places import RECORD, chosen_records, record_folders
+from leaderboards.records import Band, Record, SampleEntry, ScoreEntry, Task, naming_damage, read_record, read_task
+from leaderboards.samples import joint_signature, kept_text, read_text, reference_of, values_by_name, word_rule
 
 _TOLERANCE = 1e-9
 _CURVE_TOLERANCE = 1e-4  # curves are stored with 4 decimals
@@ -69,7 +54,7 @@ def verify(record: Record, task: Task, reference: str | None, samples: Path | No
     try:
         with naming_damage(record.folder / RECORD):
             errors = _contradictions(record)
-            options = _reference(record, reference) if task.metrics and record.samples else None
+            options = reference_of(record, reference) if task.metrics and record.samples else None
     except InputError as error:
         return [str(error)]
     if record.kind != "published" and record.signature != task.signature:
@@ -80,20 +65,20 @@ def verify(record: Record, task: Task, reference: str | None, samples: Path | No
     for path, entry in zip(paths, record.samples, strict=True):
         if not path.exists():
             errors.append(f"{path.name} is missing")
-        elif entry["sha256"] not in _hashes(path):
+        elif entry.sha256 not in _hashes(path):
             errors.append(f"{path.name} is not as it was submitted")
     if errors or options is None:
         return errors
     for path, entry in zip(paths, record.samples, strict=True):
         scores = score_file(path, task.metrics, options, word_rule(record.signature))
-        if (signature := joint_signature(scores)) != record.signature:
+        if (signature := joint_signature(score.signature for score in scores)) != record.signature:
             errors.append(f"{path.name} is scored as {signature}, the record says {record.signature}")
             continue
         values = values_by_name(scores)
-        if entry["scores"].keys() != values.keys():
-            errors.append(f"{path.name} is scored by {', '.join(values)}, the record has {', '.join(entry['scores'])}")
+        if entry.scores.keys() != values.keys():
+            errors.append(f"{path.name} is scored by {', '.join(values)}, the record has {', '.join(entry.scores)}")
             continue
-        for name, value in entry["scores"].items():
+        for name, value in entry.scores.items():
             if not abs(values[name] - value) <= _TOLERANCE:  # also true for NaN
                 errors.append(f"{path.name} scores {name} {values[name]:.6f}, the record says {value:.6f}")
     return errors
@@ -103,37 +88,41 @@ def _contradictions(record: Record) -> list[str]:
     """Return inconsistencies between a record's displayed values and its data."""
     errors = []
     for name, score in record.scores.items():
-        if record.kind == "runs":
-            expected = fmean(score["runs"])
-        elif record.kind == "samples":
-            expected = record.samples[0]["scores"][name]
-        else:
+        if record.kind == "published":
             continue
-        if not abs(expected - score["end"]) <= _TOLERANCE:
-            errors.append(f"{name} at the end is {score['end']}, but the record's data give {expected}")
-        if record.curve is not None:
-            lowest = min(value for value in record.curve[name]["low"] if value is not None)
-            if not abs(lowest - score["best_run"]) <= _CURVE_TOLERANCE:
-                errors.append(f"the best run's {name} is {score['best_run']}, but the curve's minimum is {lowest}")
-            if "windows" in score:  # missing in records of older versions
-                errors += _window_contradictions(name, score, record.curve)
+        expected = fmean(score.runs or ()) if record.kind == "runs" else record.samples[0].scores[name]
+        if score.end is None or not abs(expected - score.end) <= _TOLERANCE:
+            errors.append(f"{name} at the end is {score.end}, but the record's data give {expected}")
+        if record.curve is not None and name in record.curve.bands:
+            errors += _curve_contradictions(name, score, record.curve.minutes, record.curve.bands[name])
+        elif record.kind == "runs" and score.best_run is not None:
+            errors.append(f"{name} has no curve, but the best run's is {score.best_run}")
+        elif record.kind == "runs" and [*(score.runs or ())] != [entry.scores[name] for entry in record.samples]:
+            errors.append(f"{name} has no curve, and its runs are not the scores of their last samples")
     return errors
 
 
-def _window_contradictions(name: str, score: Mapping[str, Any], curve: Mapping[str, Any]) -> list[str]:
-    """Return inconsistencies between a score's displayed values and its window means [runs, windows]."""
-    windows = np.array(score["windows"], float)  # None becomes NaN: no evaluation yet
-    if windows.shape != (len(score["runs"]), len(curve["minutes"])) or np.isnan(windows[:, -1]).any():
-        return [f"{name} has no mean for each of {len(score['runs'])} runs and {len(curve['minutes'])} windows"]
+def _curve_contradictions(name: str, score: ScoreEntry, minutes: Sequence[float], band: Band) -> list[str]:
+    """Return inconsistencies between a score's displayed values, its curve, and its window means [runs, windows]."""
+    side = band.low if score.better == "lower" else band.high
+    best = min((value for value in side if value is not None), key=lambda value: score.sign * value)
+    if score.best_run is None or not abs(best - score.best_run) <= _CURVE_TOLERANCE:
+        return [f"the best run's {name} is {score.best_run}, but the best value of the curve is {best}"]
+    if score.windows is None:  # missing in records of older versions
+        return []
+    windows = np.array(score.windows, float)  # None becomes NaN: no evaluation yet
+    if windows.shape != (len(score.runs or ()), len(minutes)) or np.isnan(windows[:, -1]).any():
+        return [f"{name} has no mean for each of {len(score.runs or ())} runs and {len(minutes)} windows"]
     means = windows.mean(axis=0)
     last = windows[:, -max(1, windows.shape[1] // 10) :]
+    sign = score.sign
     expected = {
-        "best run": (score["best_run"], np.nanmin(windows), _WINDOW_TOLERANCE),
-        "best mean": (score["best_mean"], np.nanmin(means), _WINDOW_TOLERANCE),
-        "end of a run": (score["runs"], np.nanmean(last, axis=1), _WINDOW_TOLERANCE),
-        "curve of means": (curve[name]["mean"], means, _CURVE_TOLERANCE),
-        "lower end of the band": (curve[name]["low"], windows.min(axis=0), _CURVE_TOLERANCE),
-        "upper end of the band": (curve[name]["high"], windows.max(axis=0), _CURVE_TOLERANCE),
+        "best run": (score.best_run, sign * np.nanmin(sign * windows), _WINDOW_TOLERANCE),
+        "best mean": (score.best_mean, sign * np.nanmin(sign * means), _WINDOW_TOLERANCE),
+        "end of a run": (score.runs, np.nanmean(last, axis=1), _WINDOW_TOLERANCE),
+        "curve of means": (band.mean, means, _CURVE_TOLERANCE),
+        "lower end of the band": (band.low, windows.min(axis=0), _CURVE_TOLERANCE),
+        "upper end of the band": (band.high, windows.max(axis=0), _CURVE_TOLERANCE),
     }
     return [
         f"the windows of {name} give another {place}"
@@ -151,19 +140,12 @@ def _hashes(path: Path) -> set[str]:
     return hashes
 
 
-def _path(record: Record, entry: Mapping[str, Any], samples: Path | None) -> Path:
-    if entry["file"] is not None:
-        return record.folder / str(entry["file"])
+def _path(record: Record, entry: SampleEntry, samples: Path | None) -> Path:
+    if entry.file is not None:
+        return record.folder / entry.file
     if samples is None:
-        raise InputError(f"samples not kept here, their sha256 is {entry['sha256']}; give them with --samples")
+        raise InputError(f"samples not kept here, their sha256 is {entry.sha256}; give them with --samples")
     return samples
-
-
-def _reference(record: Record, data: str | None) -> ReferenceOptions:
-    recorded = record.facts["reference"]
-    corpus = CorpusOptions(**recorded["corpus"])
-    corpus = corpus if data is None else replace(corpus, data=data)
-    return ReferenceOptions(corpus, recorded["ngram"], recorded["padding"])
 
 
 def _folders(place: Path) -> set[Path]:

@@ -1,0 +1,185 @@
+"""Score the kept samples of a task again, by other metrics or by another word rule.
+
+    python -m leaderboards.submit --rescore by-words --metrics bleu word-jsd
+
+All records of the task change, or none. A score whose signature stays keeps its windows and curve; any other score of
+runs is the score of their last samples. Published numbers stay as they are.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+
+from data.command import parse_command
+from data.errors import InputError
+from data.files import temporary_folder
+from data.naming import as_command, printable
+from data.words import Splitting, WordRule
+from eval.core.score import Score
+from eval.text.cli import ReferenceFlags, real_lines
+from eval.text.metrics import HEADLINES, require_metrics, score_file
+from eval.text.words import open_word_reference
+from leaderboards.places import RECORD, TASK, chosen_records, record_folders
+from leaderboards.records import Record, ScoreEntry, Task, as_json, read_record, read_task, record_json, task_json
+from leaderboards.samples import joint_signature, reference_of, values_by_name, word_rule
+from leaderboards.submission import floors_of, of_samples
+from textgan.engine.run_folder import declared, headline, score_name
+
+
+@dataclass(frozen=True)
+class RescoreCommand:
+    """Flags of `python -m leaderboards.submit --rescore`."""
+
+    rescore: str
+    """Task whose kept samples are scored again."""
+    metrics: tuple[str, ...] | None = None
+    """Metrics of the task from now on. Default: as before."""
+    shown: tuple[str, ...] | None = None
+    """Scores in the task's table from now on. Default: as before; if none of these is scored, as for a new task."""
+    words: Splitting | None = None
+    """Word rule of the task from now on. Default: as before."""
+    lower_case: bool = False
+    """Lower-case the words from now on. Default: as before; with --words, words are left as they are."""
+    reference: str | None = None
+    """Real text to score against. Default: the source named in each record."""
+    held_out: str | None = None
+    """Real text for the floor of word metrics. Default: the reference's held-out lines."""
+    records: Path | None = None
+    """Folder of all records. Default: leaderboards/records in the checkout; required outside one."""
+
+
+def rescore(command: RescoreCommand) -> Path:
+    """Score the samples of all records of a task, write the scores into the records, and return the task's folder.
+
+    Raises:
+        InputError: there is no task of this name, it has no metrics of text, a record does not keep its samples, the
+            reference cannot be read, or a flag's value is impossible. Nothing is written in these cases.
+    """
+    places = chosen_records(command.records)
+    folder = places / command.rescore
+    if folder.parent != places or not (folder / TASK).exists():
+        raise InputError(f"--rescore {command.rescore}: no task of this name in {places}")
+    require_metrics(command.metrics or ())
+    with _replaced(folder) as temporary:
+        task = read_task(folder)
+        old = [record for record in map(read_record, record_folders(folder)) if record.kind != "published"]
+        if not task.metrics or not old:
+            raise InputError(f"--rescore {task.name}: its samples are images, or it has published numbers only")
+        if lost := [record.name for record in old if any(entry.file is None for entry in record.samples)]:
+            raise InputError(f"--rescore {task.name}: the samples of {', '.join(lost)} are not kept; remove the record")
+        metrics = command.metrics or task.metrics
+        rule = word_rule(task.signature)
+        if command.words or command.lower_case:
+            rule = WordRule(command.words or rule.words, command.lower_case)
+        for record in old:
+            scored = [_scored(command, record, entry.file or "", metrics, rule) for entry in record.samples]
+            new = _with_scores(record, scored)
+            if record is old[0]:
+                signature = new.signature
+                changed = replace(_task(command, task, record, scored[0]), metrics=metrics, signature=signature)
+            elif new.signature != signature:
+                raise InputError(f"{record.name} is scored as {new.signature}, but {old[0].name} as {signature}")
+            (temporary / record.folder.name / RECORD).write_bytes(as_json(record_json(new), record.name))
+        (temporary / TASK).write_bytes(as_json(task_json(changed), task.name))
+    return folder
+
+
+def _scored(command: RescoreCommand, record: Record, file: str, metrics: Sequence[str], rule: WordRule) -> list[Score]:
+    options = reference_of(record, command.reference)
+    flags = ReferenceFlags(held_out=command.held_out)
+    real = None if command.held_out is None else real_lines(flags, open_word_reference(options.corpus, rule))
+    return score_file(record.folder / file, metrics, options, rule, real)
+
+
+def _kept(record: Record, scored: Sequence[Score]) -> set[str]:
+    """Return the names of the scores that a record already has, with the same signature."""
+    before = record.signature.split("; ")
+    names = {score_name(name) for score in scored if str(score.signature) in before for name in score.values}
+    return names & record.scores.keys()
+
+
+def _with_scores(record: Record, scored: Sequence[Sequence[Score]]) -> Record:
+    """Return a record with the scores of its sample files in place of its scores, unless the signature stays."""
+    kept = _kept(record, scored[0])
+    values = [values_by_name(each) for each in scored]
+    entries = of_samples(scored[0])
+    if record.kind == "runs":
+        entries = {name: _of_runs(entry, [each[name] for each in values]) for name, entry in entries.items()}
+    samples = [
+        replace(entry, scores={name: entry.scores[name] if name in kept else value for name, value in each.items()})
+        for entry, each in zip(record.samples, values, strict=True)
+    ]
+    bands = {} if record.curve is None else {name: band for name, band in record.curve.bands.items() if name in kept}
+    return replace(
+        record,
+        signature=joint_signature(score.signature for score in scored[0]),
+        scores={name: record.scores[name] if name in kept else entry for name, entry in entries.items()},
+        samples=samples,
+        curve=replace(record.curve, bands=bands) if record.curve is not None and bands else None,
+    )
+
+
+def _of_runs(entry: ScoreEntry, values: Sequence[float]) -> ScoreEntry:
+    """Return the entry of runs by the score of each run's last samples."""
+    deviation = stdev(values) if len(values) > 1 else None
+    return ScoreEntry(entry.better, fmean(values), sd=deviation, runs=values)
+
+
+def _task(command: RescoreCommand, task: Task, record: Record, scored: Sequence[Score]) -> Task:
+    """Return the task with the floors and the shown scores of a scored record.
+
+    Raises:
+        InputError: a score to show is not scored.
+    """
+    entries, kept = of_samples(scored), _kept(record, scored)
+    if unknown := [name for name in command.shown or () if name not in entries]:
+        raise InputError(f"--shown {unknown[0]}: not scored; choose from {', '.join(entries)}")
+    shown = command.shown or [name for name in task.shown if name in entries] or headline(declared(scored, HEADLINES))
+    before = {name: value for name, value in (task.floor or {}).items() if name in kept}
+    floor = {**floors_of(scored), **before}
+    return replace(task, floor=floor or None, shown={name: entries[name].better for name in shown})
+
+
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """Yield a copy of a folder that takes the folder's place when the block ends without an error.
+
+    A process that is killed between the two renames leaves the old folder beside it, under a hidden name.
+
+    Raises:
+        InputError: another process has added or removed files of the folder meanwhile.
+    """
+    temporary, before = temporary_folder(folder), temporary_folder(folder)
+    try:
+        shutil.copytree(folder, temporary, dirs_exist_ok=True)
+        files = _files(temporary)
+        yield temporary
+        folder.rename(before)
+        try:
+            if _files(before) != files:
+                raise InputError(f"{folder}: changed by another submission meanwhile; try again")
+            temporary.rename(folder)
+        except BaseException:
+            before.rename(folder)
+            raise
+        shutil.rmtree(before)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if before.exists() and not any(before.iterdir()):
+            before.rmdir()
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*")}
+
+
+def run_rescore(arguments: Sequence[str]) -> int:
+    """Score a task again, print what to do next, and return the exit status."""
+    command = parse_command(RescoreCommand, arguments, "leaderboards.submit", __doc__)
+    print(f"wrote {printable(rescore(command))}")
+    flags: list[str | Path] = [] if command.records is None else ["--records", command.records]
+    print(f"next: {as_command('python', '-m', 'leaderboards.build', *flags)}")
+    return 0
