@@ -13,7 +13,6 @@ from typing import Any
 from data.errors import InputError
 from data.naming import as_flag, without_folder
 from eval.core.score import Score
-from eval.text.metrics import metric_of
 from leaderboards.records import Band, Curve, Direction, Record, SampleEntry, ScoreEntry
 from leaderboards.samples import joint_signature
 from textgan.engine.run_folder import headline, read_metrics, read_options, score_name
@@ -88,7 +87,7 @@ def from_runs(group: Group, name: str, note: str) -> Submission:
         curve=Curve([round(float(x), 4) for x in next(iter(summaries.values())).x], bands),
         settings=portable_settings(run_options[0]["config"]),
     )
-    metrics = list(dict.fromkeys(map(metric_of, signatures))) if "reference" in run_options[0] else []
+    metrics = run_options[0]["config"].get("scores", [])  # of text; images are not scored again
     shown = {score: declared[score].better for score in headline(declared)}
     return Submission(record, metrics, floor, shown, files)
 
