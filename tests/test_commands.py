@@ -108,7 +108,7 @@ def test_a_documented_command_works(
     finished: Any = lambda _program, configs, _: [RunResult(each.folder, "finished") for each in configs]  # noqa: E731
     trials = [Trial(3e-3, 1e-3, 2, 1800, [0.6, 0.7])]
     monkeypatch.setattr("textgan.suite.run_all", finished)
-    monkeypatch.setattr("textgan.search.search", lambda _program, _command: trials)
+    monkeypatch.setattr("textgan.search.search", lambda _program, _command, _sign: trials)
     monkeypatch.setattr("data.images.shapes.COUNT", 400)
     status, out, err = run(capfd, module, *arguments, *places)
     assert (status, err) == (0, "")

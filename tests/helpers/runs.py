@@ -14,7 +14,7 @@ import torch
 from images.config import PRESETS as IMAGE_PRESETS
 from images.config import ImageConfig
 from textgan.engine.checkpoint import read_newest
-from textgan.engine.run_folder import read_metrics
+from textgan.engine.run_folder import DeclaredScore, read_metrics
 from textgan.engine.trainer import Trainer
 from textgan.models import PRESETS
 from textgan.models.settings import TextSettings
@@ -93,7 +93,7 @@ def write_run(
     processor: str = "a processor",
     **config: Any,
 ) -> Path:
-    """Write the files of a run's folder that other commands read."""
+    """Write the files of a run's folder, in format 1, that other commands read."""
     folder.mkdir(parents=True)
     settings = {
         "preset": "ttur-small", "data": "/text.txt", "critic_lr": 0.003, "eval_every": 100, "iterations": None,
@@ -126,8 +126,9 @@ def falling(start: float, step: float) -> list[float]:
 
 def a_run(x: Sequence[float], y: Sequence[float], seed: int = 0) -> Run:
     """Return a run with the JSD-4 y after x minutes of training."""
-    metrics = pd.DataFrame({"train_seconds": 60 * np.array(x, float), "jsd_4": np.array(y, float)})
-    return Run(Path(f"run{seed}"), {"preset": "toy", "seed": seed}, SIGNATURE, None, metrics)
+    metrics = pd.DataFrame({"time/train_seconds": 60 * np.array(x, float), "scores/jsd_4": np.array(y, float)})
+    scores = {"jsd_4": DeclaredScore("lower", True, SIGNATURE, most=1.0)}
+    return Run(Path(f"run{seed}"), {"preset": "toy", "seed": seed}, scores, None, metrics)
 
 
 def a_group(name: str, curves: Sequence[Sequence[float]], every: float = 1.0) -> Group:

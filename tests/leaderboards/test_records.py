@@ -15,7 +15,8 @@ from data.errors import InputError
 from images.config import PRESETS as IMAGE_PRESETS
 from images.train import train as train_on_images
 from leaderboards import build, submit, verify
-from leaderboards.records import RECORDS, TASK, all_tasks, folder_name, read_record
+from leaderboards.places import RECORDS, TASK, folder_name
+from leaderboards.records import all_tasks, read_record
 from tests.helpers.records import build_all, contents, submit_few
 from tests.helpers.runs import even_clock, tiny_images
 from textgan.engine.run_folder import read_metrics, read_options
@@ -111,9 +112,9 @@ def test_runs_on_images_have_records_with_pictures(tmp_path: Path, capsys: pytes
     assert task.floor == read_options(tmp_path / "suite" / "0")["floor"]
     for entry, seed in zip(record.samples, (0, 1), strict=True):
         row = read_metrics(tmp_path / "suite" / f"{seed}")[-1]
-        assert entry["scores"] == {"fd_random": row["scores/fd_random"]}
+        assert entry.scores == {"fd_random": row["scores/fd_random"]}
         grid = (tmp_path / "suite" / f"{seed}" / "samples" / "12.png").read_bytes()
-        assert (record.folder / entry["file"]).read_bytes() == grid
+        assert (record.folder / entry.file).read_bytes() == grid
     config = parse_train(record.facts["command"].split()[3:], IMAGE_PRESETS, "train", None).config
     assert config == replace(small, seed=0)
     assert str(tmp_path) not in (record.folder / "record.json").read_text("utf-8")
@@ -139,20 +140,20 @@ def test_the_projects_own_records_are_sound(capsys: pytest.CaptureFixture[str]) 
         ("ttur", 4, 0.351, 0.377), ("ttur", 6, 0.737, 0.760), ("orig", 4, 0.375, 0.394), ("orig", 6, 0.767, 0.787),
     ):  # fmt: skip
         (record,) = [record for record in published if record.name == f"WGAN-GP {name} (published)"]
-        assert record.scores[f"jsd_{n}"]["best_run"] == best_run
-        assert record.scores[f"jsd_{n}"]["best_mean"] == best_mean
+        assert record.scores[f"jsd_{n}"].best_run == best_run
+        assert record.scores[f"jsd_{n}"].best_mean == best_mean
     for task, name, best_run, best_mean in (
         ("celeba-64", "DCGAN ttur", 12.53, 14.15), ("celeba-64", "DCGAN orig", 21.42, 30.79),
         ("cifar10-32", "DCGAN ttur", 36.89, 40.96), ("cifar10-32", "WGAN-GP orig", 29.31, 32.23),
         ("svhn-32", "DCGAN orig", 21.37, 55.26), ("lsun-bedrooms-64", "WGAN-GP ttur", 9.54, 13.06),
     ):  # fmt: skip
         (record,) = [record for record in tasks[task][1] if record.name == f"{name} (published)"]
-        assert record.scores["fid"]["best_run"] == best_run
-        assert record.scores["fid"]["best_mean"] == best_mean
+        assert record.scores["fid"].best_run == best_run
+        assert record.scores["fid"].best_mean == best_mean
 
 
 def test_outside_a_checkout_the_records_are_named(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leaderboards.records.RECORDS", few / "site-packages" / "leaderboards" / "records")
+    monkeypatch.setattr("leaderboards.places.RECORDS", few / "site-packages" / "leaderboards" / "records")
     for command, flags in (
         (submit.main, [str(few / "few.txt"), "--task", "toy", "--name", "a"]), (build.main, []), (verify.main, []),
     ):  # fmt: skip

@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 from data.errors import InputError
+from data.naming import without_folder
 from eval.ngram_sampler import main as sample_ngrams
 from leaderboards import submit, verify
 from leaderboards.records import all_tasks, read_record
-from leaderboards.submission import without_folder
 from tests.helpers.records import change, contents, submit_few
-from textgan.engine.run_folder import read_metrics, read_options
+from textgan.engine.run_folder import declared_scores, read_metrics, read_options
 from textgan.models import PRESETS
 from textgan.models.settings import TextSettings
 from textgan.runs.program import parse_train
@@ -28,19 +28,19 @@ def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> N
     record = read_record(records / "toy" / "ttur-critic_lr-0.003")
     runs = [tmp_path / "suite" / name for name in ("a0", "a1")]
     last = [read_metrics(run)[-1] for run in runs]
-    assert record.signature == read_options(runs[0])["signature"]
+    assert record.signature == declared_scores(runs[0])["jsd_4"].signature
     assert record.facts["seeds"] == [0, 1]
     assert record.facts["iterations"] == [20, 20]
-    for run, end in zip(runs, record.scores["jsd_4"]["runs"], strict=True):
+    for run, end in zip(runs, record.scores["jsd_4"].runs, strict=True):
         values = [row["scores/jsd_4"] for row in read_metrics(run)]
         assert min(values) <= end <= max(values)
-    assert record.scores["jsd_4"]["end"] == pytest.approx(fmean(record.scores["jsd_4"]["runs"]))
-    assert record.scores["jsd_4"]["best_run"] in [row["scores/jsd_4"] for run in runs for row in read_metrics(run)]
+    assert record.scores["jsd_4"].end == pytest.approx(fmean(record.scores["jsd_4"].runs))
+    assert record.scores["jsd_4"].best_run in [row["scores/jsd_4"] for run in runs for row in read_metrics(run)]
     for entry, run, row in zip(record.samples, runs, last, strict=True):
-        text = gzip.decompress((record.folder / entry["file"]).read_bytes())
+        text = gzip.decompress((record.folder / entry.file).read_bytes())
         assert text == (run / "samples" / "20.txt").read_bytes()
-        assert entry["sha256"] == hashlib.sha256(text).hexdigest()
-        assert entry["scores"] == {f"jsd_{n}": row[f"scores/jsd_{n}"] for n in range(1, 7)}
+        assert entry.sha256 == hashlib.sha256(text).hexdigest()
+        assert entry.scores == {f"jsd_{n}": row[f"scores/jsd_{n}"] for n in range(1, 7)}
     assert str(tmp_path) not in (record.folder / "record.json").read_text("utf-8")  # no place on a machine
     # The command, with the seed and the place added, is the run.
     config = parse_train(record.facts["command"].split()[3:], PRESETS, "train", None).config
@@ -211,7 +211,7 @@ def test_samples_are_kept_as_plain_lines_whatever_they_came_in(few: Path, capsys
         kept, hashed = made[source], made[f"hash of {source}"]
         assert gzip.decompress((kept.folder / "samples.txt.gz").read_bytes()) == text
         assert kept.scores == hashed.scores == made["plain.txt"].scores
-        assert kept.samples[0]["sha256"] == hashed.samples[0]["sha256"] == hashlib.sha256(text).hexdigest()
+        assert kept.samples[0].sha256 == hashed.samples[0].sha256 == hashlib.sha256(text).hexdigest()
         place = [str(hashed.folder), "--reference", str(few / "real.txt"), "--samples", str(few / source)]
         assert verify.main(place) == 0
         assert capsys.readouterr().out.endswith(": ok\n")

@@ -40,12 +40,12 @@ def test_words_are_scored_too_and_samples_of_others_are_not_kept(
         for score in json.loads(capsys.readouterr().out):
             for name, value in score["scores"].items():
                 ours = by_name["good"].scores[name.replace("-", "_")]
-                assert (ours["end"], ours["better"]) == (value["value"], score["better"])
+                assert (ours.end, ours.better) == (value["value"], score["better"])
                 assert task.floor is not None
                 if value["floor"] is not None:
                     assert task.floor[name.replace("-", "_")] == value["floor"]
     assert task.shown == {"word_jsd_1": "lower", "bleu_2": "higher"}
-    assert by_name["good"].scores["bleu_2"]["end"] > by_name["bad"].scores["bleu_2"]["end"]
+    assert by_name["good"].scores["bleu_2"].end > by_name["bad"].scores["bleu_2"].end
     # Higher BLEU comes first; columns that nobody fills are left out.
     table = board(task, made)
     assert [row.name for row in table.rows] == ["good", "bad", "real text"]
@@ -77,7 +77,7 @@ def test_a_task_keeps_its_word_rule(tmp_path: Path, capsys: pytest.CaptureFixtur
     ((task, made),) = all_tasks(records)
     assert task.signature.count("|words:punctuation|case:lower|v:1") == 4
     for record in made:
-        assert record.scores["bleu_2"]["end"] == record.scores["copied_lines"]["end"] == 1.0
+        assert record.scores["bleu_2"].end == record.scores["copied_lines"].end == 1.0
     place = [str(records), "--reference", str(tmp_path / "real.txt")]
     assert verify.main(place) == 0
     assert capsys.readouterr().out.count(": ok\n") == 2

@@ -15,6 +15,7 @@ from scipy import stats
 
 from data.errors import InputError
 from tests.helpers.runs import SIGNATURE, a_group, a_run, write_run
+from textgan.engine.run_folder import DeclaredScore
 from textgan.runs.aggregate import (
     Axis,
     Group,
@@ -24,6 +25,7 @@ from textgan.runs.aggregate import (
     load_run,
     mean_interval,
     permutation_test,
+    shared_score,
     summarize,
     time_ratio,
     window_count,
@@ -344,14 +346,13 @@ def test_the_same_run_twice_is_refused(tmp_path: Path) -> None:
 def test_runs_scored_by_other_rules_do_not_compare(tmp_path: Path) -> None:
     for change in (("samples:640", "samples:1000"), ("ref:text.txt@0123456789ab", "ref:text.txt@ba9876543210")):
         runs = [
-            load_run(write_run(tmp_path / f"{name}-{change[0][:3]}", [{"iteration": 1}], signature, seed=seed))
+            load_run(write_run(tmp_path / f"{name}-{change[0][:3]}", [{"jsd_4": 0.5}], signature, seed=seed))
             for seed, (name, signature) in enumerate((("a", SIGNATURE), ("b", SIGNATURE.replace(*change))))
         ]
-        assert runs[0].signature != runs[1].signature
         with pytest.raises(InputError) as refused:
-            group_runs(runs)
+            shared_score(runs, "jsd_4")
         assert str(refused.value) == (
-            f"{runs[1].folder} does not compare with {runs[0].folder}: {change[1]} against {change[0]}"
+            f"jsd_4: {runs[1].folder} does not compare with {runs[0].folder}: {change[1]} against {change[0]}"
         )
 
 
@@ -361,10 +362,11 @@ def test_a_run_is_read_as_columns(tmp_path: Path) -> None:
         {"iteration": 5, "train_seconds": 90.0, "jsd_4": 0.5, "critic_loss": -1.5},
     ]
     run = load_run(write_run(tmp_path / "run", rows, floor={"jsd_4": 0.25}, seed=4))
-    assert run.metrics["jsd_4"].tolist() == [0.75, 0.5]
-    assert run.metrics["critic_loss"].tolist() == pytest.approx([math.nan, -1.5], nan_ok=True)  # missing, not 0
+    assert run.metrics["scores/jsd_4"].tolist() == [0.75, 0.5]
+    assert run.metrics["train/critic_loss"].tolist() == pytest.approx([math.nan, -1.5], nan_ok=True)  # missing, not 0
     assert run.x("minutes").tolist() == [0, 1.5]
-    assert (run.config["seed"], run.signature, run.floor) == (4, SIGNATURE, {"jsd_4": 0.25})
+    assert (run.config["seed"], run.floor) == (4, {"jsd_4": 0.25})
+    assert run.scores == {"jsd_4": DeclaredScore("lower", True, SIGNATURE, 0.0, 1.0)}
     with pytest.raises(InputError, match=r"young: no metrics yet; let it train for a while"):
         load_run(write_run(tmp_path / "young", []))
 

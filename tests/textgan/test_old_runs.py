@@ -16,7 +16,7 @@ from leaderboards.submit import main as submit
 from leaderboards.verify import main as verify
 from tests.helpers.runs import tensors
 from textgan.compare import main as compare
-from textgan.engine.run_folder import read_metrics, read_options
+from textgan.engine.run_folder import DeclaredScore, declared_scores, read_metrics, read_options
 from textgan.models import PRESETS
 from textgan.runs.executors import is_finished
 from textgan.sample import main as sample
@@ -48,7 +48,10 @@ def test_options_and_metrics_are_read_as_this_version_writes_them(old: Path) -> 
     options = read_options(old / "text-finished")
     assert options["format"] == 1
     assert options["config"]["eval_seconds"] is None
-    assert options["signature"] == SIGNATURE
+    scores = {f"jsd_{n}": DeclaredScore("lower", n == 4, SIGNATURE, 0.0, 1.0) for n in (1, 2, 3, 4)}
+    assert declared_scores(old / "text-finished") == scores
+    of_images = "fd-random|features:random-conv-2@seed0|size:32x32|cov:unbiased|ref:shapes@126602f7467f|samples:4|v:1"
+    assert declared_scores(old / "images-finished") == {"fd_random": DeclaredScore("lower", True, of_images)}
     raw = json.loads((old / "text-finished" / "metrics.jsonl").read_text("utf-8").splitlines()[-1])
     row = read_metrics(old / "text-finished")[-1]
     assert (row["iteration"], row["scores/jsd_2"], row["train/wasserstein"], row["time/critic_updates"]) == (

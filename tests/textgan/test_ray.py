@@ -89,7 +89,7 @@ def test_a_search_lets_rays_scheduler_choose(text_file: Path, tmp_path: Path) ->
         execution=ExecutorOptions("ray", workers=2), grid_size=5, iterations=40, rungs=3, seeds=(5, 6),
         reduction_factor=2, search_dir=tmp_path / "search",
     )  # fmt: skip
-    trials = search(TEXT, command)
+    trials = search(TEXT, command, 1)
     assert [trial.iterations for trial in trials if trial.rung == 0] == [10] * 5
     assert {trial.iterations for trial in trials if trial.rung == 2} == {40}
     for trial in trials:

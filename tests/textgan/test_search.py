@@ -72,7 +72,10 @@ def valley(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         for config in configs:
             config.folder.mkdir(parents=True, exist_ok=True)
             score = badness(config.critic_lr, config.generator_lr) / 10 + config.seed / 1e6
-            options = {"config": config.as_json(), "signature": "s", "floor": None, "device": {"name": "a processor"}}
+            options = {
+                "config": config.as_json(), "signature": "s", "scores": ["jsd_4"], "floor": None,
+                "device": {"name": "a processor"},
+            }  # fmt: skip
             (config.folder / OPTIONS).write_text(json.dumps(options), "utf-8")
             failed = config.critic_lr > 0.05  # half-way
             reached = (config.iterations or 0) // (2 if failed else 1)
@@ -97,7 +100,7 @@ def command(folder: Path) -> SearchOptions:
 
 
 def test_halving_keeps_the_better_third(tmp_path: Path, valley: list[tuple[int, int]]) -> None:
-    trials = search(TEXT, command(tmp_path))
+    trials = search(TEXT, command(tmp_path), 1)
     # 16 pairs of 2 seeds, then 6, then 2 pairs, for three times as long each.
     assert valley == [(32, 100), (12, 300), (4, 900)]
     pairs = candidates(command(tmp_path))
@@ -107,7 +110,7 @@ def test_halving_keeps_the_better_third(tmp_path: Path, valley: list[tuple[int, 
         assert len(ours) == count
         distances = [badness(*pair) for pair in ours if pair[0] <= 0.05]
         assert distances == pytest.approx([badness(*pair) for pair in expected[: len(distances)]])
-    assert [math.isinf(trial.mean) for trial in trials if trial.rung == 0] == [False] * 12 + [True] * 4
+    assert [trial.mean is None for trial in trials if trial.rung == 0] == [False] * 12 + [True] * 4
     # The score is that of the rung's end, and the mean is over seeds.
     best = trials[-2]
     tenth = [i for i in range(0, 901, 10) if i > 810]
@@ -119,7 +122,7 @@ def test_halving_keeps_the_better_third(tmp_path: Path, valley: list[tuple[int, 
 def test_a_search_that_is_run_again_trains_nothing_and_says_the_same(
     tmp_path: Path, valley: list[tuple[int, int]]
 ) -> None:
-    first = search(TEXT, command(tmp_path))
+    first = search(TEXT, command(tmp_path), 1)
     valley.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -127,12 +130,12 @@ def test_a_search_that_is_run_again_trains_nothing_and_says_the_same(
             "run_all",
             lambda _program, configs, _: [RunResult(each.folder, "failed") for each in configs],
         )
-        again = search(TEXT, replace(command(tmp_path), critic_lr=(1e-4, 1e-1)))
+        again = search(TEXT, replace(command(tmp_path), critic_lr=(1e-4, 1e-1)), 1)
     assert again == first
 
 
 def test_the_recommendation_warns_of_edges_and_of_seeds(tmp_path: Path, valley: list[tuple[int, int]]) -> None:
-    told = rendered(TEXT, command(tmp_path), search(TEXT, command(tmp_path)))
+    told = rendered(TEXT, command(tmp_path), search(TEXT, command(tmp_path), 1))
     assert "best of 16 pairs: critic 0.01, generator 0.000464" in told or "generator 0.00215" in told
     assert "edge" not in told
     assert told.splitlines()[0].split() == ["critic", "generator", "iterations", "jsd_4", "per", "seed"]
@@ -142,24 +145,36 @@ def test_the_recommendation_warns_of_edges_and_of_seeds(tmp_path: Path, valley: 
         in told
     )
     narrow = replace(command(tmp_path / "narrow"), critic_lr=(1e-4, 1e-3))
-    assert "the critic's rate is at the edge of the searched range" in rendered(TEXT, narrow, search(TEXT, narrow))
+    assert "the critic's rate is at the edge of the searched range" in rendered(TEXT, narrow, search(TEXT, narrow, 1))
     nothing = [Trial(0.1, 0.1, 2, 900, [None, None])]
     told = rendered(TEXT, command(tmp_path), nothing)
     assert told.endswith("\n\nevery candidate failed (see above); if losses were not finite, search smaller rates")
 
 
-def test_a_wrong_score_ends_before_the_work(valley: list[tuple[int, int]]) -> None:
+def test_a_wrong_score_ends_before_the_work(text_file: Path, valley: list[tuple[int, int]]) -> None:
     message = "--score fd_random: choose from jsd_1, jsd_2, jsd_3, jsd_4, jsd_5, jsd_6"
     with pytest.raises(InputError, match=message):
-        main(["--score", "fd_random"])
+        main(["--score", "fd_random", "--data", str(text_file)])
     assert valley == []
 
 
-def test_when_all_fail_it_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--data", str(tmp_path / "none.txt"), "--search-dir", str(tmp_path / "s"), "--grid-size", "1"]
-    assert main([*flags, "--rungs", "3", "--seeds", "7", "--executor", "inline"]) == 1
+def test_data_that_cannot_be_read_end_a_search_before_the_work(tmp_path: Path, valley: list[tuple[int, int]]) -> None:
+    with pytest.raises(InputError, match=r"none\.txt: no such file"):
+        main(["--data", str(tmp_path / "none.txt"), "--search-dir", str(tmp_path / "s")])
+    assert valley == []
+    assert not (tmp_path / "s").exists()
+
+
+def test_when_all_fail_it_says_why(
+    tmp_path: Path, text_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(PRESETS["ttur-small"], dim=4, batch_size=4, eval_samples=20)
+    monkeypatch.setitem(PRESETS, "ttur-small", small)
+    flags = ["--data", str(text_file), "--search-dir", str(tmp_path / "s"), "--grid-size", "1", "--iterations", "40"]
+    rates = ["--critic-lr", "1e9", "1e9", "--generator-lr", "1e9", "1e9"]
+    assert main([*flags, *rates, "--rungs", "2", "--seeds", "7", "--executor", "inline"]) == 1
     captured = capsys.readouterr()
-    assert captured.err.count("none.txt: no such file") == 1  # later rungs would say the same
+    assert captured.err.count("not finite") == 1  # later rungs would fail again
     assert "every candidate failed" in captured.out
 
 

@@ -19,7 +19,7 @@ from eval.text.cli import CharacterFlags, score_by
 from tests.helpers.runs import assert_same_run, stop_at, tensors, without_clocks
 from textgan import train as train_module
 from textgan.engine.checkpoint import read_newest, strip_prefix
-from textgan.engine.run_folder import read_metrics, read_options
+from textgan.engine.run_folder import declared_scores, read_metrics, read_options
 from textgan.engine.seeds import stream_seed
 from textgan.engine.settings import as_flags
 from textgan.engine.trainer import NonFiniteError, Trainer
@@ -74,7 +74,7 @@ def test_options_hold_what_the_run_depends_on(tiny: TextSettings, text_file: Pat
     assert options["device"]["type"] == "cpu"
     assert options["lines"]["train"] + options["lines"]["held_out"] == 2000
     assert options["reference"]["corpus"]["data"] == str(text_file)
-    assert options["signature"].startswith("jsd|n:4|sym:char|len:12|pad:in|ref:text.txt@")
+    assert options["scores"]["jsd_4"]["signature"].startswith("jsd|n:4|sym:char|len:12|pad:in|ref:text.txt@")
 
 
 @pytest.mark.parametrize("padding", ["in", "out"])
@@ -88,7 +88,7 @@ def test_the_text_is_the_record(tiny: TextSettings, padding: Any) -> None:
         assert {name.replace("-", "_"): value.value for name, value in score.values.items()} == {
             name.removeprefix("scores/"): value for name, value in row.items() if name.startswith("scores/")
         }
-        assert str(score.signature) == read_options(config.folder)["signature"]
+        assert str(score.signature) == declared_scores(config.folder)["jsd_4"].signature
         floor = read_options(config.folder)["floor"]
         assert {name.replace("-", "_"): value.floor for name, value in score.values.items()} == floor
         inner_padding += path.read_text("utf-8").count("\u2400")
