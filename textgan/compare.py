@@ -28,9 +28,9 @@ from textgan.runs.aggregate import (
     Group,
     MethodSummary,
     Run,
+    end_test,
     group_runs,
     load_run,
-    permutation_test,
     shared_score,
     summarize,
     time_ratio,
@@ -130,7 +130,7 @@ def conclusions(compared: Compared) -> list[str]:
     for a, b in combinations(compared.methods, 2):
         better, worse = sorted((a, b), key=lambda method: compared.declared.sign * method.end)
         difference = fixed(better.end - worse.end, 3, "+")
-        verdict = permutation_test(a.ends, b.ends).statement
+        verdict = end_test(a, b).statement
         sentences.append(f"{better.group.name} against {worse.group.name} at the end: {difference}; {verdict}")
         first, last = sorted((a, b), key=lambda method: float(method.reached.mean()))
         ratio = time_ratio(last, first)
