@@ -13,7 +13,7 @@ from textgan.engine.trainer import Trainer
 _NO_SETTING_OF_THE_METHOD = ("data", "device", "run_dir", "seed", "start")
 
 
-def start_from(trainer: Trainer, config: Settings, data: Mapping[str, Any]) -> dict[str, Any]:
+def start_from(trainer: Trainer, config: Settings, symbols: Mapping[str, Any]) -> dict[str, Any]:
     """Load the last weights of the run `config.start`, of every network that both runs have.
 
     Optimisers and the EMA begin anew. A run that has checkpoints of its own keeps them.
@@ -21,23 +21,22 @@ def start_from(trainer: Trainer, config: Settings, data: Mapping[str, Any]) -> d
     Args:
         trainer: holds the networks.
         config: the run's settings.
-        data: entries of `options.json` that both runs must share.
+        symbols: entries of `options.json` that describe the symbols of the text, which both runs must share.
 
     Returns:
         The entry `start` of `options.json`: iteration and hash of the weights, and a hash of the settings that led to
         them; {} if the run starts from random weights or has checkpoints.
 
     Raises:
-        InputError: the start is no run, has no checkpoint, or has other data or networks of other sizes.
+        InputError: the start is no run, has no checkpoint, or has other symbols or networks of other sizes.
     """
     if config.start is None or (config.folder / "checkpoints").is_dir():
         return {}
     options, newest = read_options(config.start), read_newest(config.start)
     if newest is None:
         raise InputError(f"--start {config.start}: no checkpoint yet; train it longer")
-    for name, value in data.items():
-        if options.get(name) != value:
-            raise InputError(f"--start {config.start}: has another {name}; start from a run on the same data")
+    if any(options.get(name) != value for name, value in symbols.items()):
+        raise InputError(f"--start {config.start}: has other symbols; start from a run on the same data")
     _, tensors, state = newest
     for name, player in trainer.players.items():
         weights = strip_prefix(tensors, f"{name}.network.")
