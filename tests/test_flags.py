@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     "eval.ngrams": ("build", "merge"),
     "images.suite": ("controls",),
     "textgan.suite": ("controls",),
+    "textgan.train": ("--preset=mle",),
 }
 
 

@@ -74,10 +74,10 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, iteration: int, action: Any, traine
     """Call `action` before the training step of an iteration."""
     step = trainer.step
 
-    def stopping_step(self: Any, real: Any) -> Any:
+    def stopping_step(self: Any, real: Any, measure: bool = True) -> Any:
         if self.iteration == iteration:
             action()
-        return step(self, real)
+        return step(self, real, measure)
 
     monkeypatch.setattr(trainer, "step", stopping_step)
 

@@ -138,7 +138,8 @@ def read_options(folder: Path) -> dict[str, Any]:
 def _upgraded_settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's settings, with settings added since and without settings that its model does not use."""
     config = current_settings(options["config"])
-    config = {**_ADDED_SETTINGS, **(_ADDED_TO_IMAGES if "compat" in config else _ADDED_TO_TEXT), **config}
+    of_kind = _ADDED_TO_TEXT if "seq_len" in config else _ADDED_TO_IMAGES if "compat" in config else {}
+    config = {**_ADDED_SETTINGS, **of_kind, **config}
     if config.get("model") == "mle":
         return {name: value for name, value in config.items() if name not in _UNUSED_BY_MLE}
     return {**_ADDED_TO_GANS, **config}

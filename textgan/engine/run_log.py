@@ -90,7 +90,11 @@ class RunLog:
             self._events.add_custom_scalars({"Scores of all runs": charts})
             # TensorBoard's hparams tab groups runs with equal settings, so the seed must not be among them.
             settings = {name: value for name, value in options["config"].items() if name not in ("seed", "run_dir")}
-            shown = {name: value for name, value in settings.items() if value is not None}
+            shown = {
+                name: " ".join(value) if isinstance(value, list) else value
+                for name, value in settings.items()
+                if value is not None
+            }
             assert self._events.file_writer is not None
             self._events.file_writer.add_summary(hparams_pb(shown, start_time_secs=self._started))
 
