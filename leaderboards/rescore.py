@@ -1,6 +1,6 @@
 """Score the kept samples of a task again, by other metrics or by another word rule.
 
-    python -m leaderboards.submit --rescore by-words --metrics bleu word-jsd
+    python -m leaderboards.submit --rescore my-task --metrics jsd bleu
 
 All records of the task change, or none. A score whose signature stays keeps its windows and curve; any other score of
 runs is the score of their last samples. Published numbers stay as they are.

@@ -3,7 +3,7 @@
     python -m leaderboards.submit suites/suite --task lm1b-small
     python -m leaderboards.submit samples.txt --task grammar-char32 --name "my model"
     python -m leaderboards.submit samples.txt --task by-words --name "my model" --metrics bleu --reference corpus.txt
-    python -m leaderboards.submit --rescore by-words --metrics bleu word-jsd
+    python -m leaderboards.submit --rescore my-task --metrics jsd bleu
 
 The first record of a task fixes the signature; records with another signature are refused. A record may have any name,
 from which the folder's name is derived. Nothing is written until all samples are scored and all records checked.

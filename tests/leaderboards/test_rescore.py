@@ -17,6 +17,13 @@ from tests.helpers.records import build_all, change, contents, submit_few
 from textgan.models.settings import RunConfig
 
 
+@pytest.fixture
+def few(few: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The fixture of this name, and its folder as working folder: records name their reference without a folder."""
+    monkeypatch.chdir(few)
+    return few
+
+
 def again(records: Path, *flags: str, task: str = "toy") -> int:
     return submit.main(["--rescore", task, "--records", str(records), *flags])
 
