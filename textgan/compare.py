@@ -30,13 +30,13 @@ from textgan.runs.aggregate import (
     Run,
     group_runs,
     load_run,
-    permutation_test,
     shared_score,
     summarize,
     time_ratio,
     window_count,
 )
 from textgan.runs.plots import plot_bands
+from textgan.runs.significance import permutation_test
 
 _HEAD = [
     "method", "runs", "best run", "at", "best mean", "at", "mean at the end", "sd", "95 % interval", "reached after",

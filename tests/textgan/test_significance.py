@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from textgan.runs.aggregate import permutation_test
+from textgan.runs.significance import permutation_test
 
 
 def test_the_p_value_is_scipys_where_groups_are_of_one_size() -> None:
