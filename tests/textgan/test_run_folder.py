@@ -104,10 +104,10 @@ def test_every_place_must_have_a_run(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.slow
 READERS = ("textgan.engine.run_folder", "textgan.runs.aggregate", "textgan.compare")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [*READERS, "leaderboards.submit", "leaderboards.verify", "leaderboards.build"])
 def test_reading_runs_and_records_starts_without_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
