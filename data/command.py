@@ -7,7 +7,6 @@ import io
 import os
 import re
 import signal
-import stat
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,21 +14,19 @@ from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
-
-import tyro
-from tyro import _errors as flag_errors  # private: pyproject.toml bounds tyro's version
-from tyro._arguments import ArgumentDefinition
+from typing import TYPE_CHECKING, TypeVar
 
 from data.errors import InputError, note, require_numbers
 from data.missing import how_to_install
 from data.naming import printable
 from data.renamed import current_arguments
+from data.signals import STOP_SIGNALS, leave_terminal, silence
+
+if TYPE_CHECKING:  # runs train without tyro if no command line is parsed
+    from tyro import _errors as flag_errors
+    from tyro._arguments import ArgumentDefinition
 
 T = TypeVar("T")
-
-STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals that ask a process to stop: Ctrl-C, `kill`, and a terminal that is closed."""
 
 _CHOOSE_ANOTHER = "choose another folder (TEXTGAN_CACHE, --run-dir, --output)"
 _REMEDIES = {
@@ -61,6 +58,9 @@ def parse_command(
         InputError: a flag or value is wrong or empty; the message is one line.
         SystemExit: after `--help`.
     """
+    import tyro
+    from tyro import _errors as flag_errors  # private: pyproject.toml bounds tyro's version
+
     command = _as_typed(prog)
     arguments = current_arguments(prog, arguments)
     parse = partial(
@@ -69,7 +69,7 @@ def parse_command(
         prog=command,
         description=description,
         default=tyro.MISSING_NONPROP if default is None else default,
-        config=(tyro.conf.FlagCreatePairsOff,),
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
     )
 
     def known_words() -> list[str]:
@@ -80,7 +80,7 @@ def parse_command(
             parse(description=prog, args=[*subcommand, "--help"])
         return re.findall(r"--[a-z][\w-]*|(?<=[{,])[\w-]+(?=[},])", shown.getvalue())
 
-    def refuse(event: flag_errors.ParseErrorEvent) -> None:
+    def refuse(event: "flag_errors.ParseErrorEvent") -> None:
         """Raise the error as one line; tyro prints kinds of errors unknown here in a box."""
         if problem := _problem(event, arguments, known_words):
             raise InputError(f"{problem}; see {command} --help")
@@ -121,9 +121,11 @@ def expand_home(argument: str) -> str:
 
 
 def _problem(
-    event: flag_errors.ParseErrorEvent, arguments: Sequence[str], known_words: Callable[[], Sequence[str]]
+    event: "flag_errors.ParseErrorEvent", arguments: Sequence[str], known_words: Callable[[], Sequence[str]]
 ) -> str | None:
     """Return the message for a parse error of tyro; None for an event of a newer tyro."""
+    from tyro import _errors as flag_errors
+
     match event:
         case flag_errors.MissingArgs():
             names = [_named(context.arg) for context in event.missing_arguments]
@@ -153,12 +155,12 @@ def _problem(
     return None
 
 
-def _named(argument: ArgumentDefinition) -> str:
+def _named(argument: "ArgumentDefinition") -> str:
     name = argument.display_name()
     return f"{name} ({_expected(argument)})" if argument.is_positional() else name
 
 
-def _expected(argument: ArgumentDefinition) -> str:
+def _expected(argument: "ArgumentDefinition") -> str:
     return re.sub(r"\{None\}\||None,", "", str(argument.lowered.metavar))
 
 
@@ -226,16 +228,6 @@ def run_moved(old: str, new: str, *arguments: str) -> None:
     run_command(main)
 
 
-def leave_terminal(number: int) -> None:
-    """If the signal is SIGHUP, discard output to the closed terminal: an error there would prevent saving."""
-    if number == getattr(signal, "SIGHUP", None):
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                descriptor = stream.fileno()
-                if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
-                    _silence(descriptor)
-
-
 def _stop(number: int, _frame: FrameType | None) -> None:
     # As with SIGINT, unfinished files are cleaned up on the way out.
     leave_terminal(number)
@@ -265,12 +257,8 @@ def _abandon_broken_streams() -> list[str]:
             continue  # not a file
         except OSError:
             broken.append(name)
-            _silence(stream.fileno())
+            silence(stream.fileno())
     return broken
-
-
-def _silence(descriptor: int) -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _fail_of_system(error: OSError) -> int:

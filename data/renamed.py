@@ -7,7 +7,7 @@ from data.errors import note
 from data.naming import as_flag
 
 _SETTINGS = {"generator_average": "generator_ema", "faults": "compat"}
-_VALUES = {("compat", "paper-compat"): "paper"}
+_VALUES = {("compat", "paper-compat"): "paper", ("model", "lstm"): "mle"}
 _FLAGS: Mapping[str, Mapping[str, str]] = {
     "textgan.compare": {"points": "windows", "level": "target"},
     "textgan.search": {"points": "grid_size", "keep": "reduction_factor"},

@@ -1,5 +1,6 @@
 """Settings and presets of training runs on images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -10,14 +11,14 @@ from data.images.sources import absolute_source
 from eval.core.device import Precision
 from eval.images.features import FeatureKind, refuse_inception_flags
 from eval.images.inception import Resize
-from textgan.engine.settings import Settings
+from textgan.engine.settings import GanSettings
 
 Model = Literal["dcgan", "wgan-gp"]
 LossName = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein"]
 
 
 @dataclass(frozen=True)
-class ImageConfig(Settings):
+class ImageConfig(GanSettings):
     """Settings of a training run on images. Defaults: the paper's DCGAN on CelebA with two time scales."""
 
     preset: str = "dcgan-celeba-ttur"
@@ -51,6 +52,7 @@ class ImageConfig(Settings):
     precision: Precision = "float32"
     """Precision of Inception; tf32 (CUDA) and bf16 are faster, but change FID and signature."""
     penalty_weight: float = 0.0
+    """Weight of the gradient penalty; 0: none."""
     beta2: float = 0.999
     critic_lr: float = 1e-5
     generator_lr: float = 5e-4
@@ -59,7 +61,9 @@ class ImageConfig(Settings):
     eval_every: int = 5000
     checkpoint_every: int = 5000
 
-    minimums: ClassVar[dict[str, int]] = {**Settings.minimums, "count": 1, "dim": 1, "latent_dim": 1, "eval_samples": 2}
+    minimums: ClassVar[Mapping[str, int]] = {
+        **GanSettings.minimums, "penalty_weight": 0, "count": 1, "dim": 1, "latent_dim": 1, "eval_samples": 2,
+    }  # fmt: skip
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have.

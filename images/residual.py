@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from textgan.models.wgan_gp import initialise as initialise_he
+from textgan.models.common import initialise as initialise_he
 
 _EPSILON = 1e-5
 _FOLDED_SIDE = 4
@@ -93,7 +93,7 @@ class Critic(nn.Module):
 
 
 def initialise(network: nn.Module, random: torch.Generator) -> None:
-    """Draw the initial weights as in the published code: as `textgan.models.wgan_gp.initialise`, with one exception.
+    """Draw the initial weights as in the published code: as `textgan.models.common.initialise`, with one exception.
 
     The critic's first convolution and the shortcuts, which no ReLU follows, are Glorot uniform, with standard deviation
     sqrt(2 / (fan_in + fan_out)).

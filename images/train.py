@@ -22,19 +22,21 @@ from data.errors import InputError
 from data.images.dataset import GRID_IMAGES, ImageDataset, as_grid, batch_floats, open_dataset
 from data.naming import as_command, printable
 from eval.core.device import choose_device
-from eval.fid import floor, signature
 from eval.images.feature_cache import dataset_statistics
 from eval.images.features import open_extractor, statistics_of
 from eval.images.frechet import distance
+from eval.images.scores import floor, signature
 from images.config import PRESETS, ImageConfig
 from images.networks import LOSSES, make_networks, sample_images
-from textgan.engine.experiment import TrainingProgram, final_lines, run_program
+from textgan.engine.game import Networks, adversarial_game
 from textgan.engine.loop import Experiment
-from textgan.engine.players import critic_player, generator_player
+from textgan.engine.phases import gan_phases
 from textgan.engine.run_folder import DeclaredScore, score_name
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
-from textgan.engine.trainer import Trainer
+from textgan.engine.start import start_from
+from textgan.engine.trainer import Trainer, make_trainer
+from textgan.runs.program import TrainingProgram, final_lines, run_program
 
 
 def open_experiment(config: ImageConfig) -> Experiment:
@@ -59,19 +61,20 @@ def open_experiment(config: ImageConfig) -> Experiment:
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
-        images = sample_images(trainer.sampler, config.eval_samples, random)
+        images = sample_images(trainer.generator.sampler, config.eval_samples, random)
         return {name: distance(statistics_of(images, extractor), reference)}, as_picture(images)
 
     return Experiment(
         trainer=trainer,
         device=device,
-        next_batches=lambda iteration: real_batches(config, dataset, iteration, device),
+        next_batches=lambda iteration: real_batches(config, dataset, iteration, trainer.batches, device),
         evaluate=evaluate,
         scores={name: DeclaredScore("lower", True, str(scored_as))},
         floor=None if of_real is None else {name: of_real},
         facts={
             "data_sha256": dataset.sha256,
             "images": len(dataset.images),
+            **start_from(trainer, config, {}),
         },
         beside_samples={},
     )
@@ -81,30 +84,26 @@ def build_trainer(config: ImageConfig, device: torch.device) -> Trainer:
     """Return the trainer, with initial weights drawn from the run's seed, the same on every device."""
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
     generator, critic = make_networks(config, random)
-    return Trainer(
-        generator=generator_player(config, generator, device),
-        critic=critic_player(config, critic, device),
-        loss=LOSSES[config.loss],
-        penalty_weight=config.penalty_weight,
-        score_together=config.model == "wgan-gp",
-        sample_latent=generator.sample_latent,
-        seed=config.seed,
-        device=device,
-    )
+    # The critic of DCGAN has batch normalisation.
+    together = config.model == "wgan-gp"
+    game = adversarial_game(LOSSES[config.loss], config.penalty_weight, generator.sample_latent, together)
+    return make_trainer(config, gan_phases(config, game), Networks(generator, critic), device)
 
 
-def real_batches(config: ImageConfig, dataset: ImageDataset, iteration: int, device: torch.device) -> list[Tensor]:
-    """Draw one batch of training images [B, 3, H, W] in [-1, 1] per critic step."""
+def real_batches(
+    config: ImageConfig, dataset: ImageDataset, iteration: int, batches: int, device: torch.device
+) -> list[Tensor]:
+    """Draw batches of training images [B, 3, H, W] in [-1, 1], with replacement."""
     random = np.random.default_rng(stream_seed(config.seed, "batches", iteration))
-    chosen = random.integers(len(dataset.images), size=(config.critic_steps, config.batch_size))
-    batches = []
+    chosen = random.integers(len(dataset.images), size=(batches, config.batch_size))
+    drawn = []
     for numbers in chosen:
         images = dataset.images[numbers]
         if config.flips == "on":
             mirrored = random.random(len(images)) < 0.5
             images[mirrored] = images[mirrored, ..., ::-1]
-        batches.append(torch.from_numpy(batch_floats(images)).to(device, memory_format=torch.channels_last))
-    return batches
+        drawn.append(torch.from_numpy(batch_floats(images)).to(device, memory_format=torch.channels_last))
+    return drawn
 
 
 def as_picture(images: NDArray[np.uint8]) -> SampleFile:
@@ -131,7 +130,7 @@ def final_report(folder: Path, summary: dict[str, Any]) -> str:
     return final_lines(folder, summary, "real images", [f"look at {printable(samples)}"], tries)
 
 
-IMAGES = TrainingProgram("images.train", ImageConfig, PRESETS, open_experiment, final_report)
+IMAGES = TrainingProgram("images.train", PRESETS, open_experiment, final_report)
 train = IMAGES.train
 
 

@@ -24,9 +24,9 @@ from eval.text.metrics import HEADLINES, require_metrics, score_file
 from eval.text.words import open_word_reference
 from leaderboards.places import RECORD, TASK, chosen_records, record_folders
 from leaderboards.records import Record, ScoreEntry, Task, as_json, read_record, read_task, record_json, task_json
-from leaderboards.samples import joint_signature, reference_of, values_by_name, word_rule
-from leaderboards.submission import floors_of, of_samples
-from textgan.engine.run_folder import declared, headline, score_name
+from leaderboards.samples import joint_signature, reference_of, word_rule
+from leaderboards.submission import of_samples
+from textgan.engine.run_folder import declared, floors_by_name, headline, score_name, values_by_name
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _task(command: RescoreCommand, task: Task, record: Record, scored: Sequence[
         raise InputError(f"--shown {unknown[0]}: not scored; choose from {', '.join(entries)}")
     shown = command.shown or [name for name in task.shown if name in entries] or headline(declared(scored, HEADLINES))
     before = {name: value for name, value in (task.floor or {}).items() if name in kept}
-    floor = {**floors_of(scored), **before}
+    floor = {**floors_by_name(scored), **before}
     return replace(task, floor=floor or None, shown={name: entries[name].better for name in shown})
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from data.errors import InputError
 from data.naming import as_flag, without_folder
 from eval.core.score import Score
-from eval.text.metrics import metric_of
 from leaderboards.records import Band, Curve, Direction, Record, SampleEntry, ScoreEntry
 from leaderboards.samples import joint_signature
 from textgan.engine.run_folder import headline, read_metrics, read_options, score_name
@@ -88,7 +87,7 @@ def from_runs(group: Group, name: str, note: str) -> Submission:
         curve=Curve([round(float(x), 4) for x in next(iter(summaries.values())).x], bands),
         settings=portable_settings(run_options[0]["config"]),
     )
-    metrics = list(dict.fromkeys(map(metric_of, signatures))) if "reference" in run_options[0] else []
+    metrics = run_options[0]["config"].get("scores", [])  # of text; images are not scored again
     shown = {score: declared[score].better for score in headline(declared)}
     return Submission(record, metrics, floor, shown, files)
 
@@ -120,12 +119,6 @@ def of_samples(scored: Sequence[Score]) -> dict[str, ScoreEntry]:
     }
 
 
-def floors_of(scored: Sequence[Score]) -> dict[str, float]:
-    """Return the known floors of scores, by name."""
-    values = {score_name(name): value for score in scored for name, value in score.values.items()}
-    return {name: value.floor for name, value in values.items() if value.floor is not None}
-
-
 def sha256_of(content: bytes) -> str:
     """Return the hexadecimal SHA-256 of samples."""
     return hashlib.sha256(content).hexdigest()
@@ -149,8 +142,12 @@ def _rebuilt_command(options: Mapping[str, Any]) -> str:
     config = options["config"]
     # Of the two intervals, only one can be given.
     left_out = {"seed", "run_dir", "eval_seconds" if config.get("eval_seconds") is None else "eval_every"}
-    flags = [(as_flag(name), str(value)) for name, value in portable_settings(config).items() if name not in left_out]
-    return shlex.join(["python", "-m", options["program"], *(word for flag in flags for word in flag)])
+    words = ["python", "-m", options["program"]]
+    for name, value in portable_settings(config).items():
+        if name not in left_out and value is not False:
+            values = () if value is True else value if isinstance(value, list) else (value,)
+            words += [as_flag(name), *map(str, values)]
+    return shlex.join(words)
 
 
 def portable_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -109,7 +109,9 @@ def _number(value: float | None) -> TableCell:
 
 
 def _setting(value: Any) -> TableCell:
-    return _number(value) if isinstance(value, int | float) else TableCell("" if value is None else str(value))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _number(value)
+    return TableCell("" if value is None else " ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def as_markdown(task: Task, table: TaskTable) -> str:

@@ -26,7 +26,7 @@ from tests.helpers.commands import command_module, run, run_console
 from tests.helpers.paths import ROOT
 from tests.helpers.workplace import OWN_RECORDS, OWN_TABLES, fill_workplace
 from textgan.__main__ import COMMANDS as CONSOLE
-from textgan.models.settings import RunConfig
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs.executors import RunResult
 from textgan.runs.halving import Trial
 
@@ -190,7 +190,7 @@ def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -
     status, out, _ = run(capfd, module, "--help")
     assert status == 0
     options: Any = {
-        "textgan.train": RunConfig,
+        "textgan.train": WganGpSettings,
         "textgan.sample": importlib.import_module("textgan.sample").SampleCommand,
         "eval.jsd": importlib.import_module("eval.jsd").JsdCommand,
         "eval.overlap": CharacterCommand,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, make_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from data.vocabulary import Ids
 from eval.core.score import Estimate, Score, Signature
-from eval.text.metrics import CHARACTER_METRICS, HEADLINES
-from eval.text.reference import Reference, open_reference
+from eval.text.metrics import CHARACTER_METRICS
+from eval.text.reference import Reference
 from leaderboards import build, submit, verify
 from leaderboards.records import all_tasks
 from tests.helpers.runs import even_clock
 from textgan.compare import main as compare
-from textgan.engine.loop import Experiment
-from textgan.engine.run_folder import declared, read_metrics
-from textgan.models.settings import RunConfig
-from textgan.train import TEXT
+from textgan.engine.run_folder import read_metrics
+from textgan.engine.trainer import Trainer
+from textgan.models.settings import TextSettings
+from textgan.train import train
 
 
 def share_of_vowels(lines: Sequence[str]) -> float:
@@ -36,35 +36,21 @@ def vowels(ids: Ids, reference: Reference) -> list[Score]:
     return [Score("vowels", {"vowels": value}, "share", "higher", len(ids), text.title, signature)]
 
 
-def opened(config: RunConfig) -> Experiment:
-    """A run on text that is also scored by vowels, and whose trainer also reports a temperature."""
-    experiment = TEXT.open(config)
-    reference = open_reference(config.reference)
-    ids = reference.reference_lines(config.eval_samples)
-    assert ids is not None
-    trainer: Any = experiment.trainer
-    step = trainer.step
-
-    def with_temperature(real: Any) -> Any:
-        stats = {**asdict(step(real)), "temperature": 1 / trainer.iteration}
-        return make_dataclass("Stats", stats)(**stats)
-
-    def evaluate(iteration: int) -> Any:
-        scores, samples = experiment.evaluate(iteration)
-        return {**scores, "vowels": share_of_vowels(samples.content.decode().split("\n"))}, samples
-
-    trainer.step = with_temperature
-    scores = {**experiment.scores, **declared(vowels(ids, reference), HEADLINES)}
-    return replace(experiment, evaluate=evaluate, scores=scores)
-
-
 def test_a_new_score_and_a_new_statistic_reach_every_output(
-    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(CHARACTER_METRICS, "vowels", vowels)  # type: ignore[arg-type]
-    program = replace(TEXT, open=opened)
+    monkeypatch.setattr("eval.text.metrics.METRICS", ("jsd", "vowels"))
+    step = Trainer.step
+
+    def with_temperature(trainer: Trainer, real: Any, measure: bool = True) -> dict[str, float] | None:
+        stats = step(trainer, real, measure)
+        return None if stats is None else {**stats, "temperature": 1 / trainer.iteration}
+
+    monkeypatch.setattr(Trainer, "step", with_temperature)
+    config = replace(tiny, scores=("jsd", "vowels"))
     runs = [tmp_path / "suite" / f"seed{seed}" for seed in (0, 1)]
-    summaries = [program.train(replace(tiny, seed=seed, run_dir=run)).summary for seed, run in enumerate(runs)]
+    summaries = [train(replace(config, seed=seed, run_dir=run)).summary for seed, run in enumerate(runs)]
     curves = [[float(row["scores/vowels"]) for row in read_metrics(run)] for run in runs]
     for run, curve, summary in zip(runs, curves, summaries, strict=True):
         # metrics.jsonl and summary: the best is the highest.

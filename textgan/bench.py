@@ -7,15 +7,15 @@ python -m textgan.bench --preset ttur --data grammar --device cuda
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import torch
-import tyro
 
 from data.command import parse_command, run_command
 from eval.core.tables import Block, FormatFlags, fixed, render
-from textgan.engine.experiment import TrainingProgram, preset_in
 from textgan.engine.settings import Settings
+from textgan.runs.program import TrainingProgram, preset_in
 from textgan.train import TEXT
 
 A = TypeVar("A")
@@ -29,7 +29,7 @@ _WARM_UP, _STEPS, _EVALUATIONS = 5, 40, 5
 class BenchCommand(FormatFlags, Generic[C]):
     """Flags of a benchmark: the training settings and the output format."""
 
-    config: tyro.conf.OmitArgPrefixes[C]
+    config: C
     """Settings of the run."""
 
 
@@ -40,8 +40,8 @@ def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], descripti
         InputError: a flag or value is wrong, or the data cannot be used.
     """
     prog = f"{program.package}.bench"
-    default: Any = BenchCommand(preset_in(arguments, program.presets, "quickstart"))
-    command = parse_command(BenchCommand[program.settings], arguments, prog, description, default)  # type: ignore[name-defined]
+    preset = preset_in(arguments, program.presets, "quickstart")
+    command = parse_command(BenchCommand[type(preset)], arguments, prog, description, BenchCommand(preset))  # type: ignore[misc]
     config = command.config
     experiment = program.open(config)
     trainer, device = experiment.trainer, experiment.device
@@ -59,7 +59,7 @@ def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], descripti
         if number == _WARM_UP:
             seconds = dict.fromkeys(seconds, 0.0)
         real = timed("drawing batches", experiment.next_batches, trainer.iteration)
-        timed("training step", trainer.step, real)
+        timed("training step", partial(trainer.step, measure=False), real)
     for _ in range(_EVALUATIONS):
         timed("evaluation", experiment.evaluate, trainer.iteration)
     counts = (_STEPS, _STEPS, _EVALUATIONS)

@@ -28,6 +28,7 @@ from textgan.runs.aggregate import (
     Group,
     MethodSummary,
     Run,
+    end_test,
     group_runs,
     load_run,
     shared_score,
@@ -36,7 +37,6 @@ from textgan.runs.aggregate import (
     window_count,
 )
 from textgan.runs.plots import plot_bands
-from textgan.runs.significance import permutation_test
 
 _HEAD = [
     "method", "runs", "best run", "at", "best mean", "at", "mean at the end", "sd", "95 % interval", "reached after",
@@ -130,7 +130,7 @@ def conclusions(compared: Compared) -> list[str]:
     for a, b in combinations(compared.methods, 2):
         better, worse = sorted((a, b), key=lambda method: compared.declared.sign * method.end)
         difference = fixed(better.end - worse.end, 3, "+")
-        verdict = permutation_test(a.ends, b.ends).statement
+        verdict = end_test(a, b).statement
         sentences.append(f"{better.group.name} against {worse.group.name} at the end: {difference}; {verdict}")
         first, last = sorted((a, b), key=lambda method: float(method.reached.mean()))
         ratio = time_ratio(last, first)

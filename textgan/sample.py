@@ -9,33 +9,36 @@ The generator comes from a run's newest checkpoint, or from an exported generato
 
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
 import tyro
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import nn
 
 from data.command import parse_command, run_command
 from data.errors import InputError, note, require_at_least
 from data.files import atomic_write, write_json
 from data.naming import printable
 from data.outputs import require_output_folder
+from data.renamed import current_settings
 from data.vocabulary import Ids, Vocabulary
 from eval.core.device import Device, choose_device
 from eval.text.reference import relocated, samples_output, write_samples
 from textgan.engine.checkpoint import sampler_weights
 from textgan.engine.run_folder import OPTIONS, read_options
 from textgan.engine.seeds import stream_seed
-from textgan.models import LineNetwork, make_sampler
-from textgan.models.wgan_gp import Sampler
+from textgan.models import MODELS, Sampler, settings_of
 
 _CONFIG, _MODEL = "config.json", "model.safetensors"
 _BATCH = 64
+_PATHS = ("data", "run_dir", "start")
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,16 @@ def sample_ids(network: Sampler, count: int, random: torch.Generator) -> Ids:
 
 @dataclass(frozen=True)
 class ExportedGenerator:
-    """A generator without its run: network, its model and sizes, vocabulary, and the record of the reference (JSON)."""
+    """A generator without its run: network, settings, vocabulary, and the record of the reference (JSON)."""
 
-    network: LineNetwork
-    sizes: dict[str, Any]
+    network: nn.Module
+    settings: dict[str, Any]
     vocabulary: Vocabulary
     reference: dict[str, Any]
 
     def save(self, folder: Path) -> None:
         """Write `config.json` and `model.safetensors`, as on the Hugging Face hub."""
-        config = {**self.sizes, "characters": self.vocabulary.characters, "reference": self.reference}
+        config = {**self.settings, "characters": self.vocabulary.characters, "reference": self.reference}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
         with atomic_write(folder / _MODEL) as file:
             file.write(save(tensors))
@@ -128,13 +131,13 @@ def _require_export_folder(folder: Path) -> None:
 
 
 def _generator(
-    sizes: dict[str, Any], characters: str, weights: dict[str, torch.Tensor], reference: dict[str, Any]
+    config: Mapping[str, Any], characters: str, weights: dict[str, torch.Tensor], reference: dict[str, Any]
 ) -> ExportedGenerator:
-    vocabulary = Vocabulary(characters)
-    kept = {name: sizes[name] for name in ("model", "seq_len", "dim", "latent_dim")}
-    network = make_sampler(vocabulary_size=vocabulary.size, **kept)
+    vocabulary, settings = Vocabulary(characters), settings_of(current_settings(config))
+    network = MODELS[settings.model].networks(settings, vocabulary.size).generator
     network.load_state_dict(weights)
-    return ExportedGenerator(network, kept, vocabulary, reference)
+    portable = {name: value for name, value in settings.as_json().items() if name not in _PATHS}
+    return ExportedGenerator(network, portable, vocabulary, reference)
 
 
 def main(arguments: list[str]) -> int:
@@ -152,7 +155,7 @@ def main(arguments: list[str]) -> int:
         return 0
     device = choose_device(command.device)
     random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
-    ids = sample_ids(generator.network.to(device), command.count, random)
+    ids = sample_ids(cast(Sampler, generator.network.to(device)), command.count, random)
     lines = generator.vocabulary.decode(ids)
     if output is None:
         sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())

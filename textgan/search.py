@@ -17,11 +17,10 @@ from data.files import write_json
 from data.naming import as_command, printable
 from data.outputs import require_output_folder
 from eval.core.tables import Best, Block, fixed, render, tell
-from textgan.engine.experiment import TrainingProgram, preset_in
 from textgan.engine.run_folder import headline
-from textgan.engine.settings import Settings
 from textgan.runs.halving import SearchOptions, Trial, search
 from textgan.runs.plots import plot_rates
+from textgan.runs.program import TrainingProgram, preset_in, require_critic
 from textgan.train import TEXT
 
 
@@ -82,7 +81,7 @@ def run_search(program: TrainingProgram[Any], arguments: Sequence[str], descript
     Raises:
         InputError: a flag is wrong, or runs were stopped.
     """
-    preset: Settings = preset_in(arguments, program.presets, "ttur-small")
+    preset = require_critic(preset_in(arguments, program.presets, "ttur-small"))
     critic_lr, generator_lr = ((rate / 10, rate * 10) for rate in (preset.critic_lr, preset.generator_lr))
     default = SearchOptions(preset.preset, preset.data, critic_lr, generator_lr)
     command = parse_command(SearchOptions, arguments, f"{program.package}.search", description, default)

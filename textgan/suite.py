@@ -19,6 +19,7 @@ eval_seconds is set. A TOML file describes the same suite:
     name = "slow orig"          # default: the preset and the values from lists
     preset = "orig-small"
     critic_lr = 3e-4
+    start = "suites/first/orig-small-seed{seed}"    # weights of another suite's run with the same seed
 """
 
 import io
@@ -29,7 +30,7 @@ from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import tyro
 
@@ -39,12 +40,12 @@ from data.inputs import expand_user
 from data.naming import as_command, printable
 from data.outputs import require_output_folder
 from data.renamed import current_settings
-from textgan.engine.experiment import TrainingProgram
 from textgan.engine.run_folder import OPTIONS, read_options
 from textgan.engine.settings import Settings, refuse_both_intervals
 from textgan.runs.controls import write_controls
 from textgan.runs.executors import run_all
 from textgan.runs.options import ExecutorOptions
+from textgan.runs.program import TrainingProgram, refuse_other_models
 from textgan.train import TEXT
 
 _EVALUATIONS = 60
@@ -55,7 +56,7 @@ _EVALUATIONS = 60
 class SuiteCommand:
     """Flags of `python -m textgan.suite`."""
 
-    execution: tyro.conf.OmitArgPrefixes[ExecutorOptions] = field(default_factory=ExecutorOptions)
+    execution: ExecutorOptions = field(default_factory=ExecutorOptions)
     """How runs are executed."""
     file: Path | None = None
     """TOML file of the suite, in place of --presets, --seeds and --set."""
@@ -118,7 +119,9 @@ def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Pa
     preset = settings.pop("preset", None)
     if preset not in program.presets:
         raise InputError(f"preset {preset!r} of {method.name}: choose from {', '.join(program.presets)}")
-    known = {setting.name for setting in fields(program.settings)} - {"preset", "seed", "run_dir"}
+    default: Settings = program.presets[preset]
+    refuse_other_models(settings, default, program.presets)
+    known = {setting.name for setting in fields(default)} - {"preset", "seed", "run_dir"}
     if unknown := settings.keys() - known:
         raise InputError(
             f"{', '.join(sorted(unknown))} of {method.name}: no such setting; see python -m {program.module} --help"
@@ -127,8 +130,7 @@ def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Pa
     run_dir = folder / f"{method.name.replace(' ', '-').replace('/', '-')}-seed{seed}"
     # A budget set by a method replaces both budgets of its preset.
     budget = {name: None for name in ("iterations", "minutes") if {"iterations", "minutes"} & settings.keys()}
-    typed = {name: _typed(program, name, value) for name, value in settings.items()}
-    default: Settings = program.presets[preset]
+    typed = {name: _typed(program, type(default), name, _of_seed(value, seed)) for name, value in settings.items()}
     config = replace(default, **{**budget, **typed}, seed=seed, run_dir=run_dir)
     is_set = config.iterations is not None or {"eval_every", "eval_seconds"} & method.settings.keys()
     if not by_clock or config.minutes is None or is_set:
@@ -136,17 +138,25 @@ def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Pa
     return replace(config, eval_seconds=config.minutes * 60 / _EVALUATIONS)
 
 
-def _typed(program: TrainingProgram[Any], name: str, value: Any) -> Any:
+def _of_seed(value: Any, seed: int) -> Any:
+    """Return a setting's value with the seed in place of `{seed}`: runs of one seed may share a start."""
+    return value.replace("{seed}", str(seed)) if isinstance(value, str) else value
+
+
+def _typed(program: TrainingProgram[Any], settings: type[Settings], name: str, value: Any) -> Any:
     """Convert a setting's value, from a flag or a file, to the type of its field.
 
     Raises:
         InputError: the value does not have this type.
     """
-    wanted = get_type_hints(program.settings)[name]
+    wanted = get_type_hints(settings)[name]
+    if wanted is bool and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if (isinstance(value, str) and value.strip() and "\0" not in value) or (is_number and wanted is not str):
         with suppress(SystemExit), redirect_stderr(io.StringIO()):
-            return tyro.cli(wanted, args=[expand_home(str(value))])
+            words = str(value).split() if get_origin(wanted) is tuple else [str(value)]
+            return tyro.cli(wanted, args=[expand_home(word) for word in words])
     raise InputError(f"{name}={value}: not a value of this setting; see python -m {program.module} --help")
 
 

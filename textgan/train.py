@@ -7,7 +7,7 @@
 The same command continues a run that was stopped. Compare runs with: tensorboard --logdir runs
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,27 +20,27 @@ from data.corpus import Corpus, open_corpus
 from data.errors import InputError
 from data.naming import as_command, printable
 from data.vocabulary import Vocabulary
+from data.words import WordRule
 from eval.core.device import choose_device
-from eval.text.jsd import floor_ids, score_ids, signature
-from eval.text.metrics import HEADLINES
+from eval.core.score import Score
+from eval.text.metrics import CHARACTER_METRICS, HEADLINES, WORD_METRICS, RealText, score_samples
 from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
-from textgan.engine.experiment import TrainingProgram, final_lines, run_program
+from eval.text.samples import SampleLines
+from eval.text.words import open_word_reference
 from textgan.engine.loop import Experiment
-from textgan.engine.losses import WASSERSTEIN
-from textgan.engine.maximum_likelihood import LikelihoodTrainer
-from textgan.engine.players import critic_player, generator_player
-from textgan.engine.run_folder import DeclaredScore, headlines_among
+from textgan.engine.run_folder import declared, floors_by_name, values_by_name
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
-from textgan.engine.trainer import Learner, Trainer
-from textgan.models import make_sampler
-from textgan.models.mle import LanguageModel
-from textgan.models.settings import PRESETS, RunConfig
-from textgan.models.wgan_gp import Critic, Sampler, initialise
+from textgan.engine.start import start_from
+from textgan.engine.trainer import Trainer, make_trainer
+from textgan.models import MODELS, PRESETS, Sampler
+from textgan.models.common import initialise
+from textgan.models.settings import TextSettings
+from textgan.runs.program import TrainingProgram, final_lines, run_program
 from textgan.sample import sample_ids
 
 
-def open_experiment(config: RunConfig) -> Experiment:
+def open_experiment(config: TextSettings) -> Experiment:
     """Open the corpus and the reference of a run, and build the trainer.
 
     Raises:
@@ -53,64 +53,68 @@ def open_experiment(config: RunConfig) -> Experiment:
             f"{corpus.name}: {len(corpus.train)} training lines, fewer than --batch-size {config.batch_size}; "
             "lower it or give more lines"
         )
-    reference = open_reference(config.reference, corpus)
-    floor = floor_ids(reference, config.eval_samples)
+    score = line_scorer(config, corpus)
+    # Real lines tell names, directions, signatures and floors of all scores; their own values are not used.
+    of_real = score(corpus.vocabulary.decode(corpus.train[np.arange(config.eval_samples) % len(corpus.train)]))
     trainer = build_trainer(config, corpus.vocabulary, device)
     record = reference_record(config.reference, corpus)
-    names = named(dict.fromkeys(range(1, config.ngram + 1), 0.0))
-    shown, scored_as = headlines_among(names, HEADLINES), str(signature(reference.text, config.eval_samples))
+    symbols = {"characters": corpus.vocabulary.characters}
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
-        ids = sample_ids(cast(Sampler, trainer.sampler), config.eval_samples, random)
-        return named(score_ids(ids, reference.text)), as_text(corpus.vocabulary.decode(ids))
+        ids = sample_ids(cast(Sampler, trainer.generator.sampler), config.eval_samples, random)
+        lines = corpus.vocabulary.decode(ids)
+        return values_by_name(score(lines)), as_text(lines)
 
     return Experiment(
         trainer=trainer,
         device=device,
-        next_batches=lambda iteration: real_batches(config, corpus, iteration, device),
+        next_batches=lambda iteration: real_batches(config, corpus, iteration, trainer.batches, device),
         evaluate=evaluate,
-        scores={name: DeclaredScore("lower", name in shown, scored_as, most=1.0) for name in names},
-        floor=None if floor is None else named(floor),
+        scores=declared(of_real, HEADLINES),
+        floor=floors_by_name(of_real) or None,
         facts={
             "data_sha256": corpus.sha256,
             "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out)},
-            "characters": corpus.vocabulary.characters,
+            **symbols,
+            **start_from(trainer, config, symbols),
             "reference": record,
         },
         beside_samples={FOLDER_RECORD: record},
     )
 
 
-def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.device) -> Learner:
+def line_scorer(config: TextSettings, corpus: Corpus) -> Callable[[Sequence[str]], list[Score]]:
+    """Return the function that scores lines by the run's metrics."""
+    rule = WordRule(config.words, config.lower_case)
+    characters = open_reference(config.reference, corpus) if CHARACTER_METRICS.keys() & set(config.scores) else None
+    words = open_word_reference(config.reference.corpus, rule) if WORD_METRICS.keys() & set(config.scores) else None
+    real = RealText(characters, words, () if words is None else words.held_out, recorded=True)
+
+    def score(lines: Sequence[str]) -> list[Score]:
+        return score_samples(SampleLines("samples", lambda: iter([list(lines)])), config.scores, real, quiet=True)
+
+    return score
+
+
+def build_trainer(config: TextSettings, vocabulary: Vocabulary, device: torch.device) -> Trainer:
     """Return the trainer, with initial weights drawn from the run's seed, the same on every device."""
+    model = MODELS[config.model]
+    networks = model.networks(config, vocabulary.size)
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
-    network = make_sampler(config.model, vocabulary.size, config.seq_len, config.dim, config.latent_dim)
-    initialise(network, random)
-    generator = generator_player(config, network, device)
-    if isinstance(network, LanguageModel):
-        return LikelihoodTrainer(generator)
-    critic = Critic(vocabulary.size, config.seq_len, config.dim)
-    initialise(critic, random)
-    return Trainer(
-        generator=generator,
-        critic=critic_player(config, critic, device),
-        loss=WASSERSTEIN,
-        penalty_weight=config.penalty_weight,
-        score_together=True,
-        sample_latent=network.sample_latent,
-        seed=config.seed,
-        device=device,
-    )
+    for network in (networks.generator, networks.critic):
+        if network is not None:
+            initialise(network, random)
+    return make_trainer(config, model.phases(config, networks), networks, device)
 
 
-def real_batches(config: RunConfig, corpus: Corpus, iteration: int, device: torch.device) -> list[Tensor]:
-    """Draw one batch of one-hot training lines [B, L, V] per critic step; the device receives ids and encodes them."""
+def real_batches(
+    config: TextSettings, corpus: Corpus, iteration: int, batches: int, device: torch.device
+) -> list[Tensor]:
+    """Draw batches of training lines, ids [B, L], with replacement."""
     random = np.random.default_rng(stream_seed(config.seed, "batches", iteration))
-    lines = random.integers(len(corpus.train), size=(config.critic_steps, config.batch_size))
-    ids = torch.from_numpy(corpus.train[lines].astype(np.int32)).to(device).long().unsqueeze(-1)  # [steps, B, L, 1]
-    one_hot = torch.zeros(*ids.shape[:-1], corpus.vocabulary.size, device=device)  # [steps, B, L, V]
-    return list(one_hot.scatter_(-1, ids, 1.0))
+    lines = random.integers(len(corpus.train), size=(batches, config.batch_size))
+    return list(torch.from_numpy(corpus.train[lines].astype(np.int32)).to(device).long())
 
 
 def as_text(lines: Sequence[str]) -> SampleFile:
@@ -121,11 +125,6 @@ def as_text(lines: Sequence[str]) -> SampleFile:
         "".join(f"{line}\n" for line in lines).encode(),
         lambda events, iteration, time: events.add_text("samples", shown, iteration, walltime=time),
     )
-
-
-def named(scores: Mapping[int, float]) -> dict[str, float]:
-    """Return JSDs by n under their names in `metrics.jsonl`."""
-    return {f"jsd_{n}": value for n, value in scores.items()}
 
 
 def final_report(folder: Path, summary: dict[str, Any]) -> str:
@@ -145,7 +144,7 @@ def final_report(folder: Path, summary: dict[str, Any]) -> str:
     return final_lines(folder, summary, "real text", shown, tries)
 
 
-TEXT = TrainingProgram("textgan.train", RunConfig, PRESETS, open_experiment, final_report)
+TEXT = TrainingProgram("textgan.train", PRESETS, open_experiment, final_report)
 train = TEXT.train
 
 

@@ -8,11 +8,9 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-import tyro
 from numpy.typing import NDArray
 
 from data.cache import DAMAGED_ARRAYS
@@ -80,13 +78,13 @@ class ImageSet:
 class InceptionFlags:
     """Flags of the Inception network."""
 
-    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    weights: Path | None = None
     """Inception weights (.pth, .safetensors). Default: the published ones, downloaded once."""
     resize: Resize = "tensorflow1"
     """Resizing for Inception: as in the original graph, or as in the program pytorch-fid."""
-    size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
-    """Side of the images after a centre crop. Default: the source's, or no cropping."""
-    batch_size: Annotated[int, tyro.conf.arg(metavar="IMAGES")] = BATCH_SIZE
+    size: int | None = None
+    """Side of the images after a centre crop, in pixels. Default: the source's, or no cropping."""
+    batch_size: int = BATCH_SIZE
     """Images per batch."""
     device: Device = "auto"
     """Device that computes the features; auto takes CUDA if there is one."""

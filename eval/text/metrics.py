@@ -39,16 +39,7 @@ WORD_METRICS: Mapping[str, Callable[[Words, WordReference], Sequence[Score]]] = 
 METRICS = (*CHARACTER_METRICS, *WORD_METRICS)
 """Names of all text metrics, in the order of reports."""
 
-# Metrics whose scores have names of their own in signatures.
-_OTHER_SCORES = {
-    "overlap": ("precision", "recall", "cosine"),
-    "likelihood": ("quality", "coverage"),
-    "bleu": ("self-bleu",),
-    "diversity": ("distinct", "duplicates"),
-    "memorisation": ("known-words", "copied-lines"),
-}
-
-HEADLINES = ("jsd_4", "jsd_6")
+HEADLINES = ("jsd_4", "jsd_6", "word_jsd_2", "bleu_4", "self_bleu_4", "quality", "coverage")
 """Scores that charts and tables show by default, as in the TTUR paper; if none of them is scored, all are shown."""
 
 
@@ -93,7 +84,7 @@ class RealText:
         return self.words
 
 
-def require_metrics(names: Sequence[str]) -> None:
+def require_metrics(names: Sequence[str], flag: str = "--metrics") -> None:
     """Check that all names are text metrics.
 
     Raises:
@@ -101,13 +92,7 @@ def require_metrics(names: Sequence[str]) -> None:
     """
     for name in names:
         if name not in METRICS:
-            raise InputError(f"--metrics {name}: not a text metric; choose from {', '.join(METRICS)}")
-
-
-def metric_of(signature: str) -> str:
-    """Return the name of the metric that gives scores with this signature: "bleu" for "self-bleu|n:5|..."."""
-    name = signature.partition("|")[0]
-    return next((metric for metric, names in _OTHER_SCORES.items() if name in names), name)
+            raise InputError(f"{flag} {name}: not a text metric; choose from {', '.join(METRICS)}")
 
 
 def encode(samples: SampleLines, real: RealText, quiet: bool = False) -> Ids:

@@ -20,7 +20,7 @@ from data.errors import InputError, require_numbers
 from data.missing import EXTRAS
 from eval.ngrams import Commands
 from tests.helpers.paths import ROOT
-from textgan.models.settings import PRESETS
+from textgan.models import PRESETS
 from textgan.suite import main as suite
 
 
@@ -34,7 +34,7 @@ class Inner:
 class Flags:
     files: tyro.conf.Positional[tuple[Path, ...]]
     """Files."""
-    inner: tyro.conf.OmitArgPrefixes[Inner] = field(default_factory=Inner)
+    inner: Inner = field(default_factory=Inner)
     """More flags."""
     count: int | None = None
     """A count."""

@@ -18,8 +18,7 @@ from data.errors import InputError
 from data.files import sha256_of_file
 from data.images.dataset import ImageOptions, open_dataset
 from data.images.shapes import draw_shapes
-from eval import fid
-from eval.images import feature_cache
+from eval.images import feature_cache, scores
 from eval.images.features import Extractor, extract, inception_extractor, random_conv_extractor
 from eval.images.frechet import FeatureStatistics
 from eval.images.image_sets import dataset_set
@@ -100,7 +99,7 @@ def test_the_signature_is_that_of_a_training_run(capfd: pytest.CaptureFixture[st
         f"fd-random|features:{random_conv_extractor().signature}|size:32x32|cov:unbiased"
         f"|ref:real.npz@{real.sha256[:12]}|samples:50|v:1"
     )
-    assert score["signature"] == str(fid.signature(real, random_conv_extractor(), 50, {}))
+    assert score["signature"] == str(scores.signature(real, random_conv_extractor(), 50, {}))
     assert score["reference"] == "real.npz (600 images)"
 
 

@@ -14,20 +14,23 @@ import torch
 from images.config import PRESETS as IMAGE_PRESETS
 from images.config import ImageConfig
 from textgan.engine.checkpoint import read_newest
-from textgan.engine.experiment import parse_train
 from textgan.engine.run_folder import DeclaredScore, read_metrics
 from textgan.engine.trainer import Trainer
-from textgan.models.settings import PRESETS, RunConfig
+from textgan.models import PRESETS
+from textgan.models.settings import TextSettings
 from textgan.runs.aggregate import Group, Run
+from textgan.runs.program import parse_train
 
 
-def tiny_text(data: str | Path, run_dir: Path | None = None, preset: str = "ttur", **changes: Any) -> RunConfig:
+def tiny_text(data: str | Path, run_dir: Path | None = None, preset: str = "ttur", **changes: Any) -> TextSettings:
     """Return a preset's settings, reduced to a run on text that takes a second, with changes."""
     tiny: dict[str, Any] = {
         "seq_len": 12, "dim": 4, "latent_dim": 4, "batch_size": 4, "ngram": 4, "iterations": 6, "eval_samples": 30,
         "eval_every": 2, "checkpoint_every": 2, "device": "cpu",
     }  # fmt: skip
-    return replace(PRESETS[preset], data=str(data), run_dir=run_dir, **{**tiny, **changes})
+    config = PRESETS[preset]
+    known = {name: value for name, value in tiny.items() if name in vars(config)}
+    return replace(config, data=str(data), run_dir=run_dir, **{**known, **changes})
 
 
 # So large that a few iterations move the weights visibly; for `tiny_text`.
@@ -40,9 +43,9 @@ def tiny_images(preset: str, run_dir: Path | None = None, **changes: Any) -> Ima
     return replace(IMAGE_PRESETS[preset], run_dir=run_dir, **{**tiny, **changes})
 
 
-def config_of(flags: Sequence[str]) -> RunConfig:
+def config_of(flags: Sequence[str]) -> TextSettings:
     """Return the settings that flags of `textgan.train` give."""
-    return parse_train(flags, RunConfig, PRESETS, "textgan.train", None).config
+    return parse_train(flags, PRESETS, "textgan.train", None).config
 
 
 CLOCKS = {"time/wall_seconds", "time/train_seconds"}

@@ -26,10 +26,10 @@ from images.suite import main as suite
 from images.train import IMAGES, build_trainer, main, open_experiment, real_batches, train
 from tests.helpers.runs import stop_at, tensors, tiny_images, without_clocks
 from textgan.compare import main as compare
-from textgan.engine.experiment import parse_train
 from textgan.engine.run_folder import declared_scores, read_metrics, read_options
 from textgan.engine.seeds import stream_seed
 from textgan.engine.trainer import Trainer
+from textgan.runs.program import parse_train
 from textgan.sample import load_generator as load_text_generator
 
 CPU = torch.device("cpu")
@@ -112,7 +112,7 @@ def test_a_run_that_was_broken_off_ends_as_one_that_was_not(
 def test_samples_are_drawn_by_running_statistics_and_leave_training_as_it_was(small: ImageConfig) -> None:
     trainer = build_trainer(small, CPU)
     for iteration in range(2):
-        trainer.step(real_batches(small, open_dataset(small.pictures), iteration, CPU))
+        trainer.step(real_batches(small, open_dataset(small.pictures), iteration, 1, CPU))
     generator = trainer.generator.network
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
     images = sample_images(generator, 70, torch.Generator().manual_seed(0))
@@ -140,7 +140,7 @@ def test_batches_are_real_images_mirrored_half_of_the_time(small: ImageConfig) -
     for flips in ("off", "on"):
         config = replace(small, flips=flips, critic_steps=3)
         for iteration in range(20):
-            batches = real_batches(config, pictures, iteration, CPU)
+            batches = real_batches(config, pictures, iteration, 3, CPU)
             assert len(batches) == 3
             for image in torch.cat(batches).numpy():
                 counts[flips][0] += np.ascontiguousarray(image).tobytes() in plain
@@ -178,7 +178,7 @@ def test_the_papers_presets() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_flags_give_the_presets(preset: str) -> None:
-    parsed = parse_train(["--preset", preset], ImageConfig, PRESETS, "images.train", None).config
+    parsed = parse_train(["--preset", preset], PRESETS, "images.train", None).config
     assert parsed == PRESETS[preset]
     assert parsed.preset == preset
 
@@ -227,9 +227,10 @@ def test_any_loss_goes_with_any_networks(small: ImageConfig) -> None:
     for model in ("dcgan", "wgan-gp"):
         for loss in ("non-saturating", "minimax", "least-squares", "hinge", "wasserstein"):
             trainer = build_trainer(replace(small, model=model, loss=loss), CPU)
-            trainer.step(real_batches(small, pictures, 0, CPU))
-            stats = trainer.step(real_batches(small, pictures, 1, CPU))
-            losses.append((stats.generator_loss, stats.critic_loss))
+            trainer.step(real_batches(small, pictures, 0, 1, CPU))
+            stats = trainer.step(real_batches(small, pictures, 1, 1, CPU))
+            assert stats is not None
+            losses.append((stats["generator_loss"], stats["critic_loss"]))
     assert len(set(losses)) == 10
 
 

@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 
 from data.errors import InputError
 from images.config import PRESETS as IMAGE_PRESETS
-from images.config import ImageConfig
 from images.train import train as train_on_images
 from leaderboards import build, submit, verify
 from leaderboards.places import RECORDS, TASK, folder_name
 from leaderboards.records import all_tasks, read_record
 from tests.helpers.records import build_all, contents, submit_few
 from tests.helpers.runs import even_clock, tiny_images
-from textgan.engine.experiment import parse_train
 from textgan.engine.run_folder import read_metrics, read_options
+from textgan.runs.program import parse_train
 
 
 def test_records_that_cannot_be_read_are_named(tmp_path: Path) -> None:
@@ -116,7 +115,7 @@ def test_runs_on_images_have_records_with_pictures(tmp_path: Path, capsys: pytes
         assert entry.scores == {"fd_random": row["scores/fd_random"]}
         grid = (tmp_path / "suite" / f"{seed}" / "samples" / "12.png").read_bytes()
         assert (record.folder / entry.file).read_bytes() == grid
-    config = parse_train(record.facts["command"].split()[3:], ImageConfig, IMAGE_PRESETS, "train", None).config
+    config = parse_train(record.facts["command"].split()[3:], IMAGE_PRESETS, "train", None).config
     assert config == replace(small, seed=0)
     assert str(tmp_path) not in (record.folder / "record.json").read_text("utf-8")
     flags = ["--records", str(records), "--output", str(tmp_path / "out"), "--readme", str(tmp_path / "none")]

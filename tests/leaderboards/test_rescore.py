@@ -14,7 +14,7 @@ from eval import bleu
 from leaderboards import build, rescore, submit, verify
 from leaderboards.records import Record, all_tasks
 from tests.helpers.records import build_all, change, contents, submit_few
-from textgan.models.settings import RunConfig
+from textgan.models.settings import TextSettings
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def by_bleu(file: Path, reference: str, capsys: pytest.CaptureFixture[str], *fla
 
 
 def test_runs_and_samples_get_the_scores_of_the_new_metric(
-    records: Path, tiny: RunConfig, capsys: pytest.CaptureFixture[str]
+    records: Path, tiny: TextSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ((task, before),) = all_tasks(records)
     reference = ["--reference", str(tiny.data)]

@@ -21,9 +21,10 @@ from leaderboards import submit, verify
 from leaderboards.records import all_tasks, read_record
 from leaderboards.submission import _rebuilt_command
 from tests.helpers.records import change, contents, submit_few
-from textgan.engine.experiment import parse_train
 from textgan.engine.run_folder import declared_scores, read_metrics, read_options
-from textgan.models.settings import PRESETS, RunConfig
+from textgan.models import PRESETS
+from textgan.models.settings import TextSettings
+from textgan.runs.program import parse_train
 
 
 def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> None:
@@ -45,13 +46,13 @@ def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> N
         assert entry.scores == {f"jsd_{n}": row[f"scores/jsd_{n}"] for n in range(1, 7)}
     assert str(tmp_path) not in (record.folder / "record.json").read_text("utf-8")  # no place on a machine
     # The command, with the seed and the place added, is the run.
-    config = parse_train(record.facts["command"].split()[3:], RunConfig, PRESETS, "train", None).config
+    config = parse_train(record.facts["command"].split()[3:], PRESETS, "train", None).config
     made = read_options(runs[0])["config"]
     assert {**config.as_json(), "run_dir": made["run_dir"], "data": made["data"]} == made
 
 
 @pytest.mark.parametrize("change", [{}, {"eval_seconds": 20.0, "minutes": 2.0, "iterations": None, "seed": 7}])
-def test_a_command_is_rebuilt_from_recorded_settings(tiny: RunConfig, change: dict[str, Any]) -> None:
+def test_a_command_is_rebuilt_from_recorded_settings(tiny: TextSettings, change: dict[str, Any]) -> None:
     config = replace(tiny, **change)
     command = _rebuilt_command({"program": "textgan.train", "config": config.as_json()})
     python, _, module, *flags = shlex.split(command)
@@ -59,7 +60,7 @@ def test_a_command_is_rebuilt_from_recorded_settings(tiny: RunConfig, change: di
     expected = replace(config, seed=0, data="text.txt", run_dir=None)
     # Of the two intervals of evaluations, one is left at the preset's value.
     every = PRESETS["ttur"].eval_every if change else tiny.eval_every
-    assert parse_train(flags, RunConfig, PRESETS, "train", None).config == replace(expected, eval_every=every)
+    assert parse_train(flags, PRESETS, "train", None).config == replace(expected, eval_every=every)
 
 
 def test_places_on_a_machine_are_left_out() -> None:
@@ -72,7 +73,7 @@ def test_places_on_a_machine_are_left_out() -> None:
 
 def test_other_references_and_sample_counts_are_refused(
     records: Path,
-    tiny: RunConfig,
+    tiny: TextSettings,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

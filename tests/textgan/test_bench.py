@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from textgan.bench import run_bench
-from textgan.engine.experiment import TrainingProgram
 from textgan.engine.loop import Experiment
 from textgan.engine.run_log import SampleFile
-from textgan.engine.trainer import Learner
-from textgan.models.settings import PRESETS, RunConfig
+from textgan.engine.trainer import Trainer
+from textgan.models import PRESETS
+from textgan.models.settings import TextSettings
+from textgan.runs.program import TrainingProgram
 
 
 class Parts:
@@ -44,7 +45,8 @@ class Parts:
         self.work(1 if iteration >= 5 else 700)
         return [torch.full((1,), iteration)]
 
-    def step(self, real: Sequence[Tensor]) -> None:
+    def step(self, real: Sequence[Tensor], measure: bool) -> None:
+        assert not measure
         assert [int(batch) for batch in real] == [self.iteration]
         self.work(3 if self.iteration >= 5 else 900)
         self.iteration += 1
@@ -54,8 +56,8 @@ class Parts:
         self.work(50)
         return {}, SampleFile(".txt", b"", lambda *_: None)
 
-    def open(self, _config: RunConfig) -> Experiment:
-        return Experiment(cast(Learner, self), self.device, self.draw, self.evaluate, None, {}, {})
+    def open(self, _config: TextSettings) -> Experiment:
+        return Experiment(cast(Trainer, self), self.device, self.draw, self.evaluate, None, {}, {})
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -66,7 +68,7 @@ def test_every_part_is_told_its_own_time(
     monkeypatch.setattr("textgan.bench.time", SimpleNamespace(perf_counter=lambda: parts.now))
     monkeypatch.setattr(torch.cuda, "synchronize", parts.synchronise)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    program: TrainingProgram[Any] = TrainingProgram("words.train", RunConfig, PRESETS, parts.open, lambda *_: "")
+    program: TrainingProgram[Any] = TrainingProgram("words.train", PRESETS, parts.open, lambda *_: "")
     assert run_bench(program, ["--preset", "orig-small", "--eval-samples", "1200"], None) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"orig-small on grammar: batch 32, {device}, 3 threads",

@@ -8,7 +8,7 @@ import pytest
 from data.errors import InputError
 from images.suite import main as suite_of_images
 from images.train import IMAGES
-from textgan.engine.experiment import TrainingProgram
+from textgan.runs.program import TrainingProgram
 from textgan.suite import configs_of, read_suite
 from textgan.suite import main as suite_of_text
 from textgan.train import TEXT

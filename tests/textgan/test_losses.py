@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from textgan.engine.losses import HINGE, LEAST_SQUARES, MINIMAX, NON_SATURATING, WASSERSTEIN, Loss, gradient_penalty
-from textgan.models.wgan_gp import Critic, initialise
+from textgan.models.common import initialise
+from textgan.models.wgan_gp import Critic
 
 Penalty = Callable[[Critic, Tensor, Tensor, Tensor], Tensor]
 

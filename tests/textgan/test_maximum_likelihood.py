@@ -2,22 +2,25 @@ import math
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from data.errors import InputError
 from tests.helpers.oracles import BETA1, BETA2, PlainAdam
-from tests.helpers.runs import assert_same_run, stop_at
+from tests.helpers.runs import assert_same_run, stop_at, tiny_text
 from textgan.compare import main as compare_runs
-from textgan.engine.maximum_likelihood import LikelihoodTrainer
-from textgan.engine.players import NonFiniteError, Player
+from textgan.engine.game import Networks
 from textgan.engine.run_folder import read_metrics
-from textgan.engine.schedules import parse_schedule
-from textgan.models.mle import LanguageModel
-from textgan.models.settings import PRESETS, RunConfig
-from textgan.models.wgan_gp import initialise
+from textgan.engine.trainer import NonFiniteError, Trainer, make_trainer
+from textgan.models import PRESETS
+from textgan.models.common import initialise
+from textgan.models.mle import LanguageModel, MleSettings, phases
+from textgan.models.settings import TextSettings
+from textgan.runs.program import parse_train
 from textgan.sample import load_generator
 from textgan.train import train
 
@@ -79,50 +82,54 @@ def test_lines_are_drawn_from_the_models_distribution() -> None:
     assert ((counts - uniform).square() / uniform).sum().item() > 100 * freedom
 
 
+def likelihood_trainer(model: LanguageModel, **changes: Any) -> Trainer:
+    config = MleSettings(batch_size=6, beta1=BETA1, beta2=BETA2, generator_lr=1e-2, **changes)
+    return make_trainer(config, phases(config, Networks(model)), Networks(model), torch.device("cpu"))
+
+
 def test_steps_equal_plain_ones_on_the_cross_entropy() -> None:
     model, plain = make_model(), make_model()
-    optimiser = torch.optim.Adam(model.parameters(), betas=(BETA1, BETA2))
-    trainer = LikelihoodTrainer(Player(model, optimiser, 1e-2, parse_schedule("power:0.6", None)))
+    trainer = likelihood_trainer(model, generator_schedule="power:0.6")
     adam = PlainAdam(list(plain.parameters()))
     for n in range(4):
         ids = torch.randint(SYMBOLS, (6, LENGTH), generator=torch.Generator().manual_seed(n))
-        stats = trainer.step(one_hot(*map(tuple, ids.tolist())).chunk(2))
-        # Nats a position, as PyTorch has it: from logits and ids.
+        stats = trainer.step([ids])
+        assert stats is not None
+        # Nats per position, as PyTorch computes it: from logits and ids.
         loss = F.cross_entropy(plain(one_hot(*map(tuple, ids.tolist()))).flatten(0, 1), ids.flatten())
         gradients = torch.autograd.grad(loss, list(plain.parameters()))
         adam.step(list(plain.parameters()), gradients, 1e-2 * (n + 1) ** -0.6)
-        assert stats.generator_loss == pytest.approx(loss.item(), abs=1e-12)
         norm = math.sqrt(sum(gradient.square().sum().item() for gradient in gradients))
-        assert stats.generator_gradient_norm == pytest.approx(norm, rel=1e-9)
-        assert stats.critic_loss is stats.wasserstein is stats.critic_update_norm is None
+        assert stats.keys() == {"generator_loss", "generator_gradient_norm", "generator_update_norm"}
+        assert stats["generator_loss"] == pytest.approx(loss.item(), abs=1e-12)
+        assert stats["generator_gradient_norm"] == pytest.approx(norm, rel=1e-9)
     for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
         assert torch.allclose(ours, theirs, rtol=0, atol=1e-10)
-    assert (trainer.iteration, trainer.samples_seen) == (4, 24)
+    assert trainer.counters == {"generator_updates": 4, "critic_updates": 0, "samples_seen": 24}
 
 
 def test_a_loss_that_is_not_finite_stops_it() -> None:
     model = make_model()
     with torch.no_grad():
         model.to_symbols.bias.fill_(math.inf)
-    trainer = LikelihoodTrainer(
-        Player(model, torch.optim.Adam(model.parameters()), 1e-2, parse_schedule("constant", 1))
-    )
     with pytest.raises(NonFiniteError, match="iteration 0: generator_loss"):
-        trainer.step([one_hot((0, 1, 2, 0))])
+        likelihood_trainer(model).step([torch.tensor([[0, 1, 2, 0]])])
 
 
 def test_a_run_is_logged_resumed_exported_and_compared_as_those_of_a_gan(
-    tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = {"preset": "mle-small", "model": "lstm", "critic_steps": 1, "generator_lr": 0.03}
-    whole = replace(tiny, **small, run_dir=tmp_path / "suite" / "whole")  # type: ignore[arg-type]
+    whole = tiny_text(
+        tiny.data, tmp_path / "suite" / "whole", "mle-small", iterations=20, eval_every=5, checkpoint_every=10,
+        generator_lr=0.03,
+    )  # fmt: skip
     train(whole)
     rows = read_metrics(whole.folder)
     assert [(row["iteration"], row["time/critic_updates"], row["time/samples_seen"]) for row in rows[:2]] == [
         (0, 0, 0),
         (5, 0, 20),
     ]
-    assert all(row["train/critic_loss"] is None for row in rows)
+    assert not any("train/critic_loss" in row for row in rows)
     assert rows[-1]["train/generator_loss"] < rows[1]["train/generator_loss"]
     assert rows[-1]["scores/jsd_2"] < rows[0]["scores/jsd_2"]
 
@@ -134,11 +141,9 @@ def test_a_run_is_logged_resumed_exported_and_compared_as_those_of_a_gan(
 
     broken = replace(whole, run_dir=tmp_path / "broken")
     with monkeypatch.context() as patch:
-        step = LikelihoodTrainer.step
-        stop_at(patch, 13, cut, LikelihoodTrainer)
+        stop_at(patch, 13, cut)
         with pytest.raises(PowerCutError):
             train(broken)
-        assert LikelihoodTrainer.step is not step
     train(broken)
     assert_same_run(whole.folder, broken.folder)
     load_generator(whole.folder).save(tmp_path / "exported")
@@ -154,5 +159,16 @@ def test_a_run_is_logged_resumed_exported_and_compared_as_those_of_a_gan(
 
 
 def test_presets_for_it_differ_from_the_gans_in_model_and_optimiser_alone() -> None:
-    changed = {"preset": "ttur", "model": "wgan-gp", "generator_lr": 1e-4, "beta1": 0.5, "beta2": 0.9}
-    assert replace(PRESETS["mle"], **changed) == PRESETS["ttur"]  # type: ignore[arg-type]
+    shared = vars(PRESETS["mle"]).keys() & vars(PRESETS["ttur"]).keys()
+    differing = {name for name in shared if getattr(PRESETS["mle"], name) != getattr(PRESETS["ttur"], name)}
+    assert differing == {"preset", "model", "generator_lr", "beta1", "beta2"}
+
+
+def test_flags_of_another_model_are_refused_by_name(capfd: pytest.CaptureFixture[str]) -> None:
+    for flag, model in (("--penalty-weight", "mle"), ("--critic-lr=1e-3", "mle"), ("--latent-dim", "mle")):
+        with pytest.raises(InputError) as error:
+            parse_train(["--preset", "mle", flag, "1"], PRESETS, "textgan.train", None)
+        name = flag.partition("=")[0]
+        assert str(error.value).startswith(f"{name}: not a setting of {model}, the model of --preset mle")
+    # Known to be right: the flag of the model itself.
+    assert parse_train(["--preset=mle", "--dim", "7"], PRESETS, "textgan.train", None).config.dim == 7

@@ -24,7 +24,7 @@ from textgan.engine.run_folder import (
     read_metrics,
     read_options,
 )
-from textgan.models.settings import RunConfig
+from textgan.models.settings import TextSettings
 from textgan.runs.aggregate import Group, summarize
 from textgan.train import train
 
@@ -172,7 +172,7 @@ def test_new_columns_of_a_run_in_format_1_are_read_in_their_group(tmp_path: Path
     assert as_format(row, 2) == row
 
 
-def test_a_run_is_continued_only_with_the_signatures_of_its_scores(tiny: RunConfig) -> None:
+def test_a_run_is_continued_only_with_the_signatures_of_its_scores(tiny: TextSettings) -> None:
     train(replace(tiny, iterations=10))
     signature = declared_scores(tiny.folder)["jsd_3"].signature
     declare(tiny.folder, jsd_3={"better": "lower", "signature": signature.replace("ref:text.txt@", "ref:moved.txt@")})

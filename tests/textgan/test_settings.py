@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from data.errors import InputError
-from textgan.engine.experiment import parse_train
-from textgan.models.settings import PRESETS, RunConfig
+from textgan.models import PRESETS
+from textgan.models.settings import TextSettings
+from textgan.runs.program import parse_train
 
 
-def parsed(*arguments: str) -> RunConfig:
-    return parse_train(arguments, RunConfig, PRESETS, "textgan.train", None).config
+def parsed(*arguments: str) -> TextSettings:
+    return parse_train(arguments, PRESETS, "textgan.train", None).config
 
 
 def test_the_papers_presets() -> None:
@@ -45,7 +46,7 @@ def test_flags_override_the_preset_wherever_they_stand() -> None:
 
 
 def test_the_folder_says_what_was_run() -> None:
-    config = RunConfig(preset="orig", data="some/where/text.txt.gz", seed=3)
+    config = TextSettings(preset="orig", data="some/where/text.txt.gz", seed=3)
     assert config.folder == Path("runs/orig-text-seed3")
     assert replace(config, data="hub:me/corpus:title").folder == Path("runs/orig-corpus-title-seed3")
     assert replace(config, run_dir=Path("here")).folder == Path("here")
@@ -68,4 +69,4 @@ def test_the_folder_says_what_was_run() -> None:
 )
 def test_impossible_values_are_refused_by_flag(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        RunConfig(**change)
+        TextSettings(**change)

@@ -2,14 +2,14 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 from random import Random
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from textgan.runs.significance import permutation_test
+from textgan.runs.significance import paired_test, permutation_test
 
 
 def test_the_p_value_is_scipys_where_groups_are_of_one_size() -> None:
@@ -117,3 +117,21 @@ def test_p_is_never_less_than_can_be() -> None:
     found = permutation_test(np.arange(30) / 1000, 1 + np.arange(30) / 1000)
     assert found.p >= found.min_p
     assert found.p > 0
+
+
+def test_the_paired_p_value_is_the_proportion_of_sign_flips() -> None:
+    random = np.random.default_rng(1)
+    for pairs, shift in ((1, 1.0), (3, 0.5), (4, 0.3), (6, 1.0)):
+        common = random.normal(scale=5, size=pairs)  # of the start, the same for both methods
+        a, b = common + random.normal(scale=0.1, size=pairs), common + shift
+        differences = (a - b).tolist()
+        observed = abs(statistics.fmean(differences)) - 1e-12
+        flips = list(product((1, -1), repeat=pairs))
+        means = [abs(statistics.fmean(s * d for s, d in zip(flip, differences, strict=True))) for flip in flips]
+        found = paired_test(a, b)
+        assert found.p == pytest.approx(sum(mean >= observed for mean in means) / len(flips))
+        assert found.min_p == 2 / 2**pairs
+        if pairs == 6:
+            assert found.p == found.min_p < 0.05
+            # Known to be wrong here: without the pairs, the spread of the starts hides the difference.
+            assert permutation_test(a, b).p > 0.5

@@ -1,43 +1,47 @@
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.helpers.oracles import BETA1, BETA2, PlainAdam
+from textgan.engine.game import Networks, adversarial_game
 from textgan.engine.losses import WASSERSTEIN
-from textgan.engine.players import NonFiniteError, Player, weight_average
-from textgan.engine.schedules import parse_schedule
+from textgan.engine.phases import gan_phases
+from textgan.engine.players import Player
 from textgan.engine.seeds import stream_seed
-from textgan.engine.trainer import Trainer
-from textgan.models.wgan_gp import Critic, Generator, initialise
+from textgan.engine.trainer import NonFiniteError, Trainer, make_trainer
+from textgan.models.common import initialise
+from textgan.models.wgan_gp import Critic, Generator, WganGpSettings
 
 BATCH, LENGTH, SYMBOLS, LATENT = 4, 6, 5, 3
 RATES = {"generator": 1e-3, "critic": 3e-3}
 WEIGHT = 10.0
+SETTINGS = WganGpSettings(
+    generator_lr=RATES["generator"], critic_lr=RATES["critic"], generator_schedule="power:0.6",
+    critic_schedule="power:0.6", beta1=BETA1, beta2=BETA2, batch_size=BATCH, seed=11,
+)  # fmt: skip
 
 
-def make_trainer(score_together: bool = True, decay: float = 0.0) -> Trainer:
+def draw(size: int, random: torch.Generator) -> Tensor:
+    return torch.randn(size, LATENT, generator=random, dtype=torch.float64)
+
+
+def a_trainer(score_together: bool = True, **changes: Any) -> Trainer:
     random = torch.Generator().manual_seed(7)
-    generator, critic = Generator(SYMBOLS, LENGTH, 4, LATENT).double(), Critic(SYMBOLS, LENGTH, 4).double()
-
-    def player(name: str, network: nn.Module) -> Player:
+    networks = Networks(Generator(SYMBOLS, LENGTH, 4, LATENT).double(), Critic(SYMBOLS, LENGTH, 4).double())
+    for network in (networks.generator, networks.require_critic()):
         initialise(network, random)
-        optimiser = torch.optim.Adam(network.parameters(), lr=1.0, betas=(BETA1, BETA2))
-        return Player(
-            network, optimiser, RATES[name], parse_schedule("power:0.6", None), weight_average(network, decay)
-        )
+    config = replace(SETTINGS, **changes)
+    game = adversarial_game(WASSERSTEIN, WEIGHT, draw, score_together)
+    return make_trainer(config, gan_phases(config, game), networks, torch.device("cpu"))
 
-    return Trainer(
-        generator=player("generator", generator),
-        critic=player("critic", critic),
-        loss=WASSERSTEIN,
-        penalty_weight=WEIGHT,
-        score_together=score_together,
-        sample_latent=lambda size, random: torch.randn(size, LATENT, generator=random, dtype=torch.float64),
-        seed=11,
-        device=torch.device("cpu"),
-    )
+
+def critic_of(trainer: Trainer) -> nn.Module:
+    assert trainer.critic is not None
+    return trainer.critic.network
 
 
 def real_batches(iteration: int, count: int) -> list[Tensor]:
@@ -48,8 +52,8 @@ def real_batches(iteration: int, count: int) -> list[Tensor]:
 
 def plain_training(iterations: int, critic_steps: int, generator_first: bool = True) -> list[Tensor]:
     """The published algorithm, unoptimised: at iteration > 0 the generator, then the critic's updates."""
-    trainer = make_trainer()  # for the weights only
-    generator, critic = trainer.generator.network, trainer.critic.network
+    trainer = a_trainer()  # for the weights only
+    generator, critic = trainer.generator.network, critic_of(trainer)
     weights = {"generator": list(generator.parameters()), "critic": list(critic.parameters())}
     adam = {name: PlainAdam(parameters) for name, parameters in weights.items()}
 
@@ -82,54 +86,75 @@ def plain_training(iterations: int, critic_steps: int, generator_first: bool = T
 
 @pytest.mark.parametrize(("critic_steps", "score_together"), [(1, True), (3, True), (2, False)])
 def test_steps_equal_plain_ones_written_out(critic_steps: int, score_together: bool) -> None:
-    trainer = make_trainer(score_together)
+    trainer = a_trainer(score_together, critic_steps=critic_steps)
     for iteration in range(5):
-        trainer.step(real_batches(iteration, critic_steps))
-    ours = [*trainer.generator.network.parameters(), *trainer.critic.network.parameters()]
+        assert trainer.step(real_batches(iteration, critic_steps), measure=False) is None
+    ours = [*trainer.generator.network.parameters(), *critic_of(trainer).parameters()]
     plain, wrong_order = (plain_training(5, critic_steps, first) for first in (True, False))
     assert max((a - b).abs().max().item() for a, b in zip(ours, plain, strict=True)) < 1e-10
     assert max((a - b).abs().max().item() for a, b in zip(ours, wrong_order, strict=True)) > 1e-4
-    assert trainer.critic_updates == 5 * critic_steps
+    updates = {"generator_updates": 4, "critic_updates": 5 * critic_steps, "samples_seen": 5 * critic_steps * BATCH}
+    assert trainer.counters == updates
 
 
 def test_gradients_have_the_layout_of_their_weights() -> None:
-    trainer = make_trainer()
+    trainer = a_trainer()
     for iteration in range(2):
         trainer.step(real_batches(iteration, 1))
-    for player in (trainer.generator, trainer.critic):
+    for player in trainer.players.values():
         for parameter in player.network.parameters():
             assert parameter.grad is not None
             assert parameter.grad.stride() == parameter.stride()
 
 
 def test_statistics_are_what_they_say() -> None:
-    trainer = make_trainer()
+    trainer = a_trainer()
     first = trainer.step(real_batches(0, 1))
-    assert first.generator_loss is first.generator_gradient_norm is first.generator_update_norm is None
+    assert first is not None
+    assert not any(name.startswith("generator") for name in first)
     before = [parameter.detach().clone() for parameter in trainer.generator.network.parameters()]
-    critic_before = [parameter.detach().clone() for parameter in trainer.critic.network.parameters()]
+    critic_before = [parameter.detach().clone() for parameter in critic_of(trainer).parameters()]
     random = torch.Generator().manual_seed(stream_seed(11, "step", 1))
-    fake = trainer.generator.network(torch.randn(BATCH, LATENT, generator=random, dtype=torch.float64))
-    loss = -trainer.critic.network(fake).mean()
+    loss = -critic_of(trainer)(trainer.generator.network(draw(BATCH, random))).mean()
     gradients = torch.autograd.grad(loss, list(trainer.generator.network.parameters()))
     stats = trainer.step(real_batches(1, 1))
-    assert stats.generator_loss == pytest.approx(loss.item(), abs=1e-12)
+    assert stats is not None
+    assert stats["generator_loss"] == pytest.approx(loss.item(), abs=1e-12)
     norm = math.sqrt(sum(gradient.square().sum().item() for gradient in gradients))
-    assert stats.generator_gradient_norm == pytest.approx(norm, rel=1e-9)
-    for network, old, value in (
-        (trainer.generator.network, before, stats.generator_update_norm),
-        (trainer.critic.network, critic_before, stats.critic_update_norm),
+    assert stats["generator_gradient_norm"] == pytest.approx(norm, rel=1e-9)
+    for network, old, name in (
+        (trainer.generator.network, before, "generator_update_norm"),
+        (critic_of(trainer), critic_before, "critic_update_norm"),
     ):
         moved = [(new.detach() - was).square().sum().item() for new, was in zip(network.parameters(), old, strict=True)]
-        assert value == pytest.approx(math.sqrt(sum(moved)), rel=1e-9)
-    assert stats.gradient_penalty is not None
-    assert stats.wasserstein is not None
-    assert stats.critic_loss == pytest.approx(-stats.wasserstein + WEIGHT * stats.gradient_penalty, abs=1e-12)
+        assert stats[name] == pytest.approx(math.sqrt(sum(moved)), rel=1e-9)
+    penalty = WEIGHT * stats["gradient_penalty"]
+    assert stats["critic_loss"] == pytest.approx(-stats["wasserstein"] + penalty, abs=1e-12)
+
+
+def test_measuring_changes_nothing() -> None:
+    measured, plain = a_trainer(generator_ema=0.5), a_trainer(generator_ema=0.5)
+    for iteration in range(4):
+        measured.step(real_batches(iteration, 1), measure=True)
+        plain.step(real_batches(iteration, 1), measure=False)
+    for name, player in measured.players.items():
+        pairs = zip(player.network.parameters(), plain.players[name].network.parameters(), strict=True)
+        assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
+
+
+def test_long_gradients_are_shortened_to_the_limit() -> None:
+    parameter = nn.Parameter(torch.tensor([3.0, 4.0], dtype=torch.float64))
+    network = nn.ParameterList([parameter])
+    for limit, expected in ((None, [6.0, 8.0]), (5.0, [3.0, 4.0]), (20.0, [6.0, 8.0])):
+        player = Player(network, replace(SETTINGS, max_gradient_norm=limit), torch.device("cpu"))
+        player.apply(player.gradients(parameter.square().sum()), 0.0)
+        assert parameter.grad is not None
+        assert parameter.grad.tolist() == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_average_follows_the_weights() -> None:
-    trainer = make_trainer(decay=0.7)
-    assert make_trainer().sampler is not trainer.sampler
+    trainer = a_trainer(generator_ema=0.7)
+    assert trainer.generator.sampler is not trainer.generator.network
     expected = None
     for iteration in range(5):
         trainer.step(real_batches(iteration, 1))
@@ -140,19 +165,37 @@ def test_the_average_follows_the_weights() -> None:
             expected = weights  # the average starts at the first update's weights
         else:
             expected = [0.7 * old + 0.3 * new for old, new in zip(expected, weights, strict=True)]
-        for ours, theirs in zip(trainer.sampler.parameters(), expected, strict=True):
+        for ours, theirs in zip(trainer.generator.sampler.parameters(), expected, strict=True):
             assert torch.allclose(ours, theirs, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("poisoned", ["generator", "critic"])
 def test_a_non_finite_value_stops_training_and_is_named(poisoned: str) -> None:
-    trainer = make_trainer()
+    trainer = a_trainer(critic_steps=2)
     trainer.step(real_batches(0, 2))
     with torch.no_grad():
-        next(iter(getattr(trainer, poisoned).network.parameters())).fill_(float("nan"))
+        next(iter(trainer.players[poisoned].network.parameters())).fill_(float("nan"))
     with pytest.raises(NonFiniteError, match=r"iteration 1: .*critic_loss.* not finite"):
         trainer.step(real_batches(1, 2))
     assert trainer.iteration == 1
+
+
+def test_a_loss_that_was_not_finite_is_found_later() -> None:
+    trainer = a_trainer()
+    trainer.require_finite()
+    bad = [real.fill_(float("inf")) for real in real_batches(0, 1)]
+    trainer.step(bad, measure=False)
+    with pytest.raises(NonFiniteError, match="iteration 1: an earlier loss, the critic's weights not finite"):
+        trainer.require_finite()
+
+
+def test_a_weight_that_is_not_finite_is_found_when_all_losses_were_finite() -> None:
+    trainer = a_trainer()
+    trainer.step(real_batches(0, 1), measure=False)
+    with torch.no_grad():
+        next(iter(trainer.generator.network.parameters())).view(-1)[0] = float("nan")
+    with pytest.raises(NonFiniteError, match="iteration 1: the generator's weights not finite"):
+        trainer.require_finite()
 
 
 def test_streams_of_randomness_do_not_meet() -> None:

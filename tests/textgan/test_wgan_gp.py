@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from textgan.models.wgan_gp import Critic, Generator, ResidualBlock, initialise
+from textgan.models.common import initialise
+from textgan.models.wgan_gp import Critic, Generator, ResidualBlock
 
 
 def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:

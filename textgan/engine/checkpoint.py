@@ -1,7 +1,7 @@
 """Save and load a trainer's whole state, in folders that are either complete or absent.
 
-`checkpoints/ITERATION/` holds `tensors.safetensors` (networks and optimisers) and `state.json` (counters, clocks,
-hashes). The iteration is the whole random state, see `Trainer`. Loading unpickles nothing.
+`checkpoints/ITERATION/` holds `tensors.safetensors` (networks and optimisers) and `state.json` (iteration,
+clocks, hashes). The iteration is the whole random state, see `Trainer`. Loading unpickles nothing.
 """
 
 import shutil
@@ -20,28 +20,22 @@ from data.errors import InputError
 from data.files import atomic_folder
 from data.naming import printable
 from textgan.engine.progress import Clock
-from textgan.engine.trainer import Learner
+from textgan.engine.trainer import Trainer
 
 _KEPT = 2
-_TENSORS, _STATE = "tensors.safetensors", "state.json"
+TENSORS, _STATE = "tensors.safetensors", "state.json"
 
 
-def save_checkpoint(run: Path, trainer: Learner, clock: Clock) -> None:
+def save_checkpoint(run: Path, trainer: Trainer, clock: Clock) -> None:
     """Write a checkpoint, and remove the run's checkpoints except for the newest two."""
     with atomic_folder(run / "checkpoints" / f"{trainer.iteration:09d}") as temporary:
-        (temporary / _TENSORS).write_bytes(save(_tensors(trainer)))
-        state = {
-            "iteration": trainer.iteration,
-            "critic_updates": trainer.critic_updates,
-            "samples_seen": trainer.samples_seen,
-            "clock": asdict(clock),
-        }
-        write_manifest(temporary, _STATE, state)
+        (temporary / TENSORS).write_bytes(save(_tensors(trainer)))
+        write_manifest(temporary, _STATE, {"iteration": trainer.iteration, "clock": asdict(clock)})
     for old in _newest_first(run)[_KEPT:]:
         shutil.rmtree(old)
 
 
-def load_checkpoint(run: Path, trainer: Learner) -> Clock | None:
+def load_checkpoint(run: Path, trainer: Trainer) -> Clock | None:
     """Load the newest undamaged checkpoint into the trainer and return its clock; None if there are no checkpoints.
 
     Damaged checkpoints that are newer are removed; the run will write them again.
@@ -68,7 +62,6 @@ def load_checkpoint(run: Path, trainer: Learner) -> Clock | None:
                     # In the memory layout of the weight: fused optimisers need it, and some do not check it.
                     entries[entry] = torch.empty_like(parameter).copy_(tensor)
     trainer.iteration = state["iteration"]
-    trainer.critic_updates, trainer.samples_seen = state["critic_updates"], state["samples_seen"]
     for damaged in _newest_first(run):
         if damaged.name > folder.name:
             shutil.rmtree(damaged)
@@ -86,7 +79,7 @@ def read_newest(run: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | N
         try:
             state = read_manifest(folder, _STATE)
             # `load_file` refuses names that are not UTF-8.
-            return folder, load((folder / _TENSORS).read_bytes()), state
+            return folder, load((folder / TENSORS).read_bytes()), state
         except (ValueError, SafetensorError) as error:
             message = f"warning: {folder}: damaged checkpoint ({error}); falling back to the previous one"
             print(printable(message), file=sys.stderr)
@@ -115,7 +108,7 @@ def strip_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _tensors(trainer: Learner) -> dict[str, Tensor]:
+def _tensors(trainer: Trainer) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, player in trainer.players.items():
         tensors |= {f"{name}.network.{key}": tensor for key, tensor in player.network.state_dict().items()}

@@ -1,9 +1,11 @@
 """A run's clock, budget, evaluation times and progress bar."""
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+import torch
 from tqdm import tqdm
 
 from textgan.engine.run_folder import score_title
@@ -15,6 +17,17 @@ class Clock:
 
     wall_seconds: float = 0.0
     train_seconds: float = 0.0
+
+    def count_training(self, since: float, device: torch.device, wait: bool) -> None:
+        """Add the training time since a reading of `time.perf_counter`.
+
+        CUDA computes in the background; the time is complete when the device has finished. With `wait`, and once per
+        second of training, this waits for it.
+        """
+        seconds = self.train_seconds + time.perf_counter() - since
+        if device.type == "cuda" and (wait or int(seconds) > int(self.train_seconds)):
+            torch.cuda.synchronize(device)
+        self.train_seconds += time.perf_counter() - since
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,10 @@ class Evaluations:
 
     every: int
     seconds: float | None
+
+    def counted(self, iteration: int) -> bool:
+        """Whether an evaluation is due at an iteration, whatever the clock."""
+        return self.seconds is None and iteration % self.every == 0
 
     def due(self, iteration: int, clock: Clock, last_seconds: float | None) -> bool:
         """Whether an evaluation is due; `last_seconds`: training clock at the last one, None before the first."""

@@ -33,10 +33,12 @@ _TRAIN_1 = (
 )
 
 # Settings that earlier versions did not have, with the values that reproduce those versions.
-_ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "textgan.train": {"eval_seconds": None},
-    "images.train": {"eval_seconds": None, "precision": "float32"},
-}
+_ADDED_SETTINGS: Mapping[str, Any] = {"eval_seconds": None, "max_gradient_norm": None, "start": None}
+_ADDED_TO_GANS: Mapping[str, Any] = {"generator_steps": 1, "critic_warm_up": 0}
+_ADDED_TO_IMAGES: Mapping[str, Any] = {"precision": "float32"}
+_ADDED_TO_TEXT: Mapping[str, Any] = {"scores": ["jsd"], "words": "punctuation", "lower_case": False}
+# Settings that every text run recorded, and that maximum likelihood does not use.
+_UNUSED_BY_MLE = ("critic_lr", "critic_schedule", "critic_steps", "penalty_weight", "latent_dim")
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,17 @@ def declared(scores: Sequence[Score], headlines: Collection[str]) -> dict[str, D
     }
 
 
+def values_by_name(scores: Sequence[Score]) -> dict[str, float]:
+    """Return the values of scores, by name."""
+    return {score_name(name): estimate.value for score in scores for name, estimate in score.values.items()}
+
+
+def floors_by_name(scores: Sequence[Score]) -> dict[str, float]:
+    """Return the known floors of scores, the scores of real data, by name."""
+    known = {score_name(name): estimate.floor for score in scores for name, estimate in score.values.items()}
+    return {name: floor for name, floor in known.items() if floor is not None}
+
+
 def headlines_among(names: Collection[str], headlines: Collection[str]) -> set[str]:
     """Return the names that are headlines; all names if none is."""
     return set(names) & set(headlines) or set(names)
@@ -116,11 +129,19 @@ def read_options(folder: Path) -> dict[str, Any]:
         options: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: damaged ({error}); start again with another --run-dir") from error
-    added = _ADDED_SETTINGS.get(options.get("program", ""), {})
-    newer = {"format": options.get("format", 1), "config": {**added, **current_settings(options["config"])}}
+    newer = {"format": options.get("format", 1), "config": _upgraded_settings(options)}
     if isinstance(options.get("scores"), list):
         newer["scores"] = _declarations(options["scores"], upgraded(options.pop("signature")))
     return {**options, **newer}
+
+
+def _upgraded_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings, with settings added since and without settings that its model does not use."""
+    config = current_settings(options["config"])
+    config = {**_ADDED_SETTINGS, **(_ADDED_TO_IMAGES if "compat" in config else _ADDED_TO_TEXT), **config}
+    if config.get("model") == "mle":
+        return {name: value for name, value in config.items() if name not in _UNUSED_BY_MLE}
+    return {**_ADDED_TO_GANS, **config}
 
 
 def _declarations(names: Sequence[str], signature: str) -> dict[str, Any]:

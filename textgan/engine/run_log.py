@@ -40,7 +40,7 @@ from textgan.engine.run_folder import (
     read_options,
     score_title,
 )
-from textgan.engine.trainer import Learner
+from textgan.engine.trainer import Trainer
 
 REAL_DATA = "real data"
 """Subfolder of a run with the TensorBoard events of real data's scores."""
@@ -150,10 +150,10 @@ class RunLog:
         return json.dumps(as_format(row, self._format), allow_nan=False).encode() + b"\n"
 
 
-def make_row(trainer: Learner, clock: Clock, stats: Mapping[str, float | None], scores: Mapping[str, float]) -> Row:
-    """Return a row of metrics; `stats` are the statistics of the last step, {} before a process's first step."""
-    time = {"critic_updates": trainer.critic_updates, "samples_seen": trainer.samples_seen, **asdict(clock)}
-    groups: Mapping[str, Mapping[str, Any]] = {"time": time, "scores": scores, "train": stats}
+def make_row(trainer: Trainer, clock: Clock, stats: Mapping[str, float] | None, scores: Mapping[str, float]) -> Row:
+    """Return a row of metrics; it has no losses and norms before a process's first step."""
+    time = {**trainer.counters, **asdict(clock)}
+    groups: Mapping[str, Mapping[str, Any]] = {"time": time, "scores": scores, "train": stats or {}}
     return {
         "iteration": trainer.iteration,
         **{f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()},

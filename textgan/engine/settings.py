@@ -1,6 +1,7 @@
 """Settings shared by all training runs, and their command-line flags."""
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -23,24 +24,18 @@ class Settings:
     """Training data."""
     batch_size: int = 64
     """Samples per batch."""
-    critic_lr: float = 3e-4
-    """Adam's learning rate for the critic."""
     generator_lr: float = 1e-4
     """Adam's learning rate for the generator."""
-    critic_schedule: str = "constant"
-    """Schedule of --critic-lr: constant, linear (to 0), or power:TAU (n^-TAU at update n)."""
     generator_schedule: str = "constant"
     """Schedule of --generator-lr: constant, linear (to 0), or power:TAU (n^-TAU at update n)."""
     generator_ema: float = 0.0
     """Decay per update of an EMA of the generator's weights, for sampling; 0: no EMA, as in the paper."""
-    critic_steps: int = 1
-    """Critic updates per generator update."""
-    penalty_weight: float = 10.0
-    """Weight of the gradient penalty; 0: none."""
     beta1: float = 0.5
     """Adam's decay of the first moment, per update."""
     beta2: float = 0.9
     """Adam's decay of the second moment, per update."""
+    max_gradient_norm: float | None = None
+    """Euclidean norm to which longer gradients of a player are shortened. None: no clipping, as in the paper."""
     iterations: int | None = 200_000
     """Budget in generator iterations. None: --minutes alone limits the run."""
     minutes: float | None = None
@@ -57,13 +52,15 @@ class Settings:
     """Generator iterations between checkpoints."""
     device: Device = "auto"
     """Device to train on; auto takes CUDA if available."""
+    start: Path | None = None
+    """Folder of a run whose last weights this run starts from. Default: random weights."""
     run_dir: Path | None = None
     """Folder of the run; a run already there is continued. Default: runs/PRESET-DATA-seedSEED."""
 
     minimums: ClassVar[Mapping[str, int]] = {
-        "batch_size": 1, "critic_steps": 1, "penalty_weight": 0, "iterations": 1, "seed": 0, "eval_samples": 1,
-        "eval_every": 1, "checkpoint_every": 1,
+        "batch_size": 1, "iterations": 1, "seed": 0, "eval_samples": 1, "eval_every": 1, "checkpoint_every": 1,
     }  # fmt: skip
+    positive: ClassVar[tuple[str, ...]] = ("generator_lr", "max_gradient_norm", "minutes", "eval_seconds")
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have.
@@ -75,18 +72,18 @@ class Settings:
             smallest = self.minimums.get(name)
             if smallest is not None:
                 require_at_least(as_flag(name), value, smallest)
-        for name in ("critic_lr", "generator_lr", "minutes", "eval_seconds"):
+            if isinstance(value, float) and _MOST < value < math.inf:
+                raise InputError(f"{as_flag(name)} {value}: must be at most {_MOST:g}")
+        for name in self.positive:
             if (value := getattr(self, name)) is not None and not 0 < value <= _MOST:
                 raise InputError(f"{as_flag(name)} {value}: must be positive, and at most {_MOST:g}")
-        if self.penalty_weight > _MOST:
-            raise InputError(f"--penalty-weight {self.penalty_weight}: must be at most {_MOST:g}")
         require_numbers(self)
         if not self.data.strip():
             raise InputError("--data: empty; name the training data")
         for name in ("beta1", "beta2", "generator_ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{as_flag(name)} {getattr(self, name)}: must be at least 0 and below 1")
-        for schedule in (self.critic_schedule, self.generator_schedule):
+        for schedule in self.schedules:
             parse_schedule(schedule, self.iterations)
         if self.iterations is None and self.minutes is None:
             raise InputError("--iterations and --minutes are both None: set one of them, or the run never ends")
@@ -98,21 +95,54 @@ class Settings:
         return self.run_dir or Path("runs") / f"{self.preset}-{name}-seed{self.seed}"
 
     @property
-    def may_change(self) -> set[str]:
-        """Settings that may change when the run is continued: the budget, and the paths of its folder and data.
+    def schedules(self) -> Sequence[str]:
+        """Schedules of all players."""
+        return [self.generator_schedule]
 
-        The hash of the data may not change.
+    @property
+    def may_change(self) -> set[str]:
+        """Settings that may change when the run is continued: the budget, and paths.
+
+        The hashes of the data and of the start may not change.
         """
-        linear = "linear" in (self.critic_schedule, self.generator_schedule)
-        return {"minutes", "run_dir", "data"} | (set() if linear else {"iterations"})
+        return {"minutes", "run_dir", "data", "start"} | (set() if "linear" in self.schedules else {"iterations"})
 
     def with_absolute_paths(self) -> Self:
         """Return the same settings with absolute paths, valid from any working folder."""
-        return replace(self, data=self.as_json()["data"], run_dir=self.folder.resolve())
+        start = None if self.start is None else self.start.resolve()
+        return replace(self, data=self.as_json()["data"], start=start, run_dir=self.folder.resolve())
 
     def as_json(self) -> dict[str, Any]:
         """Return the resolved settings as a JSON-serialisable object."""
-        return {**asdict(self), "run_dir": str(self.folder)}
+        start = None if self.start is None else str(self.start)
+        settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {**settings, "start": start, "run_dir": str(self.folder)}
+
+
+@dataclass(frozen=True)
+class GanSettings(Settings):
+    """Settings of a run with a generator and a critic."""
+
+    critic_lr: float = 3e-4
+    """Adam's learning rate for the critic."""
+    critic_schedule: str = "constant"
+    """Schedule of --critic-lr: constant, linear (to 0), or power:TAU (n^-TAU at update n)."""
+    critic_steps: int = 1
+    """Critic updates per iteration."""
+    generator_steps: int = 1
+    """Generator updates per iteration."""
+    critic_warm_up: int = 0
+    """Iterations at the start that update the critic alone."""
+
+    minimums: ClassVar[Mapping[str, int]] = {
+        **Settings.minimums, "critic_steps": 1, "generator_steps": 1, "critic_warm_up": 0,
+    }  # fmt: skip
+    positive: ClassVar[tuple[str, ...]] = (*Settings.positive, "critic_lr")
+
+    @property
+    def schedules(self) -> Sequence[str]:
+        """Schedules of both players."""
+        return [self.generator_schedule, self.critic_schedule]
 
 
 def refuse_both_intervals(names: Collection[str]) -> None:
@@ -131,5 +161,6 @@ def as_flags(config: Settings, presets: Mapping[str, Settings]) -> list[str]:
     flags = ["--preset", config.preset]
     for name, value in vars(config).items():
         if value != getattr(default, name):
-            flags += [as_flag(name), str(value)]
+            values = () if value is True else value if isinstance(value, tuple) else (value,)
+            flags += [as_flag(name), *map(str, values)]
     return flags

@@ -1,14 +1,60 @@
-"""Models of text."""
+"""Models of text. To add one, write a file with settings, networks, phases and presets, and a line in `MODELS`."""
 
-from textgan.models.mle import LanguageModel
-from textgan.models.settings import Model
-from textgan.models.wgan_gp import Generator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
-LineNetwork = Generator | LanguageModel
+import torch
+from torch import Tensor
+
+from data.errors import InputError
+from textgan.engine.game import Networks
+from textgan.engine.phases import Phase
+from textgan.models import mle, wgan_gp
+from textgan.models.settings import TextSettings
 
 
-def make_sampler(model: Model, vocabulary_size: int, seq_len: int, dim: int, latent_dim: int) -> LineNetwork:
-    """Return a model's network for sampling lines, with uninitialised weights."""
-    if model == "lstm":
-        return LanguageModel(vocabulary_size, seq_len, dim)
-    return Generator(vocabulary_size, seq_len, dim, latent_dim)
+class Sampler(Protocol):
+    """A network that samples lines."""
+
+    def sample(self, count: int, random: torch.Generator) -> Tensor:
+        """Draw ids [count, L] of lines, on the device of `random`."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of text.
+
+    Attributes:
+        settings: class of the settings; its fields are the flags.
+        networks: returns the networks of given settings and vocabulary size, with uninitialised weights.
+        phases: returns the phases of a run with these settings and networks.
+        presets: named settings.
+    """
+
+    settings: type[TextSettings]
+    networks: Callable[[Any, int], Networks]
+    phases: Callable[[Any, Networks], Sequence[Phase]]
+    presets: Sequence[TextSettings]
+
+
+MODELS: Mapping[str, Model] = {
+    "wgan-gp": Model(wgan_gp.WganGpSettings, wgan_gp.networks, wgan_gp.phases, wgan_gp.PRESETS),
+    "mle": Model(mle.MleSettings, mle.networks, mle.phases, mle.PRESETS),
+}
+
+PRESETS: Mapping[str, TextSettings] = {config.preset: config for model in MODELS.values() for config in model.presets}
+
+
+def settings_of(config: Mapping[str, Any]) -> TextSettings:
+    """Return the settings recorded in a run's options or in an export; others than the model's are left out.
+
+    Raises:
+        InputError: the model is unknown.
+    """
+    model = MODELS.get(config["model"])
+    if model is None:
+        raise InputError(f"model {config['model']!r}: unknown to this version; choose from {', '.join(MODELS)}")
+    known = {field.name for field in fields(model.settings)}
+    kept = {name: value for name, value in config.items() if name in known}
+    return model.settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})

@@ -17,7 +17,14 @@ import pandas as pd
 from data.errors import InputError
 from eval.core.score import without_name
 from textgan.engine.run_folder import DeclaredScore, declared_scores, read_metrics, read_options
-from textgan.runs.significance import Values, mean_interval, student_interval
+from textgan.runs.significance import (
+    PermutationTest,
+    Values,
+    mean_interval,
+    paired_test,
+    permutation_test,
+    student_interval,
+)
 
 Axis = Literal["minutes", "wall-minutes", "iterations", "critic-updates", "samples"]
 
@@ -34,13 +41,17 @@ _NO_DIFFERENCE = {"seed", "run_dir", "data", "weights"}
 
 @dataclass(frozen=True)
 class Run:
-    """A run: settings and device name, its scores and their floor, and metrics with a row per evaluation."""
+    """A run: settings and device name, its scores and their floor, and metrics with a row per evaluation.
+
+    `start` is the hash of the weights that the run started from; None for random weights.
+    """
 
     folder: Path
     config: Mapping[str, Any]
     scores: Mapping[str, DeclaredScore]
     floor: Mapping[str, float] | None
     metrics: pd.DataFrame
+    start: str | None = None
 
     def x(self, axis: Axis) -> Values:
         """Return the x-coordinate of each row."""
@@ -61,7 +72,10 @@ def load_run(folder: Path) -> Run:
     metrics = pd.DataFrame(rows, columns=list(rows[-1]), dtype=float)
     # Minutes on one machine do not compare with minutes on another.
     config = {**options["config"], "device": options["device"]["name"]}
-    return Run(folder, config, declared_scores(folder), options["floor"], metrics)
+    start = options.get("start")
+    if start is not None:  # the settings that led to the start, in place of its path
+        config["start"] = start["settings"]
+    return Run(folder, config, declared_scores(folder), options["floor"], metrics, start and start["sha256"])
 
 
 @dataclass(frozen=True)
@@ -252,3 +266,14 @@ def time_ratio(slow: MethodSummary, fast: MethodSummary) -> tuple[float, tuple[f
     total = float(variances.sum())
     low, high = student_interval(difference, total, total**2 / (variances**2 / degrees).sum() if total else 1.0)
     return math.exp(difference), (math.exp(low), math.exp(high))
+
+
+def end_test(a: MethodSummary, b: MethodSummary) -> PermutationTest:
+    """Test whether two methods differ at the end: paired if each run has a partner with the same start and seed."""
+    ends = [
+        {(run.start, run.config["seed"]): end for run, end in zip(method.group.runs, method.ends, strict=True)}
+        for method in (a, b)
+    ]
+    if ends[0].keys() != ends[1].keys() or any(start is None for start, _ in ends[0]):
+        return permutation_test(a.ends, b.ends)
+    return paired_test(a.ends, np.array([ends[1][pair] for pair in ends[0]]))

@@ -20,7 +20,7 @@ from data.command import parse_command
 from data.errors import InputError
 from data.naming import as_command, printable
 from data.outputs import is_special, require_output, told_on, write_output
-from textgan.engine.experiment import TrainingProgram, preset_in
+from textgan.runs.program import TrainingProgram, preset_in, require_critic
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def write_controls(program: TrainingProgram[Any], arguments: Sequence[str]) -> i
     Raises:
         InputError: a flag is wrong.
     """
-    preset = preset_in(arguments, program.presets, "ttur-small")
+    preset = require_critic(preset_in(arguments, program.presets, "ttur-small"))
     default = ControlsCommand(tyro.MISSING, preset.preset, preset.data)
     command = parse_command(ControlsCommand, arguments, f"{program.package}.suite controls", __doc__, default)
     require_output("--output", command.output, (".toml",))

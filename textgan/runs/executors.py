@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from data.command import STOP_SIGNALS
 from data.errors import InputError
-from textgan.engine.experiment import TrainingProgram
-from textgan.engine.players import NonFiniteError
+from data.signals import STOP_SIGNALS
 from textgan.engine.progress import Budget, Clock
 from textgan.engine.run_folder import SUMMARY, read_metrics, read_options
 from textgan.engine.settings import Settings, as_flags
+from textgan.engine.trainer import NonFiniteError
 from textgan.runs.options import ExecutorOptions
+from textgan.runs.program import TrainingProgram
 from textgan.runs.ray import ReportFn, tune_on_ray
 
 _POLL_SECONDS = 2.0

@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tyro
 
 from data.errors import InputError, require_at_least
 from data.naming import as_flag, printable
 from eval.core.tables import FormatFlags
-from textgan.engine.experiment import TrainingProgram
 from textgan.engine.run_folder import read_metrics
 from textgan.engine.settings import Settings
 from textgan.runs.aggregate import group_runs, load_run, summarize, window_count
 from textgan.runs.executors import RunResult, run_all, run_one
 from textgan.runs.options import ExecutorOptions
+from textgan.runs.program import TrainingProgram
 from textgan.runs.ray import ReportFn, tune_on_ray
 
 _POINTS = 10
@@ -45,7 +44,7 @@ class SearchOptions(FormatFlags):
     """Smallest and largest learning rate of the generator. Default: 1/10 and 10 times the preset's."""
     score: str | None = None
     """Score that decides which pairs of rates continue. Default: the first headline score."""
-    execution: tyro.conf.OmitArgPrefixes[ExecutorOptions] = field(default_factory=ExecutorOptions)
+    execution: ExecutorOptions = field(default_factory=ExecutorOptions)
     """How runs are executed."""
     method: Literal["grid", "random"] = "grid"
     """Pairs of rates to try: a grid, or random pairs; both are uniform on a log scale."""

@@ -1,7 +1,7 @@
-"""Significance: Student's t intervals over runs, and permutation tests of two groups of runs.
+"""Confidence intervals over runs, and permutation tests of two methods.
 
-A 95 % percentile bootstrap interval of two or three runs would contain the mean in only half or three quarters of all
-cases; Student's t intervals contain it in 95 of 100.
+Intervals are Student's t: a 95 % percentile bootstrap interval of two or three runs contains the mean in only half or
+three quarters of all cases.
 """
 
 import math
@@ -39,6 +39,7 @@ class PermutationTest:
 
     p: float
     min_p: float
+    name: str = "permutation test"
 
     @property
     def statement(self) -> str:
@@ -46,7 +47,7 @@ class PermutationTest:
         if self.min_p > 0.05:
             return f"too few runs to tell: p = {self.p:.2g}, and the smallest possible p is {self.min_p:.2g}"
         verdict = "a significant difference" if self.p <= 0.05 else "no significant difference"
-        return f"{verdict} at 5 %: p = {self.p:.2g} (permutation test)"
+        return f"{verdict} at 5 %: p = {self.p:.2g} ({self.name})"
 
 
 def permutation_test(a: Values, b: Values) -> PermutationTest:
@@ -72,3 +73,24 @@ def permutation_test(a: Values, b: Values) -> PermutationTest:
     resamples = math.inf if splits <= _EXACT else _RANDOM
     test = stats.permutation_test((a, b), as_large, alternative="greater", n_resamples=resamples, rng=0)
     return PermutationTest(float(test.pvalue), min_p if splits <= _EXACT else 1 / (_RANDOM + 1))
+
+
+def paired_test(a: Values, b: Values) -> PermutationTest:
+    """Test whether the differences of paired runs have mean 0, by exchanging the runs of a pair.
+
+    The p-value is the proportion of exchanges whose mean difference is at least the observed one, as in
+    `permutation_test`.
+    """
+    differences = a - b
+    least = abs(differences.mean()) - 1e-12
+
+    def as_large(x: Values, axis: int) -> Values:
+        return np.where(np.abs(x.mean(axis)) >= least, 1.0, 0.0)
+
+    signs = 2**differences.size
+    resamples = math.inf if signs <= _EXACT else _RANDOM
+    test = stats.permutation_test(
+        (differences,), as_large, permutation_type="samples", alternative="greater", n_resamples=resamples, rng=0
+    )
+    min_p = 2 / signs if signs <= _EXACT else 1 / (_RANDOM + 1)
+    return PermutationTest(float(test.pvalue), min_p, "paired permutation test, by start and seed")

@@ -4,22 +4,20 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import tyro
-
 from data.command import parse_command
 from data.errors import InputError
-from data.naming import as_command, printable, without_folder
+from data.naming import as_command, as_flag, printable, without_folder
 from eval.core.tables import aligned, fixed
 from textgan.engine.loop import Experiment, Report, RunOutcome, run
-from textgan.engine.players import NonFiniteError
 from textgan.engine.run_folder import score_title
-from textgan.engine.settings import Settings, as_flags, refuse_both_intervals
+from textgan.engine.settings import GanSettings, Settings, as_flags, refuse_both_intervals
+from textgan.engine.trainer import NonFiniteError
 
 C = TypeVar("C", bound=Settings)
 
@@ -30,14 +28,12 @@ class TrainingProgram(Generic[C]):
 
     Attributes:
         module: of the command, as in `python -m MODULE`.
-        settings: dataclass of the flags.
-        presets: settings by preset.
+        presets: settings by preset; the class of a preset's settings has the flags.
         open: builds the experiment of given settings.
         final_report: returns the text that ends a run, from its folder and summary.
     """
 
     module: str
-    settings: type[C]
     presets: Mapping[str, C]
     open: Callable[[C], Experiment]
     final_report: Callable[[Path, dict[str, Any]], str]
@@ -71,24 +67,54 @@ class TrainingProgram(Generic[C]):
 class TrainCommand(Generic[C]):
     """Flags of a training command."""
 
-    config: tyro.conf.OmitArgPrefixes[C]
+    config: C
     """Settings of the run."""
     dry_run: bool = False
     """Print the resolved settings, and stop."""
 
 
 def parse_train(
-    arguments: Sequence[str], settings: type[C], presets: Mapping[str, C], prog: str, description: str | None
+    arguments: Sequence[str], presets: Mapping[str, C], prog: str, description: str | None
 ) -> TrainCommand[C]:
-    """Parse flags; `--preset` sets the default of every other flag.
+    """Parse flags; `--preset` chooses the model, whose settings are the flags, and sets the default of every flag.
 
     Raises:
-        InputError: a flag or value is wrong.
+        InputError: a flag or value is wrong, or the flag of another model.
     """
-    given = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
-    refuse_both_intervals([flag[2:].replace("-", "_") for flag in given])
-    default = TrainCommand(preset_in(arguments, presets, "quickstart"))
-    return parse_command(TrainCommand[settings], arguments, prog, description, default)  # type: ignore[valid-type]
+    given = [argument[2:].partition("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")]
+    refuse_both_intervals(given)
+    preset = preset_in(arguments, presets, "quickstart")
+    refuse_other_models(given, preset, presets)
+    default = TrainCommand(preset)
+    return parse_command(TrainCommand[type(preset)], arguments, prog, description, default)  # type: ignore[misc]
+
+
+def refuse_other_models(names: Collection[str], preset: Settings, presets: Mapping[str, Settings]) -> None:
+    """Refuse settings of another model than the preset's.
+
+    Raises:
+        InputError: names the setting's flag, the preset's model, and a preset of the other model.
+    """
+    own = {field.name for field in fields(preset)}
+    for other in presets.values():
+        for name in names:
+            if name not in own and name in {field.name for field in fields(other)}:
+                model = vars(preset)["model"]
+                raise InputError(
+                    f"{as_flag(name)}: not a setting of {model}, the model of --preset {preset.preset}; "
+                    f"leave it out, or choose a preset with it, as {other.preset}"
+                )
+
+
+def require_critic(preset: Settings) -> GanSettings:
+    """Return a preset's settings if its model has a critic.
+
+    Raises:
+        InputError: it has none.
+    """
+    if not isinstance(preset, GanSettings):
+        raise InputError(f"--preset {preset.preset}: its model has no critic; choose a GAN's preset")
+    return preset
 
 
 def preset_in(arguments: Sequence[str], presets: Mapping[str, C], default: str) -> C:
@@ -111,7 +137,7 @@ def run_program(program: TrainingProgram[C], arguments: Sequence[str], descripti
     Raises:
         InputError: a flag or value is wrong, or the data cannot be used.
     """
-    command = parse_train(arguments, program.settings, program.presets, program.module, description)
+    command = parse_train(arguments, program.presets, program.module, description)
     config = command.config
     if command.dry_run:
         print(json.dumps(config.as_json(), indent=2))

@@ -1,0 +1,41 @@
+"""Training runs where only torch, NumPy, SciPy, safetensors, TensorBoard and tqdm are installed, as on GPU nodes.
+
+Pillow too: TensorBoard cannot show images without it.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers.paths import ROOT
+from tests.test_imports import MODULES
+
+LEAN = ("textgan.engine", "textgan.models", "eval.images", "images")
+COMMANDS = ("images.sample", "images.suite", "images.search", "images.bench", "images.controls")
+PROGRAM = """
+import sys
+from importlib import import_module
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1].split():
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Refuse())
+for module in sys.argv[2:]:
+    import_module(module)
+"""
+OTHERS = "tyro pandas pyarrow nltk sentencepiece datasets matplotlib jinja2 bokeh filelock ray pydantic rich yaml"
+
+
+def run(modules: list[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PROGRAM, OTHERS, *modules]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.mark.slow
+def test_training_needs_few_packages() -> None:
+    modules = [name for name in MODULES if f"{name}.".startswith(tuple(f"{lean}." for lean in LEAN))]
+    result = run([name for name in modules if name not in COMMANDS])
+    assert result.returncode == 0, result.stderr[-2000:]
+    # Known to be wrong: a command with flags of its own needs tyro.
+    assert "No module named 'tyro'" in run(["images.sample"]).stderr

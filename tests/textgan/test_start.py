@@ -1,0 +1,102 @@
+"""A run that starts from another run's weights."""
+
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+import torch
+
+from data.errors import InputError
+from tests.helpers.runs import assert_same_run, stop_at, tensors, tiny_text
+from textgan.compare import main as compare_runs
+from textgan.engine.checkpoint import strip_prefix
+from textgan.engine.run_folder import read_options
+from textgan.engine.seeds import stream_seed
+from textgan.models import MODELS, Sampler
+from textgan.models.settings import TextSettings
+from textgan.sample import load_generator, sample_ids
+from textgan.suite import main as suite
+from textgan.train import train
+
+
+def lines_of(config: TextSettings, weights: dict[str, torch.Tensor], seed: int) -> list[str]:
+    """The samples that these weights give at iteration 0 of a run with this seed."""
+    vocabulary = load_generator(config.folder).vocabulary
+    network = MODELS[config.model].networks(config, vocabulary.size).generator
+    network.load_state_dict(weights)
+    random = torch.Generator().manual_seed(stream_seed(seed, "samples", 0))
+    return vocabulary.decode(sample_ids(cast(Sampler, network), config.eval_samples, random))
+
+
+def test_it_begins_at_the_other_runs_last_raw_weights(tiny: TextSettings, tmp_path: Path) -> None:
+    train(tiny)  # with an EMA of decay 0.5
+    started = replace(tiny, start=tiny.folder, run_dir=tmp_path / "started", seed=7)
+    train(started)
+    first = (started.folder / "samples" / "0.txt").read_text("utf-8").splitlines()
+    raw, average = (
+        strip_prefix(tensors(tiny.folder), prefix) for prefix in ("generator.network.", "generator.average.module.")
+    )
+    assert first == lines_of(tiny, raw, 7)
+    assert first != lines_of(tiny, average, 7)
+    start = read_options(started.folder)["start"]
+    (newest,) = tiny.folder.glob("checkpoints/000000020/tensors.safetensors")
+    assert start["iteration"] == 20
+    assert start["sha256"] == hashlib.sha256(newest.read_bytes()).hexdigest()
+
+
+def test_it_continues_without_the_other_run(
+    tiny: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PowerCutError(Exception):
+        """The machine goes out."""
+
+    def cut() -> None:
+        raise PowerCutError
+
+    train(tiny)
+    whole = replace(tiny, start=tiny.folder, run_dir=tmp_path / "whole")
+    train(whole)
+    broken = replace(whole, run_dir=tmp_path / "broken")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 13, cut)
+        with pytest.raises(PowerCutError):
+            train(broken)
+    shutil.rmtree(tiny.folder)
+    train(broken)
+    assert_same_run(whole.folder, broken.folder)
+    assert read_options(whole.folder)["start"] == read_options(broken.folder)["start"]
+
+
+def test_a_start_that_cannot_be_is_refused(tiny: TextSettings, tmp_path: Path) -> None:
+    train(tiny)
+    other = tmp_path / "other.txt"
+    other.write_text("".join(f"zyx {i}\n" for i in range(200)), "utf-8")
+    for change, message in (
+        ({"start": tmp_path / "nowhere"}, "nowhere: not a run"),
+        ({"dim": 5}, "its generator has another shape; use the same sizes"),
+        ({"data": str(other)}, "has other symbols; start from a run on the same data"),
+    ):
+        config = replace(tiny, **{"start": tiny.folder, "run_dir": tmp_path / "refused", **change})  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=message):
+            train(config)
+        assert not config.folder.exists()
+
+
+def test_runs_of_one_start_and_seed_are_compared_in_pairs(
+    text_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(2):
+        train(tiny_text(text_file, tmp_path / "first" / f"run-seed{seed}", seed=seed))
+    settings = ["--set", f"data={text_file}", "seq_len=12", "dim=4", "latent_dim=4", "batch_size=4", "ngram=4"]
+    settings += ["iterations=4", "eval_samples=30", "eval_every=2", f"start={tmp_path}/first/run-seed{{seed}}"]
+    command = ["--presets", "ttur", "orig", "--seeds", "0", "1", "--suite-dir", str(tmp_path / "second")]
+    assert suite([*command, *settings, "--executor", "inline"]) == 0
+    starts = {run.name: read_options(run)["start"]["sha256"] for run in (tmp_path / "second").glob("*-seed*")}
+    assert starts["ttur-seed0"] == starts["orig-seed0"] != starts["ttur-seed1"] == starts["orig-seed1"]
+    capsys.readouterr()
+    assert compare_runs([str(tmp_path / "second"), "--axis", "iterations", "--windows", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "the smallest possible p is 0.5" in out  # 2 pairs: 2 of 4 sign flips

@@ -1,0 +1,98 @@
+"""A game of a generator and a critic: two pure functions, the players' moves.
+
+A move computes one loss from the networks and a batch of real samples; a trainer plays moves in turn. Maximum
+likelihood is a game without a critic.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from textgan.engine.losses import Loss, gradient_penalty
+
+SampleLatent = Callable[[int, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a game's players; games without a critic have None."""
+
+    generator: nn.Module
+    critic: nn.Module | None = None
+
+    def require_critic(self) -> nn.Module:
+        """Return the critic of a game that has one."""
+        assert self.critic is not None
+        return self.critic
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A player's update: its number n = 0, 1, ... in the phase, the phase's number of updates, and random numbers.
+
+    `of` is None if the phase has no limit in iterations.
+    """
+
+    n: int
+    of: int | None
+    random: torch.Generator
+
+
+Move = Callable[[Networks, Tensor, Turn], Mapping[str, Tensor]]
+"""Computes scalars from real samples [B, ...]: `loss`, which the player minimises, and others, which are logged."""
+
+
+@dataclass(frozen=True)
+class Game:
+    """The moves of both players; `critic` is None if there is no critic."""
+
+    generator: Move
+    critic: Move | None = None
+
+
+def _unchanged(real: Tensor) -> Tensor:
+    return real
+
+
+def adversarial_game(
+    loss: Loss,
+    penalty_weight: float,
+    sample_latent: SampleLatent,
+    score_together: bool,
+    encode: Callable[[Tensor], Tensor] = _unchanged,
+) -> Game:
+    """Return the game of a generator fed by noise and a critic (Goodfellow et al. 2014, arXiv 1406.2661).
+
+    Args:
+        loss: losses of both players.
+        penalty_weight: weight of the gradient penalty; 0: none.
+        sample_latent: draws noise for a number of samples.
+        score_together: whether the critic scores real and fake samples in one batch, which is faster; a critic with
+            batch normalisation needs separate batches.
+        encode: maps real samples to the form of the generator's samples.
+    """
+
+    def generator(networks: Networks, real: Tensor, turn: Turn) -> dict[str, Tensor]:
+        fake = networks.generator(sample_latent(len(real), turn.random))  # [B, ...]
+        return {"loss": loss.generator(networks.require_critic()(fake))}
+
+    def critic(networks: Networks, real: Tensor, turn: Turn) -> dict[str, Tensor]:
+        score = networks.require_critic()
+        real = encode(real)
+        with torch.no_grad():
+            fake = networks.generator(sample_latent(len(real), turn.random))  # [B, ...]
+        if score_together:
+            real_scores, fake_scores = score(torch.cat([real, fake])).chunk(2)  # [B] each
+        else:
+            real_scores, fake_scores = score(real), score(fake)
+        value = loss.critic(real_scores, fake_scores)
+        measured = {"wasserstein": real_scores.mean() - fake_scores.mean()}
+        if penalty_weight:
+            alpha = torch.rand(len(real), generator=turn.random, device=real.device, dtype=real.dtype)
+            measured["gradient_penalty"] = gradient_penalty(score, real, fake, alpha)
+            value = value + penalty_weight * measured["gradient_penalty"]
+        return {"loss": value, **measured}
+
+    return Game(generator, critic)
