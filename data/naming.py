@@ -40,15 +40,12 @@ def as_command(*words: str | Path) -> str:
 
 
 def without_folder(source: str) -> str:
-    """Return a source of data or a path without its folder: "kind:name" for "kind:/folder/name".
-
-    Sources and values that are no absolute paths stay as they are.
-    """
-    if Path(source).is_absolute():
-        return Path(source).name
+    """Return a source of data without its folder: "kind:name" for "kind:/folder/name", "name" for "/folder/name"."""
     kind, colon, rest = source.partition(":")
+    if not colon or Path(source).is_absolute():
+        return Path(source).name
     name, more, column = rest.partition(":")
-    return f"{kind}{colon}{Path(name).name if Path(name).is_absolute() else name}{more}{column}"
+    return f"{kind}:{Path(name).name if Path(name).is_absolute() else name}{more}{column}"
 
 
 def as_flag(name: str) -> str:

@@ -1,6 +1,6 @@
 """Score the kept samples of a task again, by other metrics or by another word rule.
 
-    python -m leaderboards.submit --rescore by-words --metrics bleu word-jsd
+    python -m leaderboards.submit --rescore my-task --metrics jsd bleu
 
 All records of the task change, or none. A score whose signature stays keeps its windows and curve; any other score of
 runs is the score of their last samples. Published numbers stay as they are.
@@ -24,9 +24,9 @@ from eval.text.metrics import HEADLINES, require_metrics, score_file
 from eval.text.words import open_word_reference
 from leaderboards.places import RECORD, TASK, chosen_records, record_folders
 from leaderboards.records import Record, ScoreEntry, Task, as_json, read_record, read_task, record_json, task_json
-from leaderboards.samples import joint_signature, reference_of, values_by_name, word_rule
-from leaderboards.submission import floors_of, of_samples
-from textgan.engine.run_folder import declared, headline, score_name
+from leaderboards.samples import joint_signature, reference_of, word_rule
+from leaderboards.submission import of_samples
+from textgan.engine.run_folder import declared, floors_by_name, headline, score_name, values_by_name
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _task(command: RescoreCommand, task: Task, record: Record, scored: Sequence[
         raise InputError(f"--shown {unknown[0]}: not scored; choose from {', '.join(entries)}")
     shown = command.shown or [name for name in task.shown if name in entries] or headline(declared(scored, HEADLINES))
     before = {name: value for name, value in (task.floor or {}).items() if name in kept}
-    floor = {**floors_of(scored), **before}
+    floor = {**floors_by_name(scored), **before}
     return replace(task, floor=floor or None, shown={name: entries[name].better for name in shown})
 
 

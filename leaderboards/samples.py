@@ -1,9 +1,9 @@
-"""A record's samples: the text that is kept, the reference that it is scored against, and its scores by name."""
+"""A record's samples: the text that is kept, the reference that it is scored against, and the signature."""
 
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast, get_args
@@ -12,11 +12,9 @@ from data.corpus import CorpusOptions
 from data.errors import InputError
 from data.readers import read_lines
 from data.words import WHITE_SPACE, Splitting, WordRule
-from eval.core.score import Score
 from eval.text.reference import ReferenceOptions
 from leaderboards.places import RECORD
 from leaderboards.records import Record, naming_damage
-from textgan.engine.run_folder import score_name
 
 
 def kept_text(path: Path) -> bytes:
@@ -67,8 +65,3 @@ def word_rule(signature: str) -> WordRule:
     """Return the word rule in a signature that `eval.core.score.upgraded` returned; white space if it names none."""
     match = re.search(rf"\|words:({'|'.join(get_args(Splitting))})\|case:(as-is|lower)\|", signature)
     return WHITE_SPACE if match is None else WordRule(cast(Splitting, match[1]), match[2] == "lower")
-
-
-def values_by_name(scores: Sequence[Score]) -> dict[str, float]:
-    """Return the values of scores, by name in the form of records ("jsd_4")."""
-    return {score_name(name): estimate.value for score in scores for name, estimate in score.values.items()}

@@ -119,12 +119,6 @@ def of_samples(scored: Sequence[Score]) -> dict[str, ScoreEntry]:
     }
 
 
-def floors_of(scored: Sequence[Score]) -> dict[str, float]:
-    """Return the known floors of scores, by name."""
-    values = {score_name(name): value for score in scored for name, value in score.values.items()}
-    return {name: value.floor for name, value in values.items() if value.floor is not None}
-
-
 def sha256_of(content: bytes) -> str:
     """Return the hexadecimal SHA-256 of samples."""
     return hashlib.sha256(content).hexdigest()

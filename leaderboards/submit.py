@@ -3,7 +3,7 @@
     python -m leaderboards.submit suites/suite --task lm1b-small
     python -m leaderboards.submit samples.txt --task grammar-char32 --name "my model"
     python -m leaderboards.submit samples.txt --task by-words --name "my model" --metrics bleu --reference corpus.txt
-    python -m leaderboards.submit --rescore by-words --metrics bleu word-jsd
+    python -m leaderboards.submit --rescore my-task --metrics jsd bleu
 
 The first record of a task fixes the signature; records with another signature are refused. A record may have any name,
 from which the folder's name is derived. Nothing is written until all samples are scored and all records checked.
@@ -42,9 +42,9 @@ from leaderboards.records import (
     task_json,
 )
 from leaderboards.rescore import run_rescore
-from leaderboards.samples import joint_signature, kept_text, values_by_name, word_rule
-from leaderboards.submission import Submission, floors_of, from_runs, of_samples, portable_reference, sha256_of
-from textgan.engine.run_folder import declared, find_runs, headline
+from leaderboards.samples import joint_signature, kept_text, word_rule
+from leaderboards.submission import Submission, from_runs, of_samples, portable_reference, sha256_of
+from textgan.engine.run_folder import declared, find_runs, floors_by_name, headline, values_by_name
 from textgan.runs.aggregate import group_runs, load_run
 
 
@@ -69,7 +69,7 @@ class SubmitCommand:
     metrics: tuple[str, ...] | None = None
     """Metrics of a new task. Default: jsd."""
     shown: tuple[str, ...] | None = None
-    """Scores in the table of a new task, as bleu_4. Default: jsd_4 and jsd_6 if scored, else all."""
+    """Scores in the table of a new task, as bleu_4. Default: the headline scores, as jsd_4 and jsd_6."""
     words: Splitting | None = None
     """Word rule of a new task: split at punctuation too (default), only at white space, or into characters."""
     lower_case: bool = False
@@ -176,7 +176,7 @@ def _from_samples(command: SubmitCommand, task: Task | None, path: Path, name: s
     shown = declared(scored, HEADLINES)
     files = {} if file is None else {file: gzip.compress(text, mtime=0)}
     return Submission(
-        record, metrics, floors_of(scored) or None, {each: shown[each].better for each in headline(shown)}, files
+        record, metrics, floors_by_name(scored) or None, {each: shown[each].better for each in headline(shown)}, files
     )
 
 

@@ -46,7 +46,8 @@ def board(task: Task, records: Sequence[Record], narrow: bool = False) -> TaskTa
     the name, the number of runs, each score at the end, and the note.
     """
     last = list(task.shown)[-1]
-    ranked = sorted(records, key=lambda record: _rank(record.scores.get(last)))
+    sign = 1 if task.shown[last] == "lower" else -1
+    ranked = sorted(records, key=lambda record: _rank(record.scores.get(last, ScoreEntry()), sign))
     settings = [] if narrow else differing_settings(records)
     results = ["end"] if narrow else list(_RESULTS)
     with_runs = any(record.kind != "samples" for record in records)
@@ -89,9 +90,8 @@ def differing_settings(records: Sequence[Record]) -> list[str]:
     return [name for name in names if len(values[name]) > 1]
 
 
-def _rank(score: ScoreEntry | None) -> float:
-    values = [] if score is None else [score.sign * each for each in (score.best_mean, score.end) if each is not None]
-    return min(values, default=math.inf)
+def _rank(score: ScoreEntry, sign: int) -> float:
+    return min((sign * value for value in (score.best_mean, score.end) if value is not None), default=math.inf)
 
 
 def _row(name: str, kind: str, cells: Sequence[TableCell], note: str, narrow: bool) -> TableRow:
@@ -109,7 +109,9 @@ def _number(value: float | None) -> TableCell:
 
 
 def _setting(value: Any) -> TableCell:
-    return _number(value) if isinstance(value, int | float) else TableCell("" if value is None else str(value))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _number(value)
+    return TableCell("" if value is None else " ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def as_markdown(task: Task, table: TaskTable) -> str:

@@ -22,7 +22,8 @@ from data.errors import InputError
 from eval.text.metrics import score_file
 from leaderboards.places import RECORD, chosen_records, record_folders
 from leaderboards.records import Band, Record, SampleEntry, ScoreEntry, Task, naming_damage, read_record, read_task
-from leaderboards.samples import joint_signature, kept_text, read_text, reference_of, values_by_name, word_rule
+from leaderboards.samples import joint_signature, kept_text, read_text, reference_of, word_rule
+from textgan.engine.run_folder import values_by_name
 
 _TOLERANCE = 1e-9
 _CURVE_TOLERANCE = 1e-4  # curves are stored with 4 decimals

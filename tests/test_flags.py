@@ -18,6 +18,7 @@ SUBCOMMANDS = {
     "eval.fid": ("stats",),
     "eval.ngrams": ("build", "merge"),
     "images.suite": ("controls",),
+    "leaderboards.submit": ("--rescore=TASK",),
     "textgan.suite": ("controls",),
     "textgan.train": ("--preset=mle",),
 }

@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,6 +19,7 @@ from data.naming import without_folder
 from eval.ngram_sampler import main as sample_ngrams
 from leaderboards import submit, verify
 from leaderboards.records import all_tasks, read_record
+from leaderboards.submission import _rebuilt_command
 from tests.helpers.records import change, contents, submit_few
 from textgan.engine.run_folder import declared_scores, read_metrics, read_options
 from textgan.models import PRESETS
@@ -46,6 +49,18 @@ def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> N
     config = parse_train(record.facts["command"].split()[3:], PRESETS, "train", None).config
     made = read_options(runs[0])["config"]
     assert {**config.as_json(), "run_dir": made["run_dir"], "data": made["data"]} == made
+
+
+@pytest.mark.parametrize("change", [{}, {"eval_seconds": 20.0, "minutes": 2.0, "iterations": None, "seed": 7}])
+def test_a_command_is_rebuilt_from_recorded_settings(tiny: TextSettings, change: dict[str, Any]) -> None:
+    config = replace(tiny, **change)
+    command = _rebuilt_command({"program": "textgan.train", "config": config.as_json()})
+    python, _, module, *flags = shlex.split(command)
+    assert (python, module) == ("python", "textgan.train")
+    expected = replace(config, seed=0, data="text.txt", run_dir=None)
+    # Of the two intervals of evaluations, one is left at the preset's value.
+    every = PRESETS["ttur"].eval_every if change else tiny.eval_every
+    assert parse_train(flags, PRESETS, "train", None).config == replace(expected, eval_every=every)
 
 
 def test_places_on_a_machine_are_left_out() -> None:

@@ -20,17 +20,15 @@ from textgan.runs.aggregate import (
     Axis,
     Group,
     MethodSummary,
-    Values,
     group_runs,
     load_run,
-    mean_interval,
-    permutation_test,
     shared_score,
     summarize,
     time_ratio,
     window_count,
     window_means,
 )
+from textgan.runs.significance import Values, mean_interval, permutation_test
 
 COLUMNS = {
     "minutes": ("train_seconds", 60),

@@ -1,6 +1,7 @@
 """Runs that commit 423dd7f (textgan 0.1.0) left: they are read, compared, continued, sampled and submitted."""
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from images.train import IMAGES
 from images.train import train as train_on_images
 from leaderboards.submit import main as submit
 from leaderboards.verify import main as verify
-from tests.helpers.runs import tensors
+from tests.helpers.runs import config_of, tensors
 from textgan.compare import main as compare
 from textgan.engine.run_folder import DeclaredScore, declared_scores, read_metrics, read_options
 from textgan.models import PRESETS
@@ -113,6 +114,10 @@ def test_samples_are_drawn_and_records_made_of_them(old: Path, capsys: pytest.Ca
     assert capsys.readouterr().out.startswith("passed")
     record = json.loads((old / "records" / "old" / "quickstart" / "record.json").read_text("utf-8"))
     assert record["signature"] == SIGNATURE
+    # The run did not record its command: it is rebuilt from all settings.
+    command = shlex.split(record["facts"]["command"])
+    assert command[:3] == ["python", "-m", "textgan.train"]
+    assert config_of(command[3:]) == replace(settings_of(old / "text-finished"), run_dir=None)
 
 
 def test_what_is_added_to_a_suite_is_scored_as_the_suite_was(old: Path, tmp_path: Path) -> None:

@@ -104,8 +104,11 @@ def test_every_place_must_have_a_run(tmp_path: Path) -> None:
         )
 
 
+READERS = ("textgan.engine.run_folder", "textgan.runs.aggregate", "textgan.compare")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["engine.run_folder", "runs.aggregate", "compare"])
-def test_reading_runs_starts_without_torch(module: str) -> None:
-    code = f"import sys, textgan.{module}; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+@pytest.mark.parametrize("module", [*READERS, "leaderboards.submit", "leaderboards.verify", "leaderboards.build"])
+def test_reading_runs_and_records_starts_without_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -22,6 +22,10 @@ from textgan.search import main, rendered
 from textgan.train import TEXT
 
 COMMAND = SearchOptions("ttur-small", "grammar", critic_lr=(3e-4, 3e-2), generator_lr=(1e-4, 1e-2), score="jsd_4")
+SCORES = {
+    "jsd_4": {"better": "lower", "headline": True, "signature": "s"},
+    "likeness": {"better": "higher", "headline": False, "signature": "s"},
+}
 
 
 def test_a_grid_is_even_in_logarithms() -> None:
@@ -73,7 +77,7 @@ def valley(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
             config.folder.mkdir(parents=True, exist_ok=True)
             score = badness(config.critic_lr, config.generator_lr) / 10 + config.seed / 1e6
             options = {
-                "config": config.as_json(), "signature": "s", "scores": ["jsd_4"], "floor": None,
+                "config": config.as_json(), "signature": "s", "scores": SCORES, "floor": None,
                 "device": {"name": "a processor"},
             }  # fmt: skip
             (config.folder / OPTIONS).write_text(json.dumps(options), "utf-8")
@@ -81,7 +85,7 @@ def valley(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
             reached = (config.iterations or 0) // (2 if failed else 1)
             rows = [
                 {"iteration": i, "train_seconds": i, "wall_seconds": i, "critic_updates": i, "samples_seen": i,
-                 "jsd_4": score + 1 / (1 + i)}
+                 "jsd_4": score + 1 / (1 + i), "likeness": 1 - score - 1 / (1 + i)}
                 for i in range(0, reached + 1, config.eval_every)
             ]  # fmt: skip
             (config.folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
@@ -117,6 +121,17 @@ def test_halving_keeps_the_better_third(tmp_path: Path, valley: list[tuple[int, 
     tail = badness(best.critic_lr, best.generator_lr) / 10 + sum(1 / (1 + i) for i in tenth) / len(tenth)
     assert best.scores == pytest.approx([tail + 100e-6, tail + 101e-6])
     assert best.mean == pytest.approx(tail + 100.5e-6)
+
+
+def test_halving_keeps_the_higher_third_if_higher_is_better(tmp_path: Path, valley: list[tuple[int, int]]) -> None:
+    lower = search(TEXT, command(tmp_path / "a"), 1)
+    higher = search(TEXT, replace(command(tmp_path / "b"), score="likeness"), -1)
+    assert [replace(trial, scores=[]) for trial in higher] == [replace(trial, scores=[]) for trial in lower]
+    for ours, theirs in zip(higher, lower, strict=True):
+        assert ours.mean is theirs.mean is None or ours.mean == pytest.approx(1 - (theirs.mean or 0))
+    # Known to be wrong: the smallest of these scores, which the worst rates have.
+    wrong = search(TEXT, replace(command(tmp_path / "c"), score="likeness"), 1)
+    assert (wrong[-2].critic_lr, wrong[-2].generator_lr) != (higher[-2].critic_lr, higher[-2].generator_lr)
 
 
 def test_a_search_that_is_run_again_trains_nothing_and_says_the_same(

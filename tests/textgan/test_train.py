@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import torch
 from data.errors import InputError
 from eval.core.score import Score
 from eval.text.cli import CharacterFlags, score_by
-from tests.helpers.runs import assert_same_run, stop_at, tensors, without_clocks
+from tests.helpers.runs import assert_same_run, config_of, stop_at, tensors, without_clocks
 from textgan import train as train_module
 from textgan.engine.checkpoint import read_newest, strip_prefix
 from textgan.engine.run_folder import declared_scores, read_metrics, read_options
@@ -75,6 +76,22 @@ def test_options_hold_what_the_run_depends_on(tiny: TextSettings, text_file: Pat
     assert options["lines"]["train"] + options["lines"]["held_out"] == 2000
     assert options["reference"]["corpus"]["data"] == str(text_file)
     assert options["scores"]["jsd_4"]["signature"].startswith("jsd|n:4|sym:char|len:12|pad:in|ref:text.txt@")
+
+
+def test_options_have_the_command_as_given_and_rebuilt(tiny: TextSettings, tmp_path: Path) -> None:
+    arguments = [*flags(replace(tiny, seed=3)), "--checkpoint-every=5"]
+    assert main(arguments) == 0
+    options = read_options(tiny.folder)
+    assert options["argv"] == arguments
+    *python, module = shlex.split(options["command"])[:3]
+    assert (python, module, options["program"]) == (["python", "-m"], "textgan.train", "textgan.train")
+    rebuilt = config_of(shlex.split(options["command"])[3:])
+    assert rebuilt == replace(tiny, checkpoint_every=5, data="text.txt", run_dir=None)  # no seed, no place on a machine
+    assert str(tmp_path) not in options["command"]
+    train(replace(tiny, seed=3, checkpoint_every=5, iterations=25))
+    options = read_options(tiny.folder)
+    assert options["argv"] is None
+    assert config_of(shlex.split(options["command"])[3:]) == replace(rebuilt, iterations=25)
 
 
 @pytest.mark.parametrize("padding", ["in", "out"])

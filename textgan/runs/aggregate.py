@@ -1,4 +1,4 @@
-"""Aggregate runs: groups of seeds, window means, best runs and best means, time to a target score, p-values.
+"""Aggregate runs: groups of seeds, window means, best runs and best means, time to a target score.
 
 Runs are compared by their mean scores in equal windows of the x-axis. A single score is noisy, and the best of many
 scores is better than the best of few, so a method with more evaluations than another would seem better. The number of
