@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, get_args
+from typing import Literal
 
-from data.errors import InputError, require_numbers
+from data.errors import InputError, require_choices, require_numbers
 from data.inputs import expand_user, require_different
 from data.words import Splitting
 from eval.core.score import Score
@@ -22,11 +22,6 @@ from eval.text.samples import SampleLines
 Text = str | Path | Iterable[str]
 """Real text: a name or path as --reference takes it, a path, or lines."""
 
-_CHOICES: tuple[tuple[str, tuple[Any, ...]], ...] = (
-    ("padding", ("in", "out", None)),
-    ("words", get_args(Splitting)),
-    ("level", ("char", "word")),
-)
 _BLOCK = 1 << 16
 _NO_LINE = re.compile("[\n\r\0\ud800-\udfff]")
 
@@ -119,9 +114,6 @@ def score_given(
             impossible.
     """
     require_metrics(metrics)
-    for name, choices in _CHOICES:
-        if (value := getattr(flags, name, choices[0])) not in choices:
-            raise InputError(f"{name} {value!r}: choose from {', '.join(filter(None, choices))}")
     samples = _kept(lines, "lines")
     if not samples:
         raise InputError("lines: empty; give at least one sample")
@@ -132,6 +124,7 @@ def score_given(
             held_out=None if held_out is None else _named(held_out, Path(folder, "held_out")),
         )
         require_numbers(named)
+        require_choices(named)
         require_different(named.reference, named.held_out)
         real = chosen_text(named, Path(), metrics or METRICS)
     blocks = SampleLines("lines", lambda: (samples[i : i + _BLOCK] for i in range(0, len(samples), _BLOCK)))
