@@ -1,7 +1,6 @@
 """List the cache of derived data, or remove entries of it; the next command that needs them builds them again.
 
     python -m data.cache
-    python -m data.cache --remove corpora
     python -m data.cache --remove all --older-than 30
 
 The cache folder is TEXTGAN_CACHE, else `textgan` in the user's cache folder. An entry is damaged if its manifest or a
@@ -64,7 +63,7 @@ class CacheCommand:
     """Flags of `python -m data.cache`."""
 
     remove: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY...")] = ()
-    """Entries to remove: their keys, a kind as in corpora, or all. Kinds and all leave what is being written."""
+    """Entries to remove: keys, a kind (corpora, ngrams, ...), or all; the last two leave entries being written."""
     older_than: Annotated[float | None, tyro.conf.arg(metavar="DAYS")] = None
     """List or remove only entries last used at least this number of days ago."""
     json: bool = False
@@ -110,7 +109,7 @@ def _entry(path: Path, manifest: str | None) -> Entry | None:
 
 
 def chosen(found: Sequence[Entry], words: Sequence[str], now: float) -> Iterator[Entry]:
-    """Yield the entries that --remove names; kinds and `all` leave incomplete ones of the last day.
+    """Yield the entries that --remove names; kinds and `all` leave incomplete entries of the last day.
 
     Raises:
         InputError: a word names no entry.
@@ -137,9 +136,9 @@ def run(arguments: Sequence[str]) -> int:
     found = entries(folder)
     if command.remove:
         found = list(chosen(found, command.remove, now))
+        if not found:
+            raise InputError(f"--remove {' '.join(command.remove)}: no entry in {folder}; list them without --remove")
     found = [entry for entry in found if command.older_than is None or entry.used <= oldest]
-    if command.remove and not found:
-        raise InputError(f"--remove {' '.join(command.remove)}: matches no entry in {folder}; nothing was removed")
     for entry in found if command.remove else ():
         remove_entry(folder / entry.key)
     total, removed = sum(entry.bytes for entry in found), bool(command.remove)
