@@ -31,6 +31,9 @@ from data.naming import printable
 DAMAGED_ARRAYS = (zipfile.BadZipFile, zlib.error, TokenError, EOFError, OSError, RuntimeError, ValueError)
 """Exceptions that NumPy raises for damaged .npy and .npz files; an OSError may also be the disk's."""
 
+ABANDONED_SECONDS = 24 * 3600
+"""Age from which an incomplete entry counts as left by a killed process."""
+
 T = TypeVar("T")
 N = TypeVar("N", bound=np.generic)
 
@@ -105,6 +108,23 @@ def write_manifest(folder: Path, description_name: str, description: Mapping[str
     write_json(folder / description_name, {**manifest, "own_sha256": sha256_of_json(manifest)})
 
 
+def read_description(path: Path) -> dict[str, Any]:
+    """Return a manifest after checking its own hash alone.
+
+    Raises:
+        ValueError: the manifest is not as it was written.
+        FileNotFoundError: there is none.
+    """
+    manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    try:
+        whole = manifest.pop("own_sha256") == sha256_of_json(manifest)
+    except (KeyError, AttributeError, TypeError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{path.name} is not as it was written")
+    return manifest
+
+
 def read_manifest(folder: Path, description_name: str) -> dict[str, Any]:
     """Return a folder's manifest after checking all hashes.
 
@@ -112,9 +132,7 @@ def read_manifest(folder: Path, description_name: str) -> dict[str, Any]:
         ValueError: a file is missing or is not as it was written.
     """
     try:
-        manifest: dict[str, Any] = json.loads((folder / description_name).read_text("utf-8"))
-        if manifest.pop("own_sha256") != sha256_of_json(manifest):
-            raise ValueError(f"{description_name} is not as it was written")
+        manifest = read_description(folder / description_name)
         for name, expected in manifest["sha256"].items():
             if sha256_of_file(folder / name) != expected:
                 raise ValueError(f"{name} is not as it was written")
@@ -139,13 +157,34 @@ def open_cached(folder: Path, load: Callable[[Path], T], build: Callable[[Path],
             return load(folder)
         except ValueError as error:
             print(printable(f"warning: {folder}: damaged cache entry ({error}); rebuilding it"), file=sys.stderr)
-            # Rename before removing: another process may be removing the entry too, or putting a good one in its place.
-            damaged = temporary_folder(folder)
-            with suppress(FileNotFoundError):
-                folder.replace(damaged)
-            shutil.rmtree(damaged, ignore_errors=True)
+            remove_entry(folder)
     if folder.parent.is_dir():
-        remove_partial(folder.parent, unchanged_for_seconds=24 * 3600)
+        remove_partial(folder.parent, unchanged_for_seconds=ABANDONED_SECONDS)
     with atomic_folder(folder) as temporary:
         build(temporary)
     return load(folder)
+
+
+def remove_entry(entry: Path) -> None:
+    """Remove a folder or file of the cache, if it is there; no reader sees a part of it."""
+    if entry.is_dir() and not entry.is_symlink():
+        # Rename before removing: another process may be removing the entry too, or putting a good one in its place.
+        place = temporary_folder(entry)
+        with suppress(FileNotFoundError):
+            entry.rename(place / entry.name)
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        entry.unlink(missing_ok=True)
+
+
+def main(arguments: list[str]) -> int:
+    """List the cache, or remove entries; see `data.cache_entries`."""
+    from data.cache_entries import run  # flags, which readers of the cache do not need
+
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    from data.command import run_command
+
+    run_command(main)

@@ -4,7 +4,7 @@ import math
 import sys
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from data.naming import as_flag, printable
 
@@ -58,3 +58,22 @@ def require_numbers(options: Any) -> None:
                 raise InputError(
                     f"{flag} {number}: must be at {f'least {least}' if number < least else f'most {most}'}"
                 )
+
+
+def require_choices(options: Any) -> None:
+    """Refuse values of settings that are not among their choices; parsed flags always are.
+
+    Args:
+        options: a dataclass of flags; a setting with choices is a Literal, optional, or a tuple of them.
+
+    Raises:
+        InputError: a value is refused; names the flag.
+    """
+    for name, hint in get_type_hints(type(options)).items():
+        choices = [
+            choice for part in (hint, *get_args(hint)) if get_origin(part) is Literal for choice in get_args(part)
+        ]
+        value = getattr(options, name)
+        for chosen in value if isinstance(value, tuple) else (value,):
+            if choices and chosen is not None and chosen not in choices:
+                raise InputError(f"{as_flag(name)} {chosen!r}: choose from {', '.join(choices)}")

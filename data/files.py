@@ -22,6 +22,7 @@ from data.errors import InputError, note
 LOCK = ".lock"
 """Name of the lock file in a folder that one process at a time may write to."""
 
+_LOCK_SECONDS = 0.3  # waiting for a lock, far longer than a test of it takes
 _PARTIAL = ".partial"  # suffix of files and folders that are not complete
 _NAME_PART = 48  # characters of at most 4 bytes; file systems usually allow names of 255 bytes
 _LACKING = {
@@ -119,12 +120,12 @@ def locked_folder(folder: Path, message: str) -> Iterator[None]:
     The system releases the lock of a killed process. If the file system has no locks, a note is printed.
 
     Raises:
-        InputError: another process has the lock; the text is `message`.
+        InputError: another process has the lock, for longer than `is_locked` takes; the text is `message`.
     """
     import filelock  # most commands lock nothing
 
     folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / LOCK, blocking=False, fallback_to_soft=False)
+    lock = filelock.FileLock(folder / LOCK, timeout=_LOCK_SECONDS, fallback_to_soft=False)
     with naming(folder), ExitStack() as held:
         try:
             held.enter_context(lock)
@@ -135,6 +136,23 @@ def locked_folder(folder: Path, message: str) -> Iterator[None]:
         except OSError as error:
             _note_lack(error, folder, "has no locks", "make sure that no two processes write there")
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process has the lock of `locked_folder`.
+
+    The test takes the lock for an instant, if nobody has it; a process that starts then waits longer. Without locks or
+    permission to test, a lock file counts as a lock.
+    """
+    import filelock
+
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with filelock.FileLock(folder / LOCK, blocking=False, fallback_to_soft=False):
+            return False
+    except (filelock.Timeout, OSError):
+        return True
 
 
 @contextmanager

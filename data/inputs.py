@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data.cache import cache_folder
+from data.cache import ABANDONED_SECONDS, cache_folder
 from data.errors import InputError, note
 from data.files import atomic_write, remove_partial, sha256_of_file, sha256_of_json
 
@@ -226,7 +226,7 @@ def _spool(path: Path) -> Path:
             raise InputError(f"{path}: a device; name a file or a pipe")
         folder = cache_folder() / "spool"
         folder.mkdir(parents=True, exist_ok=True)
-        remove_partial(folder, unchanged_for_seconds=24 * 3600)
+        remove_partial(folder, unchanged_for_seconds=ABANDONED_SECONDS)
         with tempfile.NamedTemporaryFile(prefix=".", suffix=".partial", dir=folder, delete=False) as copy:
             atexit.register(Path(copy.name).unlink, missing_ok=True)
             shutil.copyfileobj(source, copy, 1 << 20)

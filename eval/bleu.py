@@ -9,7 +9,11 @@ through the largest count of each n-gram in a single reference, so all lines are
 """
 
 from data.command import run_command
+from eval.text.api import WordScorer
 from eval.text.cli import WordCommand, show_metric
+
+score_lines = WordScorer("bleu")
+"""Scores of lines, as this command prints them."""
 
 
 def main(arguments: list[str]) -> int:

@@ -7,7 +7,11 @@ scores depend on the number of samples: compare only equal numbers.
 """
 
 from data.command import run_command
+from eval.text.api import WordScorer
 from eval.text.cli import WordCommand, show_metric
+
+score_lines = WordScorer("diversity")
+"""Scores of lines, as this command prints them."""
 
 
 def main(arguments: list[str]) -> int:

@@ -15,22 +15,30 @@ the corrected value estimates the distance at infinite sample size. Only the dis
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
+import numpy as np
 import tyro
+from numpy.typing import NDArray
 from torch.distributed import is_initialized
 
+from data.cache import save_array
 from data.command import parse_command, run_command
-from data.errors import InputError
+from data.errors import InputError, require_choices, require_numbers
+from data.inputs import expand_user
 from data.naming import printable
 from data.outputs import require_output, told_on
+from eval.core.device import Device, Precision
 from eval.core.processes import process_group, rank_zero_first
-from eval.core.score import show
+from eval.core.score import Score, show
 from eval.core.tables import FormatFlags
-from eval.images.features import shared_statistics
+from eval.images.features import BATCH_SIZE, FeatureKind, shared_statistics
 from eval.images.image_sets import ExtractorFlags, dataset_set, open_images, open_sets
+from eval.images.inception import Resize
 from eval.images.scores import SCORES, Metric, score_sets
 
 
@@ -65,13 +73,81 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["stats"]:
         return _save(parse_command(StatsCommand, arguments[1:], "eval.fid stats", __doc__))
     command = parse_command(FidCommand, arguments, "eval.fid", __doc__)
+    show(_scores(command), command.output_format)
+    return 0
+
+
+def score_images(
+    images: str | Path | NDArray[np.uint8],
+    reference: str | Path | NDArray[np.uint8],
+    metrics: Sequence[Metric] = ("fid",),
+    *,
+    features: FeatureKind = "inception",
+    weights: Path | None = None,
+    resize: Resize = "tensorflow1",
+    size: int | None = None,
+    count: int | None = None,
+    precision: Precision = "float32",
+    device: Device = "auto",
+    batch_size: int = BATCH_SIZE,
+) -> list[Score]:
+    """Return the scores of images against real ones, as the command prints them; settings are the command's flags.
+
+    Args:
+        images: uint8 [N, 3, H, W], or a source, path or statistics file as the command takes it. An array scores like a
+            file `images.npy`.
+        reference: real images, in the same forms.
+        metrics: any of fid, kid, precision-recall, inception-score.
+        features: of the Inception network (FID), or of random convolutions (FD-random).
+        weights: file of Inception weights. Default: the published ones, downloaded once.
+        resize: resizing for Inception.
+        size: side in pixels after a centre crop. Default: the source's, or no cropping.
+        count: maximum number of images scored (the first ones). The reference is used whole.
+        precision: of Inception.
+        device: that computes the features.
+        batch_size: images per batch.
+
+    Raises:
+        InputError: images cannot be used, do not compare, or are too few for a metric; or a setting is impossible.
+    """
+    with TemporaryDirectory() as folder:
+        command = FidCommand(
+            samples=_named(images, Path(folder, "samples")), reference=_named(reference, Path(folder, "reference")),
+            metrics=tuple(metrics), features=features, weights=weights, resize=resize, size=size, count=count,
+            precision=precision, device=device, batch_size=batch_size,
+        )  # fmt: skip
+        require_numbers(command)
+        require_choices(command)
+        return _scores(command)
+
+
+def _named(images: str | Path | NDArray[np.uint8], folder: Path) -> str:
+    """Return images as a command takes them; an array is written to a file `images.npy` in the folder.
+
+    Raises:
+        InputError: the array is not uint8 [N, 3, H, W].
+    """
+    if isinstance(images, str):
+        return images
+    if isinstance(images, Path):
+        return str(expand_user(images).absolute())  # a folder `shapes` is not the embedded data set
+    pixels = np.asarray(images)
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:
+        raise InputError(f"{folder.name}: {pixels.dtype} {list(pixels.shape)}; give uint8 [N, 3, H, W]")
+    folder.mkdir()
+    path = folder / "images.npy"
+    save_array(path, pixels)
+    return str(path)
+
+
+def _scores(command: FidCommand) -> list[Score]:
+    """Return the scores that a command chooses."""
     if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("torchrun works only with eval.fid stats; compare the saved statistics without torchrun")
     if not command.metrics:
         raise InputError(f"--metrics: name at least one of {', '.join(SCORES)}")
     samples, reference = open_sets(command.samples, command.reference, command.count, command)
-    show(score_sets(samples, reference, command.metrics), command.output_format)
-    return 0
+    return score_sets(samples, reference, command.metrics)
 
 
 def _save(command: StatsCommand) -> int:

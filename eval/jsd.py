@@ -20,11 +20,12 @@ from typing import Literal
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.naming import as_flag
+from data.words import Splitting
 from eval.core.score import Score, show
-from eval.text.cli import CharacterCommand, CharacterFlags, WordFlags, chosen_text, open_both, score_by
+from eval.text.api import Text, score_given
+from eval.text.cli import CharacterCommand, WordFlags, open_both, score_by
 from eval.text.jsd import score_sizes
-from eval.text.metrics import encode, score_samples
-from eval.text.samples import SampleLines
+from eval.text.metrics import encode
 
 _ONLY_AT_LEVEL = {"char": ("ngram", "seq_len", "padding", "curve"), "word": ("words", "lower_case")}
 
@@ -39,37 +40,65 @@ class JsdCommand(CharacterCommand, WordFlags):
     """Also score random subsets of 10, 20, 40, ... samples (characters only)."""
 
 
-def score_lines(lines: Iterable[str], reference: str = "grammar", ngram: int = 6) -> list[Score]:
-    """Return the JSD of character n-grams of samples, as the command prints it.
+def score_lines(
+    lines: Iterable[str],
+    reference: Text = "grammar",
+    ngram: int | None = None,
+    *,
+    level: Literal["char", "word"] = "char",
+    seq_len: int | None = None,
+    padding: Literal["in", "out"] | None = None,
+    words: Splitting = "punctuation",
+    lower_case: bool = False,
+    held_out: Text | None = None,
+    reference_lines: int | None = None,
+) -> list[Score]:
+    """Return the JSD of samples against real text, as the command prints it.
 
     Args:
-        lines: one sample per line.
-        reference: real text as --reference names it: grammar, lm1b, hub:NAME, a path.
-        ngram: longest n-gram; n = 1 up to it are scored.
+        lines: samples, one line each; see `eval.text.api.score_given`.
+        reference: real text.
+        ngram: longest n-gram, in characters. Default: 6, or the longest in saved counts.
+        level: unit of the n-grams. Words go with `words` and `lower_case`, characters with the settings that remain.
+        seq_len: characters per line. Default: 32, or as in saved counts.
+        padding: whether n-grams with padding count. Default: in, or as in saved counts.
+        words: how lines are split into words.
+        lower_case: whether samples and real text are converted to lower case.
+        held_out: real text for the floor. Default: held-out lines of the reference, else lines in it.
+        reference_lines: maximum number of reference lines.
 
     Raises:
-        InputError: there are no lines, none has an n-gram, or the reference cannot be read.
+        InputError: lines or real text cannot be used, or a setting is impossible.
     """
-    kept = list(lines)
-    if not kept:
-        raise InputError("lines: empty; give at least one sample")
-    real = chosen_text(CharacterFlags(reference=reference, ngram=ngram), Path(), ["jsd"])
-    return score_samples(SampleLines("lines", lambda: iter([kept])), ["jsd"], real)
+    flags = JsdCommand(
+        samples=Path(), level=level, ngram=ngram, seq_len=seq_len, padding=padding, words=words,
+        lower_case=lower_case, lines=reference_lines,
+    )  # fmt: skip
+    return score_given([_metric(flags)], lines, reference, held_out, flags)
 
 
-def main(arguments: list[str]) -> int:
-    """Print the score of a samples file."""
-    command = parse_command(JsdCommand, arguments, "eval.jsd", __doc__)
+def _metric(command: JsdCommand) -> str:
+    """Return the name of the metric at the chosen level.
+
+    Raises:
+        InputError: a flag of the other level is given.
+    """
     default = {field.name: field.default for field in fields(JsdCommand)}
     for level, flags in _ONLY_AT_LEVEL.items():
         for flag in flags:
             if level != command.level and getattr(command, flag) != default[flag]:
                 raise InputError(f"{as_flag(flag)}: goes with --level {level}, not {command.level}")
+    return "jsd" if command.level == "char" else "word-jsd"
+
+
+def main(arguments: list[str]) -> int:
+    """Print the score of a samples file."""
+    command = parse_command(JsdCommand, arguments, "eval.jsd", __doc__)
+    metric = _metric(command)
     if command.curve:
         samples, real = open_both(command.samples, command, ["jsd"])
         scores = score_sizes(encode(samples, real), real.require_characters())
     else:
-        metric = "jsd" if command.level == "char" else "word-jsd"
         scores = score_by([metric], command.samples, command)
     show(scores, command.output_format)
     return 0

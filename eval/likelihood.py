@@ -12,7 +12,11 @@ padding symbol.
 """
 
 from data.command import run_command
+from eval.text.api import CharacterScorer
 from eval.text.cli import CharacterCommand, show_metric
+
+score_lines = CharacterScorer("likelihood")
+"""Scores of lines, as this command prints them."""
 
 
 def main(arguments: list[str]) -> int:

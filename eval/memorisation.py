@@ -8,7 +8,11 @@ million lines and a thousand samples has a probability of 1e-9.
 """
 
 from data.command import run_command
+from eval.text.api import WordScorer
 from eval.text.cli import WordCommand, show_metric
+
+score_lines = WordScorer("memorisation")
+"""Scores of lines, as this command prints them."""
 
 
 def main(arguments: list[str]) -> int:

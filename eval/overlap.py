@@ -8,7 +8,11 @@ that occur in the samples; cosine is the cosine similarity of the two vectors of
 """
 
 from data.command import run_command
+from eval.text.api import CharacterScorer
 from eval.text.cli import CharacterCommand, show_metric
+
+score_lines = CharacterScorer("overlap")
+"""Scores of lines, as this command prints them."""
 
 
 def main(arguments: list[str]) -> int:

@@ -9,11 +9,11 @@ column is the score of the same number of held-out lines of the reference. Files
 samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -23,9 +23,11 @@ from data.errors import InputError
 from data.inputs import require_different
 from data.naming import shortest_different
 from data.readers import Lines
+from data.words import Splitting
 from eval.core.figures import label, require_image_ending, save_figure
 from eval.core.score import Estimate, Score, as_records
 from eval.core.tables import Best, Block, Format, fixed, render
+from eval.text.api import Text, score_given
 from eval.text.cli import CharacterFlags, WordFlags, chosen_text
 from eval.text.metrics import METRICS, require_metrics, score_samples
 from eval.text.samples import SampleLines, open_samples
@@ -46,6 +48,43 @@ class ReportCommand(CharacterFlags, WordFlags):
     """jsd, overlap, likelihood, word-jsd, bleu, diversity, memorisation. Default: all that suit the reference."""
     plot: Path | None = None
     """Also draw the report to an image file (.png, .svg, .pdf)."""
+
+
+def score_lines(
+    lines: Iterable[str],
+    reference: Text = "grammar",
+    metrics: Sequence[str] = (),
+    *,
+    ngram: int | None = None,
+    seq_len: int | None = None,
+    padding: Literal["in", "out"] | None = None,
+    words: Splitting = "punctuation",
+    lower_case: bool = False,
+    held_out: Text | None = None,
+    reference_lines: int | None = None,
+) -> list[Score]:
+    """Return the scores of samples against real text by several metrics, characters first.
+
+    Args:
+        lines: samples, one line each; see `eval.text.api.score_given`.
+        reference: real text.
+        metrics: names from `eval.text.metrics.METRICS`. Default: all that suit the reference.
+        ngram: longest n-gram, in characters. Default: 6, or the longest in saved counts.
+        seq_len: characters per line. Default: 32, or as in saved counts.
+        padding: whether n-grams with padding count. Default: in, or as in saved counts.
+        words: how lines are split into words.
+        lower_case: whether word metrics convert samples and real text to lower case.
+        held_out: real text for the floor. Default: held-out lines of the reference.
+        reference_lines: maximum number of reference lines.
+
+    Raises:
+        InputError: lines or real text cannot be used, or a setting is impossible.
+    """
+    flags = ReportCommand(
+        files=(), ngram=ngram, seq_len=seq_len, padding=padding, words=words, lower_case=lower_case,
+        lines=reference_lines,
+    )  # fmt: skip
+    return score_given(metrics, lines, reference, held_out, flags)
 
 
 def report(command: ReportCommand) -> dict[str, list[Score]]:

@@ -35,7 +35,7 @@ COMMANDS = (
     *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search"),
     *("eval.ngrams", "eval.ngram_sampler", "eval.report", *(f"eval.{metric}" for metric in METRICS)),
     *("images.train", "images.suite", "images.search", "images.sample"),
-    *("data.images", "eval.fid", "eval.disturb"),
+    *("data.images", "data.cache", "eval.fid", "eval.disturb"),
     *("leaderboards.submit", "leaderboards.build", "leaderboards.verify"),
 )
 POSITIONAL = {"samples", "source", "sources", "files", "runs", "places", "run", "reference"}
@@ -69,6 +69,46 @@ def documented() -> list[str]:
     sources += [page.read_text("utf-8") for page in (*pages, *ROOT.glob("[a-z]*/README.md"))]
     found = re.findall(r"^ *(?:[$] )?python -m ([\w.]+ [^#\n]*|[\w.]+$)", "\n".join(sources), re.MULTILINE)
     return sorted({command.strip() for command in found})
+
+
+def python_examples() -> list[tuple[str, str]]:
+    """Return the Python examples on the pages, with the name of their page."""
+    pages = sorted([*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/README.md")])
+    return [
+        (page.relative_to(ROOT).as_posix(), code)
+        for page in pages
+        for code in re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    ]
+
+
+@pytest.mark.parametrize(("page", "code"), python_examples())
+def test_a_python_example_prints_what_the_command_prints(
+    prepared: Path,
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    page: str,
+    code: str,
+) -> None:
+    monkeypatch.setenv("TEXTGAN_CACHE", str(prepared / "cache"))
+    found: dict[str, Any] = {}
+    exec(compile(code, page, "exec"), found)
+    shown = capfd.readouterr().out
+    if "score_images" in found:
+        command = ["eval.fid", "samples.npz", "folder-of-images", "--features", "random-conv", "--size", "32"]
+    else:
+        Path("lines").write_text("the cat sat on a mat\na dog sat on the mat\n", "utf-8")
+        command = ["eval.report", "lines", "--reference", "corpus.txt", "--metrics", "jsd"]
+        command += ["bleu", "--ngram", "4", "--lower-case"] if "lower_case" in code else []
+    printed = json.loads(run(capfd, *command, "--json")[1])
+    expected = printed["lines"] if isinstance(printed, dict) else printed
+    assert all(score["signature"] in shown for score in expected)
+    last = list(expected[-1]["scores"].values())[-1] if "for name" in code else expected[0]["scores"].get("jsd-4")
+    assert str((last or expected[0]["scores"]["fd-random"])["value"]) in shown
+
+
+def test_there_are_python_examples() -> None:
+    assert [page for page, _ in python_examples()] == ["README.md", "eval/README.md", "eval/README.md"]
 
 
 def test_every_command_is_documented() -> None:
@@ -203,6 +243,7 @@ def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -
         "images.suite": importlib.import_module("textgan.runs.options").ExecutorOptions,
         "images.search": importlib.import_module("textgan.runs.options").ExecutorOptions,
         "images.sample": importlib.import_module("images.sample").SampleCommand,
+        "data.cache": importlib.import_module("data.cache_entries").CacheCommand,
         "data.images": importlib.import_module("data.images.__main__").ImagesCommand,
         "eval.disturb": importlib.import_module("eval.disturb").DisturbCommand,
         "eval.fid": importlib.import_module("eval.fid").FidCommand,

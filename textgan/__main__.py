@@ -40,6 +40,7 @@ COMMANDS = {
     "images search": ("images.search", "search both learning rates on images"),
     "images bench": ("images.bench", "time the parts of a training run on images"),
     "data images": ("data.images.__main__", "show a data set of images"),
+    "data cache": ("data.cache", "list the cache of derived data, and remove entries"),
     "data grammar": ("data.grammar", "print the embedded corpus"),
 }
 """Module and one-line description of each command."""

@@ -3,6 +3,7 @@
     python -m textgan.suite --presets ttur-small orig-small --seeds 0 1 2 --set data=corpus.txt.gz minutes=20
     python -m textgan.suite --presets ttur-small --seeds 0 1 --set critic_lr=1e-3,3e-3 iterations=2000
     python -m textgan.suite --file suite.toml --executor ray --workers 8 --gpus 0.25
+    python -m textgan.suite --status
     python -m textgan.suite controls --preset ttur-small --output controls.toml
 
 The same command resumes a suite: finished runs are skipped, interrupted ones continue from their checkpoints. If the
@@ -40,20 +41,23 @@ from data.inputs import expand_user
 from data.naming import as_command, printable
 from data.outputs import require_output_folder
 from data.renamed import current_settings
+from eval.core.tables import FormatFlags
 from textgan.engine.run_folder import OPTIONS, read_options
 from textgan.engine.settings import Settings, refuse_both_intervals
 from textgan.runs.controls import write_controls
 from textgan.runs.executors import run_all
 from textgan.runs.options import ExecutorOptions
 from textgan.runs.program import TrainingProgram, refuse_other_models
+from textgan.runs.status import shown_status, suite_status
 from textgan.train import TEXT
 
 _EVALUATIONS = 60
 """Evaluations per run, if the budget is in minutes only."""
+_SUITE_FLAGS = ("--file", "--presets", "--seeds", "--set")
 
 
 @dataclass(frozen=True)
-class SuiteCommand:
+class SuiteCommand(FormatFlags):
     """Flags of `python -m textgan.suite`."""
 
     execution: ExecutorOptions = field(default_factory=ExecutorOptions)
@@ -68,6 +72,8 @@ class SuiteCommand:
     """Settings of all runs, NAME=VALUE; NAME=VALUE,VALUE makes one method per value."""
     suite_dir: Path = Path("suites/suite")
     """Folder for the runs."""
+    status: bool = False
+    """Print the state of the runs in the folder, and stop. Flags that name a suite add runs that wait."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +214,18 @@ def _of_flags(program: TrainingProgram[Any], command: SuiteCommand) -> list[Meth
     return list(methods_of(common, [{"preset": preset} for preset in command.presets]))
 
 
+def _planned(program: TrainingProgram[Any], command: SuiteCommand) -> list[Settings]:
+    """Return the settings of the runs that the flags or the file describe."""
+    if command.file is None:
+        methods, seeds = _of_flags(program, command), list(command.seeds)
+    else:
+        methods, seeds = read_suite(command.file)
+    try:
+        return configs_of(program, methods, seeds, command.suite_dir)
+    except InputError as error:
+        raise InputError(f"{command.file}: {error}" if command.file else str(error)) from error
+
+
 def run_suite(program: TrainingProgram[Any], arguments: Sequence[str], description: str | None) -> int:
     """Run a suite, print the state of each run, and return the exit status; `controls` writes a suite instead.
 
@@ -217,15 +235,15 @@ def run_suite(program: TrainingProgram[Any], arguments: Sequence[str], descripti
     if arguments[:1] == ["controls"]:
         return write_controls(program, arguments[1:])
     command = parse_command(SuiteCommand, arguments, f"{program.package}.suite", description)
-    if command.file is None:
-        methods, seeds = _of_flags(program, command), list(command.seeds)
-    else:
-        methods, seeds = read_suite(command.file)
     require_at_least("--workers", command.execution.workers, 1)
-    try:
-        configs = configs_of(program, methods, seeds, command.suite_dir)
-    except InputError as error:
-        raise InputError(f"{command.file}: {error}" if command.file else str(error)) from error
+    if command.status:
+        names_suite = any(word.partition("=")[0] in _SUITE_FLAGS for word in arguments)
+        statuses = suite_status(command.suite_dir, _planned(program, command) if names_suite else [])
+        print(shown_status(command.suite_dir, statuses, command.output_format))
+        return 0
+    if command.output_format != "text":
+        raise InputError(f"--format {command.output_format}: goes with --status")
+    configs = _planned(program, command)
     require_output_folder("--suite-dir", command.suite_dir, "runs")
     try:
         ended = run_all(program, configs, command.execution)
