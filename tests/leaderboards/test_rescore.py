@@ -28,19 +28,21 @@ def again(records: Path, *flags: str, task: str = "toy") -> int:
     return submit.main(["--rescore", task, "--records", str(records), *flags])
 
 
-def by_bleu(file: Path, reference: str, capsys: pytest.CaptureFixture[str], *flags: str) -> dict[str, float]:
-    """The scores that `eval.bleu` prints for samples kept in a record."""
-    (file.parent / "plain.txt").write_bytes(gzip.decompress(file.read_bytes()))
+def by_bleu(kept: Path, reference: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
+    """The scores that `eval.bleu` prints for samples kept in a record, with the reference recorded beside them."""
+    folder.mkdir(exist_ok=True)
+    (folder / "reference.json").write_text(json.dumps(reference), "utf-8")
+    (folder / "plain.txt").write_bytes(gzip.decompress(kept.read_bytes()))
     capsys.readouterr()
-    assert bleu.main([str(file.parent / "plain.txt"), "--reference", reference, *flags, "--json"]) == 0
-    (file.parent / "plain.txt").unlink()
+    assert bleu.main([str(folder / "plain.txt"), "--words", "whitespace", "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
     return {name.replace("-", "_"): value["value"] for score in scores for name, value in score["scores"].items()}
 
 
 def test_runs_and_samples_get_the_scores_of_the_new_metric(
-    records: Path, tiny: TextSettings, capsys: pytest.CaptureFixture[str]
+    records: Path, tiny: TextSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    recorded = json.loads((tmp_path / "suite" / "a0" / "samples" / "reference.json").read_text("utf-8"))
     ((task, before),) = all_tasks(records)
     reference = ["--reference", str(tiny.data)]
     assert again(records, "--metrics", "jsd", "bleu", "--words", "whitespace", *reference) == 0
@@ -55,10 +57,7 @@ def test_runs_and_samples_get_the_scores_of_the_new_metric(
         assert (new.name, new.facts, new.settings) == (old.name, old.facts, old.settings)
         assert {name: new.scores[name] for name in old.scores} == old.scores
         assert (None if new.curve is None else new.curve.bands) == (None if old.curve is None else old.curve.bands)
-        printed = [
-            by_bleu(new.folder / str(entry.file), str(tiny.data), capsys, "--words", "whitespace")
-            for entry in new.samples
-        ]
+        printed = [by_bleu(new.folder / str(entry.file), recorded, tmp_path / "here", capsys) for entry in new.samples]
         for entry, old_entry, scores in zip(new.samples, old.samples, printed, strict=True):
             assert entry.scores == {**old_entry.scores, **scores}
         for name in printed[0]:
