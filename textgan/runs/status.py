@@ -17,6 +17,7 @@ from textgan.engine.run_folder import (
     METRICS,
     OPTIONS,
     SUMMARY,
+    declared_scores,
     headline,
     of_group,
     read_metrics,
@@ -89,7 +90,7 @@ def run_status(folder: Path, planned: Settings | None = None) -> RunStatus:
         remaining = clock.wall_seconds * (1 - share) / share
         ends = datetime.fromtimestamp((folder / METRICS).stat().st_mtime + remaining).astimezone()
     scores = of_group(last, "scores")
-    shown = {name: scores[name] for name in headline(scores)}
+    shown = {name: scores[name] for name in headline(declared_scores(folder)) if name in scores}
     return RunStatus(folder.name, state, share, last["iteration"], clock.train_seconds / 60, shown, ends, message)
 
 
