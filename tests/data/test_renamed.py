@@ -10,6 +10,7 @@ from data.renamed import current_arguments, current_settings
         ("textgan.train", ["--generator_average=0.9"], ["--generator-ema=0.9"], "--generator_average"),
         ("images.train", ["--faults", "paper-compat"], ["--compat", "paper"], "--faults"),
         ("images.train", ["--faults=paper-compat"], ["--compat=paper"], "--faults"),
+        ("textgan.train", ["--model", "lstm"], ["--model", "mle"], None),
         ("textgan.compare", ["runs", "--points", "9"], ["runs", "--windows", "9"], "--points"),
         ("textgan.compare", ["--level=0.5"], ["--target=0.5"], "--level"),
         ("textgan.search", ["--points", "9", "--keep", "2"], ["--grid-size", "9", "--reduction-factor", "2"], "--keep"),
