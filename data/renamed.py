@@ -24,8 +24,9 @@ def current_arguments(prog: str, arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         word, equals, value = argument.partition("=")
         if word.startswith("--"):
-            flag = names.get(word[2:].replace("-", "_"), "")
-            if flag:
+            old = word[2:].replace("-", "_")
+            flag = names.get(old, old)
+            if flag != old:
                 note(f"{word} is now {as_flag(flag)}")
                 word = as_flag(flag)
             argument = word + equals + _current_value(flag, value)
