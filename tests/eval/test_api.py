@@ -139,7 +139,7 @@ def test_saved_counts_are_a_reference(files: dict[str, Path], tmp_path: Path) ->
     assert list(values) == ["jsd-1", "jsd-2", "jsd-3", "jsd-4"]
     assert values == {name: (value.value, value.low, value.high) for name, value in by_lines.values.items()}
     assert [score.metric for score in report.score_lines(SAMPLES, tmp_path / "saved")][-2:] == ["quality", "coverage"]
-    with pytest.raises(InputError, match="--seq-len 32: .* was counted with 20; build it again"):
+    with pytest.raises(InputError, match=r"--seq-len 32: .* was counted with 20; build it again"):
         jsd.score_lines(SAMPLES, tmp_path / "saved", seq_len=32)
     with pytest.raises(InputError, match="saved counts have no words; name the text itself"):
         report.score_lines(SAMPLES, tmp_path / "saved", ["bleu"])
