@@ -77,7 +77,7 @@ def test_a_path_is_no_name(capfd: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: score_images(SAMPLES / np.float32(255), REAL), r"samples: float32 \[50, 3, 32, 32\]; give uint8"),
+        (lambda: score_images(SAMPLES / np.float32(255), REAL), r"samples: float32 \[50, 3, 32, 32\]; give uint8"),  # type: ignore[arg-type]
         (lambda: score_images(SAMPLES, REAL.transpose(0, 2, 3, 1)), r"reference: uint8 \[200, 32, 32, 3\]; give uint8"),
         (lambda: score_images(SAMPLES[0], REAL), r"samples: uint8 \[3, 32, 32\]; give uint8 \[N, 3, H, W\]"),
         (lambda: score_images("nowhere.npz", REAL), "nowhere.npz: no such file"),
