@@ -22,7 +22,7 @@ from data.errors import InputError, note
 LOCK = ".lock"
 """Name of the lock file in a folder that one process at a time may write to."""
 
-_LOCK_SECONDS = 0.3  # waiting for a lock, far longer than a test of it takes
+_LOCK_SECONDS = 0.3  # time to wait for a lock; `is_locked` holds it for far less
 _PARTIAL = ".partial"  # suffix of files and folders that are not complete
 _NAME_PART = 48  # characters of at most 4 bytes; file systems usually allow names of 255 bytes
 _LACKING = {
@@ -120,7 +120,7 @@ def locked_folder(folder: Path, message: str) -> Iterator[None]:
     The system releases the lock of a killed process. If the file system has no locks, a note is printed.
 
     Raises:
-        InputError: another process has the lock, for longer than `is_locked` takes; the text is `message`.
+        InputError: another process has the lock and keeps it; the text is `message`.
     """
     import filelock  # most commands lock nothing
 
@@ -141,8 +141,8 @@ def locked_folder(folder: Path, message: str) -> Iterator[None]:
 def is_locked(folder: Path) -> bool:
     """Whether a process has the lock of `locked_folder`.
 
-    The test takes the lock for an instant, if nobody has it; a process that starts then waits longer. Without locks or
-    permission to test, a lock file counts as a lock.
+    If no process has it, the test takes it for an instant, for which `locked_folder` waits. On a file system without
+    locks, and without permission to test, a lock file counts as a lock.
     """
     import filelock
 

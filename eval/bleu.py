@@ -13,7 +13,7 @@ from eval.text.api import WordScorer
 from eval.text.cli import WordCommand, show_metric
 
 score_lines = WordScorer("bleu")
-"""Scores of lines, as this command prints them."""
+"""Return the scores of lines, as this command prints them."""
 
 
 def main(arguments: list[str]) -> int:

@@ -59,7 +59,8 @@ def score_lines(
         lines: samples, one line each; see `eval.text.api.score_given`.
         reference: real text.
         ngram: longest n-gram, in characters. Default: 6, or the longest in saved counts.
-        level: unit of the n-grams. Words go with `words` and `lower_case`, characters with the settings that remain.
+        level: unit of the n-grams. `ngram`, `seq_len` and `padding` go with characters, `words` and `lower_case` with
+            words.
         seq_len: characters per line. Default: 32, or as in saved counts.
         padding: whether n-grams with padding count. Default: in, or as in saved counts.
         words: how lines are split into words.

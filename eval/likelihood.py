@@ -16,7 +16,7 @@ from eval.text.api import CharacterScorer
 from eval.text.cli import CharacterCommand, show_metric
 
 score_lines = CharacterScorer("likelihood")
-"""Scores of lines, as this command prints them."""
+"""Return the scores of lines, as this command prints them."""
 
 
 def main(arguments: list[str]) -> int:

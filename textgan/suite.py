@@ -6,7 +6,8 @@
     python -m textgan.suite --status
     python -m textgan.suite controls --preset ttur-small --output controls.toml
 
-The same command resumes a suite: finished runs are skipped, interrupted ones continue from their checkpoints. If the
+The same command resumes a suite: finished runs are skipped, interrupted ones continue from their checkpoints.
+`--status` prints the state of each run: share of the budget, scores at the last evaluation, expected end. If the
 budget is in minutes only, each run is evaluated sixty times, at equal intervals of training time, unless eval_every or
 eval_seconds is set. A TOML file describes the same suite:
 

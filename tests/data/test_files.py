@@ -1,6 +1,7 @@
 """Files on file systems that lack operations, and errors that name the file."""
 
 import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import pytest
 from data import files
 from data.cache import concatenate_on_disk, save_array
 from data.errors import InputError
-from data.files import atomic_folder, atomic_write, locked_folder
+from data.files import LOCK, atomic_folder, atomic_write, is_locked, locked_folder
 from tests.helpers.commands import run
 
 LACKS = [getattr(errno, name) for name in ("ENOSYS", "EPERM", "EINVAL", "ENOTSUP", "ENOLCK")]
@@ -148,6 +149,51 @@ def test_a_full_disk_names_the_array(tmp_path: Path, cache: Path, monkeypatch: p
 def test_the_longest_names_are_written(name: str, tmp_path: Path) -> None:
     write(tmp_path / name)
     assert (tmp_path / name).read_bytes() == b"new"
+
+
+def test_a_lock_is_seen_without_a_trace(tmp_path: Path) -> None:
+    assert not is_locked(tmp_path / "run")  # no folder
+    with locked_folder(tmp_path / "run", "another"):
+        assert is_locked(tmp_path / "run")
+        assert is_locked(tmp_path / "run")
+        with pytest.raises(InputError, match=r"^another$"), locked_folder(tmp_path / "run", "another"):
+            pass
+    assert not is_locked(tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
+    (tmp_path / "run" / LOCK).touch()  # as a killed process leaves it
+    assert not is_locked(tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [LOCK]
+    with locked_folder(tmp_path / "run", "another"):
+        pass
+
+
+@pytest.mark.parametrize(("tests", "starts"), [(1, True), (1000, False)])
+def test_a_test_of_the_lock_does_not_keep_a_process_from_starting(
+    tests: int, starts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, met = fcntl.flock, []
+
+    def flock(descriptor: int, operation: int) -> None:
+        met.append(operation)
+        if len(met) <= tests:  # the lock is taken by a test at this instant
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        take(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    if starts:
+        with locked_folder(tmp_path / "run", "another"):
+            assert len(met) == tests + 1
+    else:
+        with pytest.raises(InputError, match=r"^another$"), locked_folder(tmp_path / "run", "another"):
+            pass
+
+
+@pytest.mark.parametrize("number", [*LACKS, errno.EACCES])
+def test_a_lock_that_cannot_be_tested_counts(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fcntl.flock", lambda *_: failing(number))
+    assert not is_locked(tmp_path)
+    (tmp_path / LOCK).touch()
+    assert is_locked(tmp_path)
 
 
 HOLDER = """
