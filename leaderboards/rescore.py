@@ -63,7 +63,7 @@ def rescore(command: RescoreCommand) -> Path:
     if folder.parent != places or not (folder / TASK).exists():
         raise InputError(f"--rescore {command.rescore}: no task of this name in {places}")
     require_metrics(command.metrics or ())
-    with _replaced(folder) as temporary:
+    with _replaced(folder.resolve()) as temporary:
         task = read_task(folder)
         old = [record for record in map(read_record, record_folders(folder)) if record.kind != "published"]
         if not task.metrics or not old:
