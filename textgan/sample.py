@@ -23,9 +23,10 @@ from safetensors.torch import load, save
 from data.command import parse_command, run_command
 from data.errors import InputError, note, require_at_least
 from data.files import atomic_write, write_json
+from data.line_ids import Ids
 from data.naming import printable
 from data.outputs import require_output_folder
-from data.vocabulary import Ids, Vocabulary
+from data.tokenizers import CharTokenizer
 from eval.core.device import Device, choose_device
 from eval.text.reference import relocated, samples_output, write_samples
 from textgan.engine.checkpoint import sampler_weights
@@ -65,16 +66,16 @@ def sample_ids(network: Sampler, count: int, random: torch.Generator) -> Ids:
 
 @dataclass(frozen=True)
 class ExportedGenerator:
-    """A generator without its run: network, its model and sizes, vocabulary, and the record of the reference (JSON)."""
+    """A generator without its run: network, its model and sizes, tokenizer, and the record of the reference (JSON)."""
 
     network: LineNetwork
     sizes: dict[str, Any]
-    vocabulary: Vocabulary
+    tokenizer: CharTokenizer
     reference: dict[str, Any]
 
     def save(self, folder: Path) -> None:
         """Write `config.json` and `model.safetensors`, as on the Hugging Face hub."""
-        config = {**self.sizes, "characters": self.vocabulary.characters, "reference": self.reference}
+        config = {**self.sizes, **self.tokenizer.as_json(), "reference": self.reference}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
         with atomic_write(folder / _MODEL) as file:
             file.write(save(tensors))
@@ -130,11 +131,11 @@ def _require_export_folder(folder: Path) -> None:
 def _generator(
     sizes: dict[str, Any], characters: str, weights: dict[str, torch.Tensor], reference: dict[str, Any]
 ) -> ExportedGenerator:
-    vocabulary = Vocabulary(characters)
+    tokenizer = CharTokenizer(characters)
     kept = {name: sizes[name] for name in ("model", "seq_len", "dim", "latent_dim")}
-    network = make_sampler(vocabulary_size=vocabulary.size, **kept)
+    network = make_sampler(vocabulary_size=tokenizer.size, **kept)
     network.load_state_dict(weights)
-    return ExportedGenerator(network, kept, vocabulary, reference)
+    return ExportedGenerator(network, kept, tokenizer, reference)
 
 
 def main(arguments: list[str]) -> int:
@@ -153,7 +154,7 @@ def main(arguments: list[str]) -> int:
     device = choose_device(command.device)
     random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
     ids = sample_ids(generator.network.to(device), command.count, random)
-    lines = generator.vocabulary.decode(ids)
+    lines = generator.tokenizer.decode(ids)
     if output is None:
         sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
     else:

@@ -19,7 +19,7 @@ from data.command import run_command
 from data.corpus import Corpus, open_corpus
 from data.errors import InputError
 from data.naming import as_command, printable
-from data.vocabulary import Vocabulary
+from data.tokenizers import Tokenizer
 from eval.core.device import choose_device
 from eval.text.jsd import floor_ids, score_ids, signature
 from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
@@ -53,13 +53,13 @@ def open_experiment(config: RunConfig) -> Experiment:
         )
     reference = open_reference(config.reference, corpus)
     floor = floor_ids(reference, config.eval_samples)
-    trainer = build_trainer(config, corpus.vocabulary, device)
+    trainer = build_trainer(config, corpus.tokenizer, device)
     record = reference_record(config.reference, corpus)
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
         ids = sample_ids(cast(Sampler, trainer.sampler), config.eval_samples, random)
-        return named(score_ids(ids, reference.text)), as_text(corpus.vocabulary.decode(ids))
+        return named(score_ids(ids, reference.text)), as_text(corpus.tokenizer.decode(ids))
 
     return Experiment(
         trainer=trainer,
@@ -71,7 +71,7 @@ def open_experiment(config: RunConfig) -> Experiment:
             "program": TEXT.module,
             "data_sha256": corpus.sha256,
             "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out)},
-            "characters": corpus.vocabulary.characters,
+            **corpus.tokenizer.as_json(),
             "reference": record,
             "signature": str(signature(reference.text, config.eval_samples)),
         },
@@ -79,15 +79,15 @@ def open_experiment(config: RunConfig) -> Experiment:
     )
 
 
-def build_trainer(config: RunConfig, vocabulary: Vocabulary, device: torch.device) -> Learner:
+def build_trainer(config: RunConfig, tokenizer: Tokenizer, device: torch.device) -> Learner:
     """Return the trainer, with initial weights drawn from the run's seed, the same on every device."""
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
-    network = make_sampler(config.model, vocabulary.size, config.seq_len, config.dim, config.latent_dim)
+    network = make_sampler(config.model, tokenizer.size, config.seq_len, config.dim, config.latent_dim)
     initialise(network, random)
     generator = generator_player(config, network, device)
     if isinstance(network, LanguageModel):
         return LikelihoodTrainer(generator)
-    critic = Critic(vocabulary.size, config.seq_len, config.dim)
+    critic = Critic(tokenizer.size, config.seq_len, config.dim)
     initialise(critic, random)
     return Trainer(
         generator=generator,
@@ -106,7 +106,7 @@ def real_batches(config: RunConfig, corpus: Corpus, iteration: int, device: torc
     random = np.random.default_rng(stream_seed(config.seed, "batches", iteration))
     lines = random.integers(len(corpus.train), size=(config.critic_steps, config.batch_size))
     ids = torch.from_numpy(corpus.train[lines].astype(np.int32)).to(device).long().unsqueeze(-1)  # [steps, B, L, 1]
-    one_hot = torch.zeros(*ids.shape[:-1], corpus.vocabulary.size, device=device)  # [steps, B, L, V]
+    one_hot = torch.zeros(*ids.shape[:-1], corpus.tokenizer.size, device=device)  # [steps, B, L, V]
     return list(one_hot.scatter_(-1, ids, 1.0))
 
 

@@ -13,11 +13,11 @@ from data import corpus as corpus_module
 from data.corpus import Corpus, CorpusOptions, encode_source, open_corpus
 from data.errors import InputError
 from data.readers import Source
-from data.vocabulary import PADDING, UNKNOWN
+from data.tokenizers import PADDING, UNKNOWN, CharTokenizer
 
 
 def decoded(corpus: Corpus) -> tuple[list[str], list[str]]:
-    return corpus.vocabulary.decode(corpus.train), corpus.vocabulary.decode(corpus.held_out)
+    return corpus.tokenizer.decode(corpus.train[:]), corpus.tokenizer.decode(corpus.held_out[:])
 
 
 def test_lines_come_back_and_held_out_lines_are_never_training_lines(text_file: Path) -> None:
@@ -39,8 +39,8 @@ def test_lines_are_cut_and_padded(tmp_path: Path) -> None:
     path = tmp_path / "t.txt"
     path.write_text("aab\nabcdefgh\n", "utf-8")
     corpus = open_corpus(CorpusOptions(str(path), seq_len=4, split=False))
-    assert corpus.vocabulary.characters == "abcd"  # of the cut lines, most frequent first; e to h are cut off
-    assert corpus.train.tolist() == [[2, 2, 3, 0], [2, 3, 4, 5]]
+    assert corpus.tokenizer == CharTokenizer("abcd")  # of the cut lines, most frequent first; e to h are cut off
+    assert corpus.train[:].tolist() == [[2, 2, 3, 0], [2, 3, 4, 5]]
 
 
 def test_rare_characters_become_unknown(tmp_path: Path) -> None:
@@ -54,8 +54,8 @@ def test_a_padding_mark_in_the_text_is_no_padding(tmp_path: Path) -> None:
     path = tmp_path / "t.txt"
     path.write_text(f"a{PADDING}a\n", "utf-8")
     corpus = open_corpus(CorpusOptions(str(path), seq_len=4, split=False))
-    assert corpus.train.tolist() == [[2, 1, 2, 0]]
-    assert encode_source(str(path), corpus.vocabulary, 4, "refuse").tolist() == [[2, 1, 2, 0]]
+    assert corpus.train[:].tolist() == [[2, 1, 2, 0]]
+    assert encode_source(str(path), corpus.tokenizer, 4, "refuse").tolist() == [[2, 1, 2, 0]]
 
 
 @pytest.mark.parametrize("characters", [250, 300, 2048])
@@ -65,7 +65,7 @@ def test_large_vocabularies_take_two_bytes(tmp_path: Path, characters: int) -> N
     path.write_text("\n".join(text), "utf-8")
     corpus = open_corpus(CorpusOptions(str(path), seq_len=1, split=False))
     assert decoded(corpus)[0] == text
-    assert corpus.train.dtype == (np.uint8 if characters == 250 else np.uint16)
+    assert corpus.train[:].dtype == (np.uint8 if characters == 250 else np.uint16)
 
 
 def test_the_number_of_lines_is_capped(text_file: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_second_time_comes_from_the_cache_and_a_change_does_not(
     monkeypatch.chdir(text_file.parent)
     again = open_corpus(CorpusOptions(text_file.name))
     assert again.sha256 == first.sha256
-    assert isinstance(again.train, np.memmap)
+    assert isinstance(again.train.row, np.memmap)
     monkeypatch.undo()
     with text_file.open("a", encoding="utf-8") as file:
         file.write("one more\n")
@@ -106,8 +106,8 @@ def test_a_damaged_cache_is_rebuilt_and_said(
 ) -> None:
     options = CorpusOptions(str(text_file))
     before = open_corpus(options)
-    expected, sha256 = before.train.tolist(), before.sha256
-    (array,) = cache.glob("corpora/*/train.npy")
+    expected, sha256 = before.train[:].tolist(), before.sha256
+    (array,) = cache.glob("corpora/*/train.row.npy")
     match damage:
         case "flip":
             content = bytearray(array.read_bytes())
@@ -120,7 +120,7 @@ def test_a_damaged_cache_is_rebuilt_and_said(
         case "description":
             array.with_name("corpus.json").write_text('{"name": ', "utf-8")
     after = open_corpus(options)
-    assert (after.train.tolist(), after.sha256) == (expected, sha256)
+    assert (after.train[:].tolist(), after.sha256) == (expected, sha256)
     assert "damaged cache entry" in capsys.readouterr().err
 
 
@@ -146,8 +146,9 @@ def test_runs_that_start_at_once_share_one_entry(text_file: Path, cache: Path) -
     hashes = {process.communicate(timeout=600)[0] for process in processes}
     assert hashes == {open_corpus(CorpusOptions(str(text_file))).sha256 + "\n"}
     (entry,) = (cache / "corpora").iterdir()
-    assert sorted(file.name for file in entry.iterdir()) == ["corpus.json", "held_out.npy", "train.npy"]
-    assert json.loads((entry / "corpus.json").read_text("utf-8"))["lines"]["train.npy"] > 1700
+    arrays = [f"{part}.{what}.npy" for part in ("held_out", "train") for what in ("row", "starts")]
+    assert sorted(file.name for file in entry.iterdir()) == ["corpus.json", *arrays]
+    assert json.loads((entry / "corpus.json").read_text("utf-8"))["lines"]["train"] > 1700
 
 
 def test_real_lines(lm1b_sample: Path) -> None:
@@ -158,4 +159,5 @@ def test_real_lines(lm1b_sample: Path) -> None:
         lines = [line.removesuffix("\n")[:32] for line in file]
     assert Counter(chain(*decoded(corpus))) == Counter(lines)
     by_frequency = [character for character, _ in Counter("".join(decoded(corpus)[0])).most_common(20)]
-    assert corpus.vocabulary.characters[:20] == "".join(by_frequency)
+    assert isinstance(corpus.tokenizer, CharTokenizer)
+    assert corpus.tokenizer.characters[:20] == "".join(by_frequency)
