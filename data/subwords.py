@@ -53,12 +53,14 @@ class SubwordTokenizer:
         import sentencepiece
 
         written = io.BytesIO()
+        raised: list[BaseException] = []
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=_trainable(lines), model_writer=written, vocab_size=size, model_type=level, **_OPTIONS
-            )
+                sentence_iterator=_trainable(lines, raised), model_writer=written, vocab_size=size, model_type=level,
+                **_OPTIONS,
+            )  # fmt: skip
         except RuntimeError as error:
-            raise _explained(error, size) from error
+            raise raised[0] if raised else _explained(error, size) from error
         return cls(level, written.getvalue())
 
     @classmethod
@@ -112,10 +114,17 @@ class SubwordTokenizer:
         return {"level": self.level, "model": base64.b64encode(self.model).decode()}
 
 
-def _trainable(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the parts of lines between reserved characters, so that none of these becomes part of a subword."""
-    for line in lines:
-        yield from re.split(_RESERVED, line)
+def _trainable(lines: Iterable[str], raised: list[BaseException]) -> Iterator[str]:
+    """Yield the parts of lines between reserved characters, so that none of these becomes part of a subword.
+
+    An error while reading lines is added to `raised`, since sentencepiece raises an error of its own in place of it.
+    """
+    try:
+        for line in lines:
+            yield from re.split(_RESERVED, line)
+    except (Exception, KeyboardInterrupt) as error:
+        raised.append(error)
+        raise
 
 
 def _explained(error: RuntimeError, size: int) -> InputError:
