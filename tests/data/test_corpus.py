@@ -1,10 +1,13 @@
 import gzip
+import hashlib
 import json
 import subprocess
 import sys
+import zlib
 from collections import Counter
 from itertools import chain
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,7 +16,9 @@ from data import corpus as corpus_module
 from data.corpus import Corpus, CorpusOptions, encode_source, open_corpus
 from data.errors import InputError
 from data.readers import Source
-from data.tokenizers import PADDING, UNKNOWN, CharTokenizer
+from data.tokenizers import PADDING, UNKNOWN, CharTokenizer, Level, WordTokenizer
+from data.words import WordRule
+from tests.helpers.text import short_lines, write_lines
 
 
 def decoded(corpus: Corpus) -> tuple[list[str], list[str]]:
@@ -136,6 +141,64 @@ def test_an_empty_source_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").touch()
     with pytest.raises(InputError, match=r"empty\.txt: no lines"):
         open_corpus(CorpusOptions(str(tmp_path / "empty.txt")))
+
+
+def options_of(symbols: Level, path: str, **more: Any) -> CorpusOptions:
+    if symbols in ("unigram", "bpe"):
+        pytest.importorskip("sentencepiece")
+    return CorpusOptions(path, seq_len=9, vocabulary_size=60, symbols=symbols, **more)
+
+
+@pytest.mark.parametrize("symbols", get_args(Level))
+def test_lines_are_those_of_a_slow_construction(symbols: Level, tmp_path: Path) -> None:
+    lines = [f"{line} the end." if number % 7 == 0 else line for number, line in enumerate(short_lines()[:600])]
+    corpus = open_corpus(options_of(symbols, write_lines(tmp_path / "t.txt", lines)))
+    parts: dict[bool, list[list[int]]] = {False: [], True: []}
+    dropped = dict.fromkeys(parts, 0)
+    for line in lines:
+        ids = corpus.tokenizer.encode([line]).row.tolist()
+        held_out = zlib.crc32(line.encode()) % 10 == 0
+        if symbols == "char" or len(ids) <= 9:
+            parts[held_out].append((ids + [0] * 9)[:9])
+        else:
+            dropped[held_out] += 1
+    assert (corpus.train[:].tolist(), corpus.held_out[:].tolist()) == (parts[False], parts[True])
+    assert corpus.dropped == dropped[False]
+    assert (corpus.dropped > 10) == (symbols != "char")
+    assert corpus.train.shape == (len(parts[False]), 9)
+    assert corpus.train.row.size == sum(number > 0 for line in parts[False] for number in line)  # no padding is stored
+
+
+@pytest.mark.parametrize("symbols", get_args(Level))
+def test_the_hash_is_of_padded_arrays_and_of_the_symbols(symbols: Level, text_file: Path, tmp_path: Path) -> None:
+    corpus = open_corpus(options_of(symbols, str(text_file)))
+    hashes = {}
+    for name, lines in (("train.npy", corpus.train), ("held_out.npy", corpus.held_out)):
+        np.save(tmp_path / name, lines[:])
+        hashes[name] = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    known = corpus.tokenizer.characters if isinstance(corpus.tokenizer, CharTokenizer) else corpus.tokenizer.name
+    assert corpus.sha256 == hashlib.sha256(json.dumps([known, hashes], sort_keys=True).encode()).hexdigest()
+
+
+def test_words_of_lines_left_out_are_not_counted(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "t.txt", ["a b", "long long long long long", "b c"])
+    corpus = open_corpus(CorpusOptions(path, 3, 2, split=False, symbols="word"))
+    assert corpus.tokenizer == WordTokenizer(("b", "a"), WordRule("punctuation"))
+    assert corpus.train[:].tolist() == [[3, 2, 0], [2, 1, 0]]
+
+
+def test_words_of_held_out_lines_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source("two", "two", lambda: iter([["a b", "B"]]), lambda: iter([["c c c", "a c"]]))
+    monkeypatch.setattr(corpus_module, "open_source", lambda spec, invalid_utf8: source)
+    corpus = open_corpus(CorpusOptions("two", 3, symbols="word", lower_case=True))
+    assert corpus.tokenizer == WordTokenizer(("b", "a"), WordRule("punctuation", lower_case=True))
+    assert corpus.held_out[:].tolist() == [[1, 1, 1], [3, 1, 0]]
+
+
+def test_a_length_that_no_line_has_is_refused(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "t.txt", ["a b c", "d e f"])
+    with pytest.raises(InputError, match=r"t\.txt: every line has more than --seq-len 2 symbols; raise it"):
+        open_corpus(CorpusOptions(path, 2, split=False, symbols="word"))
 
 
 @pytest.mark.slow
