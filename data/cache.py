@@ -1,5 +1,6 @@
 """The cache of derived data: folders of arrays with a manifest of hashes, built once and memory-mapped."""
 
+import io
 import json
 import os
 import shutil
@@ -58,10 +59,16 @@ def write_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], parts:
     Unlike with a memory map or `np.save`, a full disk raises an `OSError` that says so.
     """
     with naming(path), path.open("wb") as file:
-        header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
+        file.write(array_header(dtype, shape))
         for part in parts:
             file.write(np.ascontiguousarray(part).view(np.uint8).data)
+
+
+def array_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Return the first bytes of an .npy file, before the array's own."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": dtype.str, "fortran_order": False, "shape": shape})
+    return header.getvalue()
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
@@ -77,14 +84,13 @@ def write_rows(path: Path, rows: Iterable[NDArray[Any]]) -> int:
     count = 0
     with naming(path), path.open("wb") as file:
         for row in rows:
-            header = {"descr": row.dtype.str, "fortran_order": False, "shape": (count, *row.shape)}
             if not count:
-                np.lib.format.write_array_header_1_0(file, header)
+                file.write(array_header(row.dtype, (0, *row.shape)))
             file.write(np.ascontiguousarray(row).view(np.uint8).data)
             count += 1
         if count:
             file.seek(0)
-            np.lib.format.write_array_header_1_0(file, {**header, "shape": (count, *row.shape)})
+            file.write(array_header(row.dtype, (count, *row.shape)))
     return count
 
 

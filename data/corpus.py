@@ -1,12 +1,17 @@
-"""Corpus: encoded training and held-out lines with their vocabulary, memory-mapped from a cache folder.
+"""Corpus: encoded training and held-out lines with their tokenizer, memory-mapped from a cache folder.
 
-The cache entry is a folder `corpora/KEY` with `train.npy`, `held_out.npy` and `corpus.json`.
+The cache entry is a folder `corpora/KEY`: `corpus.json`, and for training and held-out lines `NAME.row.npy`, the ids of
+all lines one after the other, and `NAME.starts.npy`, the index of each line's first id.
 """
 
+import hashlib
 import sys
+import tempfile
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import chain, compress
 from operator import not_
 from pathlib import Path
@@ -16,20 +21,39 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from data.cache import cache_folder, open_arrays, open_cached, read_manifest, write_array, write_manifest
+from data.cache import (
+    array_header,
+    cache_folder,
+    open_arrays,
+    open_cached,
+    read_manifest,
+    save_array,
+    write_array,
+    write_manifest,
+)
 from data.errors import InputError
 from data.files import sha256_of_json
+from data.line_ids import Ids, LineIds, Ragged, starts_of
+from data.numbering import (
+    Numbering,
+    count_numbers,
+    number_characters,
+    number_subwords,
+    number_words,
+    without_padding,
+)
 from data.readers import InvalidUtf8, Source
 from data.sources import open_source
-from data.vocabulary import CODE_POINTS, PADDING, UNKNOWN, Ids, Vocabulary, code_points
+from data.tokenizers import Level, Tokenizer, read_tokenizer
+from data.words import Splitting, WordRule
 
-FORMAT = 1
+FORMAT = 2
 HELD_OUT_SHARE = 10
 """If a source has no held-out lines, 1 / HELD_OUT_SHARE of all lines is held out."""
 
-_FILES = ("train.npy", "held_out.npy")
+_PARTS = ("train", "held_out")
 _DESCRIPTION = "corpus.json"
-_ROWS = 1 << 18
+_BLOCK_LINES = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -37,7 +61,8 @@ class CorpusOptions:
     """Which lines to encode, and how. Equal options and an unchanged source give an equal corpus.
 
     `lines` caps the training lines (None: the source's default). If `split` is false, all lines are training lines,
-    unless the source has held-out lines.
+    unless the source has held-out lines. `vocabulary_size` is the maximum number of characters or words, or the number
+    of subwords with padding and unknown. `words` and `lower_case` are the word rule, for words alone.
     """
 
     data: str
@@ -46,29 +71,38 @@ class CorpusOptions:
     lines: int | None = None
     split: bool = True
     invalid_utf8: InvalidUtf8 = "refuse"
+    symbols: Level = "char"
+    words: Splitting = "punctuation"
+    lower_case: bool = False
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Encoded lines: `train` [N, seq_len] and `held_out` [M, seq_len], read-only and memory-mapped."""
+    """Encoded lines `train` [N, seq_len] and `held_out` [M, seq_len], read-only and memory-mapped.
+
+    Lines of characters are cut to seq_len. At other levels longer lines are left out, since a cut line has no end;
+    `dropped` is the number of training lines left out. `sha256` is a hash of tokenizer and ids.
+    """
 
     name: str
-    train: Ids
-    held_out: Ids
-    vocabulary: Vocabulary
+    train: LineIds
+    held_out: LineIds
+    tokenizer: Tokenizer
     sha256: str
+    dropped: int = 0
 
     @property
     def seq_len(self) -> int:
         """Symbols per line."""
-        return int(self.train.shape[1])
+        return self.train.seq_len
 
 
 def open_corpus(options: CorpusOptions) -> Corpus:
     """Return the corpus from the cache, encoding it first if it is absent, outdated or damaged.
 
     Raises:
-        InputError: the source cannot be read, or has no lines.
+        InputError: the source cannot be read, has no lines, or is too small for the number of subwords.
+        ModuleNotFoundError: subwords need sentencepiece, which is not installed.
     """
     source = open_source(options.data, options.invalid_utf8)
     # The identity stands for the lines, however the path in `data` is written.
@@ -77,7 +111,7 @@ def open_corpus(options: CorpusOptions) -> Corpus:
     return open_cached(folder, _load, lambda temporary: _build(source, options, temporary))
 
 
-def encode_source(spec: str, vocabulary: Vocabulary, seq_len: int, invalid_utf8: InvalidUtf8) -> Ids:
+def encode_source(spec: str, tokenizer: Tokenizer, seq_len: int, invalid_utf8: InvalidUtf8) -> Ids:
     """Encode a source's held-out lines, or all lines if none are held out, as ids [lines, seq_len].
 
     Raises:
@@ -85,7 +119,7 @@ def encode_source(spec: str, vocabulary: Vocabulary, seq_len: int, invalid_utf8:
     """
     source = open_source(spec, invalid_utf8)
     lines = (source.held_out or source.train)()
-    parts = [vocabulary.encode_code_points(_code_points(batch, seq_len)) for batch in lines]
+    parts = [tokenizer.encode(without_padding(batch)).padded(seq_len) for batch in lines]
     if not parts:
         raise InputError(f"{source.name}: no lines; give a source with at least one line of text")
     return np.concatenate(parts)
@@ -94,35 +128,102 @@ def encode_source(spec: str, vocabulary: Vocabulary, seq_len: int, invalid_utf8:
 def _load(folder: Path) -> Corpus:
     description = read_manifest(folder, _DESCRIPTION)
     arrays = open_arrays(folder, description)
-    vocabulary = Vocabulary(description["characters"])
-    # A hash of the content alone: the same lines under another path or in another cache have the same hash.
-    sha256 = sha256_of_json([description["characters"], description["sha256"]])
-    return Corpus(description["name"], arrays["train"], arrays["held_out"], vocabulary, sha256)
+    train, held_out = (
+        LineIds(arrays[f"{part}.row"], arrays[f"{part}.starts"], description["options"]["seq_len"]) for part in _PARTS
+    )
+    tokenizer = read_tokenizer(description["tokenizer"])
+    return Corpus(
+        description["name"], train, held_out, tokenizer, description["content"], description["dropped"]["train"]
+    )
 
 
 def _build(source: Source, options: CorpusOptions, folder: Path) -> None:
-    """Encode the source into `folder`: first code points in temporary files, then ids when the vocabulary is known."""
-    counts = np.zeros(CODE_POINTS, np.int64)
-    lines = {"train.npy": 0, "held_out.npy": 0}
-    with (folder / "train.codes").open("w+b") as train, (folder / "held_out.codes").open("w+b") as held_out:
-        parts = tqdm(split_lines(source, options), f"encoding {source.name}", disable=None, delay=1)
-        for train_lines, held_out_lines in parts:
-            codes = _code_points(train_lines, options.seq_len)
-            counts += np.bincount(codes.ravel(), minlength=CODE_POINTS)
-            train.write(codes.tobytes())
-            held_out.write(_code_points(held_out_lines, options.seq_len).tobytes())
-            lines["train.npy"] += len(train_lines)
-            lines["held_out.npy"] += len(held_out_lines)
-        if not lines["train.npy"]:
-            raise InputError(f"{source.name}: no lines to train on; give a source with more lines of text")
-        vocabulary = Vocabulary.from_counts(counts, options.vocabulary_size)
-        for name, codes_file in zip(_FILES, (train, held_out), strict=True):
-            ids = _ids(codes_file, options.seq_len, vocabulary)
-            write_array(folder / name, np.dtype(vocabulary.dtype), (lines[name], options.seq_len), ids)
-    for name in ("train.codes", "held_out.codes"):
-        (folder / name).unlink()
-    description = {"name": source.name, "source": source.identity, "options": asdict(options), "lines": lines}
-    write_manifest(folder, _DESCRIPTION, {**description, "characters": vocabulary.characters})
+    """Encode the source into `folder`: first numbers in temporary files, then ids when the tokenizer is known."""
+    numbering = _numbering(source, options)
+    counts = np.zeros(0, np.int64)
+    with ExitStack() as files:
+        parts = {name: _Part(files.enter_context(tempfile.TemporaryFile(dir=folder))) for name in _PARTS}
+        batches = tqdm(split_lines(source, options), f"encoding {source.name}", disable=None, delay=1)
+        for lines_of_parts in batches:
+            for (name, part), lines in zip(parts.items(), lines_of_parts, strict=True):
+                kept = part.add(numbering.number(lines), options.seq_len)
+                counts = count_numbers(counts, kept) if name == "train" else counts
+        _require_lines(source, options, parts["train"])
+        tokenizer, ids = numbering.finish(counts)
+        padded = {f"{name}.npy": part.save(folder / name, ids, options.seq_len) for name, part in parts.items()}
+    # Before there were levels, padded arrays were stored, and the characters stood for the tokenizer. Records and
+    # signatures name corpora of characters by this hash.
+    symbols = tokenizer.as_json()["characters"] if options.symbols == "char" else tokenizer.name
+    description = {
+        "name": source.name,
+        "source": source.identity,
+        "options": asdict(options),
+        "tokenizer": tokenizer.as_json(),
+        "lines": {name: part.lengths.size for name, part in parts.items()},
+        "dropped": {name: part.dropped for name, part in parts.items()},
+        "content": sha256_of_json([symbols, padded]),
+    }
+    write_manifest(folder, _DESCRIPTION, description)
+
+
+def _numbering(source: Source, options: CorpusOptions) -> Numbering:
+    match options.symbols:
+        case "char":
+            return number_characters(options.vocabulary_size, options.seq_len)
+        case "word":
+            return number_words(options.vocabulary_size, WordRule(options.words, options.lower_case))
+        case level:
+            from data.subwords import SubwordTokenizer  # needs sentencepiece
+
+            lines = chain.from_iterable(train for train, _ in split_lines(source, options))
+            return number_subwords(SubwordTokenizer.train(level, lines, options.vocabulary_size))
+
+
+class _Part:
+    """Training or held-out lines as numbers in a temporary file, until ids are known."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.dropped = 0
+        self._lengths: list[NDArray[np.int64]] = []
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Symbols per line [lines]."""
+        return np.concatenate(self._lengths) if self._lengths else np.zeros(0, np.int64)
+
+    def add(self, lines: Ragged, seq_len: int) -> Ragged:
+        """Write the lines of at most `seq_len` symbols; return them."""
+        fits = lines.lengths <= seq_len
+        kept = lines if fits.all() else lines.only(fits)
+        self.dropped += len(fits) - len(kept.lengths)
+        self._lengths.append(kept.lengths)
+        self.file.write(kept.row.astype(np.uint32).data)
+        return kept
+
+    def save(self, path: Path, ids: Ids, seq_len: int) -> str:
+        """Write row and starts beside `path`; return the SHA-256 of an .npy file of the lines padded to `seq_len`."""
+        starts = starts_of(self.lengths)
+        digest = hashlib.sha256(array_header(ids.dtype, (self.lengths.size, seq_len)))
+        self.file.seek(0)
+
+        def rows() -> Iterator[Ids]:
+            for start in range(0, self.lengths.size, _BLOCK_LINES):
+                lengths = self.lengths[start : start + _BLOCK_LINES]
+                row = ids[np.frombuffer(self.file.read(4 * int(lengths.sum())), np.uint32)]
+                digest.update(Ragged(row, lengths).padded(seq_len).data)
+                yield row
+
+        write_array(path.with_suffix(".row.npy"), ids.dtype, (int(starts[-1]),), rows())
+        save_array(path.with_suffix(".starts.npy"), starts)
+        return digest.hexdigest()
+
+
+def _require_lines(source: Source, options: CorpusOptions, train: _Part) -> None:
+    if train.dropped and not train.lengths.size:
+        raise InputError(f"{source.name}: every line has more than --seq-len {options.seq_len} symbols; raise it")
+    if not train.lengths.size:
+        raise InputError(f"{source.name}: no lines to train on; give a source with more lines of text")
 
 
 def split_lines(source: Source, options: CorpusOptions) -> Iterator[tuple[list[str], list[str]]]:
@@ -156,14 +257,3 @@ def _split_by_content(lines: list[str]) -> tuple[list[str], list[str]]:
     """Split lines by checksum, so that equal lines stay together and the order of lines does not matter."""
     held_out = [zlib.crc32(line.encode()) % HELD_OUT_SHARE == 0 for line in lines]
     return list(compress(lines, map(not_, held_out))), list(compress(lines, held_out))
-
-
-def _code_points(lines: list[str], seq_len: int) -> NDArray[np.uint32]:
-    # A padding mark in the source is not padding; it becomes the unknown symbol.
-    return code_points([line.replace(PADDING, UNKNOWN) for line in lines], seq_len)
-
-
-def _ids(codes_file: IO[bytes], seq_len: int, vocabulary: Vocabulary) -> Iterator[Ids]:
-    codes_file.seek(0)
-    while block := codes_file.read(_ROWS * seq_len * 4):
-        yield vocabulary.encode_code_points(np.frombuffer(block, "<u4"))

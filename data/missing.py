@@ -6,7 +6,7 @@ from types import TracebackType
 EXTRAS = {
     "torch": "train", "filelock": "train", "pandas": "train", "safetensors": "train", "tensorboard": "train",
     "matplotlib": "figures", "PIL": "images", "datasets": "hub", "fsspec": "hub", "bokeh": "leaderboards",
-    "jinja2": "leaderboards", "ray": "ray", "nltk": "dev",
+    "jinja2": "leaderboards", "ray": "ray", "sentencepiece": "train", "nltk": "dev",
 }  # fmt: skip
 """The extra of pyproject.toml that installs a package, by import name."""
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from data.command import parse_command, run_command
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError, require_at_least
+from data.line_ids import Ids
 from data.outputs import is_special
-from data.vocabulary import Ids
 from eval.text.counts import narrow, pack
 from eval.text.reference import (
     ReferenceOptions,
@@ -65,10 +65,10 @@ def sample_ngram_model(text: ReferenceCounts, order: int, starts: Ids, random: n
         InputError: the order is not between 1 and the longest n that was counted and fits 64 bits, or the text was
             counted without padding.
     """
-    largest = min(max(text.counts), narrow(text.vocabulary.size))
+    largest = min(max(text.counts), narrow(text.tokenizer.size))
     if not 1 <= order <= largest or not text.padding:
         raise InputError(f"--order {order}: {text.name} allows 1 to {largest}, padding counted")
-    ids: Ids = np.zeros((len(starts), text.seq_len), text.vocabulary.dtype)
+    ids: Ids = np.zeros((len(starts), text.seq_len), text.tokenizer.dtype)
     ids[:, : order - 1] = starts[:, : order - 1]
     for position in range(order - 1, text.seq_len):
         ids[:, position] = _next_symbols(text, ids[:, position - order + 1 : position], random)
@@ -77,7 +77,7 @@ def sample_ngram_model(text: ReferenceCounts, order: int, starts: Ids, random: n
 
 def _next_symbols(text: ReferenceCounts, history: Ids, random: np.random.Generator) -> Ids:
     """Draw the next symbol of each history [lines, n - 1]; back off to a shorter history if it has no successor."""
-    order, size = history.shape[1] + 1, text.vocabulary.size
+    order, size = history.shape[1] + 1, text.tokenizer.size
     counted = text.counts[order]
     first = cast(NDArray[np.uint64], pack(np.pad(history, ((0, 0), (0, 1))), order, size)[:, 0])
     start, stop = (counted.up_to[index] for index in counted.continuations(first, size))
@@ -102,11 +102,11 @@ def main(arguments: list[str]) -> int:
     random = np.random.default_rng(command.seed)
     if command.order == 0:
         shape = (command.count, command.seq_len)
-        ids: Ids = random.integers(text.vocabulary.size, size=shape).astype(text.vocabulary.dtype)
+        ids: Ids = random.integers(text.tokenizer.size, size=shape).astype(text.tokenizer.dtype)
     else:
         starts = corpus.train[random.integers(len(corpus.train), size=command.count)]
         ids = sample_ngram_model(text, command.order, starts, random)
-    write_samples(output, text.vocabulary.decode(ids), record, "lines")
+    write_samples(output, text.tokenizer.decode(ids), record, "lines")
     return 0
 
 

@@ -81,10 +81,10 @@ def main(arguments: list[str]) -> int:
         text = merge_counts(parts, command.output.stem, command.vocabulary_size)
     if command.output is not None:
         save_counts(text, command.output)
-    title = f"{text.name}: {text.lines:,} lines, {len(text.vocabulary.characters):,} characters"
+    title = f"{text.name}: {text.lines:,} lines, {text.tokenizer.size - 2:,} characters"
     records = [{"n": n, "different": counted.keys.size, "total": counted.total} for n, counted in text.counts.items()]
     table = [["n", "different", "total"], *([f"{value:,}" for value in record.values()] for record in records)]
-    facts = {"text": text.name, "lines": text.lines, "characters": len(text.vocabulary.characters), "ngrams": records}
+    facts = {"text": text.name, "lines": text.lines, "characters": text.tokenizer.size - 2, "ngrams": records}
     print(render(command.output_format, [Block(title, table)], records, facts))
     if command.output is not None:
         tell(command.output_format, f"wrote {printable(command.output)}")

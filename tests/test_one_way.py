@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from data.vocabulary import Ids
+from data.line_ids import Ids
 from eval.core.score import Estimate, Score, Signature
 from eval.text.metrics import CHARACTER_METRICS
 from eval.text.reference import Reference
@@ -31,7 +31,7 @@ def share_of_vowels(lines: Sequence[str]) -> float:
 def vowels(ids: Ids, reference: Reference) -> list[Score]:
     """The new metric: vowels per character."""
     text = reference.text
-    value = Estimate(share_of_vowels(text.vocabulary.decode(ids)))
+    value = Estimate(share_of_vowels(text.tokenizer.decode(ids)))
     signature = Signature("vowels", text.settings(len(ids)))
     return [Score("vowels", {"vowels": value}, "share", "higher", len(ids), text.title, signature)]
 

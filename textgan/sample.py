@@ -25,10 +25,11 @@ from torch import nn
 from data.command import parse_command, run_command
 from data.errors import InputError, note, require_at_least
 from data.files import atomic_write, write_json
+from data.line_ids import Ids
 from data.naming import printable
 from data.outputs import require_output_folder
 from data.renamed import current_settings
-from data.vocabulary import Ids, Vocabulary
+from data.tokenizers import Tokenizer, read_tokenizer
 from eval.core.device import Device, choose_device
 from eval.text.reference import relocated, samples_output, write_samples
 from textgan.engine.checkpoint import sampler_weights
@@ -68,16 +69,16 @@ def sample_ids(network: Sampler, count: int, random: torch.Generator) -> Ids:
 
 @dataclass(frozen=True)
 class ExportedGenerator:
-    """A generator without its run: network, settings, vocabulary, and the record of the reference (JSON)."""
+    """A generator without its run: network, settings, tokenizer, and the record of the reference (JSON)."""
 
     network: nn.Module
     settings: dict[str, Any]
-    vocabulary: Vocabulary
+    tokenizer: Tokenizer
     reference: dict[str, Any]
 
     def save(self, folder: Path) -> None:
         """Write `config.json` and `model.safetensors`, as on the Hugging Face hub."""
-        config = {**self.settings, "characters": self.vocabulary.characters, "reference": self.reference}
+        config = {**self.settings, "tokenizer": self.tokenizer.as_json(), "reference": self.reference}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
         with atomic_write(folder / _MODEL) as file:
             file.write(save(tensors))
@@ -94,16 +95,16 @@ def load_generator(folder: Path) -> ExportedGenerator:
         try:
             config = json.loads((folder / _CONFIG).read_text("utf-8"))
             weights = load((folder / _MODEL).read_bytes())  # `load_file` refuses names that are not UTF-8
-            return _generator(config, config["characters"], weights, config["reference"])
+            return _generator(config, config.get("tokenizer", config), weights, config["reference"])
         except (ValueError, KeyError, TypeError, RuntimeError, FileNotFoundError, SafetensorError) as error:
             reason = " ".join(str(error).split())  # torch writes several lines
             raise InputError(f"{folder}: not a readable exported generator ({reason}); export it again") from error
     options = read_options(folder)
-    if "characters" not in options:
+    if "tokenizer" not in options:
         raise InputError(f"{folder}: not a run on text; for images use python -m images.sample")
     weights, _ = sampler_weights(folder)
     reference = relocated(options["reference"], folder)
-    return _generator(options["config"], options["characters"], weights, reference)
+    return _generator(options["config"], options["tokenizer"], weights, reference)
 
 
 def _holds_export(folder: Path) -> bool:
@@ -125,19 +126,19 @@ def _require_export_folder(folder: Path) -> None:
     require_output_folder("--export", folder, "exported generator")
     if (folder / _CONFIG).exists():
         with suppress(ValueError, TypeError):
-            if "characters" in json.loads((folder / _CONFIG).read_text("utf-8")):
+            if {"tokenizer", "characters"} & json.loads((folder / _CONFIG).read_text("utf-8")).keys():
                 return
         raise InputError(f"--export {folder}: its {_CONFIG} belongs to something else; choose another --export")
 
 
 def _generator(
-    config: Mapping[str, Any], characters: str, weights: dict[str, torch.Tensor], reference: dict[str, Any]
+    config: Mapping[str, Any], tokens: Mapping[str, Any], weights: dict[str, torch.Tensor], reference: dict[str, Any]
 ) -> ExportedGenerator:
-    vocabulary, settings = Vocabulary(characters), settings_of(current_settings(config))
-    network = MODELS[settings.model].networks(settings, vocabulary.size).generator
+    tokenizer, settings = read_tokenizer(tokens), settings_of(current_settings(config))
+    network = MODELS[settings.model].networks(settings, tokenizer.size).generator
     network.load_state_dict(weights)
     portable = {name: value for name, value in settings.as_json().items() if name not in _PATHS}
-    return ExportedGenerator(network, portable, vocabulary, reference)
+    return ExportedGenerator(network, portable, tokenizer, reference)
 
 
 def main(arguments: list[str]) -> int:
@@ -156,7 +157,7 @@ def main(arguments: list[str]) -> int:
     device = choose_device(command.device)
     random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
     ids = sample_ids(cast(Sampler, generator.network.to(device)), command.count, random)
-    lines = generator.vocabulary.decode(ids)
+    lines = generator.tokenizer.decode(ids)
     if output is None:
         sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
     else:

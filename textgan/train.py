@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.batches import by_epochs, with_replacement
 from data.command import run_command
 from data.corpus import Corpus, open_corpus
 from data.errors import InputError
 from data.naming import as_command, printable
-from data.vocabulary import Vocabulary
+from data.tokenizers import Tokenizer
 from data.words import WordRule
 from eval.core.device import choose_device
 from eval.core.score import Score
@@ -47,23 +48,24 @@ def open_experiment(config: TextSettings) -> Experiment:
         InputError: the data cannot be used.
     """
     device = choose_device(config.device)
-    corpus = open_corpus(config.reference.corpus)
+    corpus = open_corpus(config.corpus)
     if len(corpus.train) < config.batch_size:
         raise InputError(
             f"{corpus.name}: {len(corpus.train)} training lines, fewer than --batch-size {config.batch_size}; "
             "lower it or give more lines"
         )
-    score = line_scorer(config, corpus)
+    scored = corpus if config.symbols == "char" else open_corpus(config.reference.corpus)
+    score = line_scorer(config, scored)
     # Real lines tell names, directions, signatures and floors of all scores; their own values are not used.
-    of_real = score(corpus.vocabulary.decode(corpus.train[np.arange(config.eval_samples) % len(corpus.train)]))
-    trainer = build_trainer(config, corpus.vocabulary, device)
-    record = reference_record(config.reference, corpus)
-    symbols = {"characters": corpus.vocabulary.characters}
+    of_real = score(corpus.tokenizer.decode(corpus.train[np.arange(config.eval_samples) % len(corpus.train)]))
+    trainer = build_trainer(config, corpus.tokenizer, device)
+    record = reference_record(config.reference, scored)
+    symbols = {"tokenizer": corpus.tokenizer.as_json()}
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
         ids = sample_ids(cast(Sampler, trainer.generator.sampler), config.eval_samples, random)
-        lines = corpus.vocabulary.decode(ids)
+        lines = corpus.tokenizer.decode(ids)
         return values_by_name(score(lines)), as_text(lines)
 
     return Experiment(
@@ -75,7 +77,7 @@ def open_experiment(config: TextSettings) -> Experiment:
         floor=floors_by_name(of_real) or None,
         facts={
             "data_sha256": corpus.sha256,
-            "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out)},
+            "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out), "dropped": corpus.dropped},
             **symbols,
             **start_from(trainer, config, symbols),
             "reference": record,
@@ -85,7 +87,7 @@ def open_experiment(config: TextSettings) -> Experiment:
 
 
 def line_scorer(config: TextSettings, corpus: Corpus) -> Callable[[Sequence[str]], list[Score]]:
-    """Return the function that scores lines by the run's metrics."""
+    """Return the function that scores lines by the run's metrics against the corpus of their reference."""
     rule = WordRule(config.words, config.lower_case)
     characters = open_reference(config.reference, corpus) if CHARACTER_METRICS.keys() & set(config.scores) else None
     words = open_word_reference(config.reference.corpus, rule) if WORD_METRICS.keys() & set(config.scores) else None
@@ -97,10 +99,10 @@ def line_scorer(config: TextSettings, corpus: Corpus) -> Callable[[Sequence[str]
     return score
 
 
-def build_trainer(config: TextSettings, vocabulary: Vocabulary, device: torch.device) -> Trainer:
+def build_trainer(config: TextSettings, tokenizer: Tokenizer, device: torch.device) -> Trainer:
     """Return the trainer, with initial weights drawn from the run's seed, the same on every device."""
     model = MODELS[config.model]
-    networks = model.networks(config, vocabulary.size)
+    networks = model.networks(config, tokenizer.size)
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
     for network in (networks.generator, networks.critic):
         if network is not None:
@@ -109,11 +111,14 @@ def build_trainer(config: TextSettings, vocabulary: Vocabulary, device: torch.de
 
 
 def real_batches(
-    config: TextSettings, corpus: Corpus, iteration: int, batches: int, device: torch.device
+    config: TextSettings, corpus: Corpus, iteration: int, batches: range, device: torch.device
 ) -> list[Tensor]:
-    """Draw batches of training lines, ids [B, L], with replacement."""
-    random = np.random.default_rng(stream_seed(config.seed, "batches", iteration))
-    lines = random.integers(len(corpus.train), size=(batches, config.batch_size))
+    """Draw the batches of training lines with these numbers, ids [B, L]."""
+    count, size = len(corpus.train), config.batch_size
+    if config.order == "epochs":
+        lines = by_epochs(count, size, batches, lambda epoch: stream_seed(config.seed, "batches", epoch))
+    else:
+        lines = with_replacement(count, size, len(batches), stream_seed(config.seed, "batches", iteration))
     return list(torch.from_numpy(corpus.train[lines].astype(np.int32)).to(device).long())
 
 

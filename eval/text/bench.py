@@ -44,9 +44,9 @@ def bench_build(lines: int) -> list[Result]:
     seconds, _ = timed(lambda: subprocess.run(command, check=True, capture_output=True))
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     corpus = open_corpus(CorpusOptions("grammar", lines=lines, split=False))
-    counting, counted = timed(lambda: count_up_to(corpus.train, _NGRAM, corpus.vocabulary.size))
+    counting, counted = timed(lambda: count_up_to(corpus.train, _NGRAM, corpus.tokenizer.size))
     rate = sum(counts.total for counts in counted.values()) / counting / 1e6
-    keys = pack(corpus.train, _NGRAM, corpus.vocabulary.size).ravel()
+    keys = pack(corpus.train[:], _NGRAM, corpus.tokenizer.size).ravel()
     sort_rate = keys.size / timed(keys.sort)[0] / 1e6
     return [
         Result(f"build, {lines:,} lines, n = 1..{_NGRAM}: generate, encode, count, save", seconds, "s"),
@@ -72,7 +72,7 @@ def bench_score(lines: int) -> list[Result]:
     whole = best_of(5, lambda: estimate_ids(ids, reference))
     with tempfile.TemporaryDirectory() as folder:
         samples = Path(folder, "samples.txt")
-        samples.write_text("\n".join(corpus.vocabulary.decode(ids)), "utf-8")
+        samples.write_text("\n".join(corpus.tokenizer.decode(ids)), "utf-8")
 
         def command(*flags: str) -> float:
             words = [sys.executable, "-m", "eval.jsd", str(samples), "--reference", "grammar", *flags]
@@ -122,16 +122,16 @@ def bench_dictionaries(source: str, lines: int) -> list[Result]:
     """Time counting and scoring from text against dictionaries of tuples."""
     text = list(islice(chain.from_iterable(open_source(source).train()), lines))
     reference = open_reference(ReferenceOptions(CorpusOptions(source, lines=lines, split=False)))
-    vocabulary, seq_len = reference.text.vocabulary, reference.text.seq_len
+    tokenizer, seq_len = reference.text.tokenizer, reference.text.seq_len
     samples = text[:: len(text) // _SAMPLES][:_SAMPLES]
     lengths = range(1, _NGRAM + 1)
-    building = best_of(5, lambda: count_up_to(vocabulary.encode(text, seq_len), _NGRAM, vocabulary.size))
-    scoring = best_of(20, lambda: score_ids(vocabulary.encode(samples, seq_len), reference.text))
+    building = best_of(5, lambda: count_up_to(tokenizer.encode(text).padded(seq_len), _NGRAM, tokenizer.size))
+    scoring = best_of(20, lambda: score_ids(tokenizer.encode(samples).padded(seq_len), reference.text))
     slow_building, real = timed(lambda: {n: dictionary_counts(text, n, seq_len) for n in lengths})
     slow_scoring, scores = timed(
         lambda: {n: dictionary_jsd(dictionary_counts(samples, n, seq_len), real[n]) for n in lengths}
     )
-    expected = score_ids(vocabulary.encode(samples, seq_len), reference.text)
+    expected = score_ids(tokenizer.encode(samples).padded(seq_len), reference.text)
     assert all(abs(scores[n] - expected[n]) < 1e-9 for n in lengths), "both implementations must agree"
     title = f"{len(text):,} lines of {Path(source).name}, from text, n = 1..{_NGRAM}"
     rival = "dictionaries"

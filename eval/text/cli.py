@@ -113,8 +113,8 @@ def _reference(flags: CharacterFlags, options: ReferenceOptions, opened: Corpus 
         reference = _corpus_reference(flags, options, opened)
     if flags.held_out is None:
         return reference
-    vocabulary, seq_len = reference.text.vocabulary, reference.text.seq_len
-    return replace(reference, held_out=encode_source(flags.held_out, vocabulary, seq_len, flags.invalid_utf8))
+    tokenizer, seq_len = reference.text.tokenizer, reference.text.seq_len
+    return replace(reference, held_out=encode_source(flags.held_out, tokenizer, seq_len, flags.invalid_utf8))
 
 
 def _counts_folder(flags: ReferenceFlags) -> Path | None:

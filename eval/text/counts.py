@@ -15,13 +15,13 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from data.vocabulary import PADDING_ID
+from data.line_ids import Ids, Lines
+from data.tokenizers import PADDING_ID
 
 _CHUNK_LINES = 1 << 17
 _RENUMBERED_KEYS = 1 << 22
 
 Keys = NDArray[np.uint64] | NDArray[np.bytes_]
-Symbols = NDArray[np.uint8 | np.uint16 | np.uint32]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ class NgramCounts:
         return NgramCounts(self.keys[left > 0], left[left > 0])
 
 
-def count_ngrams(ids: Symbols, ngram: int, vocabulary_size: int, padding: bool = True) -> NgramCounts:
+def count_ngrams(
+    ids: Lines, ngram: int, vocabulary_size: int, padding: bool = True, last_only: bool = False
+) -> NgramCounts:
     """Count the n-grams inside each line of ids [lines, seq_len].
 
     Args:
@@ -81,17 +83,19 @@ def count_ngrams(ids: Symbols, ngram: int, vocabulary_size: int, padding: bool =
         ngram: n, from 1 to seq_len.
         vocabulary_size: V, the base of the keys.
         padding: whether n-grams that contain padding are counted (the TTUR paper counts them).
+        last_only: whether only the last n-gram per line is counted.
     """
 
-    def count(chunk: Symbols) -> NgramCounts:
-        return distinct(pack(chunk, ngram, vocabulary_size).ravel())
+    def count(start: int) -> NgramCounts:
+        chunk = ids[start : start + _CHUNK_LINES]
+        return distinct(pack(chunk[:, -ngram:] if last_only else chunk, ngram, vocabulary_size).ravel())
 
     # A single chunk is counted faster than threads start.
-    counted = count(ids) if len(ids) <= _CHUNK_LINES else merge(_in_threads(count, _chunks(ids)))
+    counted = count(0) if len(ids) <= _CHUNK_LINES else merge(_in_threads(count, range(0, len(ids), _CHUNK_LINES)))
     return counted if padding else _without_padding(counted, ngram, vocabulary_size)
 
 
-def count_up_to(ids: Symbols, most: int, vocabulary_size: int, padding: bool = True) -> dict[int, NgramCounts]:
+def count_up_to(ids: Lines, most: int, vocabulary_size: int, padding: bool = True) -> dict[int, NgramCounts]:
     """Count n-grams for every n from 1 to `most` at little more than the cost of one n; see `count_ngrams`.
 
     Every n-gram is the prefix of an (n+1)-gram or the last n-gram of its line. Prefixes of sorted keys are sorted, so
@@ -102,7 +106,7 @@ def count_up_to(ids: Symbols, most: int, vocabulary_size: int, padding: bool = T
     for ngram in range(longest - 1, 0, -1):
         longer = counted[ngram + 1]
         prefixes = _grouped(cast(NDArray[np.uint64], longer.keys) // np.uint64(vocabulary_size), longer.counts)
-        counted[ngram] = merge([prefixes, count_ngrams(ids[:, ids.shape[1] - ngram :], ngram, vocabulary_size)])
+        counted[ngram] = merge([prefixes, count_ngrams(ids, ngram, vocabulary_size, last_only=True)])
     if padding:
         return dict(sorted(counted.items()))
     return {ngram: _without_padding(counted[ngram], ngram, vocabulary_size) for ngram in sorted(counted)}
@@ -128,7 +132,7 @@ def merge(parts: Iterable[NgramCounts], total: np.ufunc = np.add) -> NgramCounts
     return pending[0]
 
 
-def pack(ids: Symbols, ngram: int, vocabulary_size: int) -> Keys:
+def pack(ids: Ids, ngram: int, vocabulary_size: int) -> Keys:
     """Return the keys [lines, seq_len - n + 1] of the n-grams of ids [lines, seq_len]."""
     low = min(ngram, narrow(vocabulary_size))
     if low == ngram:
@@ -177,7 +181,7 @@ def distinct(keys: Keys) -> NgramCounts:
     return NgramCounts(cast(Keys, unique), counts.astype(np.int64))
 
 
-def _words(ids: Symbols, ngram: int, vocabulary_size: int) -> NDArray[np.uint64]:
+def _words(ids: Ids, ngram: int, vocabulary_size: int) -> NDArray[np.uint64]:
     """Return the n-grams of ids [lines, L] as base-V integers [lines, L - n + 1]."""
     windows = ids.shape[1] - ngram + 1
     words = ids[:, :windows].astype(np.uint64)
@@ -187,17 +191,13 @@ def _words(ids: Symbols, ngram: int, vocabulary_size: int) -> NDArray[np.uint64]
     return words
 
 
-def _chunks(ids: Symbols) -> Iterator[Symbols]:
-    return (ids[start : start + _CHUNK_LINES] for start in range(0, len(ids), _CHUNK_LINES))
-
-
-def _in_threads(count: Callable[[Symbols], NgramCounts], chunks: Iterable[Symbols]) -> Iterator[NgramCounts]:
-    """Yield `count(chunk)` for each chunk, in order; sorting releases the GIL, so threads use all cores."""
+def _in_threads(count: Callable[[int], NgramCounts], starts: Iterable[int]) -> Iterator[NgramCounts]:
+    """Yield `count(start)` for each start, in order; sorting releases the GIL, so threads use all cores."""
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as executor:
         running: deque[Future[NgramCounts]] = deque()
-        for chunk in chunks:
-            running.append(executor.submit(count, chunk))
+        for start in starts:
+            running.append(executor.submit(count, start))
             if len(running) > workers:
                 yield running.popleft().result()
         while running:
@@ -260,7 +260,7 @@ def line_ngrams(keys: Keys, line: NDArray[np.int64], lines: int) -> LineNgrams:
     return LineNgrams(lines, cast(Keys, unique), entry_line, entry_index, count.astype(np.int64))
 
 
-def character_ngrams(ids: Symbols, ngram: int, vocabulary_size: int, padding: bool) -> LineNgrams:
+def character_ngrams(ids: Ids, ngram: int, vocabulary_size: int, padding: bool) -> LineNgrams:
     """Count the n-grams of ids [lines, seq_len] per line, with or without n-grams that contain padding."""
     keys = pack(ids, ngram, vocabulary_size)
     line = np.broadcast_to(np.arange(len(ids))[:, None], keys.shape)

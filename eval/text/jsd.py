@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.corpus import HELD_OUT_SHARE
-from data.vocabulary import Ids
+from data.line_ids import Ids
 from eval.core.intervals import SHARE, estimate
 from eval.core.score import Estimate, Score, Signature
 from eval.text.counts import LineNgrams, NgramCounts, character_ngrams
@@ -138,7 +138,7 @@ def estimate_ids(ids: Ids, reference: Reference) -> dict[int, Estimate]:
     def chunks(n: int) -> Iterator[LineNgrams]:
         starts = range(0, len(ids), _CHUNK_LINES)
         for start in tqdm(starts, f"leaving out lines, n = {n}", disable=None, delay=1, leave=False):
-            yield character_ngrams(ids[start : start + _CHUNK_LINES], n, text.vocabulary.size, text.padding)
+            yield character_ngrams(ids[start : start + _CHUNK_LINES], n, text.tokenizer.size, text.padding)
 
     estimates = {}
     for n, counted in text.count(ids).items():

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.errors import InputError
-from data.vocabulary import PADDING_ID, Ids
+from data.line_ids import Ids
+from data.tokenizers import PADDING_ID
 from eval.core.intervals import POSITIVE, estimate_ratio, interval
 from eval.core.sampling import fixed_sample
 from eval.core.score import Estimate, Score, Signature
@@ -60,7 +61,7 @@ def _with_line_ends(counts: Mapping[int, NgramCounts], vocabulary_size: int) -> 
 
 def quality(ids: Ids, text: ReferenceCounts) -> Estimate:
     """Return the bits per character of samples' ids [samples, seq_len] under the n-gram model of the reference."""
-    return estimate_ratio(*line_bits(ids, _narrow_counts(text), text.vocabulary.size), POSITIVE)
+    return estimate_ratio(*line_bits(ids, _narrow_counts(text), text.tokenizer.size), POSITIVE)
 
 
 def coverage(ids: Ids, text: ReferenceCounts, real: Ids) -> Estimate:
@@ -72,7 +73,7 @@ def coverage(ids: Ids, text: ReferenceCounts, real: Ids) -> Estimate:
     counted = {n: merge(group[n] for group in groups) for n in _narrow_counts(text)}
 
     def bits_per_character(counts: Mapping[int, NgramCounts]) -> float:
-        bits, characters = line_bits(real, counts, text.vocabulary.size)
+        bits, characters = line_bits(real, counts, text.tokenizer.size)
         return float(bits.sum() / characters.sum())
 
     value = bits_per_character(counted)
@@ -130,4 +131,4 @@ def _some(lines: Ids | None) -> Ids | None:
 
 
 def _narrow_counts(text: ReferenceCounts) -> dict[int, NgramCounts]:
-    return {n: counts for n, counts in text.counts.items() if n <= narrow(text.vocabulary.size)}
+    return {n: counts for n, counts in text.counts.items() if n <= narrow(text.tokenizer.size)}

@@ -10,9 +10,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data.errors import InputError, note
+from data.line_ids import Ids
 from data.naming import printable
 from data.readers import read_lines
-from data.vocabulary import Ids
 from data.words import WordRule
 from eval.core.score import Score
 from eval.text import bleu, diversity, jsd, likelihood, memorisation, overlap

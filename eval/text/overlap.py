@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data.vocabulary import Ids
+from data.line_ids import Ids
 from eval.core.intervals import SHARE, interval
 from eval.core.score import Estimate, Score, Signature, with_floor
 from eval.text.counts import NgramCounts, merge

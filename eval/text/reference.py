@@ -14,10 +14,10 @@ from data.corpus import Corpus, CorpusOptions, open_corpus
 from data.errors import InputError
 from data.files import write_json
 from data.inputs import read_once
+from data.line_ids import Ids, Lines
 from data.naming import as_command, printable
 from data.outputs import is_special, require_output, told_on, write_output
 from data.sources import absolute_source, exists, moved
-from data.vocabulary import Ids
 from eval.core.sampling import fixed_sample
 from eval.text.reference_counts import ReferenceCounts, count_reference
 
@@ -44,8 +44,8 @@ class Reference:
     """
 
     text: ReferenceCounts
-    train: Ids | None
-    held_out: Ids | None
+    train: Lines | None
+    held_out: Lines | None
 
     def real_lines(self, count: int) -> Ids | None:
         """Return ids of `count` held-out lines, always the same ones, or None if there are fewer."""
@@ -56,7 +56,7 @@ class Reference:
         return None if self.train is None else _choose(self.train, count)
 
 
-def _choose(lines: Ids, count: int) -> Ids | None:
+def _choose(lines: Lines, count: int) -> Ids | None:
     return None if len(lines) < count else lines[fixed_sample(len(lines), count)]
 
 

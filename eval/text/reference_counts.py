@@ -15,8 +15,9 @@ from data.cache import cache_folder, open_arrays, open_cached, read_manifest, sa
 from data.corpus import Corpus
 from data.errors import InputError
 from data.files import atomic_folder, sha256_of_json
+from data.line_ids import Ids, Lines, blocks
 from data.outputs import require_output_folder
-from data.vocabulary import CODE_POINTS, PADDING_ID, UNKNOWN_ID, Ids, Vocabulary
+from data.tokenizers import CODE_POINTS, PADDING_ID, UNKNOWN_ID, CharTokenizer, Tokenizer, read_tokenizer
 from eval.core.intervals import GROUPS, group_of_line
 from eval.core.score import Signature
 from eval.text.counts import NgramCounts, count_up_to, merge, narrow, renumber
@@ -25,6 +26,7 @@ DESCRIPTION = "ngrams.json"
 
 _FORMAT = 2
 _USUAL_NGRAM = 6
+_BLOCK_LINES = 1 << 17
 _FACTS = ("name", "lines", "seq_len", "padding", "vocabulary_limit")
 
 
@@ -32,7 +34,7 @@ _FACTS = ("name", "lines", "seq_len", "padding", "vocabulary_limit")
 class ReferenceCounts:
     """The n-gram counts of a text for n = 1, 2, ..., and the settings for counting samples in the same way.
 
-    `vocabulary_limit` is the maximum number of characters in the vocabulary; `sha256` identifies the text.
+    `vocabulary_limit` is the maximum number of symbols that the text was encoded with; `sha256` identifies the text.
     """
 
     name: str
@@ -40,13 +42,13 @@ class ReferenceCounts:
     lines: int
     seq_len: int
     padding: bool
-    vocabulary: Vocabulary
+    tokenizer: Tokenizer
     vocabulary_limit: int
     counts: Mapping[int, NgramCounts]
 
     def count(self, ids: Ids) -> dict[int, NgramCounts]:
-        """Count ids [lines, seq_len], encoded with this text's vocabulary, with the same settings as this text."""
-        return count_up_to(ids, max(self.counts), self.vocabulary.size, self.padding)
+        """Count ids [lines, seq_len], encoded with this text's tokenizer, with the same settings as this text."""
+        return count_up_to(ids, max(self.counts), self.tokenizer.size, self.padding)
 
     @property
     def title(self) -> str:
@@ -57,7 +59,7 @@ class ReferenceCounts:
         """Return the signature fields of a score of `samples` lines against this text."""
         return {
             "n": max(self.counts),
-            "sym": "char",
+            "sym": self.tokenizer.name,
             "len": self.seq_len,
             "pad": "in" if self.padding else "out",
             "ref": f"{self.name}@{self.sha256[:12]}",
@@ -81,7 +83,7 @@ def count_reference(corpus: Corpus, most: int, padding: bool, vocabulary_limit: 
     Raises:
         InputError: the corpus has no n-grams of length `most`, or they do not fit a key.
     """
-    largest = min(corpus.seq_len, 2 * narrow(corpus.vocabulary.size))
+    largest = min(corpus.seq_len, 2 * narrow(corpus.tokenizer.size))
     if not 1 <= most <= largest:
         raise InputError(f"--ngram {most}: {corpus.name} in lines of {corpus.seq_len} allows n from 1 to {largest}")
     if not has_ngrams(corpus.train, most):
@@ -90,9 +92,9 @@ def count_reference(corpus: Corpus, most: int, padding: bool, vocabulary_limit: 
     counted = max(most, min(_USUAL_NGRAM, largest))
 
     def build(folder: Path) -> None:
-        counts = count_up_to(corpus.train, counted, corpus.vocabulary.size, padding)
+        counts = count_up_to(corpus.train, counted, corpus.tokenizer.size, padding)
         text = ReferenceCounts(
-            corpus.name, corpus.sha256, len(corpus.train), corpus.seq_len, padding, corpus.vocabulary,
+            corpus.name, corpus.sha256, len(corpus.train), corpus.seq_len, padding, corpus.tokenizer,
             vocabulary_limit, counts,
         )  # fmt: skip
         _write(text, folder)
@@ -102,9 +104,9 @@ def count_reference(corpus: Corpus, most: int, padding: bool, vocabulary_limit: 
     return replace(text, name=corpus.name)  # the same lines may have been counted under another name
 
 
-def has_ngrams(ids: Ids, ngram: int) -> bool:
+def has_ngrams(ids: Lines, ngram: int) -> bool:
     """Whether at least one line of ids [lines, seq_len] has `ngram` or more symbols before its padding."""
-    return bool((ids[:, ngram - 1 :] != PADDING_ID).any())
+    return any((block[:, ngram - 1 :] != PADDING_ID).any() for block in blocks(ids, _BLOCK_LINES))
 
 
 def save_counts(text: ReferenceCounts, folder: Path) -> None:
@@ -153,11 +155,12 @@ def merge_counts(parts: Sequence[ReferenceCounts], name: str, vocabulary_limit: 
     if the text had been encoded in one piece.
 
     Raises:
-        InputError: the parts were counted with different settings, or a part dropped rare characters, which cannot be
-            counted afterwards.
+        InputError: the parts were counted with different settings or not by characters, or a part dropped rare
+            characters, which cannot be counted afterwards.
     """
     first = parts[0]
-    for part in parts:
+    characters = [_characters_of(part) for part in parts]
+    for part, known in zip(parts, characters, strict=True):
         for what in ("seq_len", "padding"):
             if getattr(part, what) != getattr(first, what):
                 raise InputError(
@@ -169,38 +172,42 @@ def merge_counts(parts: Sequence[ReferenceCounts], name: str, vocabulary_limit: 
                 f"{part.name}: counted up to another n than {first.name}; count the parts with the same --ngram"
             )
         dropped = part.counts[1].lookup(np.array([UNKNOWN_ID], np.uint64))[0]
-        if dropped and len(part.vocabulary.characters) >= part.vocabulary_limit:
+        if dropped and len(known) >= part.vocabulary_limit:
             raise InputError(
                 f"{part.name}: more characters than the vocabulary was allowed; count the parts with a larger "
                 "--vocabulary-size, and limit the vocabulary in `merge` instead"
             )
     frequencies = np.zeros(CODE_POINTS, np.int64)
-    for part in parts:
-        codes = [ord(character) for character in part.vocabulary.characters]
-        frequencies[codes] += part.counts[1].lookup(np.arange(2, part.vocabulary.size, dtype=np.uint64))
-    vocabulary = Vocabulary.from_counts(frequencies, vocabulary_limit)
+    for part, known in zip(parts, characters, strict=True):
+        codes = [ord(character) for character in known]
+        frequencies[codes] += part.counts[1].lookup(np.arange(2, part.tokenizer.size, dtype=np.uint64))
+    tokenizer = CharTokenizer.from_counts(frequencies, vocabulary_limit)
     numbers = [
-        np.concatenate(
-            [[PADDING_ID, UNKNOWN_ID], vocabulary.encode([part.vocabulary.characters], part.vocabulary.size - 2)[0]]
-        ).astype(np.uint32)
-        for part in parts
+        np.concatenate([[PADDING_ID, UNKNOWN_ID], tokenizer.encode([known]).row]).astype(np.uint32)
+        for known in characters
     ]
     counts = {
         n: merge(
-            renumber(part.counts[n], n, part.vocabulary.size, number, vocabulary.size)
+            renumber(part.counts[n], n, part.tokenizer.size, number, tokenizer.size)
             for part, number in zip(parts, numbers, strict=True)
         )
         for n in first.counts
     }
     # A hash of the merged counts does not depend on how the text was cut into parts.
-    content = hashlib.sha256(vocabulary.characters.encode())
+    content = hashlib.sha256(tokenizer.characters.encode())
     for counted in counts.values():
         content.update(counted.keys.data)
         content.update(counted.counts.data)
     lines = sum(part.lines for part in parts)
     return ReferenceCounts(
-        name, content.hexdigest(), lines, first.seq_len, first.padding, vocabulary, vocabulary_limit, counts
+        name, content.hexdigest(), lines, first.seq_len, first.padding, tokenizer, vocabulary_limit, counts
     )
+
+
+def _characters_of(text: ReferenceCounts) -> str:
+    if not isinstance(text.tokenizer, CharTokenizer):
+        raise InputError(f"{text.name}: counted by {text.tokenizer.level}; only counts of characters can be merged")
+    return text.tokenizer.characters
 
 
 def _write(text: ReferenceCounts, folder: Path) -> None:
@@ -211,7 +218,7 @@ def _write(text: ReferenceCounts, folder: Path) -> None:
         "format": _FORMAT,
         "text_sha256": text.sha256,
         "signature": str(Signature("ngrams", text.settings(text.lines))),
-        "characters": text.vocabulary.characters,
+        **text.tokenizer.as_json(),
         "ngrams": {
             str(n): {"distinct": counted.keys.size, "total": counted.total} for n, counted in text.counts.items()
         },
@@ -227,7 +234,7 @@ def _read(folder: Path) -> ReferenceCounts:
     counts = {int(n): NgramCounts(arrays[f"{n}.keys"], arrays[f"{n}.counts"]) for n in description["ngrams"]}
     return ReferenceCounts(
         sha256=description["text_sha256"],
-        vocabulary=Vocabulary(description["characters"]),
+        tokenizer=read_tokenizer(description),
         counts=counts,
         **{name: description[name] for name in _FACTS},
     )

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from data.cache import concatenate_on_disk
 from data.errors import InputError
+from data.line_ids import Ids
 from data.readers import InvalidUtf8, Lines, read_lines
-from data.vocabulary import PADDING_ID, UNKNOWN_ID, Ids
+from data.tokenizers import PADDING_ID, UNKNOWN_ID
 from eval.text.reference_counts import ReferenceCounts
 
 _NOTABLE_UNKNOWN_SHARE = 0.01
@@ -37,7 +38,7 @@ class EncodedSamples:
     """Samples as memory-mapped ids [lines, seq_len], and statistics of the lines.
 
     `cut_lines` is the number of lines longer than seq_len, `unknown_share` the proportion of characters outside the
-    vocabulary of the reference, `lines_with_tabs` the number of lines with tabs, which may be rows of a table.
+    symbols of the reference, `lines_with_tabs` the number of lines with tabs, which may be rows of a table.
     """
 
     ids: Ids
@@ -47,14 +48,15 @@ class EncodedSamples:
 
 
 def encode_samples(samples: SampleLines, text: ReferenceCounts) -> EncodedSamples:
-    """Encode samples with the vocabulary and line length of a reference text."""
+    """Encode samples with the tokenizer and line length of a reference text."""
     cut = tabs = unknown = characters = 0
 
     def blocks() -> Iterator[Ids]:
         nonlocal cut, tabs, unknown, characters
         for lines in samples.read():
-            ids = text.vocabulary.encode(lines, text.seq_len)
-            cut += sum(len(line) > text.seq_len for line in lines)
+            encoded = text.tokenizer.encode(lines)
+            ids = encoded.padded(text.seq_len)
+            cut += int((encoded.lengths > text.seq_len).sum())
             tabs += sum("\t" in line for line in lines)
             unknown += int((ids == UNKNOWN_ID).sum())
             characters += int((ids != PADDING_ID).sum())
@@ -74,7 +76,7 @@ def remarks(name: str, encoded: EncodedSamples, text: ReferenceCounts) -> list[s
         )
     if encoded.unknown_share >= _NOTABLE_UNKNOWN_SHARE:
         warnings.append(f"{encoded.unknown_share:.1%} of the characters do not occur in {text.name}: another script?")
-    if encoded.lines_with_tabs and "\t" not in text.vocabulary.characters:
+    if encoded.lines_with_tabs and UNKNOWN_ID in text.tokenizer.encode(["\t"]).row:
         warnings.append(
             f"{encoded.lines_with_tabs:,} of {lines:,} lines contain tabs: a table? give only the text column"
         )

@@ -1,10 +1,13 @@
 import gzip
+import hashlib
 import json
 import subprocess
 import sys
+import zlib
 from collections import Counter
 from itertools import chain
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,11 +16,13 @@ from data import corpus as corpus_module
 from data.corpus import Corpus, CorpusOptions, encode_source, open_corpus
 from data.errors import InputError
 from data.readers import Source
-from data.vocabulary import PADDING, UNKNOWN
+from data.tokenizers import PADDING, UNKNOWN, CharTokenizer, Level, WordTokenizer
+from data.words import WordRule
+from tests.helpers.text import short_lines, write_lines
 
 
 def decoded(corpus: Corpus) -> tuple[list[str], list[str]]:
-    return corpus.vocabulary.decode(corpus.train), corpus.vocabulary.decode(corpus.held_out)
+    return corpus.tokenizer.decode(corpus.train[:]), corpus.tokenizer.decode(corpus.held_out[:])
 
 
 def test_lines_come_back_and_held_out_lines_are_never_training_lines(text_file: Path) -> None:
@@ -39,8 +44,8 @@ def test_lines_are_cut_and_padded(tmp_path: Path) -> None:
     path = tmp_path / "t.txt"
     path.write_text("aab\nabcdefgh\n", "utf-8")
     corpus = open_corpus(CorpusOptions(str(path), seq_len=4, split=False))
-    assert corpus.vocabulary.characters == "abcd"  # of the cut lines, most frequent first; e to h are cut off
-    assert corpus.train.tolist() == [[2, 2, 3, 0], [2, 3, 4, 5]]
+    assert corpus.tokenizer == CharTokenizer("abcd")  # of the cut lines, most frequent first; e to h are cut off
+    assert corpus.train[:].tolist() == [[2, 2, 3, 0], [2, 3, 4, 5]]
 
 
 def test_rare_characters_become_unknown(tmp_path: Path) -> None:
@@ -54,8 +59,8 @@ def test_a_padding_mark_in_the_text_is_no_padding(tmp_path: Path) -> None:
     path = tmp_path / "t.txt"
     path.write_text(f"a{PADDING}a\n", "utf-8")
     corpus = open_corpus(CorpusOptions(str(path), seq_len=4, split=False))
-    assert corpus.train.tolist() == [[2, 1, 2, 0]]
-    assert encode_source(str(path), corpus.vocabulary, 4, "refuse").tolist() == [[2, 1, 2, 0]]
+    assert corpus.train[:].tolist() == [[2, 1, 2, 0]]
+    assert encode_source(str(path), corpus.tokenizer, 4, "refuse").tolist() == [[2, 1, 2, 0]]
 
 
 @pytest.mark.parametrize("characters", [250, 300, 2048])
@@ -65,7 +70,7 @@ def test_large_vocabularies_take_two_bytes(tmp_path: Path, characters: int) -> N
     path.write_text("\n".join(text), "utf-8")
     corpus = open_corpus(CorpusOptions(str(path), seq_len=1, split=False))
     assert decoded(corpus)[0] == text
-    assert corpus.train.dtype == (np.uint8 if characters == 250 else np.uint16)
+    assert corpus.train[:].dtype == (np.uint8 if characters == 250 else np.uint16)
 
 
 def test_the_number_of_lines_is_capped(text_file: Path) -> None:
@@ -93,7 +98,7 @@ def test_the_second_time_comes_from_the_cache_and_a_change_does_not(
     monkeypatch.chdir(text_file.parent)
     again = open_corpus(CorpusOptions(text_file.name))
     assert again.sha256 == first.sha256
-    assert isinstance(again.train, np.memmap)
+    assert isinstance(again.train.row, np.memmap)
     monkeypatch.undo()
     with text_file.open("a", encoding="utf-8") as file:
         file.write("one more\n")
@@ -106,8 +111,8 @@ def test_a_damaged_cache_is_rebuilt_and_said(
 ) -> None:
     options = CorpusOptions(str(text_file))
     before = open_corpus(options)
-    expected, sha256 = before.train.tolist(), before.sha256
-    (array,) = cache.glob("corpora/*/train.npy")
+    expected, sha256 = before.train[:].tolist(), before.sha256
+    (array,) = cache.glob("corpora/*/train.row.npy")
     match damage:
         case "flip":
             content = bytearray(array.read_bytes())
@@ -120,7 +125,7 @@ def test_a_damaged_cache_is_rebuilt_and_said(
         case "description":
             array.with_name("corpus.json").write_text('{"name": ', "utf-8")
     after = open_corpus(options)
-    assert (after.train.tolist(), after.sha256) == (expected, sha256)
+    assert (after.train[:].tolist(), after.sha256) == (expected, sha256)
     assert "damaged cache entry" in capsys.readouterr().err
 
 
@@ -138,6 +143,64 @@ def test_an_empty_source_is_refused(tmp_path: Path) -> None:
         open_corpus(CorpusOptions(str(tmp_path / "empty.txt")))
 
 
+def options_of(symbols: Level, path: str, **more: Any) -> CorpusOptions:
+    if symbols in ("unigram", "bpe"):
+        pytest.importorskip("sentencepiece")
+    return CorpusOptions(path, seq_len=9, vocabulary_size=60, symbols=symbols, **more)
+
+
+@pytest.mark.parametrize("symbols", get_args(Level))
+def test_lines_are_those_of_a_slow_construction(symbols: Level, tmp_path: Path) -> None:
+    lines = [f"{line} the end." if number % 7 == 0 else line for number, line in enumerate(short_lines()[:600])]
+    corpus = open_corpus(options_of(symbols, write_lines(tmp_path / "t.txt", lines)))
+    parts: dict[bool, list[list[int]]] = {False: [], True: []}
+    dropped = dict.fromkeys(parts, 0)
+    for line in lines:
+        ids = corpus.tokenizer.encode([line]).row.tolist()
+        held_out = zlib.crc32(line.encode()) % 10 == 0
+        if symbols == "char" or len(ids) <= 9:
+            parts[held_out].append((ids + [0] * 9)[:9])
+        else:
+            dropped[held_out] += 1
+    assert (corpus.train[:].tolist(), corpus.held_out[:].tolist()) == (parts[False], parts[True])
+    assert corpus.dropped == dropped[False]
+    assert (corpus.dropped > 10) == (symbols != "char")
+    assert corpus.train.shape == (len(parts[False]), 9)
+    assert corpus.train.row.size == sum(number > 0 for line in parts[False] for number in line)  # no padding is stored
+
+
+@pytest.mark.parametrize("symbols", get_args(Level))
+def test_the_hash_is_of_padded_arrays_and_of_the_symbols(symbols: Level, text_file: Path, tmp_path: Path) -> None:
+    corpus = open_corpus(options_of(symbols, str(text_file)))
+    hashes = {}
+    for name, lines in (("train.npy", corpus.train), ("held_out.npy", corpus.held_out)):
+        np.save(tmp_path / name, lines[:])
+        hashes[name] = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    known = corpus.tokenizer.characters if isinstance(corpus.tokenizer, CharTokenizer) else corpus.tokenizer.name
+    assert corpus.sha256 == hashlib.sha256(json.dumps([known, hashes], sort_keys=True).encode()).hexdigest()
+
+
+def test_words_of_lines_left_out_are_not_counted(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "t.txt", ["a b", "long long long long long", "b c"])
+    corpus = open_corpus(CorpusOptions(path, 3, 2, split=False, symbols="word"))
+    assert corpus.tokenizer == WordTokenizer(("b", "a"), WordRule("punctuation"))
+    assert corpus.train[:].tolist() == [[3, 2, 0], [2, 1, 0]]
+
+
+def test_words_of_held_out_lines_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source("two", "two", lambda: iter([["a b", "B"]]), lambda: iter([["c c c", "a c"]]))
+    monkeypatch.setattr(corpus_module, "open_source", lambda spec, invalid_utf8: source)
+    corpus = open_corpus(CorpusOptions("two", 3, symbols="word", lower_case=True))
+    assert corpus.tokenizer == WordTokenizer(("b", "a"), WordRule("punctuation", lower_case=True))
+    assert corpus.held_out[:].tolist() == [[1, 1, 1], [3, 1, 0]]
+
+
+def test_a_length_that_no_line_has_is_refused(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "t.txt", ["a b c", "d e f"])
+    with pytest.raises(InputError, match=r"t\.txt: every line has more than --seq-len 2 symbols; raise it"):
+        open_corpus(CorpusOptions(path, 2, split=False, symbols="word"))
+
+
 @pytest.mark.slow
 def test_runs_that_start_at_once_share_one_entry(text_file: Path, cache: Path) -> None:
     code = "import sys; from data.corpus import *; print(open_corpus(CorpusOptions(sys.argv[1])).sha256)"
@@ -146,8 +209,9 @@ def test_runs_that_start_at_once_share_one_entry(text_file: Path, cache: Path) -
     hashes = {process.communicate(timeout=600)[0] for process in processes}
     assert hashes == {open_corpus(CorpusOptions(str(text_file))).sha256 + "\n"}
     (entry,) = (cache / "corpora").iterdir()
-    assert sorted(file.name for file in entry.iterdir()) == ["corpus.json", "held_out.npy", "train.npy"]
-    assert json.loads((entry / "corpus.json").read_text("utf-8"))["lines"]["train.npy"] > 1700
+    arrays = [f"{part}.{what}.npy" for part in ("held_out", "train") for what in ("row", "starts")]
+    assert sorted(file.name for file in entry.iterdir()) == ["corpus.json", *arrays]
+    assert json.loads((entry / "corpus.json").read_text("utf-8"))["lines"]["train"] > 1700
 
 
 def test_real_lines(lm1b_sample: Path) -> None:
@@ -158,4 +222,5 @@ def test_real_lines(lm1b_sample: Path) -> None:
         lines = [line.removesuffix("\n")[:32] for line in file]
     assert Counter(chain(*decoded(corpus))) == Counter(lines)
     by_frequency = [character for character, _ in Counter("".join(decoded(corpus)[0])).most_common(20)]
-    assert corpus.vocabulary.characters[:20] == "".join(by_frequency)
+    assert isinstance(corpus.tokenizer, CharTokenizer)
+    assert corpus.tokenizer.characters[:20] == "".join(by_frequency)

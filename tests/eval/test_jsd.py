@@ -16,7 +16,7 @@ from scipy.spatial.distance import jensenshannon
 
 from data.corpus import CorpusOptions
 from data.errors import InputError
-from data.vocabulary import Ids
+from data.line_ids import Ids
 from eval.jsd import main, score_lines
 from eval.ngram_sampler import sample_ngram_model
 from eval.text.counts import character_ngrams, count_ngrams
@@ -117,7 +117,7 @@ def test_real_lines(lm1b_sample: Path, padding: bool) -> None:
     held_out = reference.real_lines(640)
     assert held_out is not None
     for ngram in range(1, 9):
-        fast, slow = both_ways(held_out, reference.train[:3000], ngram, reference.text.vocabulary.size, padding)
+        fast, slow = both_ways(held_out, reference.train[:3000], ngram, reference.text.tokenizer.size, padding)
         assert fast == pytest.approx(slow, abs=1e-12)
 
 

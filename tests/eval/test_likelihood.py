@@ -15,7 +15,7 @@ from nltk.util import everygrams
 
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
-from data.vocabulary import Ids
+from data.line_ids import Ids
 from eval.core.score import Estimate, Score
 from eval.likelihood import main
 from eval.ngrams import main as ngrams_main
@@ -158,7 +158,7 @@ def test_nltk_agrees_where_single_characters_are_equally_likely(order: int) -> N
 @pytest.mark.parametrize("order", [2, 5])
 def test_nltk_agrees_on_real_lines(lm1b_sample: Path, order: int) -> None:
     corpus = open_corpus(CorpusOptions(str(lm1b_sample), seq_len=40))
-    base = corpus.vocabulary.size
+    base = corpus.tokenizer.size
     known, lines = (ids[(ids != 0).any(axis=1)] for ids in (corpus.train[:400], corpus.held_out[:100]))
 
     def words(line: list[int]) -> list[str]:
@@ -180,8 +180,8 @@ def test_nltk_agrees_on_real_lines(lm1b_sample: Path, order: int) -> None:
 
 def test_padding_is_counted_as_the_end_of_a_line_not_as_what_lines_are_made_of() -> None:
     text = counted_text(toy_lines(60, 0), 30, 3)
-    base, ids = text.vocabulary.size, text.vocabulary.encode(toy_lines(60, 0), 30)
-    lines = text.vocabulary.encode(toy_lines(20, 1), 30).tolist()
+    base, ids = text.tokenizer.size, text.tokenizer.encode(toy_lines(60, 0)).padded(30)
+    lines = text.tokenizer.encode(toy_lines(20, 1)).padded(30).tolist()
     bits, characters = line_bits(np.array(lines, np.uint8), text.counts, base)
     found = bits.sum() / characters.sum()
     assert found == pytest.approx(slow_ratio(lines, fit(ids.tolist(), 3), 3, base), rel=1e-12)
@@ -191,9 +191,9 @@ def test_padding_is_counted_as_the_end_of_a_line_not_as_what_lines_are_made_of()
 
 def test_quality_is_bits_a_character_with_lines_left_out_in_turn() -> None:
     text = counted_text(toy_lines(60, 0), 10, 3)
-    base = text.vocabulary.size
-    model = fit(text.vocabulary.encode(toy_lines(60, 0), 10).tolist(), 3)
-    ids = text.vocabulary.encode([*toy_lines(15, 1), "", "xyz"], 10)
+    base = text.tokenizer.size
+    model = fit(text.tokenizer.encode(toy_lines(60, 0)).padded(10).tolist(), 3)
+    ids = text.tokenizer.encode([*toy_lines(15, 1), "", "xyz"]).padded(10)
     lines = ids.tolist()
     value = slow_ratio(lines, model, 3, base)
     left_out = [slow_ratio(lines[:i] + lines[i + 1 :], model, 3, base) for i in range(len(lines))]
@@ -208,9 +208,9 @@ def test_quality_is_bits_a_character_with_lines_left_out_in_turn() -> None:
 @pytest.mark.parametrize("samples", [6, 33])
 def test_coverage_is_bits_a_character_of_real_lines_without_a_twentieth_of_the_samples(samples: int) -> None:
     text = counted_text(toy_lines(60, 0), 10, 3)
-    base = text.vocabulary.size
-    ids = text.vocabulary.encode(toy_lines(samples, 1), 10)
-    real = text.vocabulary.encode([*toy_lines(12, 2), ""], 10)
+    base = text.tokenizer.size
+    ids = text.tokenizer.encode(toy_lines(samples, 1)).padded(10)
+    real = text.tokenizer.encode([*toy_lines(12, 2), ""]).padded(10)
     groups = np.arange(samples) % 20
 
     def slow(lines: Ids) -> float:
@@ -228,8 +228,8 @@ def test_coverage_is_bits_a_character_of_real_lines_without_a_twentieth_of_the_s
 def test_a_few_good_lines_repeated_have_quality_without_coverage() -> None:
     real = toy_lines(400, 0)
     text = counted_text(real, 12, 4)
-    ids = text.vocabulary.encode(real, 12)
-    bits, characters = line_bits(ids, text.counts, text.vocabulary.size)
+    ids = text.tokenizer.encode(real).padded(12)
+    bits, characters = line_bits(ids, text.counts, text.tokenizer.size)
     best = ids[np.argsort(bits / characters, kind="stable")[:3]]
     repeated, varied = np.tile(best, (50, 1)), ids[:150]
     assert quality(repeated, text).value < quality(varied, text).value
@@ -241,9 +241,9 @@ def test_the_model_is_as_long_as_64_bits_allow() -> None:
     whole = "".join(chr(0x4E00 + i) for i in range(2048))
     real = [whole[i : i + 8] for i in range(0, 2048, 8)] + [whole[:7]] * 9 + [whole[:6] + whole[9]] * 9
     text = counted_text(real, 8, 6)
-    assert text.vocabulary.size == 2050
-    known = text.vocabulary.encode(real, 8).tolist()
-    ids = text.vocabulary.encode([whole[:7], whole[8:16], whole[1:8], "x"], 8)
+    assert text.tokenizer.size == 2050
+    known = text.tokenizer.encode(real).padded(8).tolist()
+    ids = text.tokenizer.encode([whole[:7], whole[8:16], whole[1:8], "x"]).padded(8)
     found = compare(ids, Reference(text, None, None))
     assert [score.metric for score in found] == ["quality"]  # no real lines are known
     value = found[0].values["quality"].value
@@ -264,13 +264,13 @@ def test_coverage_is_of_some_real_lines_where_there_are_many(monkeypatch: pytest
     monkeypatch.setattr(likelihood, "coverage", remembering)
     lines = sorted(set(toy_lines(200, 0)))
     text = counted_text(lines, 12, 3)
-    train = text.vocabulary.encode(lines, 12)
+    train = text.tokenizer.encode(lines).padded(12)
     found = compare(train[:5], Reference(text, train, None))
     assert "|real-lines:10|" in str(found[1].signature)
     places = [train.tolist().index(line) for line in seen[0]]
     assert len(places) == 10
     assert places == sorted(set(places))
-    slow = slow_ratio(seen[0], fit(train[:5].tolist(), 3), 3, text.vocabulary.size)
+    slow = slow_ratio(seen[0], fit(train[:5].tolist(), 3), 3, text.tokenizer.size)
     assert found[1].values["coverage"].value == pytest.approx(slow, rel=1e-12)
     compare(train[:5], Reference(text, train, None))
     assert seen[1] == seen[0]

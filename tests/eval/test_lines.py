@@ -87,7 +87,7 @@ def test_padding_anywhere_in_an_ngram_leaves_it_out(wrong: Callable[[Window], bo
 @pytest.mark.parametrize("ngram", [1, 4, 7])
 def test_real_lines(lm1b_sample: Path, ngram: int) -> None:
     corpus = open_corpus(CorpusOptions(str(lm1b_sample), seq_len=48))
-    ids, base = corpus.train[:300], corpus.vocabulary.size
+    ids, base = corpus.train[:300], corpus.tokenizer.size
     for padding in (True, False):
         found = character_ngrams(ids, ngram, base, padding)
         assert by_line(found, windows_of(found.keys, ngram, base)) == [

@@ -26,7 +26,7 @@ def counted(
 
 
 def assert_same_counts(ours: ReferenceCounts, theirs: ReferenceCounts) -> None:
-    assert ours.vocabulary == theirs.vocabulary
+    assert ours.tokenizer == theirs.tokenizer
     assert (ours.lines, ours.seq_len, ours.padding) == (theirs.lines, theirs.seq_len, theirs.padding)
     assert ours.counts.keys() == theirs.counts.keys()
     for n in ours.counts:
@@ -96,7 +96,7 @@ def test_parts_join_to_the_whole(tmp_path: Path, cuts: list[int], padding: bool)
         save_counts(part, tmp_path / f"{number}.ngrams")
         parts.append(load_counts(tmp_path / f"{number}.ngrams"))
         assert_same_counts(part, parts[-1])
-    assert parts[0].vocabulary != parts[-1].vocabulary
+    assert parts[0].tokenizer != parts[-1].tokenizer
     joint = merge_counts(parts[::-1], "joint", 2048)
     assert_same_counts(joint, whole)
     # Its hash is that of the counts: the same however the text was cut.
@@ -108,7 +108,7 @@ def test_a_vocabulary_too_small_for_all_drops_the_rarest_of_the_whole(tmp_path: 
     whole = counted(tmp_path / "whole.txt", LINES, limit=8)
     parts = [counted(tmp_path / f"{part}.txt", LINES[part::2]) for part in (0, 1)]
     assert_same_counts(merge_counts(parts, "joint", 8), whole)
-    assert whole.vocabulary.size == 10
+    assert whole.tokenizer.size == 10
 
 
 def test_parts_that_cannot_be_joined_exactly_are_refused(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_the_commands_count_and_join(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert joint.name == "joint"
     assert jsd(joint.counts[4], whole.counts[4]) == pytest.approx(0.0, abs=1e-15)
     printed = capsys.readouterr().out
-    assert f"joint: 24 lines, {len(whole.vocabulary.characters)} characters" in printed
+    assert f"joint: 24 lines, {len(whole.tokenizer.characters)} characters" in printed
     rows = [line.split() for line in printed.splitlines()]
     assert ["4", f"{whole.counts[4].keys.size:,}", f"{24 * 7:,}"] in rows
     with pytest.raises(InputError, match="merge: no parts"):

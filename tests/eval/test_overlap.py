@@ -94,8 +94,8 @@ def test_the_same_lines_score_one_and_disjoint_ones_zero(ngram: int) -> None:
 @pytest.mark.parametrize("padding", [True, False])
 def test_left_out_groups_equal_recounting_the_other_lines(lines: int, padding: bool) -> None:
     text = counted_text(toy_lines(60, 0), 10, 4, padding)
-    base = text.vocabulary.size
-    ids = text.vocabulary.encode(toy_lines(lines, 1), 10)
+    base = text.tokenizer.size
+    ids = text.tokenizer.encode(toy_lines(lines, 1)).padded(10)
     groups = count_groups(ids, text)
     assert len(groups) == min(lines, 20)
     for n in range(1, 5):
@@ -111,8 +111,8 @@ def test_left_out_groups_equal_recounting_the_other_lines(lines: int, padding: b
 def test_intervals_are_those_of_scores_without_a_twentieth(lines: int, padding: bool) -> None:
     real = toy_lines(60, 0)
     text = counted_text(real, 10, 4, padding)
-    base = text.vocabulary.size
-    ids = text.vocabulary.encode(toy_lines(lines, 1), 10)
+    base = text.tokenizer.size
+    ids = text.tokenizer.encode(toy_lines(lines, 1)).padded(10)
     scores = score(ids, Reference(text, None, None))
     assert [found.metric for found in scores] == ["precision", "recall", "cosine"]
     for found in scores:
@@ -142,7 +142,7 @@ def test_samples_without_an_ngram_score_zero_without_an_interval() -> None:
 
 def test_one_line_has_no_interval() -> None:
     text = counted_text(toy_lines(60, 0), 10, 2)
-    found = score(text.vocabulary.encode(["abz"], 10), Reference(text, None, None))
+    found = score(text.tokenizer.encode(["abz"]).padded(10), Reference(text, None, None))
     assert all(value.low is value.high is None for each in found for value in each.values.values())
     # a, b, z and seven times padding; the reference knows no z.
     assert found[0].values["precision-1"].value == pytest.approx(9 / 10)
@@ -152,7 +152,7 @@ def test_one_line_has_no_interval() -> None:
 def test_real_lines(lm1b_sample: Path, ngram: int) -> None:
     corpus = open_corpus(CorpusOptions(str(lm1b_sample)))
     samples, reference = corpus.held_out[:200], corpus.train[:1000]
-    fast = [count_ngrams(ids, ngram, corpus.vocabulary.size) for ids in (samples, reference)]
+    fast = [count_ngrams(ids, ngram, corpus.tokenizer.size) for ids in (samples, reference)]
     slow = [dictionary_counts(ids, ngram) for ids in (samples, reference)]
     for name, metric in METRICS.items():
         assert metric(fast[0], fast[1]) == pytest.approx(SLOW[name](slow[0], slow[1]), abs=1e-12)
@@ -214,7 +214,7 @@ def test_the_floor_is_the_score_of_held_out_text(text_file: Path, capsys: pytest
     real = reference.real_lines(60)
     assert real is not None
     chosen = text_file.with_name("chosen.txt")
-    chosen.write_text("\n".join(reference.text.vocabulary.decode(real)), "utf-8")
+    chosen.write_text("\n".join(reference.text.tokenizer.decode(real)), "utf-8")
     assert len(set(chosen.read_text("utf-8").splitlines()) & set(held_out.read_text("utf-8").splitlines())) == 60
     assert values_of(found, "floor") == values_of(overlap_scores(capsys, [str(chosen), *against]))
 
@@ -245,7 +245,7 @@ def test_samples_of_padding_alone_are_scored_where_a_run_recorded_them(
 
 def test_there_is_no_interval_where_one_group_holds_every_ngram() -> None:
     text = counted_text(["abcabc"] * 5, seq_len=8, ngram=3, padding=False)
-    ids = text.vocabulary.encode(["abcabcxx", *["a"] * 24], text.seq_len)
+    ids = text.tokenizer.encode(["abcabcxx", *["a"] * 24]).padded(text.seq_len)
     values = {name: value for found in score(ids, Reference(text, None, None)) for name, value in found.values.items()}
     assert values["precision-3"].value == pytest.approx(4 / 6)
     assert values["precision-3"].low is None

@@ -14,7 +14,7 @@ from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
 from data.files import write_json
 from data.readers import read_lines
-from data.vocabulary import PADDING, Vocabulary
+from data.tokenizers import PADDING, CharTokenizer
 from eval.ngrams import main as ngrams_main
 from eval.overlap import main
 from eval.text.cli import CharacterFlags, chosen_options
@@ -35,9 +35,9 @@ def record(samples: Path, options: ReferenceOptions, path: Path | None = None) -
 
 def counts_as_text(reference: Reference, ngram: int) -> dict[tuple[str, ...], int]:
     """The reference's n-grams with their counts, as characters; padding is the empty string."""
-    vocabulary = reference.text.vocabulary
-    names = ["", "?", *vocabulary.characters]
-    counted = as_dictionary(reference.text.counts[ngram], ngram, vocabulary.size)
+    tokenizer = reference.text.tokenizer
+    names = ["", "?", *tokenizer.characters]
+    counted = as_dictionary(reference.text.counts[ngram], ngram, tokenizer.size)
     return {tuple(names[symbol] for symbol in window): count for window, count in counted.items()}
 
 
@@ -71,7 +71,7 @@ def test_ids_are_those_of_the_vocabulary_whatever_the_blocks(
     assert list(cache.iterdir()) == []
     path.unlink()
     shutil.rmtree(cache)
-    expected = Vocabulary("".join(sorted(characters))).encode(lines, 9)
+    expected = CharTokenizer("".join(sorted(characters))).encode(lines).padded(9)
     assert encoded.ids.dtype == expected.dtype == (np.uint8 if len(characters) < 255 else np.uint16)
     assert encoded.ids.tolist() == expected.tolist()
     cut = [line[:9].replace(PADDING, "") for line in lines]
@@ -176,7 +176,7 @@ def test_the_recorded_reference_is_the_default(samples: Path, text_file: Path) -
     assert (reference.text.lines, reference.text.seq_len, reference.text.padding) == (700, 18, False)
     assert list(reference.text.counts) == [1, 2, 3]
     for n in (1, 2, 3):
-        counted = as_dictionary(reference.text.counts[n], n, corpus.vocabulary.size)
+        counted = as_dictionary(reference.text.counts[n], n, corpus.tokenizer.size)
         assert counted == dictionary_counts(corpus.train, n, padding=False)
 
 

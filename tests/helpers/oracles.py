@@ -12,7 +12,7 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from scipy import stats
 from torch import Tensor
 
-from data.vocabulary import Ids
+from data.line_ids import Ids
 from eval.text.counts import Keys, NgramCounts
 
 # --- n-grams of characters

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from data.vocabulary import Ids, Vocabulary
+from data.line_ids import Ids
+from data.tokenizers import CharTokenizer
 from eval.text.counts import count_up_to
 from eval.text.reference_counts import ReferenceCounts
 from eval.text.words import LONGEST, WordReference, Words, line_hashes, number_words
@@ -33,9 +34,9 @@ def draw_lines(data: st.DataObject, base: int, rows: int, seq_len: int) -> Ids:
 
 
 def counted_text(lines: list[str], seq_len: int, ngram: int, padding: bool = True) -> ReferenceCounts:
-    vocabulary = Vocabulary("".join(sorted(set("".join(lines)))))
-    counts = count_up_to(vocabulary.encode(lines, seq_len), ngram, vocabulary.size, padding)
-    return ReferenceCounts("toy", "0" * 64, len(lines), seq_len, padding, vocabulary, 2048, counts)
+    tokenizer = CharTokenizer("".join(sorted(set("".join(lines)))))
+    counts = count_up_to(tokenizer.encode(lines).padded(seq_len), ngram, tokenizer.size, padding)
+    return ReferenceCounts("toy", "0" * 64, len(lines), seq_len, padding, tokenizer, 2048, counts)
 
 
 def toy_lines(lines: int, seed: int) -> list[str]:

@@ -24,11 +24,11 @@ from textgan.train import train
 
 def lines_of(config: TextSettings, weights: dict[str, torch.Tensor], seed: int) -> list[str]:
     """The samples that these weights give at iteration 0 of a run with this seed."""
-    vocabulary = load_generator(config.folder).vocabulary
-    network = MODELS[config.model].networks(config, vocabulary.size).generator
+    tokenizer = load_generator(config.folder).tokenizer
+    network = MODELS[config.model].networks(config, tokenizer.size).generator
     network.load_state_dict(weights)
     random = torch.Generator().manual_seed(stream_seed(seed, "samples", 0))
-    return vocabulary.decode(sample_ids(cast(Sampler, network), config.eval_samples, random))
+    return tokenizer.decode(sample_ids(cast(Sampler, network), config.eval_samples, random))
 
 
 def test_it_begins_at_the_other_runs_last_raw_weights(tiny: TextSettings, tmp_path: Path) -> None:

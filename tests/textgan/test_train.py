@@ -444,7 +444,7 @@ def test_an_exported_generator_is_the_runs_generator(tiny: TextSettings, tmp_pat
     load_generator(tiny.folder).save(tmp_path / "exported")
     assert sorted(path.name for path in (tmp_path / "exported").iterdir()) == ["config.json", "model.safetensors"]
     ours, theirs = load_generator(tiny.folder), load_generator(tmp_path / "exported")
-    assert ours.vocabulary == theirs.vocabulary
+    assert ours.tokenizer == theirs.tokenizer
     z = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(ours.network(z), theirs.network(z))
     average, itself = (
@@ -462,7 +462,7 @@ def test_samples_come_from_the_average_of_the_weights_where_there_is_one(tiny: T
     for config in (tiny, without):
         network = load_generator(config.folder).network
         random = torch.Generator().manual_seed(stream_seed(config.seed, "samples", 20))
-        lines = load_generator(config.folder).vocabulary.decode(sample_ids(network, 30, random))
+        lines = load_generator(config.folder).tokenizer.decode(sample_ids(network, 30, random))
         assert (config.folder / "samples" / "20.txt").read_text("utf-8").splitlines() == lines
     # Averaging changes what is drawn, not how the weights are trained.
     theirs = tensors(without.folder)

@@ -36,7 +36,10 @@ _TRAIN_1 = (
 _ADDED_SETTINGS: Mapping[str, Any] = {"eval_seconds": None, "max_gradient_norm": None, "start": None}
 _ADDED_TO_GANS: Mapping[str, Any] = {"generator_steps": 1, "critic_warm_up": 0}
 _ADDED_TO_IMAGES: Mapping[str, Any] = {"precision": "float32"}
-_ADDED_TO_TEXT: Mapping[str, Any] = {"scores": ["jsd"], "words": "punctuation", "lower_case": False}
+_ADDED_TO_TEXT: Mapping[str, Any] = {
+    "symbols": "char", "order": "replacement", "scores": ["jsd"], "score_seq_len": None, "words": "punctuation",
+    "lower_case": False,
+}  # fmt: skip
 # Settings that every text run recorded, and that maximum likelihood does not use.
 _UNUSED_BY_MLE = ("critic_lr", "critic_schedule", "critic_steps", "penalty_weight", "latent_dim")
 
@@ -132,6 +135,8 @@ def read_options(folder: Path) -> dict[str, Any]:
     newer = {"format": options.get("format", 1), "config": _upgraded_settings(options)}
     if isinstance(options.get("scores"), list):
         newer["scores"] = _declarations(options["scores"], upgraded(options.pop("signature")))
+    if "characters" in options:
+        newer["tokenizer"] = {"characters": options.pop("characters")}
     return {**options, **newer}
 
 

@@ -1,0 +1,139 @@
+"""Subwords: sentencepiece models by the unigram and BPE algorithms (Kudo and Richardson 2018, arXiv 1808.06226).
+
+A model is trained on training lines alone. Equal lines give equal bytes, in any order of the lines: they are neither
+sampled nor normalised, and one thread trains. Decoding the ids of a line of known characters gives the line.
+"""
+
+import base64
+import hashlib
+import io
+import re
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from data.errors import InputError
+from data.line_ids import Ids, Ragged
+from data.tokenizers import PADDING, PADDING_ID, UNKNOWN, UNKNOWN_ID, IdType, id_type, ragged, rows_of
+
+if TYPE_CHECKING:
+    from sentencepiece import SentencePieceProcessor
+
+SubwordLevel = Literal["unigram", "bpe"]
+
+_OPTIONS: dict[str, Any] = {
+    "pad_id": PADDING_ID, "unk_id": UNKNOWN_ID, "bos_id": -1, "eos_id": -1, "unk_surface": UNKNOWN,
+    "character_coverage": 1.0, "normalization_rule_name": "identity", "remove_extra_whitespaces": False,
+    "add_dummy_prefix": True, "input_sentence_size": 0, "shuffle_input_sentence": False, "num_threads": 1,
+    "minloglevel": 2,
+}  # fmt: skip
+# sentencepiece writes a space as U+2581 and drops lines with U+2585; the others are written forms of ids 0 and 1.
+_RESERVED = f"[\u2581\u2585{PADDING}{UNKNOWN}]"
+_TOO_LARGE = re.compile(r"Please set it to a value <= (\d+)")
+_TOO_SMALL = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
+
+
+@dataclass(frozen=True)
+class SubwordTokenizer:
+    """Subwords of a sentencepiece model, given as the bytes of its file."""
+
+    level: SubwordLevel
+    model: bytes
+
+    @classmethod
+    def train(cls, level: SubwordLevel, lines: Iterable[str], size: int) -> "SubwordTokenizer":
+        """Train a model of `size` symbols, padding and unknown included, on lines.
+
+        Raises:
+            InputError: the lines have too few different subwords for `size`, or too many characters, or no text.
+            ModuleNotFoundError: sentencepiece is not installed.
+        """
+        import sentencepiece
+
+        written = io.BytesIO()
+        raised: list[BaseException] = []
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=_trainable(lines, raised), model_writer=written, vocab_size=size, model_type=level,
+                **_OPTIONS,
+            )  # fmt: skip
+        except RuntimeError as error:
+            raise raised[0] if raised else _explained(error, size) from error
+        return cls(level, written.getvalue())
+
+    @classmethod
+    def from_text(cls, level: SubwordLevel, model: str) -> "SubwordTokenizer":
+        """Return the tokenizer of a model in base64.
+
+        Raises:
+            ValueError: the text is no base64, or no model of sentencepiece.
+        """
+        tokenizer = cls(level, base64.b64decode(model, validate=True))
+        try:
+            _ = tokenizer._processor
+        except RuntimeError as error:
+            raise ValueError("not a sentencepiece model") from error
+        return tokenizer
+
+    @cached_property
+    def _processor(self) -> "SentencePieceProcessor":
+        import sentencepiece
+
+        return sentencepiece.SentencePieceProcessor(model_proto=self.model)
+
+    @cached_property
+    def name(self) -> str:
+        """Name in signatures. The hash covers the pieces and their scores: equal models may differ in their bytes."""
+        model, ids = self._processor, range(self.size)
+        pieces = ((model.id_to_piece(number), model.get_score(number)) for number in ids)
+        listed = "".join(f"{piece}\t{struct.pack('>f', score).hex()}\n" for piece, score in pieces)
+        return f"{self.level}-{self.size}@{hashlib.sha256(listed.encode()).hexdigest()[:12]}"
+
+    @cached_property
+    def size(self) -> int:
+        """Number of symbols V, padding and unknown included."""
+        return int(self._processor.get_piece_size())
+
+    @property
+    def dtype(self) -> IdType:
+        """Smallest unsigned type that holds every id."""
+        return id_type(self.size)
+
+    def encode(self, lines: Sequence[str]) -> Ragged:
+        """Return the ids of lines; neighbouring unknown characters are one id."""
+        return ragged(self._processor.encode([re.sub(_RESERVED, UNKNOWN, line) for line in lines]), self.dtype)
+
+    def decode(self, ids: Ids) -> list[str]:
+        """Return the lines of ids [lines, seq_len], each up to its first padding."""
+        return list(self._processor.decode(rows_of(ids)))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return level and model, in base64, as a JSON object."""
+        return {"level": self.level, "model": base64.b64encode(self.model).decode()}
+
+
+def _trainable(lines: Iterable[str], raised: list[BaseException]) -> Iterator[str]:
+    """Yield the parts of lines between reserved characters, so that none of these becomes part of a subword.
+
+    An error while reading lines is added to `raised`, since sentencepiece raises an error of its own in place of it.
+    """
+    try:
+        for line in lines:
+            yield from re.split(_RESERVED, line)
+    except (Exception, KeyboardInterrupt) as error:
+        raised.append(error)
+        raise
+
+
+def _explained(error: RuntimeError, size: int) -> InputError:
+    """Return an error that names the flag and its largest or smallest value for the text."""
+    message = str(error)
+    if match := _TOO_LARGE.search(message):
+        return InputError(f"--vocabulary-size {size}: the text has at most {int(match[1]):,} subwords; lower it")
+    if match := _TOO_SMALL.search(message):
+        return InputError(f"--vocabulary-size {size}: the text's characters alone need {int(match[1]):,}; raise it")
+    if "!sentences_.empty()" in message:
+        return InputError("no text to find subwords in; give lines that are not empty")
+    return InputError(f"sentencepiece: {message}")

@@ -1,0 +1,134 @@
+import base64
+import hashlib
+import json
+from random import Random
+from struct import pack
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.errors import InputError
+from data.subwords import SubwordLevel, SubwordTokenizer
+from data.tokenizers import PADDING, UNKNOWN, read_tokenizer
+from tests.helpers.text import coco_lines, short_lines
+
+sentencepiece = pytest.importorskip("sentencepiece")
+
+LEVELS = get_args(SubwordLevel)
+LINES = short_lines()[:300]
+TRAINED = {level: SubwordTokenizer.train(level, LINES, 60) for level in LEVELS}
+
+
+def tokens(tokenizer: SubwordTokenizer, line: str) -> list[int]:
+    return [int(number) for number in tokenizer.encode([line]).row]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_all_captions_come_back(level: SubwordLevel) -> None:
+    lines = coco_lines(10_000)
+    tokenizer = SubwordTokenizer.train(level, lines, 1000)
+    assert tokenizer.size == 1000
+    encoded = tokenizer.encode(lines)
+    assert 14 < encoded.lengths.mean() < 15
+    assert tokenizer.decode(encoded.padded(int(encoded.lengths.max()))) == lines
+    assert 1 not in encoded.row
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_equal_lines_give_equal_bytes_in_any_order(level: SubwordLevel) -> None:
+    shuffled = Random(0).sample(LINES, len(LINES))
+    assert shuffled != LINES
+    again, other = (SubwordTokenizer.train(level, lines, 60) for lines in (LINES, shuffled))
+    assert again.model == other.model == TRAINED[level].model
+    assert SubwordTokenizer.train(level, LINES[1:], 60).name != TRAINED[level].name
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_name_hashes_pieces_and_scores(level: SubwordLevel) -> None:
+    tokenizer = TRAINED[level]
+    model = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
+    pieces = [f"{model.id_to_piece(i)}\t{pack('>f', model.get_score(i)).hex()}\n" for i in range(60)]
+    assert [piece.partition("\t")[0] for piece in pieces[:2]] == ["<pad>", "<unk>"]
+    assert tokenizer.name == f"{level}-60@{hashlib.sha256(''.join(pieces).encode()).hexdigest()[:12]}"
+
+
+def test_levels_are_different_models() -> None:
+    assert tokens(TRAINED["unigram"], "the cat sat") != tokens(TRAINED["bpe"], "the cat sat")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@given(line=st.text("the cadogsmn01 \u00e9", max_size=30))
+def test_any_line_of_known_characters_comes_back(level: SubwordLevel, line: str) -> None:
+    """Leading, trailing and repeated spaces too."""
+    encoded = TRAINED[level].encode([line])
+    assert TRAINED[level].decode(encoded.padded(40)) == [line]
+    assert 0 not in encoded.row
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_reserved_and_new_characters_are_unknown(level: SubwordLevel) -> None:
+    tokenizer = TRAINED[level]
+    for mark in ("\u2581", "\u2585", PADDING, UNKNOWN, "\u6f22", "\u2047"):
+        assert 1 in tokens(tokenizer, f"a{mark}t")
+        assert tokenizer.decode(tokenizer.encode([f"a{mark}t"]).padded(9)) == [f"a{UNKNOWN}t"]
+    # Without the replacement the mark would come back as a space.
+    plain = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
+    assert plain.decode(plain.encode("a\u2581t")) == "a t"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_reserved_characters_of_training_lines_are_in_no_subword(level: SubwordLevel) -> None:
+    marks = ("\u2581", "\u2585", PADDING, UNKNOWN)
+    tokenizer = SubwordTokenizer.train(level, [f"{line} {mark}wxy" for line in LINES for mark in marks], 70)
+    model = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
+    pieces = [model.id_to_piece(number).removeprefix("\u2581") for number in range(2, 70)]
+    assert not [piece for piece in pieces for mark in marks[1:] if mark in piece]
+    assert tokens(tokenizer, "wxy") != [1]  # the rest of these lines was trained on
+    assert 1 not in tokens(tokenizer, "wxy")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_nothing_is_decoded_after_the_first_padding(level: SubwordLevel) -> None:
+    tokenizer = TRAINED[level]
+    (cat,), (dog,) = (tokenizer.encode([word]).padded(4) for word in ("cat", "dog"))
+    joined = np.array([[*cat[cat > 0], 0, *dog[dog > 0]]])
+    assert tokenizer.decode(joined) == ["cat"]
+    assert tokenizer.decode(np.zeros((2, 3), np.uint8)) == ["", ""]
+    assert tokenizer.decode(np.array([[1, 1, 0]])) == [UNKNOWN * 2]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_tokenizer_survives_saving(level: SubwordLevel) -> None:
+    again = read_tokenizer(json.loads(json.dumps(TRAINED[level].as_json())))
+    assert again == TRAINED[level]
+    assert again.encode(LINES).row.tolist() == TRAINED[level].encode(LINES).row.tolist()
+    for damaged in ("?", base64.b64encode(b"no model").decode()):
+        with pytest.raises(ValueError, match=r"base64|not a sentencepiece model"):
+            read_tokenizer({"level": level, "model": damaged})
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_vocabulary_too_large_or_small_names_the_flag_and_the_limit(level: SubwordLevel) -> None:
+    with pytest.raises(InputError, match=r"^--vocabulary-size 9000: the text has at most ([\d,]+) subwords") as error:
+        SubwordTokenizer.train(level, LINES, 9000)
+    largest = int(str(error.value).partition("at most ")[2].partition(" ")[0].replace(",", ""))
+    assert SubwordTokenizer.train(level, LINES, largest).size == largest
+    characters = {character for line in LINES for character in line} | {" "}
+    with pytest.raises(InputError, match=rf"^--vocabulary-size 9: .* need {len(characters) + 2}; raise it$"):
+        SubwordTokenizer.train(level, LINES, 9)
+
+
+def test_lines_without_text_are_refused() -> None:
+    with pytest.raises(InputError, match="no text to find subwords in"):
+        SubwordTokenizer.train("unigram", ["", UNKNOWN], 60)
+
+
+def test_an_error_while_reading_is_raised_as_it_is() -> None:
+    def lines() -> list[str]:
+        raise InputError("bad.txt:7: not UTF-8")
+
+    with pytest.raises(InputError, match=r"^bad\.txt:7: not UTF-8$"):
+        SubwordTokenizer.train("bpe", (line for _ in range(2) for line in lines()), 60)
