@@ -2,7 +2,7 @@
 
     python -m eval.bench text
     python -m eval.bench text --self-bleu-text corpus.txt.gz --format json
-    python -m eval.bench encoding --lines 1000000
+    python -m eval.bench encoding --lines 1000000 --symbols word
     python -m eval.bench images shapes --count 2000
     python -m eval.bench images cifar10 --count 10000 --batch-size 256 --device cuda
 
@@ -22,6 +22,8 @@ import tyro
 from scipy.linalg import sqrtm
 
 from data.command import parse_command, run_command
+from data.corpus import CorpusOptions
+from data.tokenizers import Level
 from eval.core.device import choose_device
 from eval.core.tables import Block, FormatFlags, render
 from eval.core.timing import Result, best_of, timed
@@ -52,10 +54,18 @@ class TextCommand(FormatFlags):
 
 @dataclass(frozen=True)
 class EncodingCommand(FormatFlags):
-    """Time the encoding of grammar lines into an empty cache."""
+    """Time the encoding of a text into an empty cache."""
 
+    data: str = "grammar"
+    """Text to encode, as --data of textgan.train."""
     lines: int = 1_000_000
-    """Lines to draw, encode and cache."""
+    """Maximum number of training lines."""
+    symbols: Level = "char"
+    """Symbols of the lines: characters, words, or subwords by a sentencepiece model."""
+    vocabulary_size: int = 2048
+    """Maximum number of characters or words; number of subwords."""
+    seq_len: int = 32
+    """Symbols per line; longer lines are cut (characters) or left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +99,10 @@ def _empty_cache() -> Iterator[None]:
 def _text_results(command: TextCommand | EncodingCommand) -> list[Result]:
     with _empty_cache():
         if isinstance(command, EncodingCommand):
-            return bench.bench_encoding(command.lines)
+            options = CorpusOptions(
+                command.data, command.seq_len, command.vocabulary_size, command.lines, symbols=command.symbols
+            )
+            return bench.bench_encoding(options)
         return [
             *bench.bench_build(command.lines),
             *bench.bench_score(command.lines),

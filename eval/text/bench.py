@@ -26,15 +26,18 @@ _NGRAM = 6
 _SAMPLES = 640
 
 
-def bench_encoding(lines: int) -> list[Result]:
-    """Time drawing, encoding and caching grammar lines."""
-    seconds, _ = timed(lambda: open_corpus(CorpusOptions("grammar", lines=lines)))
+def bench_encoding(options: CorpusOptions) -> list[Result]:
+    """Time reading, encoding and caching a text."""
+    seconds, corpus = timed(lambda: open_corpus(options))
+    lines = len(corpus.train) + corpus.dropped
     # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return [
-        Result(f"draw, encode and cache {lines:,} lines", seconds, "s"),
+        Result(f"read, encode and cache {lines:,} lines by {corpus.tokenizer.name}", seconds, "s"),
         Result("rate", lines / seconds, "lines/s"),
         Result("peak memory of the process", peak / 1e6, "MB"),
+        Result("symbols per line", corpus.train.row.size / len(corpus.train), ""),
+        Result("lines left out", 100 * corpus.dropped / lines, "%"),
     ]
 
 
