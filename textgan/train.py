@@ -1,8 +1,9 @@
-"""Train a character WGAN-GP (two learning rates, TTUR, or one) or an LSTM, scored by n-gram JSD.
+"""Train a WGAN-GP (two learning rates, TTUR, or one) or an LSTM on characters, words or subwords.
 
     python -m textgan.train --preset quickstart
     python -m textgan.train --preset ttur --data lm1b --ngram 6
     python -m textgan.train --preset orig-small --data corpus.txt.gz --minutes 20 --seed 1
+    python -m textgan.train --preset mle-small --data corpus.txt.gz --symbols unigram
 
 The same command continues a run that was stopped. Compare runs with: tensorboard --logdir runs
 """

@@ -24,7 +24,7 @@ LEVELS = ("char", "word", "unigram", "bpe")
 
 
 def settings(folder: Path, symbols: Any, **changes: Any) -> TextSettings:
-    tiny: dict[str, Any] = {"lines": 400, "seq_len": 40 if symbols == "char" else 12, "symbols": symbols}
+    tiny: dict[str, Any] = {"lines": 400, "seq_len": 12 if symbols == "word" else 40, "symbols": symbols}
     tiny |= {"vocabulary_size": 120, "iterations": 4, "critic_steps": 2}
     return tiny_text("grammar", folder, **{**tiny, **changes})
 
