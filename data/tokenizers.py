@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -214,8 +215,8 @@ class WordTokenizer:
 
 def ragged(rows: Sequence[Sequence[int]], dtype: IdType) -> Ragged:
     """Return lines, given as sequences of ids, as one row."""
-    row = np.fromiter((number for line in rows for number in line), dtype)
-    return Ragged(row, np.fromiter(map(len, rows), np.int64, len(rows)))
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    return Ragged(np.fromiter(chain.from_iterable(rows), dtype, int(lengths.sum())), lengths)
 
 
 def rows_of(ids: Ids) -> list[list[int]]:

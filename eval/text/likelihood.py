@@ -86,11 +86,6 @@ def coverage(ids: Ids, text: ReferenceCounts, real: Ids) -> Estimate:
     return interval(value, left_out, POSITIVE)
 
 
-def applies_to(text: ReferenceCounts) -> bool:
-    """Return whether the counts of a text include line ends: padding and n-grams of at least two characters."""
-    return text.padding and len(_narrow_counts(text)) > 1
-
-
 def score(ids: Ids, reference: Reference) -> list[Score]:
     """Return the quality and coverage of samples' ids [samples, seq_len].
 
@@ -101,7 +96,7 @@ def score(ids: Ids, reference: Reference) -> list[Score]:
         InputError: the reference was counted without padding, which marks the ends of lines, or without 2-grams.
     """
     text = reference.text
-    if not applies_to(text):
+    if not text.has_line_ends():
         raise InputError(
             "--padding out, --ngram 1: cross-entropy needs pairs of characters and the padding behind lines"
         )

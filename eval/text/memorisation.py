@@ -9,8 +9,8 @@ from eval.text.words import WordReference, Words
 
 def known_words(samples: Words, reference: WordReference) -> Estimate:
     """Return the proportion of the samples' words that occur in the reference; 0 if the samples have no words."""
-    line = np.repeat(np.arange(samples.lengths.size), samples.lengths + 1)
-    known = (samples.row > 0) & (samples.row <= len(reference.words))
+    line = np.repeat(np.arange(samples.lengths.size), samples.lengths)
+    known = samples.row <= len(reference.words)
     if not samples.lengths.any():
         return Estimate(0.0)
     parts = np.bincount(line, known, samples.lengths.size).astype(np.float64)

@@ -3,8 +3,9 @@
 To add a metric, write a file in this folder with a `score` function, and a line in one of the two tables.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,26 +16,25 @@ from data.naming import printable
 from data.readers import read_lines
 from data.words import WordRule
 from eval.core.score import Score
-from eval.text import bleu, diversity, jsd, likelihood, memorisation, overlap
 from eval.text.reference import Reference, ReferenceOptions, open_reference
 from eval.text.reference_counts import has_ngrams
 from eval.text.samples import SampleLines, encode_samples, remarks
-from eval.text.words import WordReference, Words, note_unspaced, open_word_reference, score_with_floor
+from eval.text.words import WordReference, note_unspaced, open_word_reference, score_with_floor
 
-CHARACTER_METRICS: Mapping[str, Callable[[Ids, Reference], list[Score]]] = {
-    "jsd": jsd.score,
-    "overlap": overlap.score,
-    "likelihood": likelihood.score,
+CHARACTER_METRICS = {
+    "jsd": "eval.text.jsd.score",
+    "overlap": "eval.text.overlap.score",
+    "likelihood": "eval.text.likelihood.score",
 }
-"""Character metrics: functions of samples' ids [samples, seq_len] and a reference."""
+"""Character metrics by name: functions of samples' ids [samples, seq_len] and a `Reference`, imported when called."""
 
-WORD_METRICS: Mapping[str, Callable[[Words, WordReference], Sequence[Score]]] = {
-    "word-jsd": jsd.score_words,
-    "bleu": bleu.score,
-    "diversity": diversity.score,
-    "memorisation": memorisation.score,
+WORD_METRICS = {
+    "word-jsd": "eval.text.jsd.score_words",
+    "bleu": "eval.text.bleu.score",
+    "diversity": "eval.text.diversity.score",
+    "memorisation": "eval.text.memorisation.score",
 }
-"""Word metrics: functions of samples split into words and a reference."""
+"""Word metrics by name: functions of samples as `Words` and a `WordReference`, imported when called."""
 
 METRICS = (*CHARACTER_METRICS, *WORD_METRICS)
 """Names of all text metrics, in the order of reports."""
@@ -59,7 +59,7 @@ class RealText:
     def metrics(self) -> list[str]:
         """Return the names of the metrics that this text is prepared for."""
         names = [] if self.characters is None else list(CHARACTER_METRICS)
-        if self.characters is not None and not likelihood.applies_to(self.characters.text):
+        if self.characters is not None and not self.characters.text.has_line_ends():
             names.remove("likelihood")
         return names if self.words is None else [*names, *WORD_METRICS]
 
@@ -118,20 +118,27 @@ def score_samples(samples: SampleLines, metrics: Sequence[str], real: RealText, 
     """
     scores: list[Score] = []
     with tqdm(total=len(metrics), desc=printable(samples.name), disable=None, delay=1, leave=False) as bar:
-        if character_metrics := [score for name, score in CHARACTER_METRICS.items() if name in metrics]:
+        if character_metrics := [name for name in CHARACTER_METRICS if name in metrics]:
             ids = encode(samples, real, quiet)
-            for score in character_metrics:
-                scores += score(ids, real.require_characters())
+            for name in character_metrics:
+                scores += _function(CHARACTER_METRICS[name])(ids, real.require_characters())
                 bar.update()
-        if word_metrics := [score for name, score in WORD_METRICS.items() if name in metrics]:
+        if word_metrics := [name for name in WORD_METRICS if name in metrics]:
             reference = real.require_words()
             if not quiet:
                 note_unspaced(samples, reference)
             words = reference.number(samples)
-            for score_words in word_metrics:
-                scores += score_with_floor(words, reference, real.held_out, score_words)
+            for name in word_metrics:
+                scores += score_with_floor(words, reference, real.held_out, _function(WORD_METRICS[name]))
                 bar.update()
     return scores
+
+
+def _function(path: str) -> Callable[..., list[Score]]:
+    """Return the function MODULE.NAME."""
+    module, _, name = path.rpartition(".")
+    function: Callable[..., list[Score]] = getattr(import_module(module), name)
+    return function
 
 
 def score_file(

@@ -66,6 +66,10 @@ class ReferenceCounts:
             "samples": samples,
         }
 
+    def has_line_ends(self) -> bool:
+        """Whether line ends were counted: padding, and n-grams of two symbols or more with integer keys."""
+        return self.padding and min(max(self.counts), narrow(self.tokenizer.size)) > 1
+
     def up_to(self, most: int) -> "ReferenceCounts":
         """Return the same text with only the counts for n = 1 .. `most`.
 

@@ -23,8 +23,10 @@ from data.cache import (
 from data.corpus import CorpusOptions, split_lines
 from data.errors import InputError, note
 from data.files import sha256_of_json
+from data.line_ids import Ids, starts_of
 from data.readers import Source
 from data.sources import open_source
+from data.tokenizers import ragged
 from data.words import WHITE_SPACE, WordRule, is_unspaced
 from eval.core.sampling import fixed_sample
 from eval.core.score import Score, Signature, with_floor
@@ -44,31 +46,30 @@ _JUDGED_LINES = 1000
 
 @dataclass(frozen=True)
 class Words:
-    """Lines as one row of word numbers, with the number of words per line and a hash per line [lines].
+    """Lines as one row of word numbers [words], with the number of words per line and a hash per line [lines].
 
-    Words are numbered from 1, and a 0 follows each line. Lines that are equal under the word rule have equal hashes (64
-    bits of BLAKE2).
+    Words are numbered from 1. Lines that are equal under the word rule have equal hashes (64 bits of BLAKE2).
     """
 
-    row: NDArray[np.uint32]
+    row: Ids
     lengths: NDArray[np.int64]
     hashes: NDArray[np.uint64]
     rule: WordRule = WHITE_SPACE
 
     def parts(self) -> Iterator["Words"]:
         """Yield the same lines in parts that fit in memory."""
-        ends = np.concatenate([[0], np.cumsum(self.lengths + 1)])
-        for start in range(0, self.lengths.size, _PART_LINES):
-            stop = min(start + _PART_LINES, self.lengths.size)
-            lines = slice(start, stop)
-            yield Words(self.row[ends[start] : ends[stop]], self.lengths[lines], self.hashes[lines], self.rule)
+        starts = starts_of(self.lengths)
+        for first in range(0, self.lengths.size, _PART_LINES):
+            lines = slice(first, min(first + _PART_LINES, self.lengths.size))
+            row = self.row[starts[lines.start] : starts[lines.stop]]
+            yield Words(row, self.lengths[lines], self.hashes[lines], self.rule)
 
     def ngrams(self, ngram: int) -> LineNgrams:
         """Count the word n-grams inside each line."""
         lines = self.lengths.size
-        line = np.repeat(np.arange(lines), self.lengths + 1)
-        ends = np.cumsum(self.lengths + 1) - 1
-        starts = np.flatnonzero(np.repeat(ends, self.lengths + 1) - np.arange(self.row.size) >= ngram)
+        line = np.repeat(np.arange(lines), self.lengths)
+        ends = np.repeat(np.cumsum(self.lengths), self.lengths)
+        starts = np.flatnonzero(ends - np.arange(self.row.size) >= ngram)
         row = np.pad(self.row, (0, max(ngram - self.row.size, 0)))
         return line_ngrams(pack(row[None], ngram, WORD_BASE)[0][starts], line[starts], lines)
 
@@ -79,25 +80,23 @@ def number_words(lines: Sequence[str], numbers: dict[str, int], rule: WordRule =
     Raises:
         InputError: there are more distinct words than keys allow.
     """
-    row: list[int] = []
-    lengths, texts = [], []
+    keys, rows = [], []
     split = rule.splitter()
     for line in lines:
-        text, words = split(line)
-        texts.append(text)
-        row.extend([numbers.setdefault(word, len(numbers) + 1) for word in words])
-        row.append(0)
-        lengths.append(len(words))
+        key, words = split(line)
+        keys.append(key)
+        rows.append([numbers.setdefault(word, len(numbers) + 1) for word in words])
     if len(numbers) >= WORD_BASE:
         raise InputError(f"more than {WORD_BASE - 1:,} distinct words; lower --lines")
-    return Words(np.array(row, np.uint32), np.array(lengths, np.int64), line_hashes(texts), rule)
+    numbered = ragged(rows, np.uint32)
+    return Words(numbered.row, numbered.lengths, line_hashes(keys), rule)
 
 
 def number_all(blocks: Iterable[Sequence[str]], numbers: dict[str, int], rule: WordRule = WHITE_SPACE) -> Words:
     """Split blocks of lines into words as `number_words` does; the row is memory-mapped from a temporary file."""
     lengths, hashes = [], []
 
-    def rows() -> Iterator[NDArray[np.uint32]]:
+    def rows() -> Iterator[Ids]:
         for lines in blocks:
             words = number_words(lines, numbers, rule)
             lengths.append(words.lengths)
@@ -167,7 +166,10 @@ def open_word_reference(options: CorpusOptions, rule: WordRule = WHITE_SPACE) ->
         InputError: the corpus cannot be read, or has no words.
     """
     source = open_source(options.data, options.invalid_utf8)
-    identity = [source.identity, asdict(replace(options, data=source.name, vocabulary_size=0)), asdict(rule)]
+    lines = asdict(replace(options, data=source.name, vocabulary_size=0))
+    for name in ("symbols", "words", "lower_case"):  # how a corpus is encoded is no matter here
+        del lines[name]
+    identity = [source.identity, lines, asdict(rule)]
     folder = cache_folder() / "words" / sha256_of_json(identity)[:20]
     return open_cached(folder, _read, lambda temporary: _build(source, options, rule, temporary))
 

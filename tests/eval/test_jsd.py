@@ -333,6 +333,14 @@ def test_it_starts_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
+def test_it_imports_no_other_metric_and_no_subwords() -> None:
+    code = "import sys, eval.jsd; print(*(name for name in sys.modules if name.startswith(('eval.text', 'data.sub'))))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    shared = ("api", "cli", "counts", "jsd", "metrics", "reference", "reference_counts", "samples", "words")
+    assert sorted(found) == ["eval.text", *(f"eval.text.{name}" for name in shared)]
+
+
 def test_lines_score_as_their_file_does(text_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = text_file.read_text("utf-8").splitlines()[:40:3]
     (tmp_path / "samples.txt").write_text("\n".join(lines) + "\n", "utf-8")
