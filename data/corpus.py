@@ -53,7 +53,7 @@ HELD_OUT_SHARE = 10
 
 _PARTS = ("train", "held_out")
 _DESCRIPTION = "corpus.json"
-_BLOCK_LINES = 1 << 17
+_BLOCK_LINES = 1 << 14
 
 
 @dataclass(frozen=True)
