@@ -19,7 +19,7 @@ from tests.helpers.runs import even_clock
 from textgan.compare import main as compare
 from textgan.engine.run_folder import read_metrics
 from textgan.engine.trainer import Trainer
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.train import train
 
 
@@ -37,7 +37,7 @@ def vowels(ids: Ids, reference: Reference) -> list[Score]:
 
 
 def test_a_new_score_and_a_new_statistic_reach_every_output(
-    tiny: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(CHARACTER_METRICS, "vowels", f"{__name__}.vowels")
     monkeypatch.setattr("eval.text.metrics.METRICS", ("jsd", "vowels"))

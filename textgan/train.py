@@ -72,7 +72,7 @@ def open_experiment(config: TextSettings) -> Experiment:
     return Experiment(
         trainer=trainer,
         device=device,
-        next_batches=lambda iteration: real_batches(config, corpus, iteration, trainer.batches, device),
+        next_batches=lambda iteration: real_batches(config, corpus, iteration, trainer.batches_of(iteration), device),
         evaluate=evaluate,
         scores=declared(of_real, HEADLINES),
         floor=floors_by_name(of_real) or None,

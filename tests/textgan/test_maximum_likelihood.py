@@ -11,15 +11,14 @@ from torch.nn import functional as F
 
 from data.errors import InputError
 from tests.helpers.oracles import BETA1, BETA2, PlainAdam
-from tests.helpers.runs import assert_same_run, stop_at, tiny_text
+from tests.helpers.runs import PRESETS, assert_same_run, stop_at, tiny_text
 from textgan.compare import main as compare_runs
 from textgan.engine.game import Networks
 from textgan.engine.run_folder import read_metrics
 from textgan.engine.trainer import NonFiniteError, Trainer, make_trainer
-from textgan.models import PRESETS
 from textgan.models.common import initialise
 from textgan.models.mle import LanguageModel, MleSettings, phases
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs.program import parse_train
 from textgan.sample import load_generator
 from textgan.train import train
@@ -117,7 +116,7 @@ def test_a_loss_that_is_not_finite_stops_it() -> None:
 
 
 def test_a_run_is_logged_resumed_exported_and_compared_as_those_of_a_gan(
-    tiny: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = tiny_text(
         tiny.data, tmp_path / "suite" / "whole", "mle-small", iterations=20, eval_every=5, checkpoint_every=10,

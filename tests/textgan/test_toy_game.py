@@ -61,7 +61,7 @@ def open_toy(config: ToySettings) -> Experiment:
 
     def draw(iteration: int) -> Sequence[Tensor]:
         random = torch.Generator().manual_seed(stream_seed(config.seed, "batches", iteration) >> 1)
-        return [numbers(config.batch_size, random) for _ in range(trainer.batches)]
+        return [numbers(config.batch_size, random) for _ in trainer.batches_of(iteration)]
 
     def scores(values: Sequence[float]) -> list[Score]:
         found = {"overlap": ("higher", "share", float(np.mean(np.abs(np.array(values) - 3) < 2)))}
