@@ -132,7 +132,7 @@ def published(folder: Path) -> None:
         (None, ["--metrics", "fid"], "toy", "--metrics fid: not a text metric"),
         (None, ["--shown", "bleu_4"], "toy", "--shown bleu_4: not scored; choose from jsd_1"),
         (None, ["--reference", "nowhere.txt"], "toy", "nowhere.txt: no such file"),
-        (None, ["--name", "a"], "toy", "--name"),
+        (None, ["--name", "a"], "toy", "unrecognised --name; see python -m leaderboards.submit --help"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_written(

@@ -138,7 +138,7 @@ def test_only_the_signatures_of_the_compared_scores_must_be_equal(
     places = [str(first), str(second)]
     assert main([*places, "--scores", "jsd_4", "jsd_6"]) == 0
     capsys.readouterr()
-    message = f"bleu_4: {first} does not compare with {second}: ref:@01 against ref:@02"
+    message = f"bleu_4: {first} does not compare with {second}: ref:text.txt@01 against ref:text.txt@02"
     with pytest.raises(InputError) as refused:
         main([*places, "--scores", "jsd_4", "bleu_4"])
     assert str(refused.value) == message

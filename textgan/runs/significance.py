@@ -83,7 +83,7 @@ def paired_test(a: Values, b: Values) -> PermutationTest:
     """
     name = "paired permutation test, by start and seed"
     differences = a - b
-    if differences.size == 1:  # SciPy refuses a single pair, whose exchange changes nothing
+    if differences.size == 1:  # SciPy refuses a single pair: both exchanges have the same absolute difference
         return PermutationTest(1.0, 1.0, name)
     least = abs(differences.mean()) - 1e-12
 
