@@ -45,7 +45,7 @@ def seeds(config: WganGpSettings, count: int) -> list[WganGpSettings]:
 
 
 def run_all(
-    configs: Sequence[WganGpSettings], execution: ExecutorOptions, program: TrainingProgram[WganGpSettings] = TEXT
+    configs: Sequence[WganGpSettings], execution: ExecutorOptions, program: TrainingProgram[Any] = TEXT
 ) -> list[RunResult]:
     return executors.run_all(program, configs, execution)
 
@@ -345,7 +345,7 @@ def test_an_error_in_this_process_is_that_runs_own(small: WganGpSettings, error:
     opened: list[int] = []
     message = f"RuntimeError: {error}" if isinstance(error, RuntimeError) else str(error)
 
-    def open_or_raise(config: WganGpSettings) -> Experiment:
+    def open_or_raise(config: Any) -> Experiment:
         opened.append(config.seed)
         if config.seed == 1:
             raise error

@@ -10,7 +10,7 @@ from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs.program import parse_train
 
 
-def parsed(*arguments: str) -> WganGpSettings:
+def parsed(*arguments: str) -> Any:
     return parse_train(arguments, PRESETS, "textgan.train", None).config
 
 

@@ -4,7 +4,6 @@ import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from textgan.compare import main as compare_runs
 from textgan.engine.checkpoint import strip_prefix
 from textgan.engine.run_folder import read_options
 from textgan.engine.seeds import stream_seed
-from textgan.models import MODELS, Sampler
+from textgan.models import MODELS
 from textgan.models.wgan_gp import WganGpSettings
 from textgan.sample import load_generator, sample_ids
 from textgan.suite import main as suite
@@ -28,7 +27,7 @@ def lines_of(config: WganGpSettings, weights: dict[str, torch.Tensor], seed: int
     network = MODELS[config.model].networks(config, tokenizer.size).generator
     network.load_state_dict(weights)
     random = torch.Generator().manual_seed(stream_seed(seed, "samples", 0))
-    return tokenizer.decode(sample_ids(cast(Sampler, network), config.eval_samples, random))
+    return tokenizer.decode(sample_ids(network, config.eval_samples, random))
 
 
 def test_it_begins_at_the_other_runs_last_raw_weights(tiny: WganGpSettings, tmp_path: Path) -> None:
