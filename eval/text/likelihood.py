@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.errors import InputError
-from data.line_ids import Ids
+from data.line_ids import Ids, Lines
 from data.tokenizers import PADDING_ID
 from eval.core.intervals import POSITIVE, estimate_ratio, interval
 from eval.core.sampling import fixed_sample
@@ -119,9 +119,9 @@ def _score(name: str, value: Estimate, text: ReferenceCounts, samples: int, sett
     return Score(name, {name: value}, unit, "lower", samples, text.title, Signature(name, settings))
 
 
-def _some(lines: Ids | None) -> Ids | None:
+def _some(lines: Lines | None) -> Ids | None:
     if lines is None or len(lines) <= _REAL_LINES:
-        return lines
+        return None if lines is None else lines[:]
     return lines[fixed_sample(len(lines), _REAL_LINES, seed=1)]
 
 

@@ -19,7 +19,7 @@ sentencepiece = pytest.importorskip("sentencepiece")
 
 LEVELS = get_args(SubwordLevel)
 LINES = short_lines()[:300]
-TRAINED = {level: SubwordTokenizer.train(level, LINES, 60) for level in LEVELS}
+TRAINED = {level: SubwordTokenizer.train(level, LINES, 40) for level in LEVELS}
 
 
 def tokens(tokenizer: SubwordTokenizer, line: str) -> list[int]:
@@ -41,18 +41,18 @@ def test_all_captions_come_back(level: SubwordLevel) -> None:
 def test_equal_lines_give_equal_bytes_in_any_order(level: SubwordLevel) -> None:
     shuffled = Random(0).sample(LINES, len(LINES))
     assert shuffled != LINES
-    again, other = (SubwordTokenizer.train(level, lines, 60) for lines in (LINES, shuffled))
+    again, other = (SubwordTokenizer.train(level, lines, 40) for lines in (LINES, shuffled))
     assert again.model == other.model == TRAINED[level].model
-    assert SubwordTokenizer.train(level, LINES[1:], 60).name != TRAINED[level].name
+    assert SubwordTokenizer.train(level, LINES[1:], 40).name != TRAINED[level].name
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_name_hashes_pieces_and_scores(level: SubwordLevel) -> None:
     tokenizer = TRAINED[level]
     model = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
-    pieces = [f"{model.id_to_piece(i)}\t{pack('>f', model.get_score(i)).hex()}\n" for i in range(60)]
+    pieces = [f"{model.id_to_piece(i)}\t{pack('>f', model.get_score(i)).hex()}\n" for i in range(40)]
     assert [piece.partition("\t")[0] for piece in pieces[:2]] == ["<pad>", "<unk>"]
-    assert tokenizer.name == f"{level}-60@{hashlib.sha256(''.join(pieces).encode()).hexdigest()[:12]}"
+    assert tokenizer.name == f"{level}-40@{hashlib.sha256(''.join(pieces).encode()).hexdigest()[:12]}"
 
 
 def test_levels_are_different_models() -> None:
@@ -82,9 +82,9 @@ def test_reserved_and_new_characters_are_unknown(level: SubwordLevel) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_reserved_characters_of_training_lines_are_in_no_subword(level: SubwordLevel) -> None:
     marks = ("\u2581", "\u2585", PADDING, UNKNOWN)
-    tokenizer = SubwordTokenizer.train(level, [f"{line} {mark}wxy" for line in LINES for mark in marks], 70)
+    tokenizer = SubwordTokenizer.train(level, [f"{line} {mark}wxy" for line in LINES for mark in marks], 45)
     model = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
-    pieces = [model.id_to_piece(number).removeprefix("\u2581") for number in range(2, 70)]
+    pieces = [model.id_to_piece(number).removeprefix("\u2581") for number in range(2, 45)]
     assert not [piece for piece in pieces for mark in marks[1:] if mark in piece]
     assert 1 not in tokens(tokenizer, "wxy")  # the rest of these lines was trained on
 

@@ -352,4 +352,4 @@ def test_an_empty_held_out_part_counts_as_none(tmp_path: Path) -> None:
     assert reference.held_out is None
     assert reference.train is not None
     found = compare(reference.train[:2], reference)[1].values["coverage"]
-    assert found.value == coverage(reference.train[:2], reference.text, reference.train).value
+    assert found.value == coverage(reference.train[:2], reference.text, reference.train[:]).value

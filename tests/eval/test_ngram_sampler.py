@@ -34,7 +34,7 @@ def test_a_history_that_only_ends_lines_is_shortened(tmp_path: Path) -> None:
     # "fg" ends every line, so nothing follows it, nor "g" alone: the symbols' own shares count.
     reference = open_reference(source(tmp_path / "t.txt", ["abcdfg", "bcddfg"])[0])
     assert reference.train is not None
-    starts = np.repeat(reference.train[:1, 4:], 50_000, axis=0)
+    starts = np.repeat(reference.train[:1][:, 4:], 50_000, axis=0)
     ids = sample_ngram_model(reference.text, 3, starts, np.random.default_rng(0))
     third = Counter(line[2] for line in reference.text.tokenizer.decode(ids))
     for symbol, share in {"a": 1 / 12, "b": 2 / 12, "c": 2 / 12, "d": 3 / 12, "f": 2 / 12, "g": 2 / 12}.items():
@@ -47,4 +47,4 @@ def test_impossible_orders_are_refused(tmp_path: Path) -> None:
     assert reference.train is not None
     for text, order in ((reference.text, 0), (reference.text, 4), (without.text, 2)):
         with pytest.raises(InputError, match=f"--order {order}: t.txt allows 1 to 3, padding counted"):
-            sample_ngram_model(text, order, reference.train, np.random.default_rng(0))
+            sample_ngram_model(text, order, reference.train[:], np.random.default_rng(0))

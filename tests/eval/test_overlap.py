@@ -233,7 +233,7 @@ def test_samples_of_padding_alone_are_scored_where_a_run_recorded_them(
         main([str(samples), "--reference", str(text_file), "--ngram", "3"])
     options = ReferenceOptions(CorpusOptions(str(text_file)), ngram=3)
     write_json(record_path(samples), reference_record(options, open_corpus(options.corpus)))
-    lines = open_corpus(options.corpus).train
+    lines = open_corpus(options.corpus).train[:]
     found = values_of(overlap_scores(capsys, [str(samples)]))
     for n in range(1, 4):
         real, nothing = dictionary_counts(lines, n), dictionary_counts(np.zeros((3, 32), np.uint8), n)

@@ -15,10 +15,9 @@ from images.train import IMAGES
 from images.train import train as train_on_images
 from leaderboards.submit import main as submit
 from leaderboards.verify import main as verify
-from tests.helpers.runs import config_of, tensors
+from tests.helpers.runs import PRESETS, config_of, tensors
 from textgan.compare import main as compare
 from textgan.engine.run_folder import DeclaredScore, declared_scores, read_metrics, read_options
-from textgan.models import PRESETS
 from textgan.runs.executors import is_finished
 from textgan.sample import main as sample
 from textgan.suite import main as suite
