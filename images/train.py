@@ -67,7 +67,9 @@ def open_experiment(config: ImageConfig) -> Experiment:
     return Experiment(
         trainer=trainer,
         device=device,
-        next_batches=lambda iteration: real_batches(config, dataset, iteration, len(trainer.batches), device),
+        next_batches=lambda iteration: real_batches(
+            config, dataset, iteration, len(trainer.batches_of(iteration)), device
+        ),
         evaluate=evaluate,
         scores={name: DeclaredScore("lower", True, str(scored_as))},
         floor=None if of_real is None else {name: of_real},

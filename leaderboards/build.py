@@ -86,10 +86,9 @@ def _plot(task: Task, curves: Mapping[str, Curve], score: str) -> Any:
         if score not in curve.bands:
             continue
         band, colour = curve.bands[score], COLOURS[number % len(COLOURS)]
-        scored = [value is not None for value in band.mean]
+        scored = [number for number, value in enumerate(band.mean) if value is not None]
         x, mean, low, high = (
-            [value for value, has_value in zip(values, scored, strict=True) if has_value]
-            for values in (curve.minutes, band.mean, band.low, band.high)
+            [values[number] or 0.0 for number in scored] for values in (curve.minutes, band.mean, band.low, band.high)
         )
         plot.varea(x, low, high, fill_color=colour, fill_alpha=0.2, legend_label=name)
         plot.line(x, mean, line_color=colour, line_width=2, legend_label=name)

@@ -20,7 +20,7 @@ from data.errors import note
 from tests.helpers.paths import REAL_DATA
 from tests.helpers.runs import LARGE_RATES, tiny_text
 from tests.helpers.text import short_lines, write_lines
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 
 # A loaded machine is no failure, and a failure must come again.
 settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -91,5 +91,5 @@ def text_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tiny(text_file: Path, tmp_path: Path) -> TextSettings:
+def tiny(text_file: Path, tmp_path: Path) -> WganGpSettings:
     return tiny_text(text_file, tmp_path / "run", iterations=20, eval_every=5, checkpoint_every=10, **LARGE_RATES)

@@ -41,7 +41,7 @@ def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], descripti
     """
     prog = f"{program.package}.bench"
     preset = preset_in(arguments, program.presets, "quickstart")
-    command = parse_command(BenchCommand[type(preset)], arguments, prog, description, BenchCommand(preset))  # type: ignore[misc]
+    command = parse_command(BenchCommand[type(preset)], arguments, prog, description, BenchCommand(preset))  # type: ignore[misc,arg-type]
     config = command.config
     experiment = program.open(config)
     trainer, device = experiment.trainer, experiment.device

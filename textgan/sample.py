@@ -61,9 +61,10 @@ class SampleCommand:
 
 
 @torch.no_grad()
-def sample_ids(network: Sampler, count: int, random: torch.Generator) -> Ids:
-    """Draw samples and return their ids [count, seq_len]."""
-    batches = [network.sample(min(_BATCH, count - start), random) for start in range(0, count, _BATCH)]
+def sample_ids(network: nn.Module, count: int, random: torch.Generator) -> Ids:
+    """Draw samples from a generator and return their ids [count, seq_len]."""
+    sampler = cast(Sampler, network)
+    batches = [sampler.sample(min(_BATCH, count - start), random) for start in range(0, count, _BATCH)]
     return torch.cat(batches).to(torch.int32).cpu().numpy().astype(np.uint16)
 
 
@@ -156,7 +157,7 @@ def main(arguments: list[str]) -> int:
         return 0
     device = choose_device(command.device)
     random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
-    ids = sample_ids(cast(Sampler, generator.network.to(device)), command.count, random)
+    ids = sample_ids(generator.network.to(device), command.count, random)
     lines = generator.tokenizer.decode(ids)
     if output is None:
         sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())

@@ -87,16 +87,16 @@ def run_search(program: TrainingProgram[Any], arguments: Sequence[str], descript
     command = parse_command(SearchOptions, arguments, f"{program.package}.search", description, default)
     require_output_folder("--search-dir", command.search_dir, "runs")
     scores = program.open(replace(preset, data=command.data)).scores
-    command = replace(command, score=command.score or headline(scores)[0])
-    if command.score not in scores:
-        raise InputError(f"--score {command.score}: choose from {', '.join(scores)}")
-    declared = scores[command.score]
+    score = command.score or headline(scores)[0]
+    if score not in scores:
+        raise InputError(f"--score {score}: choose from {', '.join(scores)}")
+    command, declared = replace(command, score=score), scores[score]
     trials = search(program, command, declared.sign)
     settings = {name: value for name, value in asdict(command).items() if name not in ("format", "json")}
     records = [{**asdict(trial), "mean": trial.mean} for trial in trials]
     whole = {"command": {**settings, "search_dir": str(command.search_dir)}, "trials": records}
     write_json(command.search_dir / "search.json", whole)
-    plot_rates(command.search_dir / "search.png", trials, command.score, declared.better)
+    plot_rates(command.search_dir / "search.png", trials, score, declared.better)
     print(rendered(program, command, trials, whole))
     wrote = f"wrote {command.search_dir / 'search.json'} and {command.search_dir / 'search.png'}"
     tell(command.output_format, printable(wrote))

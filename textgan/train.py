@@ -10,7 +10,7 @@ The same command continues a run that was stopped. Compare runs with: tensorboar
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.start import start_from
 from textgan.engine.trainer import Trainer, make_trainer
-from textgan.models import MODELS, PRESETS, Sampler
+from textgan.models import MODELS, PRESETS
 from textgan.models.common import initialise
 from textgan.models.settings import TextSettings
 from textgan.runs.program import TrainingProgram, final_lines, run_program
@@ -65,14 +65,14 @@ def open_experiment(config: TextSettings) -> Experiment:
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
-        ids = sample_ids(cast(Sampler, trainer.generator.sampler), config.eval_samples, random)
+        ids = sample_ids(trainer.generator.sampler, config.eval_samples, random)
         lines = corpus.tokenizer.decode(ids)
         return values_by_name(score(lines)), as_text(lines)
 
     return Experiment(
         trainer=trainer,
         device=device,
-        next_batches=lambda iteration: real_batches(config, corpus, iteration, trainer.batches, device),
+        next_batches=lambda iteration: real_batches(config, corpus, iteration, trainer.batches_of(iteration), device),
         evaluate=evaluate,
         scores=declared(of_real, HEADLINES),
         floor=floors_by_name(of_real) or None,

@@ -152,7 +152,7 @@ def _kept(lines: Iterable[str], name: str) -> list[str]:
     """
     if isinstance(lines, str | bytes | Path):
         raise InputError(f"{name}: one {type(lines).__name__}, not lines; give a list of str, one per line")
-    kept = []
+    kept: list[str] = []
     for number, line in enumerate(lines, start=1):
         if not isinstance(line, str):
             raise InputError(f"{name}: line {number} is {type(line).__name__}, not str; give text")

@@ -20,7 +20,7 @@ from data.errors import InputError, require_numbers
 from data.missing import EXTRAS
 from eval.ngrams import Commands
 from tests.helpers.paths import ROOT
-from textgan.models import PRESETS
+from tests.helpers.runs import PRESETS
 from textgan.suite import main as suite
 
 

@@ -26,7 +26,7 @@ from eval.text.samples import open_samples
 from images.train import train as train_on_images
 from tests.helpers.commands import run
 from tests.helpers.runs import tiny_images, tiny_text
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.sample import load_generator
 from textgan.sample import main as sample
 from textgan.train import train
@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def small(iterations: int = 2, run_dir: str = "RUN") -> TextSettings:
+def small(iterations: int = 2, run_dir: str = "RUN") -> WganGpSettings:
     return tiny_text("text.txt", Path(run_dir), critic_steps=2, critic_lr=3e-3, iterations=iterations)
 
 

@@ -19,6 +19,7 @@ from textgan.engine import losses
 from textgan.engine.checkpoint import load_checkpoint, save_checkpoint
 from textgan.engine.progress import Clock
 from textgan.models import wgan_gp as nets
+from textgan.models.common import initialise
 
 BATCH = 8
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -28,7 +29,7 @@ Networks = tuple[nn.Module, nn.Module]
 def text(random: torch.Generator) -> Networks:
     generator, critic = nets.Generator(20, 16, 12, 10), nets.Critic(20, 16, 12)
     for network in (generator, critic):
-        nets.initialise(network, random)
+        initialise(network, random)
     return generator, critic
 
 

@@ -13,6 +13,7 @@ from data.images.shapes import draw_shapes
 from eval import fid
 from eval.core.score import Score
 from eval.fid import score_images
+from eval.images.scores import Metric
 from tests.helpers.commands import run
 
 SAMPLES = draw_shapes(200, 50)[0]
@@ -42,7 +43,7 @@ def printed(capfd: pytest.CaptureFixture[str], *arguments: str) -> Any:
 
 
 def test_arrays_score_as_the_command_prints(capfd: pytest.CaptureFixture[str]) -> None:
-    metrics = ("precision-recall", "fid", "kid")
+    metrics: tuple[Metric, ...] = ("precision-recall", "fid", "kid")
     expected = printed(capfd, "samples/images.npy", "real/images.npy", "--metrics", *metrics)
     assert [score["metric"] for score in expected] == ["precision-recall", "fd-random", "kd-random"]
     for images, reference in (

@@ -9,12 +9,12 @@ from eval.ngram_sampler import main as sample_ngrams
 from leaderboards import submit
 from tests.helpers.records import submit_few
 from tests.helpers.runs import even_clock
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.train import train
 
 
 @pytest.fixture
-def records(tiny: TextSettings, tmp_path: Path) -> Path:
+def records(tiny: WganGpSettings, tmp_path: Path) -> Path:
     """A task with two records of runs, one of them of two seeds, and one of samples."""
     for name, change in (("a0", {}), ("a1", {"seed": 1}), ("b0", {"critic_lr": 1e-3})):
         train(replace(tiny, run_dir=tmp_path / "suite" / name, ngram=6, **change))

@@ -114,7 +114,7 @@ def test_runs_on_images_have_records_with_pictures(tmp_path: Path, capsys: pytes
         row = read_metrics(tmp_path / "suite" / f"{seed}")[-1]
         assert entry.scores == {"fd_random": row["scores/fd_random"]}
         grid = (tmp_path / "suite" / f"{seed}" / "samples" / "12.png").read_bytes()
-        assert (record.folder / entry.file).read_bytes() == grid
+        assert (record.folder / str(entry.file)).read_bytes() == grid
     config = parse_train(record.facts["command"].split()[3:], IMAGE_PRESETS, "train", None).config
     assert config == replace(small, seed=0)
     assert str(tmp_path) not in (record.folder / "record.json").read_text("utf-8")

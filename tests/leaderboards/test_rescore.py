@@ -14,7 +14,7 @@ from eval import bleu
 from leaderboards import build, rescore, submit, verify
 from leaderboards.records import Record, all_tasks
 from tests.helpers.records import build_all, change, contents, submit_few
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def by_bleu(kept: Path, reference: Any, folder: Path, capsys: pytest.CaptureFixt
 
 
 def test_runs_and_samples_get_the_scores_of_the_new_metric(
-    records: Path, tiny: TextSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    records: Path, tiny: WganGpSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorded = json.loads((tmp_path / "suite" / "a0" / "samples" / "reference.json").read_text("utf-8"))
     ((task, before),) = all_tasks(records)
@@ -132,7 +132,7 @@ def published(folder: Path) -> None:
         (None, ["--metrics", "fid"], "toy", "--metrics fid: not a text metric"),
         (None, ["--shown", "bleu_4"], "toy", "--shown bleu_4: not scored; choose from jsd_1"),
         (None, ["--reference", "nowhere.txt"], "toy", "nowhere.txt: no such file"),
-        (None, ["--name", "a"], "toy", "--name"),
+        (None, ["--name", "a"], "toy", "unrecognised --name; see python -m leaderboards.submit --help"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_written(

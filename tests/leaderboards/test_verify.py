@@ -13,12 +13,12 @@ import pytest
 from data.errors import InputError
 from leaderboards import build, submit, verify
 from leaderboards.records import all_tasks
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 
 
 def test_every_record_verifies_and_an_altered_one_does_not(
     records: Path,
-    tiny: TextSettings,
+    tiny: WganGpSettings,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     flags = [str(records), "--reference", tiny.data]
@@ -67,7 +67,13 @@ def test_every_record_verifies_and_an_altered_one_does_not(
     ],
 )
 def test_numbers_that_do_not_follow_from_the_record_are_found(
-    records: Path, tiny: TextSettings, capsys: pytest.CaptureFixture[str], name: str, place: Any, value: Any, said: str
+    records: Path,
+    tiny: WganGpSettings,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    place: Any,
+    value: Any,
+    said: str,
 ) -> None:
     path = records / "toy" / name / "record.json"
     content = json.loads(path.read_text("utf-8"))
@@ -85,7 +91,7 @@ def test_numbers_that_do_not_follow_from_the_record_are_found(
 
 def test_without_the_reference_hashes_are_checked_and_that_is_said(
     records: Path,
-    tiny: TextSettings,
+    tiny: WganGpSettings,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert verify.main([str(records)]) == 0
@@ -93,7 +99,7 @@ def test_without_the_reference_hashes_are_checked_and_that_is_said(
 
 
 def test_records_of_the_first_version_verify_and_take_more(
-    records: Path, tiny: TextSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    records: Path, tiny: WganGpSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its signatures named the package's version and no word rule, which meant white space."""
     words = ["--task", "words", "--reference", tiny.data, "--records", str(records)]
@@ -139,7 +145,7 @@ def metrics_of(run: Path) -> list[str]:
     ],
 )
 def test_scores_of_runs_follow_from_their_windows(
-    records: Path, tiny: TextSettings, capsys: pytest.CaptureFixture[str], place: Any, value: Any, said: str
+    records: Path, tiny: WganGpSettings, capsys: pytest.CaptureFixture[str], place: Any, value: Any, said: str
 ) -> None:
     path = records / "toy" / "ttur-critic_lr-0.003" / "record.json"
     content = json.loads(path.read_text("utf-8"))

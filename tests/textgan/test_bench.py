@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers.runs import PRESETS
 from textgan.bench import run_bench
 from textgan.engine.loop import Experiment
 from textgan.engine.run_log import SampleFile
 from textgan.engine.trainer import Trainer
-from textgan.models import PRESETS
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs.program import TrainingProgram
 
 
@@ -56,8 +56,8 @@ class Parts:
         self.work(50)
         return {}, SampleFile(".txt", b"", lambda *_: None)
 
-    def open(self, _config: TextSettings) -> Experiment:
-        return Experiment(cast(Trainer, self), self.device, self.draw, self.evaluate, None, {}, {})
+    def open(self, _config: WganGpSettings) -> Experiment:
+        return Experiment(cast(Trainer, self), self.device, self.draw, self.evaluate, {}, None, {}, {})
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

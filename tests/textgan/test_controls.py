@@ -42,7 +42,7 @@ def test_the_suite_holds_every_control(
     flags = ["--data", 'a "b".txt', "--minutes", "5", "--seeds", "3", "4", "--ratios", "12"]
     assert main(["--output", str(output), *flags]) == 0
     assert capsys.readouterr().out == f"wrote {output}; run it: python -m {suite} --file {output}\n"
-    runs = configs_of(program, *read_suite(output), tmp_path)
+    runs: list[Any] = list(configs_of(program, *read_suite(output), tmp_path))
     preset = program.presets["ttur-small"]
     assert (preset.critic_lr, preset.generator_lr) == (b, a)
     small, large, middle = min(a, b), max(a, b), math.sqrt(a * b)

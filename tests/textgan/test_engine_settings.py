@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.runs import config_of
+from tests.helpers.runs import PRESETS, config_of
 from textgan.engine import settings
-from textgan.models import PRESETS
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 
 
-def as_flags(config: TextSettings) -> list[str]:
+def as_flags(config: WganGpSettings) -> list[str]:
     return settings.as_flags(config, PRESETS)
 
 
@@ -23,6 +22,8 @@ CHANGES: list[dict[str, Any]] = [
     {"minutes": None, "iterations": 12, "eval_seconds": 0.1},
     {"iterations": 12, "seed": 12345, "critic_schedule": "power:0.6", "generator_schedule": "linear"},
     {"critic_lr": 1 / 3, "generator_lr": 5e-324, "penalty_weight": 0.0, "beta1": 0.0, "beta2": 1 - 2**-53},
+    {"symbols": "word", "order": "epochs", "scores": ("bleu", "jsd"), "score_seq_len": 9, "words": "whitespace",
+     "lower_case": True},
     {"generator_steps": 2, "critic_warm_up": 7, "max_gradient_norm": 1 / 7, "start": Path("runs/a b")},
     {"dim": 1, "latent_dim": 3, "batch_size": 5, "critic_steps": 2, "ngram": 9, "seq_len": 20, "vocabulary_size": 30,
      "eval_samples": 11, "eval_every": 13, "checkpoint_every": 17, "generator_ema": 0.999},

@@ -17,7 +17,7 @@ from tests.helpers.runs import LARGE_RATES, assert_same_run, config_of, stop_at,
 from textgan.engine.loop import Experiment
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.engine.trainer import NonFiniteError
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs import executors
 from textgan.runs.executors import RunResult, is_finished
 from textgan.runs.options import ExecutorOptions
@@ -28,7 +28,7 @@ LOADED = 600  # seconds; what takes a moment may take minutes on a loaded machin
 
 
 @pytest.fixture
-def small(text_file: Path, tmp_path: Path) -> TextSettings:
+def small(text_file: Path, tmp_path: Path) -> WganGpSettings:
     return tiny_text(text_file, tmp_path / "runs" / "run", checkpoint_every=4, **LARGE_RATES)
 
 
@@ -39,24 +39,24 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> ExecutorOptions:
     return ExecutorOptions("processes", workers=2)
 
 
-def seeds(config: TextSettings, count: int) -> list[TextSettings]:
+def seeds(config: WganGpSettings, count: int) -> list[WganGpSettings]:
     """The same run with other seeds, in folders of their own."""
     return [replace(config, seed=seed, run_dir=config.folder.with_name(f"run{seed}")) for seed in range(count)]
 
 
 def run_all(
-    configs: Sequence[TextSettings], execution: ExecutorOptions, program: TrainingProgram[TextSettings] = TEXT
+    configs: Sequence[WganGpSettings], execution: ExecutorOptions, program: TrainingProgram[Any] = TEXT
 ) -> list[RunResult]:
     return executors.run_all(program, configs, execution)
 
 
-def finished_folder(config: TextSettings) -> None:
+def finished_folder(config: WganGpSettings) -> None:
     write_run(config.folder, [{"iteration": 20}])
     (config.folder / "options.json").write_text(json.dumps({"config": config.as_json()}), "utf-8")
     (config.folder / "summary.json").write_text("{}", "utf-8")
 
 
-def test_a_run_is_finished_when_it_has_a_summary_and_just_these_settings(small: TextSettings) -> None:
+def test_a_run_is_finished_when_it_has_a_summary_and_just_these_settings(small: WganGpSettings) -> None:
     assert not is_finished(small)
     finished_folder(small)
     assert is_finished(small)
@@ -74,7 +74,7 @@ def refuse_to_start(*_arguments: Any, **_named: Any) -> Any:
 
 
 @pytest.mark.parametrize("executor", ["inline", "processes", "ray"])
-def test_finished_runs_are_skipped(small: TextSettings, monkeypatch: pytest.MonkeyPatch, executor: Any) -> None:
+def test_finished_runs_are_skipped(small: WganGpSettings, monkeypatch: pytest.MonkeyPatch, executor: Any) -> None:
     configs = seeds(small, 2)
     for config in configs:
         finished_folder(config)
@@ -88,7 +88,7 @@ def test_finished_runs_are_skipped(small: TextSettings, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_both_executors_run_as_train_does_and_others_go_on_when_one_fails(
-    small: TextSettings, tmp_path: Path, one_thread: ExecutorOptions
+    small: WganGpSettings, tmp_path: Path, one_thread: ExecutorOptions
 ) -> None:
     alone = [replace(config, run_dir=tmp_path / "alone" / config.folder.name) for config in seeds(small, 2)]
     for config in alone:
@@ -117,7 +117,7 @@ def test_both_executors_run_as_train_does_and_others_go_on_when_one_fails(
     assert "6 iterations" in (tmp_path / "processes" / "run0.log").read_text("utf-8")
 
 
-def test_a_run_with_a_larger_budget_is_continued(small: TextSettings, tmp_path: Path) -> None:
+def test_a_run_with_a_larger_budget_is_continued(small: WganGpSettings, tmp_path: Path) -> None:
     whole = replace(small, iterations=10, run_dir=tmp_path / "whole")
     train(whole)
     assert run_all([small], ExecutorOptions("inline")) == [RunResult(small.folder, "finished")]
@@ -128,7 +128,7 @@ def test_a_run_with_a_larger_budget_is_continued(small: TextSettings, tmp_path: 
     assert read_metrics(small.folder)[:4] == rows  # clocks and all: it was not begun anew
 
 
-def test_a_run_that_was_continued_to_a_larger_budget_is_finished(small: TextSettings) -> None:
+def test_a_run_that_was_continued_to_a_larger_budget_is_finished(small: WganGpSettings) -> None:
     train(small)
     larger = replace(small, iterations=8)
     train(larger)
@@ -140,7 +140,7 @@ def test_a_run_that_was_continued_to_a_larger_budget_is_finished(small: TextSett
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_is_continued(
-    small: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: ExecutorOptions
+    small: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: ExecutorOptions
 ) -> None:
     config = replace(small, iterations=120, eval_every=10, checkpoint_every=20)
     whole = replace(config, run_dir=tmp_path / "whole")
@@ -210,7 +210,7 @@ class Attempt:
         pass
 
 
-def test_how_processes_end(small: TextSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_processes_end(small: WganGpSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     statuses = {
         0: [0],
         1: [-9, -9, 0],
@@ -246,7 +246,7 @@ def test_how_processes_end(small: TextSettings, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(("cores", "workers", "threads"), [(16, 4, "4"), (2, 2, "1"), (2, 5, "1"), (None, 1, "1")])
 def test_cores_are_shared_out(
-    small: TextSettings, monkeypatch: pytest.MonkeyPatch, cores: int | None, workers: int, threads: str
+    small: WganGpSettings, monkeypatch: pytest.MonkeyPatch, cores: int | None, workers: int, threads: str
 ) -> None:
     scripted = Scripted({0: [0]})
     monkeypatch.setattr(subprocess, "Popen", scripted)
@@ -257,7 +257,7 @@ def test_cores_are_shared_out(
     assert environment == {**os.environ, "OMP_NUM_THREADS": threads}
 
 
-def test_as_many_run_at_a_time_as_there_are_workers(small: TextSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_many_run_at_a_time_as_there_are_workers(small: WganGpSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     started, go, others = threading.Semaphore(0), threading.Event(), set(threading.enumerate())
     show_until_done = executors._show_until_done
 
@@ -279,7 +279,7 @@ def test_as_many_run_at_a_time_as_there_are_workers(small: TextSettings, monkeyp
 
 
 def test_a_run_that_the_suite_itself_stops_is_not_tried_again(
-    small: TextSettings, monkeypatch: pytest.MonkeyPatch
+    small: WganGpSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Before a run has come so far as to save when asked to stop, it dies of the signal.
     started, told = threading.Event(), threading.Event()
@@ -314,7 +314,7 @@ def test_a_run_that_the_suite_itself_stops_is_not_tried_again(
 
 
 def test_a_signal_stops_a_suite_in_this_process(
-    small: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configs = seeds(small, 3)
     whole = replace(configs[1], run_dir=tmp_path / "whole")
@@ -341,11 +341,11 @@ def test_a_signal_stops_a_suite_in_this_process(
         RuntimeError("out of memory"),
     ],
 )
-def test_an_error_in_this_process_is_that_runs_own(small: TextSettings, error: Exception) -> None:
+def test_an_error_in_this_process_is_that_runs_own(small: WganGpSettings, error: Exception) -> None:
     opened: list[int] = []
     message = f"RuntimeError: {error}" if isinstance(error, RuntimeError) else str(error)
 
-    def open_or_raise(config: TextSettings) -> Experiment:
+    def open_or_raise(config: Any) -> Experiment:
         opened.append(config.seed)
         if config.seed == 1:
             raise error
@@ -360,7 +360,7 @@ def test_an_error_in_this_process_is_that_runs_own(small: TextSettings, error: E
     assert opened == [0, 1, 2]
 
 
-def test_without_ray_it_says_how_to_get_it(small: TextSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_it_says_how_to_get_it(small: WganGpSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError) as refused:
         run_all([small], ExecutorOptions("ray"))
@@ -373,7 +373,7 @@ def test_without_ray_it_says_how_to_get_it(small: TextSettings, monkeypatch: pyt
     [(120, None, 0.25), (None, 2.0, 0.375), (120, 2.0, 0.375), (60, 2.0, 0.5), (20, None, 1.0), (None, 0.1, 1.0)],
 )
 def test_the_share_done_is_that_of_the_budget(
-    small: TextSettings, iterations: int | None, minutes: float | None, share: float
+    small: WganGpSettings, iterations: int | None, minutes: float | None, share: float
 ) -> None:
     config = replace(small, iterations=iterations, minutes=minutes)
     assert executors._share_done(config) == 0

@@ -15,10 +15,9 @@ from images.train import IMAGES
 from images.train import train as train_on_images
 from leaderboards.submit import main as submit
 from leaderboards.verify import main as verify
-from tests.helpers.runs import config_of, tensors
+from tests.helpers.runs import PRESETS, config_of, tensors
 from textgan.compare import main as compare
 from textgan.engine.run_folder import DeclaredScore, declared_scores, read_metrics, read_options
-from textgan.models import PRESETS
 from textgan.runs.executors import is_finished
 from textgan.sample import main as sample
 from textgan.suite import main as suite
@@ -117,7 +116,7 @@ def test_samples_are_drawn_and_records_made_of_them(old: Path, capsys: pytest.Ca
     # The run did not record its command: it is rebuilt from all settings.
     command = shlex.split(record["facts"]["command"])
     assert command[:3] == ["python", "-m", "textgan.train"]
-    assert config_of(command[3:]) == replace(settings_of(old / "text-finished"), run_dir=None)
+    assert config_of(command[3:]).as_json() == replace(settings_of(old / "text-finished"), run_dir=None).as_json()
 
 
 def test_what_is_added_to_a_suite_is_scored_as_the_suite_was(old: Path, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def by_hand(
 def test_rates_schedules_and_updates_reach_each_player_in_each_phase(generator_steps: int, critic_steps: int) -> None:
     trainer = a_trainer(generator_steps, critic_steps)
     for iteration in range(10):
-        trainer.step(real_batches(iteration, len(trainer.batches)), measure=False)
+        trainer.step(real_batches(iteration, len(trainer.batches_of(trainer.iteration))), measure=False)
     found = trainer.generator.network, trainer.players["critic"].network
     expected = by_hand(10, generator_steps, critic_steps)
     assert [weight(network).item() for network in found] == pytest.approx(expected, abs=1e-12)
@@ -116,7 +116,7 @@ def test_rates_schedules_and_updates_reach_each_player_in_each_phase(generator_s
 
 def test_statistics_are_named_by_the_moves() -> None:
     trainer = a_trainer(1, 1)
-    names = [set(trainer.step(real_batches(i, len(trainer.batches))) or {}) for i in range(7)]
+    names = [set(trainer.step(real_batches(i, len(trainer.batches_of(trainer.iteration)))) or {}) for i in range(7)]
     players = {
         player: {f"{player}_{what}" for what in ("loss", "gradient_norm", "update_norm")}
         for player in ("generator", "critic")

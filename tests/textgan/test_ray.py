@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.runs import assert_same_run
 from textgan.engine.run_folder import read_metrics
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs.executors import run_all
 from textgan.runs.halving import SearchOptions, search
 from textgan.runs.options import ExecutorOptions
@@ -48,7 +48,7 @@ def quiet_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_run(
-    tiny: TextSettings,
+    tiny: WganGpSettings,
     tmp_path: Path,
 ) -> None:
     runs = [

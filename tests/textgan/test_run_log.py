@@ -17,11 +17,11 @@ from data.errors import InputError
 from tests.helpers.runs import stop_at
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.engine.run_log import locked
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.train import train
 
 
-def test_tensorboard_reads_the_training_clock(tiny: TextSettings) -> None:
+def test_tensorboard_reads_the_training_clock(tiny: WganGpSettings) -> None:
     outcome = train(tiny)
     rows = read_metrics(outcome.folder)
     events = EventAccumulator(str(outcome.folder)).Reload()
@@ -43,7 +43,7 @@ def test_tensorboard_reads_the_training_clock(tiny: TextSettings) -> None:
     assert [(event.step, event.wall_time) for event in drawn] == [(each.step, each.wall_time) for each in scalars]
 
 
-def test_the_first_charts_are_the_scores(tiny: TextSettings) -> None:
+def test_the_first_charts_are_the_scores(tiny: WganGpSettings) -> None:
     events = EventAccumulator(str(train(replace(tiny, ngram=6)).folder)).Reload()
     tags = events.Tags()["scalars"]
     assert sorted({tag.partition("/")[0] for tag in tags}) == ["scores", "time", "train"]  # as TensorBoard sorts them
@@ -56,7 +56,7 @@ def test_the_first_charts_are_the_scores(tiny: TextSettings) -> None:
     ]
 
 
-def test_tensorboard_groups_runs_that_differ_in_their_seed(tiny: TextSettings, tmp_path: Path) -> None:
+def test_tensorboard_groups_runs_that_differ_in_their_seed(tiny: WganGpSettings, tmp_path: Path) -> None:
     suite = tmp_path / "suite"
     for name, change in (("a0", {}), ("a1", {"seed": 1}), ("b0", {"critic_lr": 1e-3})):
         train(replace(tiny, run_dir=suite / name, iterations=6, **change))
@@ -80,7 +80,7 @@ def test_tensorboard_groups_runs_that_differ_in_their_seed(tiny: TextSettings, t
         assert "seed" not in hparams
 
 
-def test_tensorboard_forgets_what_is_made_again(tiny: TextSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorboard_forgets_what_is_made_again(tiny: WganGpSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash() -> None:
         raise RuntimeError("crash")
 
@@ -98,7 +98,7 @@ def test_tensorboard_forgets_what_is_made_again(tiny: TextSettings, monkeypatch:
     assert [event.step for event in real.Scalars("scores/jsd_4")] == [0, 5, 10, 15, 20]
 
 
-def test_two_processes_cannot_train_in_one_folder(tiny: TextSettings) -> None:
+def test_two_processes_cannot_train_in_one_folder(tiny: WganGpSettings) -> None:
     with locked(tiny.folder), pytest.raises(InputError, match="another process is training there"):
         train(tiny)
     assert train(tiny).stopped_by is None

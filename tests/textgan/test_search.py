@@ -10,10 +10,9 @@ from PIL import Image
 from data.errors import InputError
 from images.config import PRESETS as IMAGE_PRESETS
 from images.search import main as main_of_images
-from tests.helpers.runs import tiny_images
+from tests.helpers.runs import PRESETS, tiny_images
 from textgan.engine.run_folder import METRICS, OPTIONS, read_metrics
-from textgan.models import PRESETS
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs import halving
 from textgan.runs.executors import RunResult
 from textgan.runs.halving import SearchOptions, Trial, candidates, search
@@ -70,7 +69,7 @@ def valley(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """In place of training: runs that score how far their rates are from the best; yields calls' runs, iterations."""
     calls: list[tuple[int, int]] = []
 
-    def run_all(_program: object, configs: list[TextSettings], _execution: ExecutorOptions) -> list[RunResult]:
+    def run_all(_program: object, configs: list[WganGpSettings], _execution: ExecutorOptions) -> list[RunResult]:
         calls.append((len(configs), configs[0].iterations or 0))
         ended = []
         for config in configs:

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from data.errors import InputError
-from textgan.models import PRESETS
-from textgan.models.settings import TextSettings
+from tests.helpers.runs import PRESETS
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs.program import parse_train
 
 
-def parsed(*arguments: str) -> TextSettings:
+def parsed(*arguments: str) -> Any:
     return parse_train(arguments, PRESETS, "textgan.train", None).config
 
 
@@ -22,7 +22,7 @@ def test_the_papers_presets() -> None:
         assert (config.dim, config.latent_dim, config.batch_size, config.seq_len) == (512, 128, 64, 32)
         assert (config.beta1, config.beta2, config.penalty_weight) == (0.5, 0.9, 10.0)
         assert (config.eval_every, config.eval_samples, config.ngram, config.padding) == (100, 640, 6, "in")
-        assert (config.iterations, config.data, config.vocabulary_size) == (200_000, "lm1b", 2048)
+        assert (config.iterations, config.data, config.size) == (200_000, "lm1b", 2048)
 
 
 def test_small_presets_differ_as_the_papers_do() -> None:
@@ -46,7 +46,7 @@ def test_flags_override_the_preset_wherever_they_stand() -> None:
 
 
 def test_the_folder_says_what_was_run() -> None:
-    config = TextSettings(preset="orig", data="some/where/text.txt.gz", seed=3)
+    config = WganGpSettings(preset="orig", data="some/where/text.txt.gz", seed=3)
     assert config.folder == Path("runs/orig-text-seed3")
     assert replace(config, data="hub:me/corpus:title").folder == Path("runs/orig-corpus-title-seed3")
     assert replace(config, run_dir=Path("here")).folder == Path("here")
@@ -69,4 +69,4 @@ def test_the_folder_says_what_was_run() -> None:
 )
 def test_impossible_values_are_refused_by_flag(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        TextSettings(**change)
+        WganGpSettings(**change)

@@ -134,4 +134,4 @@ def test_the_paired_p_value_is_the_proportion_of_sign_flips() -> None:
         if pairs == 6:
             assert found.p == found.min_p < 0.05
             # Known to be wrong here: without the pairs, the spread of the starts hides the difference.
-            assert permutation_test(a, b).p > 0.5
+            assert permutation_test(a, b).p > 0.2

@@ -4,7 +4,6 @@ import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 import torch
@@ -15,23 +14,23 @@ from textgan.compare import main as compare_runs
 from textgan.engine.checkpoint import strip_prefix
 from textgan.engine.run_folder import read_options
 from textgan.engine.seeds import stream_seed
-from textgan.models import MODELS, Sampler
-from textgan.models.settings import TextSettings
+from textgan.models import MODELS
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.sample import load_generator, sample_ids
 from textgan.suite import main as suite
 from textgan.train import train
 
 
-def lines_of(config: TextSettings, weights: dict[str, torch.Tensor], seed: int) -> list[str]:
+def lines_of(config: WganGpSettings, weights: dict[str, torch.Tensor], seed: int) -> list[str]:
     """The samples that these weights give at iteration 0 of a run with this seed."""
     tokenizer = load_generator(config.folder).tokenizer
     network = MODELS[config.model].networks(config, tokenizer.size).generator
     network.load_state_dict(weights)
     random = torch.Generator().manual_seed(stream_seed(seed, "samples", 0))
-    return tokenizer.decode(sample_ids(cast(Sampler, network), config.eval_samples, random))
+    return tokenizer.decode(sample_ids(network, config.eval_samples, random))
 
 
-def test_it_begins_at_the_other_runs_last_raw_weights(tiny: TextSettings, tmp_path: Path) -> None:
+def test_it_begins_at_the_other_runs_last_raw_weights(tiny: WganGpSettings, tmp_path: Path) -> None:
     train(tiny)  # with an EMA of decay 0.5
     started = replace(tiny, start=tiny.folder, run_dir=tmp_path / "started", seed=7)
     train(started)
@@ -48,7 +47,7 @@ def test_it_begins_at_the_other_runs_last_raw_weights(tiny: TextSettings, tmp_pa
 
 
 def test_it_continues_without_the_other_run(
-    tiny: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class PowerCutError(Exception):
         """The machine goes out."""
@@ -70,7 +69,7 @@ def test_it_continues_without_the_other_run(
     assert read_options(whole.folder)["start"] == read_options(broken.folder)["start"]
 
 
-def test_a_start_that_cannot_be_is_refused(tiny: TextSettings, tmp_path: Path) -> None:
+def test_a_start_that_cannot_be_is_refused(tiny: WganGpSettings, tmp_path: Path) -> None:
     train(tiny)
     other = tmp_path / "other.txt"
     other.write_text("".join(f"zyx {i}\n" for i in range(200)), "utf-8")

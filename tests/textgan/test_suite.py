@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from data.errors import InputError
-from tests.helpers.runs import assert_same_run, tiny_text, without_clocks
+from tests.helpers.runs import PRESETS, assert_same_run, tiny_text, without_clocks
 from textgan.compare import CompareCommand, compare
 from textgan.engine.run_folder import read_metrics
-from textgan.models import PRESETS
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs.executors import RunResult
 from textgan.runs.options import ExecutorOptions
 from textgan.suite import main
@@ -26,11 +25,11 @@ STATES: dict[int, tuple[Any, str]] = {
 class Planned:
     """Stands in for the executors: keeps what it is given, and lets runs end as their seed says."""
 
-    configs: list[TextSettings]
+    configs: list[WganGpSettings]
     execution: ExecutorOptions
 
     def __call__(
-        self, _program: object, configs: Sequence[TextSettings], execution: ExecutorOptions
+        self, _program: object, configs: Sequence[WganGpSettings], execution: ExecutorOptions
     ) -> list[RunResult]:
         self.configs, self.execution = list(configs), execution
         return [RunResult(config.folder, *STATES.get(config.seed, ("finished", ""))) for config in configs]
@@ -43,7 +42,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Planned:
     return double
 
 
-def names(configs: Sequence[TextSettings]) -> list[str]:
+def names(configs: Sequence[WganGpSettings]) -> list[str]:
     return [config.folder.name for config in configs]
 
 
@@ -345,7 +344,7 @@ def toml(text_file: Path, tmp_path: Path) -> Path:
     return path
 
 
-def suite_config(text_file: Path, preset: str, **settings: Any) -> TextSettings:
+def suite_config(text_file: Path, preset: str, **settings: Any) -> WganGpSettings:
     return tiny_text(text_file, preset=preset, checkpoint_every=3, **settings)
 
 

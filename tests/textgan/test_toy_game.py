@@ -61,15 +61,17 @@ def open_toy(config: ToySettings) -> Experiment:
 
     def draw(iteration: int) -> Sequence[Tensor]:
         random = torch.Generator().manual_seed(stream_seed(config.seed, "batches", iteration) >> 1)
-        return [numbers(config.batch_size, random) for _ in range(trainer.batches)]
+        return [numbers(config.batch_size, random) for _ in trainer.batches_of(iteration)]
 
     def scores(values: Sequence[float]) -> list[Score]:
-        found = {"overlap": ("higher", "share", float(np.mean(np.abs(np.array(values) - 3) < 2)))}
+        found: dict[str, tuple[Any, str, float]] = {
+            "overlap": ("higher", "share", float(np.mean(np.abs(np.array(values) - 3) < 2)))
+        }
         found["distance"] = ("lower", "units", abs(float(np.mean(values)) - 3))
         return [
             Score(name, {name: Estimate(value)}, unit, better, 50, "numbers", Signature(name, {"samples": 50}))
             for name, (better, unit, value) in found.items()
-        ]  # type: ignore[misc]
+        ]
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
         random = torch.Generator().manual_seed(stream_seed(config.seed, "samples", iteration) >> 1)

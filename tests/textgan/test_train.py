@@ -16,20 +16,19 @@ import torch
 from data.errors import InputError
 from eval.core.score import Score
 from eval.text.cli import CharacterFlags, score_by
-from tests.helpers.runs import assert_same_run, config_of, stop_at, tensors, without_clocks
+from tests.helpers.runs import PRESETS, assert_same_run, config_of, stop_at, tensors, without_clocks
 from textgan import train as train_module
 from textgan.engine.checkpoint import read_newest, strip_prefix
 from textgan.engine.run_folder import declared_scores, read_metrics, read_options
 from textgan.engine.seeds import stream_seed
 from textgan.engine.settings import as_flags
 from textgan.engine.trainer import NonFiniteError, Trainer
-from textgan.models import PRESETS
-from textgan.models.settings import TextSettings
+from textgan.models.wgan_gp import WganGpSettings
 from textgan.sample import load_generator, sample_ids
 from textgan.train import main, train
 
 
-def flags(config: TextSettings) -> list[str]:
+def flags(config: WganGpSettings) -> list[str]:
     """The same run as a command line."""
     return as_flags(config, PRESETS)
 
@@ -39,7 +38,7 @@ def score_of(samples: Path) -> Score:
     return score
 
 
-def test_rows_hold_what_was_done(tiny: TextSettings) -> None:
+def test_rows_hold_what_was_done(tiny: WganGpSettings) -> None:
     outcome = train(tiny)
     rows = read_metrics(outcome.folder)
     assert [row["iteration"] for row in rows] == [0, 5, 10, 15, 20]
@@ -65,7 +64,7 @@ def test_rows_hold_what_was_done(tiny: TextSettings) -> None:
     assert json.loads((outcome.folder / "summary.json").read_text("utf-8")) == outcome.summary
 
 
-def test_options_hold_what_the_run_depends_on(tiny: TextSettings, text_file: Path) -> None:
+def test_options_hold_what_the_run_depends_on(tiny: WganGpSettings, text_file: Path) -> None:
     train(tiny)
     options = read_options(tiny.folder)
     assert options["config"] == tiny.as_json()
@@ -77,7 +76,7 @@ def test_options_hold_what_the_run_depends_on(tiny: TextSettings, text_file: Pat
     assert options["scores"]["jsd_4"]["signature"].startswith("jsd|n:4|sym:char|len:12|pad:in|ref:text.txt@")
 
 
-def test_options_have_the_command_as_given_and_rebuilt(tiny: TextSettings, tmp_path: Path) -> None:
+def test_options_have_the_command_as_given_and_rebuilt(tiny: WganGpSettings, tmp_path: Path) -> None:
     arguments = [*flags(replace(tiny, seed=3)), "--checkpoint-every=5"]
     assert main(arguments) == 0
     options = read_options(tiny.folder)
@@ -94,7 +93,7 @@ def test_options_have_the_command_as_given_and_rebuilt(tiny: TextSettings, tmp_p
 
 
 @pytest.mark.parametrize("padding", ["in", "out"])
-def test_the_text_is_the_record(tiny: TextSettings, padding: Any) -> None:
+def test_the_text_is_the_record(tiny: WganGpSettings, padding: Any) -> None:
     config = replace(tiny, padding=padding)
     train(config)
     inner_padding = 0
@@ -111,7 +110,7 @@ def test_the_text_is_the_record(tiny: TextSettings, padding: Any) -> None:
     assert inner_padding > 0  # padding inside lines did occur, and survived
 
 
-def test_reference_lines_are_training_lines_and_the_floor_comes_from_held_out_ones(tiny: TextSettings) -> None:
+def test_reference_lines_are_training_lines_and_the_floor_comes_from_held_out_ones(tiny: WganGpSettings) -> None:
     train(tiny)
     options = read_options(tiny.folder)
     score = score_of(tiny.folder / "samples" / "20.txt")
@@ -121,7 +120,7 @@ def test_reference_lines_are_training_lines_and_the_floor_comes_from_held_out_on
 
 @pytest.mark.parametrize("iteration", [7, 10, 13])
 def test_a_stopped_run_continues_as_if_it_had_not_stopped(
-    tiny: TextSettings,
+    tiny: WganGpSettings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -142,7 +141,7 @@ def test_a_stopped_run_continues_as_if_it_had_not_stopped(
 
 
 def test_a_crash_loses_at_most_the_work_since_the_last_checkpoint(
-    tiny: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = replace(tiny, run_dir=tmp_path / "whole")
     train(whole)
@@ -162,7 +161,7 @@ def test_a_crash_loses_at_most_the_work_since_the_last_checkpoint(
 
 
 @pytest.mark.slow
-def test_kill_9_at_any_moment(tiny: TextSettings, tmp_path: Path) -> None:
+def test_kill_9_at_any_moment(tiny: WganGpSettings, tmp_path: Path) -> None:
     whole = replace(tiny, run_dir=tmp_path / "whole", iterations=200)
     config = replace(tiny, iterations=200)
     train(whole)
@@ -182,7 +181,7 @@ def test_kill_9_at_any_moment(tiny: TextSettings, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("victim", ["tensors.safetensors", "state.json"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    tiny: TextSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str], victim: str
+    tiny: WganGpSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str], victim: str
 ) -> None:
     whole = replace(tiny, run_dir=tmp_path / "whole", iterations=30)
     train(whole)
@@ -191,7 +190,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     damaged = tiny.folder / "checkpoints" / "000000020" / victim
     content = damaged.read_bytes()
     if victim == "state.json":
-        damaged.write_bytes(content.replace(b'"critic_updates": 40', b'"critic_updates": 41'))  # JSON all the same
+        damaged.write_bytes(content.replace(b'"iteration": 20', b'"iteration": 21'))  # JSON all the same
     else:
         damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     load_generator(tiny.folder)
@@ -201,7 +200,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert_same_run(whole.folder, tiny.folder)
 
 
-def test_when_all_checkpoints_are_damaged_it_says_so(tiny: TextSettings) -> None:
+def test_when_all_checkpoints_are_damaged_it_says_so(tiny: WganGpSettings) -> None:
     train(tiny)
     for path in tiny.folder.glob("checkpoints/*/tensors.safetensors"):
         path.write_bytes(b"")
@@ -220,13 +219,13 @@ def test_when_all_checkpoints_are_damaged_it_says_so(tiny: TextSettings) -> None
         ({"padding": "out"}, "--padding out"),
     ],
 )
-def test_changed_options_are_refused_by_name(tiny: TextSettings, change: dict[str, Any], message: str) -> None:
+def test_changed_options_are_refused_by_name(tiny: WganGpSettings, change: dict[str, Any], message: str) -> None:
     train(tiny)
     with pytest.raises(InputError, match=message):
         train(replace(tiny, **change))
 
 
-def test_a_run_of_a_version_without_a_setting_is_refused(tiny: TextSettings) -> None:
+def test_a_run_of_a_version_without_a_setting_is_refused(tiny: WganGpSettings) -> None:
     options = read_options(train(tiny).folder)
     del options["config"]["padding"]
     (tiny.folder / "options.json").write_text(json.dumps(options))
@@ -234,14 +233,14 @@ def test_a_run_of_a_version_without_a_setting_is_refused(tiny: TextSettings) -> 
         train(tiny)
 
 
-def test_checkpoints_of_a_run_without_options_are_not_continued(tiny: TextSettings) -> None:
+def test_checkpoints_of_a_run_without_options_are_not_continued(tiny: WganGpSettings) -> None:
     train(tiny)
     (tiny.folder / "options.json").unlink()
     with pytest.raises(InputError, match=r"checkpoints without options\.json"):
         train(tiny)
 
 
-def test_changed_data_is_refused(tiny: TextSettings, text_file: Path) -> None:
+def test_changed_data_is_refused(tiny: WganGpSettings, text_file: Path) -> None:
     train(tiny)
     with text_file.open("a", encoding="utf-8") as file:
         file.write("another line\n" * 10)
@@ -251,7 +250,7 @@ def test_changed_data_is_refused(tiny: TextSettings, text_file: Path) -> None:
         score_of(tiny.folder / "samples" / "20.txt")
 
 
-def test_a_larger_budget_continues_a_finished_run(tiny: TextSettings, tmp_path: Path) -> None:
+def test_a_larger_budget_continues_a_finished_run(tiny: WganGpSettings, tmp_path: Path) -> None:
     whole = replace(tiny, run_dir=tmp_path / "whole", iterations=30)
     train(whole)
     train(tiny)
@@ -259,7 +258,7 @@ def test_a_larger_budget_continues_a_finished_run(tiny: TextSettings, tmp_path: 
     assert_same_run(whole.folder, tiny.folder)
 
 
-def test_minutes_end_a_run(tiny: TextSettings) -> None:
+def test_minutes_end_a_run(tiny: WganGpSettings) -> None:
     config = replace(tiny, iterations=None, minutes=0.005, eval_every=1)
     train(config)
     *before, last = (row["time/train_seconds"] for row in read_metrics(config.folder))
@@ -268,35 +267,37 @@ def test_minutes_end_a_run(tiny: TextSettings) -> None:
 
 
 def test_evaluations_at_multiples_of_the_training_clock(
-    tiny: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A step takes an eighth of a second by this clock, and whatever is not a step takes none.
     now = 0.0
 
-    def step(self: Any, real: Any, whole: Any = Trainer.step) -> Any:
+    def step(self: Any, real: Any, measure: bool, whole: Any = Trainer.step) -> Any:
         nonlocal now
         now += 0.125
-        return whole(self, real)
+        return whole(self, real, measure)
 
     monkeypatch.setattr(Trainer, "step", step)
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     clocked = replace(tiny, iterations=None, minutes=2.5 / 60, eval_seconds=0.5, run_dir=tmp_path / "clocked")
     train(clocked)
     rows = read_metrics(clocked.folder)
-    assert [row["iteration"] for row in rows] == [0, 4, 8, 12, 16, 20]
-    assert [row["time/train_seconds"] for row in rows] == [0, 0.5, 1, 1.5, 2, 2.5]
-    # Multiples that no step ends at: the first step after them. A run that is continued keeps to them.
+    # When an evaluation is due, one more step is taken, whose statistics are logged.
+    assert [row["iteration"] for row in rows] == [0, 5, 9, 13, 17, 21]
+    assert [row["time/train_seconds"] for row in rows] == [0, 0.625, 1.125, 1.625, 2.125, 2.625]
+    assert all(row["train/critic_loss"] for row in rows[1:])
+    # Multiples that no step ends at: due at the first step after them. A run that is continued keeps to them.
     odd = replace(clocked, eval_seconds=0.8, run_dir=tmp_path / "odd")
     for minutes in (1.0, 1.75, 2.5):
         train(replace(odd, minutes=minutes / 60))
-    assert [row["time/train_seconds"] for row in read_metrics(odd.folder)] == [0, 0.875, 1, 1.625, 1.75, 2.5]
+    assert [row["time/train_seconds"] for row in read_metrics(odd.folder)] == [0, 1, 1.75, 2.625]
     # When a run is scored changes nothing in what it learns.
-    train(tiny)
+    train(replace(tiny, iterations=21))
     ours, theirs = tensors(clocked.folder), tensors(tiny.folder)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_evaluations_are_asked_for_in_one_way(tiny: TextSettings) -> None:
+def test_evaluations_are_asked_for_in_one_way(tiny: WganGpSettings) -> None:
     with pytest.raises(InputError, match="--eval-every and --eval-seconds: give one of them"):
         main(["--preset", "quickstart", "--eval-seconds=5", "--eval-every", "50"])
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
@@ -311,7 +312,7 @@ def test_evaluations_are_asked_for_in_one_way(tiny: TextSettings) -> None:
         ({"minutes": 1e-4}, r"--minutes 0\.0001: the run in .* has trained for .* minutes; raise it"),
     ],
 )
-def test_a_smaller_budget_than_was_used_is_refused(tiny: TextSettings, less: dict[str, Any], message: str) -> None:
+def test_a_smaller_budget_than_was_used_is_refused(tiny: WganGpSettings, less: dict[str, Any], message: str) -> None:
     train(tiny)
     before = (tiny.folder / "options.json").read_bytes()
     with pytest.raises(InputError, match=message):
@@ -320,7 +321,7 @@ def test_a_smaller_budget_than_was_used_is_refused(tiny: TextSettings, less: dic
 
 
 def test_a_run_continues_when_it_and_its_data_were_moved(
-    tiny: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = replace(tiny, run_dir=tmp_path / "whole", iterations=30)
     train(whole)
@@ -338,7 +339,7 @@ def test_a_run_continues_when_it_and_its_data_were_moved(
 
 
 def test_a_run_that_continues_on_other_threads_says_so(
-    tiny: TextSettings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tiny: WganGpSettings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = torch.get_num_threads()
     train(tiny)
@@ -353,7 +354,7 @@ def test_a_run_that_continues_on_other_threads_says_so(
     assert (change["iteration"], change["threads"]) == (20, threads + 3)
 
 
-def test_a_clock_that_was_set_back_is_noted(tiny: TextSettings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_clock_that_was_set_back_is_noted(tiny: WganGpSettings, capsys: pytest.CaptureFixture[str]) -> None:
     train(tiny)
     options = read_options(tiny.folder)
     (tiny.folder / "options.json").write_text(json.dumps({**options, "started": options["started"] + 86400}))
@@ -361,7 +362,7 @@ def test_a_clock_that_was_set_back_is_noted(tiny: TextSettings, capsys: pytest.C
     assert "the system's clock is earlier than when the run was last written" in capsys.readouterr().err
 
 
-def test_equal_seeds_give_equal_runs_and_others_do_not(tiny: TextSettings, tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_runs_and_others_do_not(tiny: WganGpSettings, tmp_path: Path) -> None:
     again, other = replace(tiny, run_dir=tmp_path / "again"), replace(tiny, run_dir=tmp_path / "other", seed=1)
     for config in (tiny, again, other):
         train(config)
@@ -370,7 +371,7 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(tiny: TextSettings, tmp_p
 
 
 def test_a_non_finite_loss_ends_the_run_and_keeps_the_checkpoint(
-    tiny: TextSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: WganGpSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trainers: list[Any] = []
     build = train_module.build_trainer
@@ -396,7 +397,7 @@ def test_a_non_finite_loss_ends_the_run_and_keeps_the_checkpoint(
         train(tiny)
 
 
-def test_the_summary_says_how_the_two_rates_relate(tiny: TextSettings, tmp_path: Path) -> None:
+def test_the_summary_says_how_the_two_rates_relate(tiny: WganGpSettings, tmp_path: Path) -> None:
     first = train(tiny).summary
     assert first is not None
     assert first["rates"]["generator_to_critic_start"] == pytest.approx(1 / 3)
@@ -412,18 +413,18 @@ def test_the_summary_says_how_the_two_rates_relate(tiny: TextSettings, tmp_path:
     assert second["rates"]["assumption_a2"] is True
 
 
-def test_fewer_lines_than_a_batch(tiny: TextSettings) -> None:
+def test_fewer_lines_than_a_batch(tiny: WganGpSettings) -> None:
     with pytest.raises(InputError, match=r"text\.txt: 1,?\d+ training lines, fewer than --batch-size 5000"):
         train(replace(tiny, batch_size=5000))
     assert not tiny.folder.exists()
 
 
-def test_batches_are_training_lines(tiny: TextSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_training_lines(tiny: WganGpSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     batches: list[torch.Tensor] = []
     corpora = []
     real = train_module.real_batches
 
-    def kept(config: TextSettings, corpus: Any, *others: Any) -> list[torch.Tensor]:
+    def kept(config: WganGpSettings, corpus: Any, *others: Any) -> list[torch.Tensor]:
         corpora.append(corpus)
         batches.extend(drawn := real(config, corpus, *others))
         return drawn
@@ -438,7 +439,7 @@ def test_batches_are_training_lines(tiny: TextSettings, monkeypatch: pytest.Monk
     assert len(set(seen)) > 140  # drawn with replacement from 1,800 different lines
 
 
-def test_an_exported_generator_is_the_runs_generator(tiny: TextSettings, tmp_path: Path) -> None:
+def test_an_exported_generator_is_the_runs_generator(tiny: WganGpSettings, tmp_path: Path) -> None:
     train(tiny)
     load_generator(tiny.folder).save(tmp_path / "exported")
     assert sorted(path.name for path in (tmp_path / "exported").iterdir()) == ["config.json", "model.safetensors"]
@@ -454,7 +455,7 @@ def test_an_exported_generator_is_the_runs_generator(tiny: TextSettings, tmp_pat
     assert not torch.equal(average, itself)
 
 
-def test_samples_come_from_the_average_of_the_weights_where_there_is_one(tiny: TextSettings, tmp_path: Path) -> None:
+def test_samples_come_from_the_average_of_the_weights_where_there_is_one(tiny: WganGpSettings, tmp_path: Path) -> None:
     without = replace(tiny, generator_ema=0.0, run_dir=tmp_path / "without")
     train(tiny)
     train(without)

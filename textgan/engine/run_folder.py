@@ -188,11 +188,11 @@ def _grouped(name: str) -> str:
 
 
 def as_format(row: Row, number: int) -> Row:
-    """Convert a row of format 2 to the format with this number; columns that format 1 did not have keep their group."""
+    """Convert a row of format 2 to the format with this number; format 1 has fixed columns beside the scores."""
     if number == FORMAT:
         return row
-    plain = {name: without_group(name) for name in row}
-    return {plain[name] if _grouped(plain[name]) == name else name: value for name, value in row.items()}
+    names = ("iteration", *_TIME_1, *of_group(row, "scores"), *_TRAIN_1)
+    return {name: row.get(_grouped(name)) for name in names}
 
 
 def without_group(name: str) -> str:

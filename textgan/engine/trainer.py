@@ -44,11 +44,10 @@ class Trainer:
         """Updates of each player so far, and real samples drawn for them."""
         return counters_at(self.phases, self.iteration, self._config.batch_size)
 
-    @property
-    def batches(self) -> range:
-        """Numbers of the batches of real samples that the next step takes."""
-        first = counters_at(self.phases, self.iteration, batch_size=1)["samples_seen"]
-        return range(first, first + self.phases[phase_at(self.phases, self.iteration)[0]].batches)
+    def batches_of(self, iteration: int) -> range:
+        """Return the numbers of the batches of real samples that an iteration takes."""
+        first = counters_at(self.phases, iteration, batch_size=1)["samples_seen"]
+        return range(first, first + self.phases[phase_at(self.phases, iteration)[0]].batches)
 
     def step(self, real_batches: Sequence[Tensor], measure: bool = True) -> dict[str, float] | None:
         """Take one training step on batches [B, ...] of real samples, one per update of the player with more updates.

@@ -56,5 +56,7 @@ def settings_of(config: Mapping[str, Any]) -> TextSettings:
     if model is None:
         raise InputError(f"model {config['model']!r}: unknown to this version; choose from {', '.join(MODELS)}")
     known = {field.name for field in fields(model.settings)}
-    kept = {name: value for name, value in config.items() if name in known}
-    return model.settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
+    kept: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in config.items() if name in known
+    }
+    return model.settings(**kept)

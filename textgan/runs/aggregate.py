@@ -121,18 +121,14 @@ def shared_score(runs: Sequence[Run], name: str) -> DeclaredScore:
             raise InputError(f"--scores {name}: {run.folder} is not scored by it, but by {', '.join(run.scores)}")
     first = runs[0].scores[name]
     for run in runs:
-        ours, theirs = (_fields(score) for score in (first, run.scores[name]))
-        if ours != theirs:
+        score = run.scores[name]
+        if (score.better, without_name(score.signature)) != (first.better, without_name(first.signature)):
+            ours, theirs = ({f"{of.better} is better", *of.signature.split("|")} for of in (first, score))
             raise InputError(
                 f"{name}: {run.folder} does not compare with {runs[0].folder}: {', '.join(sorted(theirs - ours))} "
                 f"against {', '.join(sorted(ours - theirs))}"
             )
     return first
-
-
-def _fields(score: DeclaredScore) -> set[str]:
-    """Return all that two declarations of comparable scores share."""
-    return {f"{score.better} is better", *without_name(score.signature).split("|")}
 
 
 def window_means(run: Run, score: str, axis: Axis, edges: Values) -> Values:

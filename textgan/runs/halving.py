@@ -17,7 +17,7 @@ from data.errors import InputError, require_at_least
 from data.naming import as_flag, printable
 from eval.core.tables import FormatFlags
 from textgan.engine.run_folder import read_metrics
-from textgan.engine.settings import Settings
+from textgan.engine.settings import GanSettings
 from textgan.runs.aggregate import group_runs, load_run, summarize, window_count
 from textgan.runs.executors import RunResult, run_all, run_one
 from textgan.runs.options import ExecutorOptions
@@ -122,14 +122,14 @@ def search(program: TrainingProgram[Any], command: SearchOptions, sign: int) -> 
     Raises:
         InputError: a flag's value is impossible, or runs were stopped.
     """
-    settings: Settings = replace(program.presets[command.preset], data=command.data)
+    settings: GanSettings = replace(program.presets[command.preset], data=command.data)
     run = _on_ray if command.execution.executor == "ray" else _rung_by_rung
     trials = run(program, command, settings, candidates(command), sign)
     return sorted(trials, key=lambda trial: (trial.rung, trial.rank(sign)))
 
 
 def _rung_by_rung(
-    program: TrainingProgram[Any], command: SearchOptions, settings: Settings, pairs: Sequence[Rates], sign: int
+    program: TrainingProgram[Any], command: SearchOptions, settings: GanSettings, pairs: Sequence[Rates], sign: int
 ) -> list[Trial]:
     """Train all candidates of a rung, then the best of them on the next rung."""
     done: list[Trial] = []
@@ -150,7 +150,7 @@ def _rung_by_rung(
 
 
 def _on_ray(
-    program: TrainingProgram[Any], command: SearchOptions, settings: Settings, pairs: Sequence[Rates], sign: int
+    program: TrainingProgram[Any], command: SearchOptions, settings: GanSettings, pairs: Sequence[Rates], sign: int
 ) -> list[Trial]:
     """Promote candidates by Ray's ASHA (Li et al. 2020, arXiv 1810.05934), without waiting for the rest of the rung.
 
@@ -203,7 +203,7 @@ def _iterations(command: SearchOptions, rung: int) -> int:
     return max(1, command.iterations // divisor)
 
 
-def _configs(command: SearchOptions, settings: Settings, pair: Rates, rung: int) -> list[Settings]:
+def _configs(command: SearchOptions, settings: GanSettings, pair: Rates, rung: int) -> list[GanSettings]:
     """Return a candidate's runs on a rung, one per seed."""
     critic_lr, generator_lr = pair
     return [
@@ -216,20 +216,20 @@ def _configs(command: SearchOptions, settings: Settings, pair: Rates, rung: int)
     ]  # fmt: skip
 
 
-def _trial(command: SearchOptions, settings: Settings, pair: Rates, rung: int, failed: Container[Path]) -> Trial:
+def _trial(command: SearchOptions, settings: GanSettings, pair: Rates, rung: int, failed: Container[Path]) -> Trial:
     configs = _configs(command, settings, pair, rung)
     assert command.score is not None
     scores = [None if config.folder in failed else _score(config, command.score) for config in configs]
     return Trial(*pair, rung, _iterations(command, rung), scores)
 
 
-def _already_reached(config: Settings) -> bool:
+def _already_reached(config: GanSettings) -> bool:
     """Whether the run has already trained for `config.iterations`: the search is resumed, perhaps from a later rung."""
     rows = read_metrics(config.folder)
     return bool(rows) and config.iterations is not None and rows[-1]["iteration"] >= config.iterations
 
 
-def _score(config: Settings, score: str) -> float:
+def _score(config: GanSettings, score: str) -> float:
     """Return a run's mean score over the last tenth of `config.iterations`; evaluations after them do not count."""
     run = load_run(config.folder)
     assert config.iterations is not None

@@ -86,7 +86,7 @@ def parse_train(
     preset = preset_in(arguments, presets, "quickstart")
     refuse_other_models(given, preset, presets)
     default = TrainCommand(preset)
-    return parse_command(TrainCommand[type(preset)], arguments, prog, description, default)  # type: ignore[misc]
+    return parse_command(TrainCommand[type(preset)], arguments, prog, description, default)  # type: ignore[misc,arg-type]
 
 
 def refuse_other_models(names: Collection[str], preset: Settings, presets: Mapping[str, Settings]) -> None:

@@ -81,7 +81,10 @@ def paired_test(a: Values, b: Values) -> PermutationTest:
     The p-value is the proportion of exchanges whose mean difference is at least the observed one, as in
     `permutation_test`.
     """
+    name = "paired permutation test, by start and seed"
     differences = a - b
+    if differences.size == 1:  # SciPy refuses a single pair: both exchanges have the same absolute difference
+        return PermutationTest(1.0, 1.0, name)
     least = abs(differences.mean()) - 1e-12
 
     def as_large(x: Values, axis: int) -> Values:
@@ -93,4 +96,4 @@ def paired_test(a: Values, b: Values) -> PermutationTest:
         (differences,), as_large, permutation_type="samples", alternative="greater", n_resamples=resamples, rng=0
     )
     min_p = 2 / signs if signs <= _EXACT else 1 / (_RANDOM + 1)
-    return PermutationTest(float(test.pvalue), min_p, "paired permutation test, by start and seed")
+    return PermutationTest(float(test.pvalue), min_p, name)
