@@ -150,7 +150,10 @@ def options_of(symbols: Level, path: str, **more: Any) -> CorpusOptions:
 
 
 @pytest.mark.parametrize("symbols", get_args(Level))
-def test_lines_are_those_of_a_slow_construction(symbols: Level, tmp_path: Path) -> None:
+def test_lines_are_those_of_a_slow_construction(
+    symbols: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_module, "_BLOCK_LINES", 100)
     lines = [f"{line} the end." if number % 7 == 0 else line for number, line in enumerate(short_lines()[:600])]
     corpus = open_corpus(options_of(symbols, write_lines(tmp_path / "t.txt", lines)))
     parts: dict[bool, list[list[int]]] = {False: [], True: []}
