@@ -129,9 +129,13 @@ def test_a_documented_command_works(
         status, out, err = run(capfd, module, *arguments, "--dry-run")
         assert (status, err) == (0, "")
         resolved = json.loads(out)
-        for flag, value in zip(arguments[::2], arguments[1::2], strict=True):
-            setting = resolved[flag.removeprefix("--").replace("-", "_")]
-            assert setting.endswith(value) if isinstance(setting, str) else setting == float(value)
+        for given in " ".join(arguments).removeprefix("--").split(" --"):
+            flag, *values = given.split()
+            setting = resolved[flag.replace("-", "_")]
+            if isinstance(setting, list):
+                assert setting == values
+            else:
+                assert setting.endswith(values[0]) if isinstance(setting, str) else [setting] == [*map(float, values)]
         return
     flags = {word: arguments[index] for index, word in enumerate(arguments[:-1], start=1) if word.startswith("--")}
     # These two refuse to overwrite the output that `workplace` holds for the commands that read it.

@@ -289,7 +289,7 @@ def test_a_run_is_not_continued_with_other_features(small: ImageConfig, monkeypa
     train(small)
     rows = read_metrics(small.folder)
     monkeypatch.setattr(train_module, "open_extractor", lambda *_: random_conv_extractor(seed=5))
-    with pytest.raises(InputError, match=r"its scores are .*random-conv-2@seed0.*, not .*random-conv-2@seed5"):
+    with pytest.raises(InputError, match=r"its fd_random is .*random-conv-2@seed0.*, not .*random-conv-2@seed5"):
         train(replace(small, iterations=8))
     assert read_metrics(small.folder) == rows
 
