@@ -79,6 +79,7 @@ def open_experiment(config: TextSettings) -> Experiment:
         facts={
             "data_sha256": corpus.sha256,
             "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out), "dropped": corpus.dropped},
+            "symbols": corpus.tokenizer.name,
             **symbols,
             **start_from(trainer, config, symbols),
             "reference": record,
