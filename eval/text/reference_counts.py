@@ -26,7 +26,7 @@ DESCRIPTION = "ngrams.json"
 
 _FORMAT = 2
 _USUAL_NGRAM = 6
-_BLOCK_LINES = 1 << 17
+_BLOCK_LINES = 1 << 12
 _FACTS = ("name", "lines", "seq_len", "padding", "vocabulary_limit")
 
 
