@@ -8,7 +8,8 @@
 The same command continues a run that was stopped. Compare runs with: tensorboard --logdir runs
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,11 @@ def open_experiment(config: TextSettings) -> Experiment:
             "lower it or give more lines"
         )
     scored = corpus if config.symbols == "char" else open_corpus(config.reference.corpus)
-    score = line_scorer(config, scored)
+    real = real_text(config, scored)
     # Real lines tell names, directions, signatures and floors of all scores; their own values are not used.
-    of_real = score(corpus.tokenizer.decode(corpus.train[np.arange(config.eval_samples) % len(corpus.train)]))
+    some = corpus.tokenizer.decode(corpus.train[np.arange(config.eval_samples) % len(corpus.train)])
+    of_real = score_lines(config, some, real)
+    without_floors = replace(real, held_out=())  # of word metrics, whose floors take as long as the scores
     trainer = build_trainer(config, corpus.tokenizer, device)
     record = reference_record(config.reference, scored)
     symbols = {"tokenizer": corpus.tokenizer.as_json()}
@@ -67,7 +70,7 @@ def open_experiment(config: TextSettings) -> Experiment:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
         ids = sample_ids(trainer.generator.sampler, config.eval_samples, random)
         lines = corpus.tokenizer.decode(ids)
-        return values_by_name(score(lines)), as_text(lines)
+        return values_by_name(score_lines(config, lines, without_floors)), as_text(lines)
 
     return Experiment(
         trainer=trainer,
@@ -88,17 +91,17 @@ def open_experiment(config: TextSettings) -> Experiment:
     )
 
 
-def line_scorer(config: TextSettings, corpus: Corpus) -> Callable[[Sequence[str]], list[Score]]:
-    """Return the function that scores lines by the run's metrics against the corpus of their reference."""
+def real_text(config: TextSettings, corpus: Corpus) -> RealText:
+    """Return the real text of the run's metrics, given the corpus of their reference."""
     rule = WordRule(config.words, config.lower_case)
     characters = open_reference(config.reference, corpus) if CHARACTER_METRICS.keys() & set(config.scores) else None
     words = open_word_reference(config.reference.corpus, rule) if WORD_METRICS.keys() & set(config.scores) else None
-    real = RealText(characters, words, () if words is None else words.held_out, recorded=True)
+    return RealText(characters, words, () if words is None else words.held_out, recorded=True)
 
-    def score(lines: Sequence[str]) -> list[Score]:
-        return score_samples(SampleLines("samples", lambda: iter([list(lines)])), config.scores, real, quiet=True)
 
-    return score
+def score_lines(config: TextSettings, lines: list[str], real: RealText) -> list[Score]:
+    """Score lines by the run's metrics."""
+    return score_samples(SampleLines("samples", lambda: iter([lines])), config.scores, real, quiet=True)
 
 
 def build_trainer(config: TextSettings, tokenizer: Tokenizer, device: torch.device) -> Trainer:
