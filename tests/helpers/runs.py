@@ -1,7 +1,7 @@
 """Settings of tiny runs, run folders made without training, and comparisons of runs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -73,16 +73,33 @@ def assert_same_run(a: Path, b: Path) -> None:
         assert samples.read_bytes() == (b / "samples" / samples.name).read_bytes()
 
 
-def stop_at(monkeypatch: pytest.MonkeyPatch, iteration: int, action: Any, trainer: Any = Trainer) -> None:
+def stop_at(monkeypatch: pytest.MonkeyPatch, iteration: int, action: Any) -> None:
     """Call `action` before the training step of an iteration."""
-    step = trainer.step
+    step = Trainer.step
 
     def stopping_step(self: Any, real: Any, measure: bool = True) -> Any:
         if self.iteration == iteration:
             action()
         return step(self, real, measure)
 
-    monkeypatch.setattr(trainer, "step", stopping_step)
+    monkeypatch.setattr(Trainer, "step", stopping_step)
+
+
+class PowerCutError(Exception):
+    """The machine goes out."""
+
+
+def train_until_power_cut(
+    monkeypatch: pytest.MonkeyPatch, iteration: int, train: Callable[[Any], Any], config: Any
+) -> None:
+    """Train until the machine goes out, before the training step of an iteration."""
+
+    def cut() -> None:
+        raise PowerCutError
+
+    with monkeypatch.context() as patch, pytest.raises(PowerCutError):
+        stop_at(patch, iteration, cut)
+        train(config)
 
 
 SIGNATURE = "jsd|n:6|sym:char|len:32|pad:in|ref:text.txt@0123456789ab|samples:640|seed:0|v:0.1"

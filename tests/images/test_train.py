@@ -24,11 +24,10 @@ from images.sample import load_generator
 from images.sample import main as sample
 from images.suite import main as suite
 from images.train import IMAGES, build_trainer, main, open_experiment, real_batches, train
-from tests.helpers.runs import stop_at, tensors, tiny_images, without_clocks
+from tests.helpers.runs import tensors, tiny_images, train_until_power_cut, without_clocks
 from textgan.compare import main as compare
 from textgan.engine.run_folder import declared_scores, read_metrics, read_options
 from textgan.engine.seeds import stream_seed
-from textgan.engine.trainer import Trainer
 from textgan.runs.program import parse_train
 from textgan.sample import load_generator as load_text_generator
 
@@ -87,17 +86,7 @@ def test_a_run_that_was_broken_off_ends_as_one_that_was_not(
     whole = replace(small, model=model, critic_steps=2, **changes, run_dir=tmp_path / "whole")
     broken = replace(whole, run_dir=tmp_path / "broken")
     train(whole)
-
-    class PowerCutError(Exception):
-        """The machine goes out."""
-
-    def cut() -> None:
-        raise PowerCutError
-
-    with monkeypatch.context() as patch:
-        stop_at(patch, 5, cut, Trainer)
-        with pytest.raises(PowerCutError):
-            train(broken)
+    train_until_power_cut(monkeypatch, 5, train, broken)
     train(broken)
     assert without_clocks(whole.folder) == without_clocks(broken.folder)
     ours, theirs = tensors(whole.folder), tensors(broken.folder)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from data.errors import InputError
 from tests.helpers.oracles import BETA1, BETA2, PlainAdam
-from tests.helpers.runs import PRESETS, assert_same_run, stop_at, tiny_text
+from tests.helpers.runs import PRESETS, assert_same_run, tiny_text, train_until_power_cut
 from textgan.compare import main as compare_runs
 from textgan.engine.game import Networks
 from textgan.engine.run_folder import read_metrics
@@ -132,18 +132,8 @@ def test_a_run_is_logged_resumed_exported_and_compared_as_those_of_a_gan(
     assert not any("train/critic_loss" in row for row in rows)
     assert rows[-1]["train/generator_loss"] < rows[1]["train/generator_loss"]
     assert rows[-1]["scores/jsd_2"] < rows[0]["scores/jsd_2"]
-
-    class PowerCutError(Exception):
-        """The machine goes out."""
-
-    def cut() -> None:
-        raise PowerCutError
-
     broken = replace(whole, run_dir=tmp_path / "broken")
-    with monkeypatch.context() as patch:
-        stop_at(patch, 13, cut)
-        with pytest.raises(PowerCutError):
-            train(broken)
+    train_until_power_cut(monkeypatch, 13, train, broken)
     train(broken)
     assert_same_run(whole.folder, broken.folder)
     load_generator(whole.folder).save(tmp_path / "exported")

@@ -13,7 +13,7 @@ import pytest
 from data.corpus import open_corpus
 from data.errors import InputError
 from eval.jsd import main as jsd
-from tests.helpers.runs import assert_same_run, stop_at, tiny_text
+from tests.helpers.runs import assert_same_run, tiny_text, train_until_power_cut
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.models.wgan_gp import WganGpSettings
 from textgan.sample import load_generator
@@ -29,23 +29,13 @@ def settings(folder: Path, symbols: Any, **changes: Any) -> WganGpSettings:
     return tiny_text(changes.pop("data", "grammar"), folder, **{**tiny, **changes})
 
 
-class PowerCutError(Exception):
-    """The machine goes out."""
-
-
 @pytest.mark.parametrize("symbols", LEVELS)
 def test_a_run_is_scored_as_lines_continued_exported_and_sampled(
     symbols: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def cut() -> None:
-        raise PowerCutError
-
     whole, broken = (settings(tmp_path / name, symbols) for name in ("whole", "broken"))
     train(whole)
-    with monkeypatch.context() as patch:
-        stop_at(patch, 3, cut)
-        with pytest.raises(PowerCutError):
-            train(broken)
+    train_until_power_cut(monkeypatch, 3, train, broken)
     train(broken)
     assert_same_run(whole.folder, broken.folder)
     # The text of the samples is the record: the command gives the logged scores.

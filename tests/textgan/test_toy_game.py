@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 from eval.core.score import Estimate, Score, Signature
-from tests.helpers.runs import assert_same_run, stop_at
+from tests.helpers.runs import assert_same_run, train_until_power_cut
 from textgan.compare import main as compare_runs
 from textgan.engine.game import Game, Networks, Turn, adversarial_game
 from textgan.engine.loop import Experiment
@@ -97,23 +97,13 @@ def toy(folder: Path, **changes: Any) -> ToySettings:
     return replace(ToySettings(), run_dir=folder, **{**tiny, **changes})
 
 
-class PowerCutError(Exception):
-    """The machine goes out."""
-
-
 @pytest.mark.parametrize("iteration", [3, 6, 7, 11])
 def test_it_resumes_inside_and_across_phases_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, iteration: int
 ) -> None:
-    def cut() -> None:
-        raise PowerCutError
-
     whole, broken = toy(tmp_path / "whole"), toy(tmp_path / "broken")
     TOY.train(whole)
-    with monkeypatch.context() as patch:
-        stop_at(patch, iteration, cut)
-        with pytest.raises(PowerCutError):
-            TOY.train(broken)
+    train_until_power_cut(monkeypatch, iteration, TOY.train, broken)
     TOY.train(broken)
     assert_same_run(whole.folder, broken.folder)
 
