@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from data.errors import InputError
-from tests.helpers.runs import assert_same_run, stop_at, tensors, tiny_text
+from tests.helpers.runs import assert_same_run, tensors, tiny_text, train_until_power_cut
 from textgan.compare import main as compare_runs
 from textgan.engine.checkpoint import strip_prefix
 from textgan.engine.run_folder import read_options
@@ -49,20 +49,11 @@ def test_it_begins_at_the_other_runs_last_raw_weights(tiny: WganGpSettings, tmp_
 def test_it_continues_without_the_other_run(
     tiny: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class PowerCutError(Exception):
-        """The machine goes out."""
-
-    def cut() -> None:
-        raise PowerCutError
-
     train(tiny)
     whole = replace(tiny, start=tiny.folder, run_dir=tmp_path / "whole")
     train(whole)
     broken = replace(whole, run_dir=tmp_path / "broken")
-    with monkeypatch.context() as patch:
-        stop_at(patch, 13, cut)
-        with pytest.raises(PowerCutError):
-            train(broken)
+    train_until_power_cut(monkeypatch, 13, train, broken)
     shutil.rmtree(tiny.folder)
     train(broken)
     assert_same_run(whole.folder, broken.folder)
@@ -82,6 +73,26 @@ def test_a_start_that_cannot_be_is_refused(tiny: WganGpSettings, tmp_path: Path)
         with pytest.raises(InputError, match=message):
             train(config)
         assert not config.folder.exists()
+
+
+def test_a_run_keeps_its_start(tiny: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(tiny)
+    started = replace(tiny, start=tiny.folder, run_dir=tmp_path / "started")
+    random = replace(tiny, run_dir=tmp_path / "random")
+    train(started)
+    train(random)
+    # The start is neither lost nor added, and a moved one is the same.
+    for config in (replace(started, start=None), replace(random, start=tiny.folder)):
+        with pytest.raises(InputError, match=f"--start {config.start}: not the start of the run in"):
+            train(replace(config, iterations=25))
+    moved = Path(shutil.copytree(tiny.folder, tmp_path / "moved"))
+    train(replace(started, start=moved, iterations=25))
+    # Stopped before the first checkpoint, while the start trains on: its weights are others now.
+    young = replace(started, run_dir=tmp_path / "young")
+    train_until_power_cut(monkeypatch, 3, train, young)
+    train(replace(tiny, iterations=30))
+    with pytest.raises(InputError, match="not the start of the run in"):
+        train(young)
 
 
 def test_runs_of_one_start_and_seed_are_compared_in_pairs(

@@ -188,7 +188,7 @@ def begin_or_continue(
         config: the resolved settings.
         may_change: settings that may change when a run is continued.
         device: device of the training.
-        facts: further entries of `options.json`; `data_sha256` and the signatures in `scores` may not change.
+        facts: further entries of `options.json`; `data_sha256`, `start` and the signatures in `scores` may not change.
 
     Raises:
         InputError: the folder's run has a different setting (named in the message), device, data or signature, or has
@@ -230,6 +230,9 @@ def begin_or_continue(
     if options["data_sha256"] != facts["data_sha256"]:
         raise InputError(f"--data: differs from the data of the run in {folder}; choose another --run-dir")
     _require_same_scores(folder, facts["scores"])
+    begun = options.get("start")
+    if (begun is None) != (config["start"] is None) or facts.get("start", begun) != begun:
+        raise InputError(f"--start {config['start']}: not the start of the run in {folder}; choose another --run-dir")
     changes = _changes(folder, options, device, rows[-1]) if rows else []
     if changes or options["config"] != config:  # for instance a larger budget, or data moved to another path
         continued = [*options.get("continued", []), *changes]
