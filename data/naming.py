@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path, PurePath
+from typing import Any
 
 # Control characters, line and paragraph separators, marks that turn the direction of text, and surrogates: the bytes of
 # a file name that are not UTF-8.
@@ -51,6 +52,13 @@ def without_folder(source: str) -> str:
 def as_flag(name: str) -> str:
     """Return the flag of a setting or a field: --critic-lr for critic_lr."""
     return "--" + name.replace("_", "-")
+
+
+def as_flag_words(name: str, value: Any) -> list[str]:
+    """Return the words of a command line that give a setting its value: the flag, then the values; False: none."""
+    if isinstance(value, bool):
+        return [as_flag(name)] if value else []
+    return [as_flag(name), *map(str, value if isinstance(value, list | tuple) else [value])]
 
 
 def _quoted(word: str | Path) -> str:

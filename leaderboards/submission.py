@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
-from data.naming import as_flag, without_folder
+from data.naming import as_flag_words, without_folder
 from eval.core.score import Score
 from leaderboards.records import Band, Curve, Direction, Record, SampleEntry, ScoreEntry
 from leaderboards.samples import joint_signature
@@ -144,9 +144,8 @@ def _rebuilt_command(options: Mapping[str, Any]) -> str:
     left_out = {"seed", "run_dir", "eval_seconds" if config.get("eval_seconds") is None else "eval_every"}
     words = ["python", "-m", options["program"]]
     for name, value in portable_settings(config).items():
-        if name not in left_out and value is not False:
-            values = () if value is True else value if isinstance(value, list) else (value,)
-            words += [as_flag(name), *map(str, values)]
+        if name not in left_out:
+            words += as_flag_words(name, value)
     return shlex.join(words)
 
 

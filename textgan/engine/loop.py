@@ -100,10 +100,10 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
             while True:
                 finished = budget.used(trainer.iteration, clock) >= 1
                 due = due or finished or evaluations.due(trainer.iteration, clock, log.last_train_seconds)
-                if due and not log.has(trainer.iteration) and stats is None and trainer.iteration > first:
-                    stats = advance(logged=True)
-                    continue
                 if due and not log.has(trainer.iteration):
+                    if stats is None and trainer.iteration > first:
+                        stats = advance(logged=True)
+                        continue
                     clock.wall_seconds = time.perf_counter() - started
                     scores, samples = experiment.evaluate(trainer.iteration)
                     if report is not None:

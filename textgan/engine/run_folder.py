@@ -32,6 +32,9 @@ _TRAIN_1 = (
     *("generator_gradient_norm", "critic_update_norm", "generator_update_norm"),
 )
 
+NO_METHOD = {"seed", "run_dir", "data", "weights"}
+"""Settings that are no part of a method: the seed, and paths (scores' signatures have the hashes of the files)."""
+
 # Settings that earlier versions did not have, with the values that reproduce those versions.
 _ADDED_SETTINGS: Mapping[str, Any] = {"eval_seconds": None, "max_gradient_norm": None, "start": None}
 _ADDED_TO_GANS: Mapping[str, Any] = {"generator_steps": 1, "critic_warm_up": 0}

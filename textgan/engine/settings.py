@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from data.errors import InputError, require_at_least, require_numbers
-from data.naming import as_flag
+from data.naming import as_flag, as_flag_words
 from eval.core.device import Device
 from textgan.engine.schedules import parse_schedule
 
@@ -161,6 +161,5 @@ def as_flags(config: Settings, presets: Mapping[str, Settings]) -> list[str]:
     flags = ["--preset", config.preset]
     for name, value in vars(config).items():
         if value != getattr(default, name):
-            values = () if value is True else value if isinstance(value, tuple) else (value,)
-            flags += [as_flag(name), *map(str, values)]
+            flags += as_flag_words(name, value)
     return flags

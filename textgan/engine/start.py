@@ -6,11 +6,9 @@ from typing import Any
 from data.errors import InputError
 from data.files import sha256_of_json
 from textgan.engine.checkpoint import TENSORS, read_newest, strip_prefix
-from textgan.engine.run_folder import read_options
+from textgan.engine.run_folder import NO_METHOD, read_options
 from textgan.engine.settings import Settings
 from textgan.engine.trainer import Trainer
-
-_NO_SETTING_OF_THE_METHOD = ("data", "device", "run_dir", "seed", "start")
 
 
 def start_from(trainer: Trainer, config: Settings, symbols: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +45,7 @@ def start_from(trainer: Trainer, config: Settings, symbols: Mapping[str, Any]) -
         except RuntimeError as error:
             raise InputError(f"--start {config.start}: its {name} has another shape; use the same sizes") from error
         player.new_average()
-    settings = {name: value for name, value in options["config"].items() if name not in _NO_SETTING_OF_THE_METHOD}
+    left_out = {*NO_METHOD, "device", "start"}
+    settings = {name: value for name, value in options["config"].items() if name not in left_out}
     start = {"iteration": state["iteration"], "sha256": state["sha256"][TENSORS], "settings": sha256_of_json(settings)}
     return {"start": start}

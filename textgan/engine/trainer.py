@@ -128,9 +128,7 @@ class Trainer:
     def _read(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
         """Copy scalars from the device in one transfer, after checking them, all losses so far, and all weights."""
         weights = {
-            f"the {name}'s weights": nn.utils.get_total_norm(
-                [weight.detach() for weight in player.network.parameters()]
-            )
+            f"the {name}'s weights": nn.utils.get_total_norm(player.network.parameters())
             for name, player in self.players.items()
         }
         checked = {**measured, "an earlier loss": self._losses, **weights}

@@ -16,7 +16,7 @@ import pandas as pd
 
 from data.errors import InputError
 from eval.core.score import without_name
-from textgan.engine.run_folder import DeclaredScore, declared_scores, read_metrics, read_options
+from textgan.engine.run_folder import NO_METHOD, DeclaredScore, declared_scores, read_metrics, read_options
 from textgan.runs.significance import (
     PermutationTest,
     Values,
@@ -35,8 +35,6 @@ _COLUMNS: dict[str, tuple[str, float]] = {
     "critic-updates": ("time/critic_updates", 1.0),
     "samples": ("time/samples_seen", 1.0),
 }
-# Not the paths of data and weights: the signatures have their hashes.
-_NO_DIFFERENCE = {"seed", "run_dir", "data", "weights"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         InputError: two runs have the same settings and seed.
     """
     settings = pd.DataFrame(
-        [{name: repr(value) for name, value in run.config.items() if name not in _NO_DIFFERENCE} for run in runs]
+        [{name: repr(value) for name, value in run.config.items() if name not in NO_METHOD} for run in runs]
     )
     groups = []
     for _, rows in settings.groupby(list(settings), sort=False, dropna=False):
