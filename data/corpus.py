@@ -47,7 +47,7 @@ from data.sources import open_source
 from data.tokenizers import Level, Tokenizer, read_tokenizer
 from data.words import Splitting, WordRule
 
-FORMAT = 2
+FORMAT = 3
 HELD_OUT_SHARE = 10
 """If a source has no held-out lines, 1 / HELD_OUT_SHARE of all lines is held out."""
 

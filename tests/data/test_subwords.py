@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import json
+from io import BytesIO
 from random import Random
 from struct import pack
 from typing import get_args
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
+from data import subwords as subwords_module
 from data.errors import InputError
-from data.subwords import SubwordLevel, SubwordTokenizer
+from data.subwords import SubwordLevel, SubwordTokenizer, training_lines
 from data.tokenizers import PADDING, UNKNOWN, read_tokenizer
 from tests.helpers.text import coco_lines, short_lines
 
@@ -44,6 +47,43 @@ def test_equal_lines_give_equal_bytes_in_any_order(level: SubwordLevel) -> None:
     again, other = (SubwordTokenizer.train(level, lines, 40) for lines in (LINES, shuffled))
     assert again.model == other.model == TRAINED[level].model
     assert SubwordTokenizer.train(level, LINES[1:], 40).name != TRAINED[level].name
+
+
+def plain_model(level: SubwordLevel, lines: list[str]) -> bytes:
+    """Return the model that sentencepiece trains on all of these lines in this order."""
+    written = BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_writer=written, vocab_size=40, model_type=level, pad_id=0, unk_id=1,
+        bos_id=-1, eos_id=-1, unk_surface=UNKNOWN, character_coverage=1.0, normalization_rule_name="identity",
+        remove_extra_whitespaces=False, add_dummy_prefix=True, input_sentence_size=0, shuffle_input_sentence=False,
+        num_threads=1, minloglevel=2,
+    )  # fmt: skip
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_more_lines_than_the_limit_are_chosen_by_their_hash(
+    level: SubwordLevel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert TRAINED[level].model == plain_model(level, LINES)  # fewer lines than the limit: all of them
+    monkeypatch.setattr(subwords_module, "MOST_LINES", 200)
+    chosen = sorted(LINES, key=lambda line: hashlib.sha256(line.encode()).hexdigest())[:200]
+    in_order = [line for line in LINES if line in chosen]
+    for lines in (LINES, LINES[::-1]):
+        assert SubwordTokenizer.train(level, (line for line in lines), 40).model == plain_model(level, in_order)
+    for wrong in (LINES[:200], sorted(LINES)[:200], LINES):
+        assert SubwordTokenizer.train(level, LINES, 40).model != plain_model(level, wrong)
+
+
+def test_lines_are_chosen_from_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subwords_module, "MOST_LINES", 1000)
+    lines = short_lines()
+    place = {line: number for number, line in enumerate(lines)}
+    chosen = training_lines(iter(lines * 2))
+    assert chosen == training_lines(sorted(lines * 2))
+    assert all(chosen.count(line) == 2 for line in chosen)
+    per_tenth = np.bincount([place[line] // 200 for line in set(chosen)], minlength=10)
+    assert chisquare(per_tenth).pvalue > 0.01
 
 
 @pytest.mark.parametrize("level", LEVELS)
