@@ -1,8 +1,8 @@
 """Subwords: sentencepiece models by the unigram and BPE algorithms (Kudo and Richardson 2018, arXiv 1808.06226).
 
-A model is trained on training lines alone, at most 500,000. Equal lines give equal bytes, in any order of the lines:
-these are not normalised, their hashes choose among more than 500,000, and one thread trains. Decoding the ids of a line
-of known characters gives the line.
+A model is trained on training lines alone, at most 500,000, which are not normalised, by one thread: equal lines in
+equal order give equal bytes. In another order BPE gives the same bytes, and unigram a few other subwords. Decoding the
+ids of a line of known characters gives the line.
 """
 
 import base64
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from data.errors import InputError
 from data.line_ids import Ids, Ragged
-from data.tokenizers import PADDING, PADDING_ID, UNKNOWN, UNKNOWN_ID, IdType, id_type, ragged, rows_of
+from data.tokenizers import PADDING, PADDING_ID, UNKNOWN, UNKNOWN_ID, id_type, ragged, rows_of
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
@@ -101,14 +101,10 @@ class SubwordTokenizer:
         """Number of symbols V, padding and unknown included."""
         return int(self._processor.get_piece_size())
 
-    @property
-    def dtype(self) -> IdType:
-        """Smallest unsigned type that holds every id."""
-        return id_type(self.size)
-
     def encode(self, lines: Sequence[str]) -> Ragged:
         """Return the ids of lines; neighbouring unknown characters are one id."""
-        return ragged(self._processor.encode([re.sub(_RESERVED, UNKNOWN, line) for line in lines]), self.dtype)
+        known = [re.sub(_RESERVED, UNKNOWN, line) for line in lines]
+        return ragged(self._processor.encode(known), id_type(self.size))
 
     def decode(self, ids: Ids) -> list[str]:
         """Return the lines of ids [lines, seq_len], each up to its first padding."""
@@ -120,12 +116,15 @@ class SubwordTokenizer:
 
 
 def training_lines(lines: Iterable[str]) -> list[str]:
-    """Return all lines if there are at most MOST_LINES, else the MOST_LINES lines with the smallest SHA-256.
+    """Return all lines if there are at most MOST_LINES, else the MOST_LINES lines with the smallest SHA-256, in order.
 
     The choice depends on the lines alone, not on their order, and lines from anywhere in the text have the same chance.
     Copies of a line have the same hash, so nearly always all of them are chosen, or none. MOST_LINES bounds the memory.
     """
-    return heapq.nsmallest(MOST_LINES, lines, key=lambda line: hashlib.sha256(line.encode()).digest())
+    chosen = heapq.nsmallest(
+        MOST_LINES, enumerate(lines), key=lambda numbered: hashlib.sha256(numbered[1].encode()).digest()
+    )
+    return [line for _, line in sorted(chosen)]
 
 
 def _explained(error: RuntimeError, size: int) -> InputError:
