@@ -1,6 +1,7 @@
 """Settings of tiny runs, run folders made without training, and comparisons of runs."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,14 @@ def assert_same_run(a: Path, b: Path) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     for samples in (a / "samples").glob("*.txt"):
         assert samples.read_bytes() == (b / "samples" / samples.name).read_bytes()
+
+
+def copy_runs(trained: Path, folder: Path) -> None:
+    """Copy a folder with runs, their data and cache; the paths that runs and records name change with it."""
+    shutil.copytree(trained, folder, dirs_exist_ok=True)
+    for path in folder.rglob("*.json"):
+        if path.relative_to(folder).parts[0] != "cache":
+            path.write_text(path.read_text("utf-8").replace(str(trained), str(folder)), "utf-8")
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, iteration: int, action: Any) -> None:
