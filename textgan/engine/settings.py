@@ -30,7 +30,7 @@ class Settings:
     generator_schedule: str = "constant"
     """Schedule of --generator-lr: constant, linear (to 0), or power:TAU (n^-TAU at update n)."""
     generator_ema: float = 0.0
-    """Decay per iteration of an EMA of the generator's weights, for sampling; 0: no EMA, as in the paper."""
+    """Decay per update of an EMA of the generator's weights, for sampling; 0: no EMA, as in the paper."""
     beta1: float = 0.5
     """Adam's decay of the first moment, per update; negative: negative momentum (Gidel et al. 2019)."""
     beta2: float = 0.9

@@ -81,10 +81,11 @@ class Trainer:
             self.state.clear()
             for player in self.players.values():
                 player.new_optimiser()
-        play = self.play(real_batches, measure)
-        self.phases[index].rule.update(play)
-        for name in {turn.player for turn in play.turns}:
-            self.players[name].update_average()
+        play, rule = self.play(real_batches, measure), self.phases[index].rule
+        rule.update(play)
+        if not rule.final:
+            for turn in play.turns:
+                self.players[turn.player].update_average()
         self._losses += play.losses
         stats = self._read(play.measured()) if measure else None
         self.iteration += 1
@@ -170,8 +171,10 @@ class TrainerPlay:
 
     def apply(self, turn: Turn, gradients: Gradients) -> None:
         """Take a step of the player's optimiser."""
-        rate = self._phase.scales[turn.player].rate(turn.n)
-        self._trainer.players[turn.player].apply(gradients, rate)
+        player = self._trainer.players[turn.player]
+        player.apply(gradients, self._phase.scales[turn.player].rate(turn.n))
+        if self._phase.rule.final:
+            player.update_average()
 
     def weights(self, player: str) -> list[nn.Parameter]:
         """Return a player's weights."""

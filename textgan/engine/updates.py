@@ -64,10 +64,17 @@ class Play(Protocol):
 
 @dataclass(frozen=True)
 class Rule:
-    """An update rule, and the number of gradient evaluations it takes per turn."""
+    """An update rule.
+
+    Attributes:
+        update: makes the updates of an iteration.
+        evaluations: number of gradient evaluations per turn.
+        final: whether each application of gradients completes an update; else only the whole rule does.
+    """
 
     update: Callable[[Play], None]
     evaluations: int = 1
+    final: bool = False
 
 
 def alternating(play: Play) -> None:
@@ -152,7 +159,7 @@ def symplectic(play: Play, weight: float) -> None:
     _apply_corrected(play, weight, adjustment)
 
 
-ALTERNATING = Rule(alternating)
+ALTERNATING = Rule(alternating, final=True)
 
 _WITHOUT_NUMBERS = {
     "alternating": ALTERNATING,
