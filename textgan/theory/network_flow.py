@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import solve_continuous_lyapunov
 from scipy.optimize import brentq
 from torch import Tensor
 
@@ -98,14 +97,16 @@ def equilibrium(bias: float = 0.0) -> tuple[Array, Array]:
 def spread(steps: int = STEPS) -> float:
     """Return the relative distance (root mean square) from the optimum that the noise leaves after `steps` steps.
 
-    The linearised process has covariance e S, where e is the rate and (A - k/2) S + S (A - k/2)^T = I. A is the
-    derivative of the players' gradients; k = .75 / (n e) accounts for the decay of the rate (Fabian 1968).
+    Covariance of the linearised process: P <- (I - e A) P (I - e A)^T + e^2 I with the rate e, A the derivative of the
+    players' gradients.
     """
     flows, prices = equilibrium()
-    routes = ROUTES.numpy()
+    routes, identity = ROUTES.numpy(), np.eye(7)
     derivative = np.block([[np.diag(flows**-2), routes.T], [-routes, np.zeros((3, 3))]])
-    decay = 0.75 / (steps * rate(steps))
-    covariance = rate(steps) * solve_continuous_lyapunov(derivative - decay / 2 * np.eye(7), np.eye(7))
+    covariance = np.zeros((7, 7))
+    for n in range(steps):
+        factor = identity - rate(n) * derivative
+        covariance = factor @ covariance @ factor.T + rate(n) ** 2 * identity
     return float(np.sqrt(np.trace(covariance) / (flows @ flows + prices @ prices)))
 
 
@@ -115,10 +116,10 @@ def distances(path: Mapping[str, Tensor]) -> Tensor:
     return (torch.cat([path["flows"], path["prices"]], -1) - optimum).norm(dim=-1) / optimum.norm()
 
 
-def predicted(bias: float) -> float:
-    """Return the relative distance expected at the end: bias and noise added as perpendicular vectors."""
-    limit = distances({name: torch.from_numpy(part) for name, part in _named(equilibrium(bias)).items()})
-    return float(np.hypot(float(limit), spread()))
+def predicted(biases: Sequence[float]) -> Array:
+    """Return the relative distances expected at the end: bias and noise added as perpendicular vectors."""
+    flows, prices = (torch.from_numpy(np.stack(parts)) for parts in zip(*map(equilibrium, biases), strict=True))
+    return np.hypot(distances({"flows": flows, "prices": prices}).numpy(), spread())
 
 
 def study(flags: NoisyFlags) -> Findings:
@@ -126,19 +127,21 @@ def study(flags: NoisyFlags) -> Findings:
     path = simulate(agents(BIASES, flags.paths), Rule(simultaneous), STEPS, flags.seed, EVERY)
     distance = distances(path).numpy()  # [points, biases, paths]
     low, middle, high = np.quantile(distance, [0.1, 0.5, 0.9], axis=-1)
+    numbers = np.stack([predicted(BIASES), middle[-1], low[-1], high[-1]], -1).tolist()
     records = [
-        {"bias": bias, "predicted": predicted(bias), "median": middle[-1, row], "low": low[-1, row],
-         "high": high[-1, row]}
-        for row, bias in enumerate(BIASES)
-    ]  # fmt: skip
+        {"bias": bias, **dict(zip(("predicted", "median", "low", "high"), row, strict=True))}
+        for bias, row in zip(BIASES, numbers, strict=True)
+    ]
     table = [["bias", "predicted", "median", "10 to 90 %"]]
     table += [
         [f"{row['bias']:g}", fixed(row["predicted"]), fixed(row["median"]), f"{row['low']:.4f} to {row['high']:.4f}"]
         for row in records
     ]
-    optimum = "  ".join(f"{name} {', '.join(map(fixed, part))}" for name, part in _named(equilibrium()).items())
+    flows, prices = (", ".join(map(fixed, part)) for part in equilibrium())
     title = f"relative distance from the optimum after {STEPS} steps, {flags.paths} paths"
-    return Findings([Block(title, table, [f"optimum: {optimum}"])], records, lambda: draw(low, middle, high))
+    return Findings(
+        [Block(title, table, [f"optimum: flows {flows}; prices {prices}"])], records, lambda: draw(low, middle, high)
+    )
 
 
 def draw(low: Array, middle: Array, high: Array) -> "Figure":
@@ -160,7 +163,7 @@ def draw(low: Array, middle: Array, high: Array) -> "Figure":
     steps_panel.set(xscale="log", yscale="log", xlabel="step", ylabel="relative distance", title="settles by the bias")
     steps_panel.legend(fontsize=7, frameon=False, ncols=2, loc="lower left")
     grid = np.linspace(0, 1, 101)
-    bias_panel.plot(grid, list(map(predicted, grid)), color="black", lw=1, ls="--", label="theory")
+    bias_panel.plot(grid, predicted(grid.tolist()), color="black", lw=1, ls="--", label="theory")
     errors = [middle[-1] - low[-1], high[-1] - middle[-1]]
     bias_panel.errorbar(BIASES, middle[-1], errors, fmt="o", color="#0072B2", ms=4, label="measured, 10 to 90 %")
     bias_panel.set(xlabel="bias", ylabel="relative distance", title=f"after {STEPS:,} steps")
@@ -171,7 +174,3 @@ def draw(low: Array, middle: Array, high: Array) -> "Figure":
 def main(arguments: list[str]) -> int:
     """Run the experiment and return its exit status."""
     return run_experiment(NoisyFlags, study, arguments, "network-flow", __doc__)
-
-
-def _named(point: tuple[Array, Array]) -> dict[str, Array]:
-    return dict(zip(("flows", "prices"), point, strict=True))
