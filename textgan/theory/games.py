@@ -6,15 +6,15 @@ step, and scales them by n/b, which keeps the mean. Variance reduction keeps a t
 and moves all players by it. Cyclic sampling takes every ordered pair of player groups once per cycle: one group looks
 ahead, the other moves.
 
-The first table has min max xy. The second has games of 50 players with 5 actions each: the Nash gap of the averaged
-strategies, each method at its best learning rate, after equal numbers of gradient evaluations per player; and the
-evaluations that it takes to the gap that the extragradient with all players has at the end.
+The first table has min max xy. The second has random games of 50 players with 5 actions each: the Nash gap of the
+averaged strategies, each method at its best learning rate, after equal numbers of gradient evaluations per player. The
+third has the evaluations that a method takes to the gap that the extragradient with all players has at the end.
 
 python -m textgan.theory games
 python -m textgan.theory games --paths 10 --output games.svg
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,20 +26,21 @@ from torch import Tensor
 from eval.core.tables import Block
 from textgan.engine.updates import parse_rule
 from textgan.runs.plots import COLOURS
-from textgan.theory.dynamics import Agent, Rate, Step, constant, descend, simulate, start
+from textgan.theory.dynamics import Agent, constant, simulate, start
 from textgan.theory.experiment import Findings, NoisyFlags, panels, run_experiment
 from textgan.theory.many_players import (
-    Subsets,
+    Method,
     cyclic,
     everyone,
     mirror_step,
     nash_gap,
+    play,
     random_game,
-    sampled_gradients,
     uniform,
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
@@ -49,24 +50,14 @@ XY_GAME = torch.tensor([[0, 1], [-1, 0]], dtype=torch.float64).view(2, 1, 2, 1)
 PLAYERS, ACTIONS = 50, 5
 SKEWS = (0.95, 1.0)
 RATES = {
-    0.0: np.geomspace(0.08, 0.5, 12),
-    1.0: np.geomspace(0.03, 0.5, 12),
-    10.0: np.geomspace(0.01, 0.5, 12),
-    100.0: np.geomspace(0.00002, 0.002, 12),
+    0.0: np.geomspace(0.15, 0.5, 8),
+    1.0: np.geomspace(0.1, 0.5, 8),
+    10.0: np.geomspace(0.02, 0.3, 8),
+    100.0: np.geomspace(0.00003, 0.001, 8),
 }
 """Learning rates that are tried, by standard deviation of the noise; times the share of players per evaluation."""
 NOISES = tuple(RATES)
 EVALUATIONS = 200  # per player
-
-
-@dataclass(frozen=True)
-class Method:
-    """Which players' gradients an extragradient step takes, how many, and whether a table keeps them."""
-
-    subsets: Subsets
-    count: int
-    keep: bool = False
-
 
 FULL = "all players"
 METHODS = {
@@ -84,31 +75,6 @@ class GamesFlags(NoisyFlags):
 
     paths: int = 3
     """Number of paths, each with its own game of 50 players, noise and sampled players."""
-
-
-def play(
-    game: Tensor, method: Method, weights: Tensor, rate: Rate, steps: int, random: torch.Generator, *, every: int = 1,
-    noise: Tensor | float = 0.0, strategies: Callable[[Tensor], Tensor] = torch.clone, step: Step = descend,
-) -> Tensor:  # fmt: skip
-    """Return the path of all players' weights [1 + steps // every, ..., rows, n, actions] under the extragradient.
-
-    Args:
-        game: the game [..., n, actions, n, actions].
-        method: which players each evaluation takes.
-        weights: weights at the start [..., rows, n, actions]; the simulation moves them.
-        rate: learning rate.
-        steps: number of extragradient steps.
-        random: random numbers of noise and sampled players.
-        every: steps between the recorded points.
-        noise: standard deviation of the gradients' noise per component.
-        strategies: strategies as a function of weights.
-        step: the step of gradient or mirror descent.
-    """
-    estimated = sampled_gradients(
-        game, method.subsets(weights.shape[-2], method.count, random), method.keep, noise, random
-    )
-    agent = Agent(weights, lambda of: estimated(strategies(of["players"])), rate, step=step)
-    return simulate({"players": agent}, parse_rule("extragradient"), steps, every=every)["players"]
 
 
 def xy_paths(seed: int) -> dict[str, Tensor]:
@@ -143,6 +109,8 @@ def xy_growth() -> dict[str, float]:
 def gaps(method: Method, paths: int, seed: int, evaluations: int = EVALUATIONS) -> tuple[Array, Array]:
     """Return evaluations per player [points], and the Nash gap there [points, paths, skews, noises, rates].
 
+    Gaps are relative to the gap of uniform strategies, where every path starts.
+
     Args:
         method: the method.
         paths: number of paths, each with its own game.
@@ -164,8 +132,9 @@ def gaps(method: Method, paths: int, seed: int, evaluations: int = EVALUATIONS) 
             strategies=torch.exp, step=mirror_step,
         )  # fmt: skip
         averages = logarithms[1:].exp().cumsum(0)[points - 1] / torch.from_numpy(points).view(-1, 1, 1, 1, 1)
-        gap = torch.stack([nash_gap(game, averages[:, row]) for row, game in enumerate(games)], 1)
-        found.append(gap.unflatten(-1, (len(NOISES), -1)))
+        shown = torch.cat([logarithms[:1].exp(), averages])
+        gap = torch.stack([nash_gap(game, shown[:, row]) for row, game in enumerate(games)], 1)
+        found.append((gap[1:] / gap[0]).unflatten(-1, (len(NOISES), -1)))
     return 2.0 * points, torch.stack(found, 1).numpy()
 
 
@@ -175,23 +144,23 @@ def at_best_rate(found: Array) -> tuple[Array, NDArray[np.intp]]:
     return np.take_along_axis(found, best[None, None, ..., None], -1)[..., 0], best
 
 
-def evaluations_to(target: float, evaluations: Array, found: Array) -> float | None:
-    """Return the evaluations after which the median gap has come to `target` at the quickest rate; None if at none.
+def evaluations_to(target: float, evaluations: Array, gaps: Array) -> float | None:
+    """Return the evaluations after which the gap stays at or below `target`, or None if it ends above.
 
     Between points, logarithms are interpolated.
 
     Args:
         target: the gap.
         evaluations: evaluations per player [points].
-        found: gaps [points, paths, rates].
+        gaps: gaps [points].
     """
-    reached = []
-    for gap in np.median(found, axis=1).T:
-        if (gap <= target).any():
-            after = max(int((gap <= target).argmax()), 1)
-            last = slice(after - 1, after + 1)
-            reached.append(np.exp(np.interp(-np.log(target), -np.log(gap[last]), np.log(evaluations[last]))))
-    return float(min(reached)) if reached else None
+    above = np.flatnonzero(gaps > target)
+    if not len(above):
+        return float(evaluations[0])
+    if above[-1] == len(gaps) - 1:
+        return None
+    crossing = slice(above[-1], above[-1] + 2)
+    return float(np.exp(np.interp(-np.log(target), -np.log(gaps[crossing]), np.log(evaluations[crossing]))))
 
 
 def study(flags: GamesFlags) -> Findings:
@@ -216,7 +185,8 @@ def study(flags: GamesFlags) -> Findings:
     blocks = [
         Block(f"min max xy: {XY_STEPS} steps of rate {XY_RATE:g}", xy_table),
         Block(
-            f"{PLAYERS} players: Nash gap after {EVALUATIONS} evaluations per player, median of {flags.paths} games",
+            f"{PLAYERS} players: Nash gap after {EVALUATIONS} evaluations per player / at the start, "
+            f"median of {flags.paths} games",
             gap_table,
         ),
         Block(f"evaluations per player to the gap of {FULL} at the end", cost_table),
@@ -226,51 +196,72 @@ def study(flags: GamesFlags) -> Findings:
 
 def _records(found: Mapping[str, tuple[Array, Array]]) -> list[dict[str, Any]]:
     """Return a row per game, noise and method: rate, gap at the end, evaluations to the gap of the full method."""
-    best = {name: at_best_rate(of_method) for name, (_, of_method) in found.items()}
+    best = {name: at_best_rate(gap) for name, (_, gap) in found.items()}
     records = []
     for row, skew in enumerate(SKEWS):
         for column, noise in enumerate(NOISES):
-            target = float(np.median(best[FULL][0][-1, :, row, column]))
-            for name, (evaluations, of_method) in found.items():
-                gap, rates = best[name]
-                rate = RATES[noise][rates[row, column]] * METHODS[name].count / PLAYERS
+            medians = {name: np.median(gap[:, :, row, column], axis=1) for name, (gap, _) in best.items()}
+            for name, median in medians.items():
+                rate = RATES[noise][best[name][1][row, column]] * METHODS[name].count / PLAYERS
+                cost = evaluations_to(medians[FULL][-1], found[name][0], median)
                 records.append({
-                    "skew": skew, "noise": noise, "method": name, "rate": float(rate),
-                    "gap": float(np.median(gap[-1, :, row, column])),
-                    "evaluations": evaluations_to(target, evaluations, of_method[:, :, row, column]),
+                    "skew": skew, "noise": noise, "method": name, "rate": float(rate), "gap": float(median[-1]),
+                    "evaluations": cost,
                 })  # fmt: skip
     return records
 
 
 def draw(xy: Mapping[str, Tensor], found: Mapping[str, tuple[Array, Array]]) -> "Figure":
-    """Draw the norm on min max xy and of its averages, and the Nash gap of the large games against evaluations.
+    """Draw the norm on min max xy; Nash gaps of the large games against evaluations, and at the end against noise.
 
     Args:
         xy: paths by method [1 + steps, 2].
         found: evaluations per player and gaps by method, as from `gaps`.
     """
+    shown = NOISES[:-1]  # at the largest noise no method comes far
+    columns = 2 + len(shown)
     title = "Extragradient with the gradients of some of the players: Nash gap of averaged strategies at the best rate"
-    figure, axes = panels(2, 1 + len(NOISES), title, width=2.7)
-    norm, average = axes[0], axes[1 + len(NOISES)]
-    steps = np.arange(1, XY_STEPS + 1)
-    for colour, (name, path) in zip(COLOURS[3:], xy.items(), strict=False):
-        of_average = path.cumsum(0)[1:] / torch.arange(2, XY_STEPS + 2)[:, None]
-        norm.plot(steps[::10], path[1::10].norm(dim=-1), color=colour, lw=1.2, label=name)
-        average.plot(steps[::10], of_average[::10].norm(dim=-1), color=colour, lw=1.2)
-    norm.set(yscale="log", xlabel="step", ylabel="norm of (x, y)", title="min max xy", ylim=(1e-4, 1e3))
-    average.set(yscale="log", xlabel="step", ylabel="norm of the average", ylim=(1e-4, 1e3))
-    norm.legend(fontsize=7, frameon=False)
+    figure, axes = panels(2, columns, title, width=2.7)
+    _draw_xy(axes[0], axes[columns], xy)
+    colours = dict(zip(found, COLOURS, strict=False))
+    best = {name: at_best_rate(gap)[0] for name, (_, gap) in found.items()}  # [points, paths, skews, noises]
     for row, skew in enumerate(SKEWS):
-        for column, noise in enumerate(NOISES):
-            panel = axes[row * (1 + len(NOISES)) + 1 + column]
-            for colour, (name, (evaluations, of_method)) in zip(COLOURS, found.items(), strict=False):
-                gap = at_best_rate(of_method)[0][..., row, column]
-                panel.fill_between(evaluations, gap.min(1), gap.max(1), color=colour, alpha=0.2, lw=0)
-                panel.plot(evaluations, np.median(gap, axis=1), color=colour, lw=1.2, label=name)
-            panel.set(xscale="log", yscale="log", title=f"skew {skew:g}, noise {noise:g}")
-            panel.set(xlabel="gradients per player", ylabel="" if column else "Nash gap")
-    axes[1].legend(fontsize=7, frameon=False)
+        for column, noise in enumerate(shown):
+            panel = axes[row * columns + 1 + column]
+            for name, (evaluations, _) in found.items():
+                gap = best[name][:, :, row, column]
+                panel.fill_between(evaluations, gap.min(1), gap.max(1), color=colours[name], alpha=0.2, lw=0)
+                panel.plot(evaluations, np.median(gap, axis=1), color=colours[name], lw=1.2, label=name)
+            panel.set(xscale="log", yscale="log", ylim=(0.002, 1.5), ylabel="" if column else "Nash gap / at the start")
+            panel.set(xlabel="" if row == 0 else "gradient evaluations per player")
+            panel.set_title(f"skew {skew:g}, noise {noise:g}", fontsize=10)
+        panel = axes[row * columns + columns - 1]
+        for place, (name, gap) in enumerate(best.items()):
+            ratio = gap[-1, :, row] / best[FULL][-1, :, row]  # [paths, noises]
+            middle = np.median(ratio, axis=0)
+            errors = [middle - ratio.min(0), ratio.max(0) - middle]
+            x = np.arange(len(NOISES)) + 0.13 * (place - 2)
+            panel.errorbar(x, middle, errors, fmt="o", ms=3, lw=1, color=colours[name])
+        panel.axhline(1, color="black", lw=0.8, ls="--")
+        panel.set_xticks(range(len(NOISES)), [f"{noise:g}" for noise in NOISES])
+        panel.set(xlabel="noise" if row else "", ylabel=f"gap / {FULL}")
+        panel.set_title(f"skew {skew:g}, at the end", fontsize=10)
+    axes[1].legend(fontsize=7, frameon=False, loc="lower left")
     return figure
+
+
+def _draw_xy(norm: "Axes", average: "Axes", xy: Mapping[str, Tensor]) -> None:
+    steps = np.arange(XY_STEPS + 1)
+    colours = ("black", "#999999", COLOURS[0], COLOURS[4])  # the last two are methods of the other panels too
+    for colour, (name, path) in zip(colours, xy.items(), strict=True):
+        averages = path.cumsum(0) / torch.arange(1, len(path) + 1)[:, None]
+        norm.plot(steps[::10], path[::10].norm(dim=-1), color=colour, lw=1.2, label=name)
+        average.plot(steps[::10], averages[::10].norm(dim=-1), color=colour, lw=1.2)
+    for panel, label in ((norm, "norm of (x, y)"), (average, "norm of the average")):
+        panel.set(yscale="log", ylim=(1e-4, 1e3), ylabel=label)
+    norm.set_title("min max xy", fontsize=10)
+    average.set_xlabel("step")
+    norm.legend(fontsize=7, frameon=False, loc="lower left")
 
 
 def main(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Games of many players with bilinear losses: random games, Nash gap, and gradients of sampled players.
+"""Games of many players with bilinear losses: random games, Nash gap, extragradient with sampled players.
 
 Player i of n has a mixed strategy p_i over its actions and the loss p_i . (sum_j H_ij p_j), where H_ij are blocks of a
 matrix H; the own term counts half, so that the gradient of every loss is H p. Games are arrays H [..., n, actions, n,
@@ -6,10 +6,14 @@ actions], strategies [..., rows, n, actions]: rows play the same game.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import combinations, permutations, repeat
 
 import torch
 from torch import Tensor
+
+from textgan.engine.updates import parse_rule
+from textgan.theory.dynamics import Agent, Rate, Step, descend, simulate
 
 Subsets = Callable[[int, int, torch.Generator], Iterator[Tensor]]
 """The players of each gradient evaluation [b], from the number of players n, b, and random numbers."""
@@ -138,6 +142,40 @@ def mirror_step(weights: Tensor, gradient: Tensor, rate: float | Tensor) -> None
     The weights are the logarithms of p.
     """
     weights.copy_((weights - rate * gradient).log_softmax(-1))
+
+
+@dataclass(frozen=True)
+class Method:
+    """Which players' gradients an extragradient step takes, how many, and whether a table keeps them."""
+
+    subsets: Subsets
+    count: int
+    keep: bool = False
+
+
+def play(
+    game: Tensor, method: Method, weights: Tensor, rate: Rate, steps: int, random: torch.Generator, *, every: int = 1,
+    noise: Tensor | float = 0.0, strategies: Callable[[Tensor], Tensor] = torch.clone, step: Step = descend,
+) -> Tensor:  # fmt: skip
+    """Return the path of all players' weights [1 + steps // every, ..., rows, n, actions] under the extragradient.
+
+    Args:
+        game: the game [..., n, actions, n, actions].
+        method: which players each evaluation takes.
+        weights: weights at the start [..., rows, n, actions]; the simulation moves them.
+        rate: learning rate.
+        steps: number of extragradient steps.
+        random: random numbers of noise and sampled players.
+        every: steps between the recorded points.
+        noise: standard deviation of the gradients' noise per component.
+        strategies: strategies as a function of weights.
+        step: the step of gradient or mirror descent.
+    """
+    estimated = sampled_gradients(
+        game, method.subsets(weights.shape[-2], method.count, random), method.keep, noise, random
+    )
+    agent = Agent(weights, lambda of: estimated(strategies(of["players"])), rate, step=step)
+    return simulate({"players": agent}, parse_rule("extragradient"), steps, every=every)["players"]
 
 
 def _gradients(blocks: Tensor, strategies: Tensor) -> Tensor:

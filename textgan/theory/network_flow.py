@@ -79,19 +79,24 @@ def agents(biases: Sequence[float], paths: int, noise: float = 1.0) -> dict[str,
 def equilibrium(bias: float = 0.0) -> tuple[Array, Array]:
     """Return flows [4] and prices [3] at which the biased gradients vanish: the optimum if the bias is 0.
 
-    Flow 0 decides: the flow beside it on a link takes the rest of the link, up to the limit of flows.
+    Flow 0 decides: the flow beside it on a link takes the rest of the link, up to the limit of flows. Up to a bias of
+    1 this limit concerns the middle link alone, of which the price is what flow 0 earns beyond the other prices.
     """
     capacities = CAPACITIES.numpy() + bias
 
     def rest(first: float) -> Array:
         return np.minimum(capacities - first, FLOW_LIMITS[1])
 
-    def prices(first: float) -> Array:
-        full = capacities - first <= FLOW_LIMITS[1]
-        return np.where(full, 1 / rest(first) + bias, 0.0)
+    def excess(first: float) -> Array:
+        below = capacities - first < FLOW_LIMITS[1]
+        return 1 / first + bias - np.where(below, 1 / rest(first) + bias, 0.0).sum()
 
-    first = float(brentq(lambda x: 1 / x + bias - prices(x).sum(), 1e-3, capacities.min() - 1e-3, xtol=1e-14))
-    return np.array([first, *rest(first)]), prices(first)
+    first = float(brentq(excess, 1e-3, capacities.min() - 1e-3, xtol=1e-14))
+    flows = np.array([first, *rest(first)])
+    prices = 1 / flows[1:] + bias
+    if flows[2] > FLOW_LIMITS[1] - 1e-9:
+        prices[1] = 1 / first + bias - prices[0] - prices[2]
+    return flows, prices
 
 
 def spread(steps: int = STEPS) -> float:
@@ -160,13 +165,15 @@ def draw(low: Array, middle: Array, high: Array) -> "Figure":
     for row, (bias, colour) in enumerate(zip(BIASES, colours, strict=True)):
         steps_panel.fill_between(steps, low[1:, row], high[1:, row], color=colour, alpha=0.2, lw=0)
         steps_panel.plot(steps, middle[1:, row], color=colour, lw=1.2, label=f"bias {bias:g}")
-    steps_panel.set(xscale="log", yscale="log", xlabel="step", ylabel="relative distance", title="settles by the bias")
+    steps_panel.set(xscale="log", yscale="log", xlabel="step", ylabel="relative distance")
+    steps_panel.set_title("settles where the bias says", fontsize=10)
     steps_panel.legend(fontsize=7, frameon=False, ncols=2, loc="lower left")
     grid = np.linspace(0, 1, 101)
     bias_panel.plot(grid, predicted(grid.tolist()), color="black", lw=1, ls="--", label="theory")
     errors = [middle[-1] - low[-1], high[-1] - middle[-1]]
     bias_panel.errorbar(BIASES, middle[-1], errors, fmt="o", color="#0072B2", ms=4, label="measured, 10 to 90 %")
-    bias_panel.set(xlabel="bias", ylabel="relative distance", title=f"after {STEPS:,} steps")
+    bias_panel.set(xlabel="bias", ylabel="relative distance")
+    bias_panel.set_title(f"after {STEPS:,} steps", fontsize=10)
     bias_panel.legend(fontsize=8, frameon=False)
     return figure
 

@@ -1,6 +1,5 @@
 """Games of many players: min max xy, sampled gradients, the Nash gap, and the comparison of methods."""
 
-from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -19,20 +18,20 @@ from textgan.theory.games import (
     XY_GAME,
     XY_RATE,
     XY_STEPS,
-    Method,
     at_best_rate,
     evaluations_to,
     gaps,
-    play,
     xy_growth,
     xy_paths,
 )
 from textgan.theory.many_players import (
+    Method,
     cyclic,
     estimate,
     everyone,
     mirror_step,
     nash_gap,
+    play,
     random_game,
     sampled_gradients,
     uniform,
@@ -74,7 +73,7 @@ def test_alternating_steps_stay_bounded_on_xy(xy: dict[str, Tensor]) -> None:
     """They keep x^2 + y^2 - rate x y, so that the norm stays within a factor."""
     path = xy["alternating"]
     kept = (path**2).sum(-1) - XY_RATE * path.prod(-1)
-    torch.testing.assert_close(kept, kept[:1].expand(len(path)), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(kept, kept[:1].expand(len(path)), rtol=0, atol=1e-9)
     norms = path.norm(dim=-1) / path[0].norm()
     assert 1 / xy_growth()["alternating"] <= float(norms.min()) < float(norms.max()) <= xy_growth()["alternating"]
 
@@ -83,7 +82,7 @@ def test_averages_on_xy(xy: dict[str, Tensor]) -> None:
     """Steps of simultaneous descent sum up to end minus start; bounded paths have averages of order 1 / steps."""
     path = xy["simultaneous"]
     moved = (path[-1] - path[0]) / (XY_RATE * XY_STEPS)
-    torch.testing.assert_close(path[:-1].mean(0), torch.stack([moved[1], -moved[0]]), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(path[:-1].mean(0), torch.stack([moved[1], -moved[0]]), rtol=0, atol=1e-9)
     for rule in ("alternating", "extragradient", "cyclic sampling"):
         assert float(xy[rule].mean(0).norm()) < 2 * 1.06 * 2**0.5 / (XY_RATE * XY_STEPS)
 
@@ -93,7 +92,7 @@ def test_cyclic_sampling_on_xy() -> None:
     basis = torch.eye(2, dtype=torch.float64)[..., None]
     path = play(XY_GAME, Method(cyclic, 1), basis, constant(XY_RATE), 100, _random())[..., 0]
     areas = torch.linalg.det(path)
-    torch.testing.assert_close(areas, 0.96 ** torch.arange(101, dtype=torch.float64), rtol=1e-9, atol=0)
+    np.testing.assert_allclose(areas, 0.96 ** torch.arange(101, dtype=torch.float64), rtol=1e-9)
 
 
 def test_theory_fails_with_a_broken_rule(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,15 +113,15 @@ def test_sampling_has_no_bias(count: int) -> None:
     subsets = [torch.tensor(subset) for subset in combinations(range(N), count)]
     sampled = sampled_gradients(game, iter(subsets), False, 0.0, _random())
     mean = torch.stack([sampled(strategies) for _ in subsets]).mean(0)
-    torch.testing.assert_close(mean, whole, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(mean, whole, rtol=0, atol=1e-12)
     table = torch.randn(whole.shape, generator=_random(1), dtype=torch.float64)
     estimates = torch.stack([estimate(table, subset, whole[:, subset]) for subset in subsets])
-    torch.testing.assert_close(estimates.mean(0), whole, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(estimates.mean(0), whole, rtol=0, atol=1e-12)
     unscaled = torch.stack([table + (estimate - table) * count / N for estimate in estimates]).mean(0)
     assert float((unscaled - whole).abs().max()) > 0.1
     # A player is in P with probability b/n, so the variances of all components add up to (n/b - 1) |g - R|^2.
     variance = ((estimates - whole) ** 2).sum((-1, -2)).mean(0)
-    torch.testing.assert_close(variance, (N / count - 1) * ((whole - table) ** 2).sum((-1, -2)))
+    np.testing.assert_allclose(variance, (N / count - 1) * ((whole - table) ** 2).sum((-1, -2)), rtol=1e-9, atol=1e-12)
 
 
 def test_variance_reduction_has_no_variance_at_a_fixed_point() -> None:
@@ -144,10 +143,10 @@ def test_noise_of_the_gradients() -> None:
     game, strategies = random_game(N, ACTIONS, 0.7, _random()), _strategies()
     noise = torch.tensor([0.0, 2.0], dtype=torch.float64)[:, None, None]
     sampled = sampled_gradients(game, everyone(N, N, _random()), False, noise, _random(5))
-    errors = torch.stack([sampled(strategies) - _slow_gradients(game, strategies) for _ in range(2000)])
-    torch.testing.assert_close(errors[:, 0], torch.zeros_like(errors[:, 0]), rtol=0, atol=1e-12)
-    assert float(errors[:, 1].std()) == pytest.approx(2, rel=0.02)
-    assert float(errors[:, 1].mean()) == pytest.approx(0, abs=0.05)
+    errors = torch.stack([sampled(strategies) - _slow_gradients(game, strategies) for _ in range(500)])
+    np.testing.assert_allclose(errors[:, 0], torch.zeros_like(errors[:, 0]), rtol=0, atol=1e-12)
+    assert float(errors[:, 1].std()) == pytest.approx(2, rel=0.04)
+    assert float(errors[:, 1].mean()) == pytest.approx(0, abs=0.1)
 
 
 def test_uniform_subsets_are_equally_frequent() -> None:
@@ -223,7 +222,7 @@ def test_nash_gap_of_known_games() -> None:
     assert float(nash_gap(pennies, torch.tensor([[[1.0, 0], [1, 0]]], dtype=torch.float64))) == pytest.approx(2)
     skewed = _zero_sum([[3, 0], [1, 2]])
     at = torch.tensor([[[0.25, 0.75], [0.5, 0.5]], [[0.5, 0.5], [0.5, 0.5]]], dtype=torch.float64)
-    torch.testing.assert_close(nash_gap(skewed, at), torch.tensor([0, 0.5], dtype=torch.float64), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(nash_gap(skewed, at), torch.tensor([0, 0.5], dtype=torch.float64), rtol=0, atol=1e-12)
 
 
 def test_nash_gap_is_zero_at_an_equilibrium_with_own_terms() -> None:
@@ -264,48 +263,46 @@ def test_random_game() -> None:
     size = 4 * ACTIONS
     half = random_game(4, ACTIONS, 0.0, _random()).reshape(size, size)
     eigenvalues = torch.linalg.eigvalsh(half)
-    torch.testing.assert_close(half, half.T)
+    np.testing.assert_allclose(half, half.T, rtol=1e-9, atol=1e-12)
     assert float(eigenvalues[0] / (eigenvalues[-1] - eigenvalues[0])) == pytest.approx(0.01, rel=1e-9)
     game = random_game(4, ACTIONS, 1.0, _random())
-    torch.testing.assert_close(game.reshape(size, size), -game.reshape(size, size).T)
+    np.testing.assert_allclose(game.reshape(size, size), -game.reshape(size, size).T, rtol=1e-9, atol=1e-12)
     assert not game.diagonal(dim1=0, dim2=2).any()
     mixed = random_game(4, ACTIONS, 0.95, _random())
-    torch.testing.assert_close(mixed.reshape(size, size), (0.95 * game.reshape(size, size) + 0.05 * half))
+    np.testing.assert_allclose(
+        mixed.reshape(size, size), (0.95 * game.reshape(size, size) + 0.05 * half), rtol=1e-9, atol=1e-12
+    )
 
 
 # The comparison
 
 
 def test_reading_of_the_curves() -> None:
-    """Gaps 3/E and 6/E at two rates: the first comes to .1 after 30 evaluations, and is best at the end."""
+    """The gap 3/E comes to .11 at 3/.11 evaluations, and is better at the end than 6/E. The last crossing counts."""
     evaluations = 2.0 * np.arange(1, 51)
     curves = np.stack([6 / evaluations, 3 / evaluations], -1)[:, None]  # [points, paths, rates]
-    assert evaluations_to(0.11, evaluations, curves) == pytest.approx(3 / 0.11)
-    assert evaluations_to(100.0, evaluations, curves) == 2
-    assert evaluations_to(0.01, evaluations, curves) is None
+    assert evaluations_to(0.11, evaluations, 3 / evaluations) == pytest.approx(3 / 0.11)
+    assert evaluations_to(0.03, evaluations, 3 / evaluations) == pytest.approx(100)
+    assert evaluations_to(100.0, evaluations, 3 / evaluations) == 2
+    assert evaluations_to(0.01, evaluations, 3 / evaluations) is None
+    assert evaluations_to(1.0, np.array([2.0, 4, 6, 8]), np.array([0.5, 2, 2, 0.5])) == pytest.approx(48**0.5)
     best, rates = at_best_rate(curves[:, :, None, None])
     np.testing.assert_array_equal(best[:, 0, 0, 0], 3 / evaluations)
     assert rates.item() == 1
 
 
-@pytest.fixture
-def noise_free(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Try a few rates without noise."""
-    monkeypatch.setattr(games, "RATES", {0.0: RATES[0.0][6:]})
+def test_sampling_of_half_of_the_players_without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With variance reduction, a smaller gap at skew .95 than with all players, and about the same at skew 1.
+
+    Sampling alone has a larger gap. Over six games and 200 evaluations the ratios with variance reduction were .92,
+    .85, .86, 1.08, .99, .88 at skew .95, and .99, .92, 1.15, 1.10, 1.00, .84 at skew 1.
+    """
+    monkeypatch.setattr(games, "RATES", {0.0: RATES[0.0][2:]})
     monkeypatch.setattr(games, "NOISES", (0.0,))
-    yield
-
-
-@pytest.mark.usefixtures("noise_free")
-def test_variance_reduction_with_half_of_the_players_is_no_slower() -> None:
-    """Without noise it comes to the full method's gap in no more evaluations; a fifth of the players takes more."""
-    found = {name: gaps(METHODS[name], 2, 0, 100) for name in (FULL, "variance reduction, 25", "sampling, 25")}
-    target = np.median(at_best_rate(found[FULL][1])[0][-1], axis=0)  # [skews, 1]
-    for row in range(2):
-        cost = evaluations_to(target[row, 0], *_of_skew(found["variance reduction, 25"], row))
-        assert cost is not None and cost <= 100
-        assert evaluations_to(target[row, 0], *_of_skew(found["sampling, 25"], row)) is None
-
-
-def _of_skew(found: tuple[np.ndarray, np.ndarray], row: int) -> tuple[np.ndarray, np.ndarray]:
-    return found[0], found[1][:, :, row, 0]
+    gap = {
+        name: np.median(at_best_rate(gaps(METHODS[name], 2, 0, 100)[1])[0][-1], axis=0)[:, 0]  # [skews]
+        for name in (FULL, "variance reduction, 25", "sampling, 25")
+    }
+    assert gap["variance reduction, 25"][0] < gap[FULL][0]
+    assert gap["variance reduction, 25"][1] == pytest.approx(gap[FULL][1], rel=0.1)
+    assert (gap["sampling, 25"] > 1.1 * gap[FULL]).all()
