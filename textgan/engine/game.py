@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from textgan.engine.losses import Loss, gradient_penalty
+from textgan.engine.updates import Turn
 
 SampleLatent = Callable[[int, torch.Generator], Tensor]
 
@@ -26,18 +27,6 @@ class Networks:
         """Return the critic of a game that has one."""
         assert self.critic is not None
         return self.critic
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A player's update: its number n = 0, 1, ... in the phase, the phase's number of updates, and random numbers.
-
-    `of` is None if the phase has no limit in iterations.
-    """
-
-    n: int
-    of: int | None
-    random: torch.Generator
 
 
 Move = Callable[[Networks, Tensor, Turn], Mapping[str, Tensor]]
@@ -81,7 +70,7 @@ def adversarial_game(
     def critic(networks: Networks, real: Tensor, turn: Turn) -> dict[str, Tensor]:
         score = networks.require_critic()
         real = encode(real)
-        with torch.no_grad():
+        with torch.set_grad_enabled(turn.second_order):
             fake = networks.generator(sample_latent(len(real), turn.random))  # [B, ...]
         if score_together:
             real_scores, fake_scores = score(torch.cat([real, fake])).chunk(2)  # [B] each
