@@ -4,12 +4,13 @@ To add a metric, write a file in this folder with a `score` function, and a line
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
 from tqdm import tqdm
 
+from data.corpus import Corpus
 from data.errors import InputError, note
 from data.line_ids import Ids
 from data.naming import printable
@@ -141,24 +142,32 @@ def _function(path: str) -> Callable[..., list[Score]]:
     return function
 
 
+def real_text(
+    metrics: Sequence[str], options: ReferenceOptions, rule: WordRule, corpus: Corpus | None = None
+) -> RealText:
+    """Return real text prepared for the named metrics, given by its options, as read from a run or a record.
+
+    `rule` splits lines into words for word metrics; `corpus` is the corpus of `options`, if it is open already.
+
+    Raises:
+        InputError: the text cannot be read.
+    """
+    characters = open_reference(options, corpus) if CHARACTER_METRICS.keys() & set(metrics) else None
+    words = open_word_reference(options.corpus, rule) if WORD_METRICS.keys() & set(metrics) else None
+    return RealText(characters, words, () if words is None else words.held_out, recorded=True)
+
+
 def score_file(
     path: Path, metrics: Sequence[str], options: ReferenceOptions, rule: WordRule, held_out: Sequence[str] | None = None
 ) -> list[Score]:
-    """Score a text file, without notes, against real text given by its options, as read from a run or a record.
+    """Score a text file, one sample per line, without notes, against the `real_text` of the other arguments.
 
-    Args:
-        path: the file, one sample per line.
-        metrics: names from `METRICS`.
-        options: the real text, and how its character n-grams are counted.
-        rule: how word metrics split lines into words.
-        held_out: lines for the floor of word metrics. Default: the held-out lines of the real text.
+    `held_out` are lines for the floor of word metrics. Default: the held-out lines of the real text.
 
     Raises:
         InputError: samples or real text cannot be read.
     """
-    characters = open_reference(options) if CHARACTER_METRICS.keys() & set(metrics) else None
-    words = open_word_reference(options.corpus, rule) if WORD_METRICS.keys() & set(metrics) else None
-    if words is not None and held_out is None:
-        held_out = words.held_out
-    samples = SampleLines(path.name, lambda: read_lines(path))
-    return score_samples(samples, metrics, RealText(characters, words, held_out or (), recorded=True), quiet=True)
+    real = real_text(metrics, options, rule)
+    if held_out is not None:
+        real = replace(real, held_out=held_out)
+    return score_samples(SampleLines(path.name, lambda: read_lines(path)), metrics, real, quiet=True)
