@@ -56,7 +56,7 @@ def open_experiment(config: TextSettings) -> Experiment:
             "lower it or give more lines"
         )
     scored = corpus if config.symbols == "char" else open_corpus(config.reference.corpus)
-    real = real_text(config.scores, config.reference, WordRule(config.words, config.lower_case), scored)
+    real = real_text(config.scores, config.reference, WordRule(config.words, config.lower_case), corpus=scored)
     # Real lines tell names, directions, signatures and floors of all scores; their own values are not used.
     some = corpus.tokenizer.decode(corpus.train[np.arange(config.eval_samples) % len(corpus.train)])
     of_real = score_lines(config, some, real)

@@ -4,7 +4,7 @@ To add a metric, write a file in this folder with a `score` function, and a line
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from eval.core.score import Score
 from eval.text.reference import Reference, ReferenceOptions, open_reference
 from eval.text.reference_counts import has_ngrams
 from eval.text.samples import SampleLines, encode_samples, remarks
-from eval.text.words import WordReference, note_unspaced, open_word_reference, score_with_floor
+from eval.text.words import WordReference, note_unspaced, open_held_out, open_word_reference, score_with_floor
 
 CHARACTER_METRICS = {
     "jsd": "eval.text.jsd.score",
@@ -143,31 +143,37 @@ def _function(path: str) -> Callable[..., list[Score]]:
 
 
 def real_text(
-    metrics: Sequence[str], options: ReferenceOptions, rule: WordRule, corpus: Corpus | None = None
+    metrics: Sequence[str],
+    options: ReferenceOptions,
+    rule: WordRule,
+    held_out: str | None = None,
+    corpus: Corpus | None = None,
 ) -> RealText:
     """Return real text prepared for the named metrics, given by its options, as read from a run or a record.
 
-    `rule` splits lines into words for word metrics; `corpus` is the corpus of `options`, if it is open already.
+    Args:
+        metrics: names from `METRICS`.
+        options: the real text, and how its character n-grams are counted.
+        rule: how word metrics split lines into words.
+        held_out: source of the lines for the floor of word metrics. Default: the held-out lines of the real text.
+        corpus: the corpus of `options`, if it is open already.
 
     Raises:
         InputError: the text cannot be read.
     """
     characters = open_reference(options, corpus) if CHARACTER_METRICS.keys() & set(metrics) else None
     words = open_word_reference(options.corpus, rule) if WORD_METRICS.keys() & set(metrics) else None
-    return RealText(characters, words, () if words is None else words.held_out, recorded=True)
+    lines = open_held_out(held_out) if held_out is not None else () if words is None else words.held_out
+    return RealText(characters, words, lines, recorded=True)
 
 
 def score_file(
-    path: Path, metrics: Sequence[str], options: ReferenceOptions, rule: WordRule, held_out: Sequence[str] | None = None
+    path: Path, metrics: Sequence[str], options: ReferenceOptions, rule: WordRule, held_out: str | None = None
 ) -> list[Score]:
     """Score a text file, one sample per line, without notes, against the `real_text` of the other arguments.
-
-    `held_out` are lines for the floor of word metrics. Default: the held-out lines of the real text.
 
     Raises:
         InputError: samples or real text cannot be read.
     """
-    real = real_text(metrics, options, rule)
-    if held_out is not None:
-        real = replace(real, held_out=held_out)
-    return score_samples(SampleLines(path.name, lambda: read_lines(path)), metrics, real, quiet=True)
+    samples = SampleLines(path.name, lambda: read_lines(path))
+    return score_samples(samples, metrics, real_text(metrics, options, rule, held_out), quiet=True)
