@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -92,6 +94,14 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, iteration: int, action: Any) -> Non
         return step(self, real, measure)
 
     monkeypatch.setattr(Trainer, "step", stopping_step)
+
+
+def wait_until(process: subprocess.Popen[Any], done: Callable[[], bool]) -> None:
+    """Wait until a condition holds or the process ends; meanwhile the processor is free for the process."""
+    while not done():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)
+            return
 
 
 class PowerCutError(Exception):

@@ -13,7 +13,7 @@ from typing import IO, Any
 import pytest
 
 from data.errors import InputError
-from tests.helpers.runs import LARGE_RATES, assert_same_run, config_of, stop_at, tiny_text, write_run
+from tests.helpers.runs import LARGE_RATES, assert_same_run, config_of, stop_at, tiny_text, wait_until, write_run
 from textgan.engine.loop import Experiment
 from textgan.engine.progress import Budget
 from textgan.engine.run_folder import read_metrics, read_options
@@ -155,8 +155,7 @@ def test_a_process_that_is_killed_is_continued(
         attempts.append(list(command))
         if len(attempts) == 1:
             # In the middle of the run, after its second checkpoint.
-            while process.poll() is None and len(list(config.folder.glob("checkpoints/[0-9]*"))) < 2:
-                os.sched_yield()
+            wait_until(process, lambda: len(list(config.folder.glob("checkpoints/[0-9]*"))) >= 2)
             process.kill()
             statuses.append(process.wait())
             assert not (config.folder / "summary.json").exists()

@@ -1,5 +1,4 @@
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import torch
 from data.errors import InputError
 from eval.core.score import Score
 from eval.text.cli import CharacterFlags, score_by
-from tests.helpers.runs import PRESETS, assert_same_run, config_of, stop_at, tensors, without_clocks
+from tests.helpers.runs import PRESETS, assert_same_run, config_of, stop_at, tensors, wait_until, without_clocks
 from textgan import train as train_module
 from textgan.engine.checkpoint import read_newest, strip_prefix
 from textgan.engine.run_folder import declared_scores, read_metrics, read_options
@@ -155,15 +154,14 @@ def test_a_crash_loses_at_most_the_work_since_the_last_checkpoint(
 
 @pytest.mark.slow
 def test_kill_9_at_any_moment(tiny: WganGpSettings, tmp_path: Path) -> None:
-    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=200)
-    config = replace(tiny, iterations=200)
+    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=100)
+    config = replace(tiny, iterations=100)
     train(whole)
     command = [sys.executable, "-m", "textgan.train", *flags(config)]
-    # Kill the first attempts when so many files of samples are there; then let it finish.
-    for samples in (1, 4, 9):
+    # Kill the first attempts when these samples are there, before and after checkpoints; then let it finish.
+    for iteration in (0, 40):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(list(config.folder.glob("samples/[0-9]*.txt"))) < samples:
-            os.sched_yield()
+        wait_until(process, (config.folder / "samples" / f"{iteration}.txt").exists)
         process.kill()
         assert process.wait() == -signal.SIGKILL
     (config.folder / "checkpoints" / ".000000050.x.partial").mkdir()  # as a kill in the middle of saving leaves it
