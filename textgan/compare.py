@@ -52,7 +52,8 @@ class CompareCommand(FormatFlags):
     scores: tuple[str, ...] | None = None
     """Scores to compare. Default: the headline scores (jsd_4 and jsd_6 of text, fid or fd_random of images)."""
     axis: Axis = "minutes"
-    """X-axis: minutes of training, wall-clock minutes, generator iterations, critic updates, or real samples."""
+    """X-axis: minutes of training, wall-clock minutes, generator iterations, critic updates, gradient evaluations of
+    both players, or real samples."""
     windows: int = 60
     """Number of windows of the x-axis; at most the number of evaluations of the run with the fewest."""
     target: float | None = None

@@ -20,6 +20,7 @@ _LABELS = {
     "wall-minutes": "minutes",
     "iterations": "generator iterations",
     "critic-updates": "critic updates",
+    "gradients": "gradient evaluations",
     "samples": "real samples seen",
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
