@@ -95,7 +95,7 @@ def test_csv_by_hand(suite: Path, printed: Printed) -> None:
     head, *rows = csv.reader(text.splitlines())
     assert head == [
         *("score", "axis", "level", "floor", "method", "runs", "best_run", "best_run_at", "best_mean", "best_mean_at"),
-        *("end", "sd", "low", "high", "reached", "reached_runs"),
+        *("end", "sd", "low", "high", "reached", "reached_runs", "ratio"),
     ]
     assert [(row[0], row[1], float(row[3]), row[4]) for row in rows] == [
         (score, "minutes", floor, method)
@@ -158,7 +158,7 @@ def test_a_level_that_nobody_reached(suite: Path, printed: Printed) -> None:
     never = "no ratio of times to 0.100, which 0 of 3 runs of orig-small and 0 of 3 runs of ttur-small reached"
     assert found["statements"] == [ENDS, never]
     rows = list(csv.reader(printed(*arguments, "--format", "csv").splitlines()))
-    assert [row[-2:] for row in rows] == [["reached", "reached_runs"], ["", "0"], ["", "0"]]
+    assert [row[-3:-1] for row in rows] == [["reached", "reached_runs"], ["", "0"], ["", "0"]]
 
 
 def test_single_runs_have_neither_spread_nor_significance(suite: Path, printed: Printed) -> None:
