@@ -85,8 +85,9 @@ def dots(panel: Axes) -> dict[str, list[tuple[float, float]]]:
     for each in panel.collections:
         if isinstance(each, PathCollection):
             places = np.asarray(each.get_offsets()).tolist()
-            found[to_hex(each.get_facecolor()[0]) if places else ""] += [(x, y) for x, y in places]
-    return {colour: sorted(places) for colour, places in found.items() if colour}
+            colours = np.asarray(each.get_facecolor()).tolist()
+            found[to_hex(colours[0])] += [(x, y) for x, y in places]
+    return {colour: sorted(places) for colour, places in found.items()}
 
 
 def near(values: Any) -> Any:

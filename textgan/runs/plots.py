@@ -74,7 +74,7 @@ def plot_ratios(path: Path, panels: "Sequence[tuple[str, Axis, float, Sequence[M
     """Draw the time to a target score against the ratio of the players' learning rates, a panel per score.
 
     Dots are runs; a line joins the means of methods with one product a b of the two rates. A method with a run that
-    never reached the target has no mean, and a triangle above the last time, with the number of those runs.
+    never reached the target has no mean; a triangle above the last time has the number of runs that did not.
 
     Args:
         path: image file; its ending decides the format.
@@ -87,15 +87,16 @@ def plot_ratios(path: Path, panels: "Sequence[tuple[str, Axis, float, Sequence[M
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):
         end, by_mean = float(methods[0].x[-1]), by_mean_rate(methods)
-        marks: Counter[float] = Counter()
+        marks: Counter[str] = Counter()
         panel.scatter([], [], 16, "grey", label="run")
         for (mean_rate, pairs), colour in zip(by_mean.items(), COLOURS * len(by_mean), strict=False):
             for ratio, method in pairs:
                 reached = method.reached[np.isfinite(method.reached)]
                 panel.scatter([ratio] * reached.size, reached, 16, colour, alpha=0.6, lw=0, zorder=3)
                 if missing := method.reached.size - reached.size:
-                    marks[ratio] += 1
-                    place, text = (ratio, (1 + 0.07 * marks[ratio]) * end), f"{missing} of {method.reached.size}"
+                    marks[ratio_name(ratio)] += 1
+                    place = ratio, (1 + 0.07 * marks[ratio_name(ratio)]) * end
+                    text = f"{missing} of {method.reached.size}"
                     panel.scatter(*place, 25, colour, marker="^", zorder=3)
                     panel.annotate(text, place, (5, 0), textcoords="offset points", va="center", fontsize=7)
             means = np.array([method.reached.mean() for _, method in pairs])
@@ -106,10 +107,10 @@ def plot_ratios(path: Path, panels: "Sequence[tuple[str, Axis, float, Sequence[M
         if marks:
             top = (1 + 0.07 * (max(marks.values()) + 1)) * end
             panel.axhspan(end, top, color="grey", alpha=0.15, lw=0, label="not reached (k of n runs)")
-        ticks = sorted({ratio for pairs in by_mean.values() for ratio, _ in pairs})
+        ticks = {ratio_name(ratio): ratio for pairs in by_mean.values() for ratio, _ in pairs}
         time = f"{_LABELS[axis]} to {score_title(score)} {level:.3f}"
         panel.set(xscale="log", xlabel="b / a, critic's over generator's learning rate", ylabel=label(time))
-        panel.set_xticks(ticks, map(ratio_name, ticks))
+        panel.set_xticks(list(ticks.values()), ticks)
         panel.set_xticks([], minor=True)
         panel.margins(x=0.12)
         panel.set_ylim(0, top if marks else 1.05 * end)
