@@ -79,7 +79,7 @@ def slope_y(weights: Weights) -> Tensor:
 
 def play(
     rows: Sequence[Row], paths: int, seed: int = 0, noise: float = 1.0, steps: int = STEPS, every: int = 1,
-    rule: Rule = ALTERNATING,
+    rule: Rule = ALTERNATING, begin: tuple[float, float] = START,
 ) -> Tensor:  # fmt: skip
     """Return the points (x, y) of all paths [1 + steps // every, rows, paths, 2]; x moves first."""
 
@@ -93,7 +93,7 @@ def play(
         name: Agent(
             start([first], len(rows), paths), slope, partial(rate, column(name), column(f"tau_{name}")), noise
         )
-        for name, first, slope in (("x", START[0], slope_x), ("y", START[1], slope_y))
+        for name, first, slope in (("x", begin[0], slope_x), ("y", begin[1], slope_y))
     }  # fmt: skip
     path = simulate(agents, rule, steps, seed, every)
     return overflowed(torch.cat([path["x"], path["y"]], dim=-1))
@@ -280,7 +280,7 @@ def draw_ends(panel: "Axes", ends: Tensor, spreads: tuple[float, float], colour:
     from matplotlib.patches import Ellipse
 
     corner = panel.inset_axes((0.64, 0.56, 0.36, 0.44))
-    corner.scatter(*ends.T, 1, color=colour, rasterized=True)
+    corner.scatter(ends[:, 0], ends[:, 1], 1, color=colour, rasterized=True)
     corner.add_patch(Ellipse((0, 0), 4 * spreads[0], 4 * spreads[1], fill=False, color="black", lw=1))
     corner.set(xticks=[], yticks=[], xlim=(-4 * spreads[0], 4 * spreads[0]), ylim=(-4 * spreads[1], 4 * spreads[1]))
     corner.set_xlabel("ends of all paths; 2 sd", fontsize=7)
