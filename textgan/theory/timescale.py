@@ -86,9 +86,9 @@ class Found:
     distance: float | None
 
 
-def measure(case: Case, norm: Tensor, every: int, optimisers: tuple[str, str] = ("SGD", "SGD")) -> Found:
-    """Return the results of a case from the distances of its paths, every `every` steps [points, paths]."""
-    fails = every * np.median(first_step(norm > FAR))
+def measure(case: Case, norm: Tensor, optimisers: tuple[str, str] = ("SGD", "SGD")) -> Found:
+    """Return the results of a case from the distances of its paths every `EVERY` steps [points, paths]."""
+    fails = EVERY * np.median(first_step(norm > FAR))
     distance = np.median(norm[-(len(norm) // 10) :].mean(dim=0))
     holds, reason = case.a2()
     linear = optimisers == ("SGD", "SGD") and case.generator == case.critic == "constant"
@@ -113,12 +113,12 @@ def study(flags: NoisyFlags) -> Findings:
     """Play the game with constant and decaying rates, and with SGD and Adam per player."""
     cases = (*CONSTANT, *DECAYING)
     norm = play(cases, flags.paths, STEPS, EVERY, flags.seed).norm(dim=-1)
-    found = [measure(case, norm[:, number], EVERY) for number, case in enumerate(cases)]
+    found = [measure(case, norm[:, number]) for number, case in enumerate(cases)]
     by_pair = {
         pair: play(BY_RATIO, flags.paths, PAIR_STEPS, EVERY, flags.seed, optimisers=pair).norm(dim=-1) for pair in PAIRS
     }
     by_ratio = [
-        [measure(case, distances[:, number], EVERY, pair) for number, case in enumerate(BY_RATIO)]
+        [measure(case, distances[:, number], pair) for number, case in enumerate(BY_RATIO)]
         for pair, distances in by_pair.items()
     ]
     blocks = [
@@ -156,7 +156,7 @@ def study(flags: NoisyFlags) -> Findings:
                 f"Adam for both: far from (0, 0) it is sign descent, which drifts away if b < {SIGN_THRESHOLD:.3f} a",
                 "and near (0, 0) it is SGD at rates divided by the noise, which circles if b < 1.2 a",
                 "Adam, SGD: far away the generator is slow beside the critic, so paths stay on a cycle of size a / b",
-                "SGD, Adam: far away the critic is slow beside the generator, so a path that is thrown far is lost",
+                "SGD, Adam: far away the critic is slow beside the generator, so a path that gets far is lost",
             ],
         ),
     ]
