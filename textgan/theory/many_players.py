@@ -34,7 +34,8 @@ def random_game(players: int, actions: int, skew: float, random: torch.Generator
     symmetric += (0.01 * (most - least) - least) * torch.eye(size, dtype=torch.float64)
     antisymmetric = antisymmetric.view(players, actions, players, actions)
     antisymmetric.diagonal(dim1=0, dim2=2).zero_()
-    return skew * antisymmetric + (1 - skew) * symmetric.view(players, actions, players, actions)
+    game: Tensor = skew * antisymmetric + (1 - skew) * symmetric.view(players, actions, players, actions)
+    return game
 
 
 def nash_gap(game: Tensor, strategies: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ def cyclic(players: int, count: int, random: torch.Generator) -> Iterator[Tensor
     order: the first group looks ahead, the second moves. The last group is smaller if `count` does not divide players.
     """
     while True:
-        groups = torch.randperm(players, generator=random).split(count)
+        groups = torch.split(torch.randperm(players, generator=random), count)
         pairs = list(permutations(range(len(groups)), 2))
         for pair in torch.randperm(len(pairs), generator=random).tolist():
             yield from (groups[group] for group in pairs[pair])
@@ -181,4 +182,5 @@ def play(
 def _gradients(blocks: Tensor, strategies: Tensor) -> Tensor:
     """Return the gradients H p [..., rows, b, actions] of the players with blocks [..., b, actions, n, actions]."""
     of_all = blocks.flatten(-2).flatten(-3, -2).mT  # [..., n * actions, b * actions]
-    return (strategies.flatten(-2) @ of_all).unflatten(-1, blocks.shape[-4:-2])
+    gradients: Tensor = strategies.flatten(-2) @ of_all
+    return torch.unflatten(gradients, -1, blocks.shape[-4:-2])
