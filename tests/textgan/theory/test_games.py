@@ -294,8 +294,8 @@ def test_reading_of_the_curves() -> None:
 def test_sampling_of_half_of_the_players_without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """With variance reduction, a smaller gap at skew .95 than with all players, and about the same at skew 1.
 
-    Sampling alone has a larger gap. After 200 evaluations the ratio of the median gaps of ten games is .90 with variance
-    reduction at skew .95, and .98 at skew 1 (`python -m textgan.theory games --paths 10`).
+    Sampling alone has a larger gap. With variance reduction the ratio of the median gaps of ten games after 200
+    evaluations is .90 at skew .95, and .98 at skew 1 (`python -m textgan.theory games --paths 10`).
     """
     monkeypatch.setattr(games, "RATES", {0.0: RATES[0.0][2:]})
     monkeypatch.setattr(games, "NOISES", (0.0,))
