@@ -24,7 +24,7 @@ def random_game(players: int, actions: int, skew: float, random: torch.Generator
 
     B is antisymmetric, and zero for a player against itself: at skew 1 the losses add up to 0. A is symmetric, shifted
     so that its smallest eigenvalue is 1 % of the range of its eigenvalues: H p is a monotone operator. Entries are
-    normal, with variance 1/2 off the diagonal (Jelassi et al. 2020, arXiv 1905.12363, section 5).
+    normal, with variance 1/2 off the diagonal (after Jelassi et al. 2020, arXiv 1905.12363).
     """
     size = players * actions
     first, second = torch.randn(2, size, size, generator=random, dtype=torch.float64)
@@ -95,7 +95,7 @@ def estimate(table: Tensor, chosen: Tensor, gradients: Tensor) -> Tensor:
     """Return an estimate of all players' gradients from the gradients of some: R_i + (n/b) 1[i in P] (g_i - R_i).
 
     Without bias if P is a uniform subset. With R = 0 it is player sampling, with the last gradients as R it is variance
-    reduction (Jelassi et al. 2020, algorithms 1 and 2); without variance if R has the gradients themselves.
+    reduction (Jelassi et al. 2020, arXiv 1905.12363); without variance if R has the gradients themselves.
 
     Args:
         table: R [..., n, actions].
