@@ -32,11 +32,13 @@ _TRAIN_1 = (
     *("generator_gradient_norm", "critic_update_norm", "generator_update_norm"),
 )
 
-NO_METHOD = {"seed", "run_dir", "data", "weights"}
-"""Settings that are no part of a method: the seed, and paths (scores' signatures have the hashes of the files)."""
+NO_METHOD = {"seed", "run_dir", "data", "weights", "diagnostics"}
+"""Settings that are no part of a method: the seed, paths (scores' signatures have the hashes of the files), logging."""
 
 # Settings that earlier versions did not have, with the values that reproduce those versions.
-_ADDED_SETTINGS: Mapping[str, Any] = {"eval_seconds": None, "max_gradient_norm": None, "start": None}
+_ADDED_SETTINGS: Mapping[str, Any] = {
+    "eval_seconds": None, "max_gradient_norm": None, "start": None, "diagnostics": False,
+}  # fmt: skip
 _ADDED_TO_GANS: Mapping[str, Any] = {"generator_steps": 1, "critic_warm_up": 0, "rule": "alternating"}
 _ADDED_TO_IMAGES: Mapping[str, Any] = {"precision": "float32"}
 _ADDED_TO_TEXT: Mapping[str, Any] = {
