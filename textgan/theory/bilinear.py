@@ -4,8 +4,8 @@ Dividing x and y by the roots of their rates turns any two rates into one. The r
 diverge, alternating updates circle, extragradient, optimistic and lookahead updates converge. All spectral radii are
 measured on the trainer's own rules, and printed beside closed forms.
 
-python -m textgan.theory bilinear
-python -m textgan.theory bilinear --output bilinear.svg
+    python -m textgan.theory bilinear
+    python -m textgan.theory bilinear --output bilinear.svg
 """
 
 import math
@@ -232,10 +232,6 @@ def draw() -> "Figure":
     _draw_radii(axes[5])
     for panel in axes:
         panel.minorticks_off()  # hundreds of marks, large in an SVG file
-        panel.title.set_fontsize(9.5)
-        panel.tick_params(labelsize=8)
-        panel.xaxis.label.set_fontsize(9)
-        panel.yaxis.label.set_fontsize(9)
     axes[0].legend(fontsize=7.5, loc="upper left")
     handles, labels = axes[5].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8.5, frameon=False)

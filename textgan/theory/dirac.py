@@ -4,8 +4,8 @@ DiracGAN: the generator places a point at theta, real data lie at 0, and the cri
 gamma/2 psi^2, rate a of the generator and rate b of the critic, theta'' + b gamma theta' + a b theta = 0 near the
 optimum: a spring whose friction is the critic's. At fixed a b convergence is fastest at b / a = 4 / gamma^2.
 
-python -m textgan.theory dirac
-python -m textgan.theory dirac --output dirac.svg
+    python -m textgan.theory dirac
+    python -m textgan.theory dirac --output dirac.svg
 """
 
 import math
@@ -148,10 +148,6 @@ def draw() -> "Figure":
     axes[2].legend(fontsize=7.5)
     for panel in axes:
         panel.minorticks_off()  # hundreds of marks, large in an SVG file
-        panel.title.set_fontsize(9.5)
-        panel.tick_params(labelsize=8)
-        panel.xaxis.label.set_fontsize(9)
-        panel.yaxis.label.set_fontsize(9)
     return figure
 
 

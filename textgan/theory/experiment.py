@@ -79,11 +79,14 @@ def run_experiment(
 
 def panels(rows: int, columns: int, title: str, width: float = 3.4, height: float = 2.6) -> "tuple[Figure, list[Axes]]":
     """Return a figure in the style of the gallery, with a title, and its axes row by row."""
+    import matplotlib
     from matplotlib.figure import Figure
 
     figure = Figure((width * columns, height * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    with matplotlib.rc_context({"axes.titlesize": 9.5, "axes.labelsize": 9}):
+        axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for panel in axes:
+        panel.tick_params(labelsize=8)
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=11)

@@ -10,8 +10,8 @@ The first table has min max xy. The second has random games of 50 players with 5
 averaged strategies, each method at its best learning rate, after equal numbers of gradient evaluations per player. The
 third has the evaluations that a method takes to the gap that the extragradient with all players has at the end.
 
-python -m textgan.theory games
-python -m textgan.theory games --paths 10 --output games.svg
+    python -m textgan.theory games
+    python -m textgan.theory games --paths 10 --output games.svg
 """
 
 from collections.abc import Mapping
@@ -235,7 +235,7 @@ def draw(xy: Mapping[str, Tensor], found: Mapping[str, tuple[Array, Array]]) -> 
             panel.set(xlabel="evaluations per player" if row else "")
             panel.minorticks_off()
             panel.tick_params(labelbottom=bool(row), labelleft=column == 0)
-            panel.set_title(f"skew {skew:g}, noise {noise:g}", fontsize=10)
+            panel.set_title(f"skew {skew:g}, noise {noise:g}")
         panel = axes[row * columns + columns - 1]
         for place, (name, gap) in enumerate(best.items()):
             ratio = gap[-1, :, row] / best[FULL][-1, :, row]  # [paths, noises]
@@ -249,7 +249,7 @@ def draw(xy: Mapping[str, Tensor], found: Mapping[str, tuple[Array, Array]]) -> 
         panel.set_yticks([0.7, 1, 1.5, 2, 3], ["0.7", "1", "1.5", "2", "3"])
         panel.minorticks_off()
         panel.tick_params(labelbottom=bool(row))
-        panel.set_title(f"skew {skew:g}, at the end", fontsize=10)
+        panel.set_title(f"skew {skew:g}, at the end")
     axes[1].legend(fontsize=7, frameon=False, loc="lower left")
     return figure
 
@@ -264,7 +264,7 @@ def _draw_xy(norm: "Axes", average: "Axes", xy: Mapping[str, Tensor]) -> None:
     for panel, label in ((norm, "norm of (x, y)"), (average, "norm of the average")):
         panel.set(yscale="log", ylim=(1e-4, 1e3), ylabel=label)
         panel.minorticks_off()
-    norm.set_title("min max xy", fontsize=10)
+    norm.set_title("min max xy")
     norm.tick_params(labelbottom=False)
     average.set_xlabel("step")
     norm.legend(fontsize=7, frameon=False, loc="lower left")

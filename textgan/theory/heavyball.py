@@ -3,8 +3,8 @@
 One recursion is compared with Adam and with the differential equation of a ball. The energy
 shows how a ball slows down, and a landscape with a sharp and a flat minimum shows where it stops.
 
-python -m textgan.theory heavyball
-python -m textgan.theory heavyball --output heavyball.svg
+    python -m textgan.theory heavyball
+    python -m textgan.theory heavyball --output heavyball.svg
 """
 
 from collections.abc import Mapping, Sequence
@@ -182,10 +182,6 @@ def draw(
     _draw_adam(axes[4])
     _draw_border(axes[5])
     for panel in axes:
-        panel.title.set_fontsize(9.5)
-        panel.tick_params(labelsize=8)
-        panel.xaxis.label.set_fontsize(9)
-        panel.yaxis.label.set_fontsize(9)
         panel.minorticks_off()
         if panel is not axes[2]:  # its colours are the next panel's
             panel.legend(fontsize=7, framealpha=0.8)

@@ -6,8 +6,8 @@ the same decaying rate. They come to the optimum if the errors of their gradient
 come to the optimum of another problem, with utility log x + b x and capacities raised by b. A critic that is not at
 its optimum is a bias of this kind in the generator's gradient: small steps do not remove it.
 
-python -m textgan.theory network-flow
-python -m textgan.theory network-flow --output flow.svg
+    python -m textgan.theory network-flow
+    python -m textgan.theory network-flow --output flow.svg
 """
 
 from collections.abc import Mapping, Sequence
@@ -171,7 +171,7 @@ def draw(low: Array, middle: Array, high: Array) -> "Figure":
         steps_panel.fill_between(steps, low[1:, row], high[1:, row], color=colour, alpha=0.2, lw=0)
         steps_panel.plot(steps, middle[1:, row], color=colour, lw=1.2, label=f"bias {bias:g}")
     steps_panel.set(xscale="log", yscale="log", xlabel="step", ylabel="relative distance", ylim=(0.004, 0.8))
-    steps_panel.set_title("distance from the optimum", fontsize=10)
+    steps_panel.set_title("distance from the optimum")
     steps_panel.legend(fontsize=7, frameon=False, ncols=2, loc="lower left")
     grid = np.linspace(0, 1, 101)
     bias_panel.plot(grid, predicted(grid.tolist()), color="black", lw=1, ls="--", label="theory")
@@ -179,7 +179,7 @@ def draw(low: Array, middle: Array, high: Array) -> "Figure":
     bias_panel.errorbar(BIASES, middle[-1], errors, fmt="o", color=COLOURS[0], ms=4, label="measured, 10 to 90 %")
     bias_panel.annotate("flow 2 reaches its limit", (0.37, 0.22), (0.45, 0.12), arrowprops={"arrowstyle": "-"}, size=8)
     bias_panel.set(xlabel="bias", ylabel="relative distance")
-    bias_panel.set_title(f"after {STEPS:,} steps", fontsize=10)
+    bias_panel.set_title(f"after {STEPS:,} steps")
     bias_panel.legend(fontsize=8, frameon=False)
     return figure
 

@@ -227,13 +227,13 @@ def draw(courses: Mapping[str, Course]) -> "Figure":
         panel.scatter(*rings.T, s=60, facecolors="none", edgecolors="#bbbbbb", lw=0.8)
         panel.scatter(*course.samples[:, chosen].T, s=1.5, lw=0, color=colours[rule], rasterized=True)
         panel.set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
-        panel.set_title(f"{rule}: {course.modes[-1].mean():.1f} modes, {good.mean():.0%} good", fontsize=9)
+        panel.set_title(f"{rule}: {course.modes[-1].mean():.1f} modes, {good.mean():.0%} good")
         panel.tick_params(labelbottom=False, labelleft=False, length=0)
     last = axes[len(courses)]
     for rule, course in courses.items():
         last.plot(course.evaluations, course.good.mean(axis=1), color=colours[rule], lw=1.4)
     last.set(ylim=(0, 1), xlabel="gradient evaluations")
-    last.set_title("good samples, mean", fontsize=9)
+    last.set_title("good samples, mean")
     return figure
 
 

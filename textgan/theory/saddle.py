@@ -4,8 +4,8 @@ min over x, max over y of (1 + x^2)(100 - y^2), with noise on every gradient. Th
 are 200 in x and 2 in y, so one rate for both is too large for x or too small for y. A small rate for x and a large one
 for y reach the point directly; exchanged, they do not. The spread around the point is predicted by the linearised game.
 
-python -m textgan.theory saddle
-python -m textgan.theory saddle --output saddle.svg --paths 500
+    python -m textgan.theory saddle
+    python -m textgan.theory saddle --output saddle.svg --paths 500
 """
 
 import math
@@ -244,7 +244,7 @@ def draw(points: Tensor, found: Sequence[Found]) -> "Figure":
         values, distance, path = axes[3 * number : 3 * number + 3]
         band(values, shown, objective(points[shown, number]), colour)
         values.set(xscale="log", ylim=(95, 160), ylabel="objective")
-        values.set_title(f"{row.name}: rates {row.x:g}, {row.y:g}", fontsize=9, loc="left")
+        values.set_title(f"{row.name}: rates {row.x:g}, {row.y:g}", loc="left")
         band(distance, shown, points[shown, number].norm(dim=-1), colour)
         distance.axhline(NEAR, color="grey", lw=0.8)
         draw_path(path, points[:, number, 0], colouring)
@@ -253,7 +253,7 @@ def draw(points: Tensor, found: Sequence[Found]) -> "Figure":
             distance.axhline(predicted, color="black", lw=1, ls="--", label="mean distance, theory")
             draw_ends(path, points[-1, number], predicted_spread(row), colour)
         distance.set(xscale="log", yscale="log", ylim=(3e-3, 3), ylabel="distance")
-        distance.set_title(f"distance {NEAR:g} {arrival(found[number])}", fontsize=9, loc="left")
+        distance.set_title(f"distance {NEAR:g} {arrival(found[number])}", loc="left")
     for panel in axes[1:9:3]:
         panel.legend(fontsize=8, frameon=False, loc="lower left")
     for panel, name in zip(axes, ("step", "step", "x") * len(POSTER), strict=True):

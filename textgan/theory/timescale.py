@@ -11,8 +11,8 @@ bounded (A5).
 Here the critic settles alone, and the generator alone runs away. Exchanged rates diverge: rates and players may be
 exchanged in A2, not in A4.
 
-python -m textgan.theory timescale
-python -m textgan.theory timescale --output timescale.svg
+    python -m textgan.theory timescale
+    python -m textgan.theory timescale --output timescale.svg
 """
 
 import math
@@ -183,7 +183,6 @@ def draw(norm: Tensor, by_ratio: Sequence[Sequence[Found]], adam: Tensor) -> "Fi
     draw_distances(axes[5], adam[:, 1:5], [f"b / a = {ratio:.3g}" for ratio in RATIOS[1:5]])
     axes[5].set(ylim=(1e-2, 1e3), title="Adam for both: a drift in place of an explosion")
     for panel in axes:
-        panel.title.set_fontsize(10)
         panel.minorticks_off()
         panel.legend(fontsize=8, frameon=False)
     return figure
