@@ -10,8 +10,8 @@ The first table has min max xy. The second has random games of 50 players with 5
 averaged strategies, each method at its best learning rate, after equal numbers of gradient evaluations per player. The
 third has the evaluations that a method takes to the gap that the extragradient with all players has at the end.
 
-python -m textgan.theory games
-python -m textgan.theory games --paths 10 --output games.svg
+    python -m textgan.theory games
+    python -m textgan.theory games --paths 10 --output games.svg
 """
 
 from collections.abc import Mapping
@@ -121,7 +121,7 @@ def gaps(method: Method, paths: int, seed: int, evaluations: int = EVALUATIONS) 
     rates = constant(torch.from_numpy(np.concatenate(list(RATES.values())) * share)[:, None, None])
     noise = torch.tensor([noise for noise in RATES for _ in RATES[noise]], dtype=torch.float64)[:, None, None]
     every = round(1 / share)  # steps per two evaluations of every player
-    points = np.unique(np.geomspace(1, evaluations // 2, 25).astype(int))
+    points = np.unique(np.geomspace(1, evaluations // 2, 18).astype(int))
     found = []
     for path in range(paths):
         random = torch.Generator().manual_seed(seed + path)
@@ -134,7 +134,7 @@ def gaps(method: Method, paths: int, seed: int, evaluations: int = EVALUATIONS) 
         averages = logarithms[1:].exp().cumsum(0)[points - 1] / torch.from_numpy(points).view(-1, 1, 1, 1, 1)
         shown = torch.cat([logarithms[:1].exp(), averages])
         gap = torch.stack([nash_gap(game, shown[:, row]) for row, game in enumerate(games)], 1)
-        found.append((gap[1:] / gap[0]).unflatten(-1, (len(NOISES), -1)))
+        found.append(torch.unflatten(gap[1:] / gap[0], -1, (len(NOISES), -1)))
     return 2.0 * points, torch.stack(found, 1).numpy()
 
 
@@ -212,7 +212,7 @@ def _records(found: Mapping[str, tuple[Array, Array]]) -> list[dict[str, Any]]:
 
 
 def draw(xy: Mapping[str, Tensor], found: Mapping[str, tuple[Array, Array]]) -> "Figure":
-    """Draw the norm on min max xy; Nash gaps of the large games against evaluations, and at the end against noise.
+    """Draw the norm on min max xy, median Nash gaps of the large games, and the range of their ratios at the end.
 
     Args:
         xy: paths by method [1 + steps, 2].
@@ -220,7 +220,7 @@ def draw(xy: Mapping[str, Tensor], found: Mapping[str, tuple[Array, Array]]) -> 
     """
     shown = NOISES[:-1]  # at the largest noise no method comes far
     columns = 2 + len(shown)
-    title = "Extragradient with the gradients of some of the players: Nash gap of averaged strategies at the best rate"
+    title = "Extragradient with the gradients of some players: Nash gap of averaged strategies at the best rate"
     figure, axes = panels(2, columns, title, width=2.7)
     _draw_xy(axes[0], axes[columns], xy)
     colours = dict(zip(found, COLOURS, strict=False))
@@ -229,12 +229,13 @@ def draw(xy: Mapping[str, Tensor], found: Mapping[str, tuple[Array, Array]]) -> 
         for column, noise in enumerate(shown):
             panel = axes[row * columns + 1 + column]
             for name, (evaluations, _) in found.items():
-                gap = best[name][:, :, row, column]
-                panel.fill_between(evaluations, gap.min(1), gap.max(1), color=colours[name], alpha=0.2, lw=0)
-                panel.plot(evaluations, np.median(gap, axis=1), color=colours[name], lw=1.2, label=name)
-            panel.set(xscale="log", yscale="log", ylim=(0.002, 1.5), ylabel="" if column else "Nash gap / at the start")
-            panel.set(xlabel="" if row == 0 else "gradient evaluations per player")
-            panel.set_title(f"skew {skew:g}, noise {noise:g}", fontsize=10)
+                gap = np.median(best[name][:, :, row, column], axis=1)
+                panel.plot(evaluations, gap, color=colours[name], lw=1.2, label=name)
+            panel.set(xscale="log", yscale="log", ylim=(0.002, 3), ylabel="" if column else "gap / at the start")
+            panel.set(xlabel="evaluations per player" if row else "")
+            panel.minorticks_off()
+            panel.tick_params(labelbottom=bool(row), labelleft=column == 0)
+            panel.set_title(f"skew {skew:g}, noise {noise:g}")
         panel = axes[row * columns + columns - 1]
         for place, (name, gap) in enumerate(best.items()):
             ratio = gap[-1, :, row] / best[FULL][-1, :, row]  # [paths, noises]
@@ -244,8 +245,11 @@ def draw(xy: Mapping[str, Tensor], found: Mapping[str, tuple[Array, Array]]) -> 
             panel.errorbar(x, middle, errors, fmt="o", ms=3, lw=1, color=colours[name])
         panel.axhline(1, color="black", lw=0.8, ls="--")
         panel.set_xticks(range(len(NOISES)), [f"{noise:g}" for noise in NOISES])
-        panel.set(xlabel="noise" if row else "", ylabel=f"gap / {FULL}")
-        panel.set_title(f"skew {skew:g}, at the end", fontsize=10)
+        panel.set(xlabel="noise" if row else "", ylabel=f"gap / {FULL}", yscale="log", ylim=(0.7, 3.5))
+        panel.set_yticks([0.7, 1, 1.5, 2, 3], ["0.7", "1", "1.5", "2", "3"])
+        panel.minorticks_off()
+        panel.tick_params(labelbottom=bool(row))
+        panel.set_title(f"skew {skew:g}, at the end")
     axes[1].legend(fontsize=7, frameon=False, loc="lower left")
     return figure
 
@@ -259,7 +263,9 @@ def _draw_xy(norm: "Axes", average: "Axes", xy: Mapping[str, Tensor]) -> None:
         average.plot(steps[::10], averages[::10].norm(dim=-1), color=colour, lw=1.2)
     for panel, label in ((norm, "norm of (x, y)"), (average, "norm of the average")):
         panel.set(yscale="log", ylim=(1e-4, 1e3), ylabel=label)
-    norm.set_title("min max xy", fontsize=10)
+        panel.minorticks_off()
+    norm.set_title("min max xy")
+    norm.tick_params(labelbottom=False)
     average.set_xlabel("step")
     norm.legend(fontsize=7, frameon=False, loc="lower left")
 

@@ -24,7 +24,7 @@ def random_game(players: int, actions: int, skew: float, random: torch.Generator
 
     B is antisymmetric, and zero for a player against itself: at skew 1 the losses add up to 0. A is symmetric, shifted
     so that its smallest eigenvalue is 1 % of the range of its eigenvalues: H p is a monotone operator. Entries are
-    normal, with variance 1/2 off the diagonal (Jelassi et al. 2020, arXiv 1905.12363, section 5).
+    normal, with variance 1/2 off the diagonal (after Jelassi et al. 2020, arXiv 1905.12363).
     """
     size = players * actions
     first, second = torch.randn(2, size, size, generator=random, dtype=torch.float64)
@@ -34,7 +34,8 @@ def random_game(players: int, actions: int, skew: float, random: torch.Generator
     symmetric += (0.01 * (most - least) - least) * torch.eye(size, dtype=torch.float64)
     antisymmetric = antisymmetric.view(players, actions, players, actions)
     antisymmetric.diagonal(dim1=0, dim2=2).zero_()
-    return skew * antisymmetric + (1 - skew) * symmetric.view(players, actions, players, actions)
+    game: Tensor = skew * antisymmetric + (1 - skew) * symmetric.view(players, actions, players, actions)
+    return game
 
 
 def nash_gap(game: Tensor, strategies: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ def cyclic(players: int, count: int, random: torch.Generator) -> Iterator[Tensor
     order: the first group looks ahead, the second moves. The last group is smaller if `count` does not divide players.
     """
     while True:
-        groups = torch.randperm(players, generator=random).split(count)
+        groups = torch.split(torch.randperm(players, generator=random), count)
         pairs = list(permutations(range(len(groups)), 2))
         for pair in torch.randperm(len(pairs), generator=random).tolist():
             yield from (groups[group] for group in pairs[pair])
@@ -94,7 +95,7 @@ def estimate(table: Tensor, chosen: Tensor, gradients: Tensor) -> Tensor:
     """Return an estimate of all players' gradients from the gradients of some: R_i + (n/b) 1[i in P] (g_i - R_i).
 
     Without bias if P is a uniform subset. With R = 0 it is player sampling, with the last gradients as R it is variance
-    reduction (Jelassi et al. 2020, algorithms 1 and 2); without variance if R has the gradients themselves.
+    reduction (Jelassi et al. 2020, arXiv 1905.12363); without variance if R has the gradients themselves.
 
     Args:
         table: R [..., n, actions].
@@ -181,4 +182,5 @@ def play(
 def _gradients(blocks: Tensor, strategies: Tensor) -> Tensor:
     """Return the gradients H p [..., rows, b, actions] of the players with blocks [..., b, actions, n, actions]."""
     of_all = blocks.flatten(-2).flatten(-3, -2).mT  # [..., n * actions, b * actions]
-    return (strategies.flatten(-2) @ of_all).unflatten(-1, blocks.shape[-4:-2])
+    gradients: Tensor = strategies.flatten(-2) @ of_all
+    return torch.unflatten(gradients, -1, blocks.shape[-4:-2])

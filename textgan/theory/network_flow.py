@@ -6,8 +6,8 @@ the same decaying rate. They come to the optimum if the errors of their gradient
 come to the optimum of another problem, with utility log x + b x and capacities raised by b. A critic that is not at
 its optimum is a bias of this kind in the generator's gradient: small steps do not remove it.
 
-python -m textgan.theory network-flow
-python -m textgan.theory network-flow --output flow.svg
+    python -m textgan.theory network-flow
+    python -m textgan.theory network-flow --output flow.svg
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from eval.core.tables import Block, fixed
 from textgan.engine.updates import Rule, simultaneous
+from textgan.runs.plots import COLOURS
 from textgan.theory.dynamics import Agent, Step, Weights, simulate, start
 from textgan.theory.experiment import Findings, NoisyFlags, panels, run_experiment
 
@@ -41,7 +42,7 @@ _FIRST = ([0.5, 0.5, 0.5, 0.5], [1.0, 1.0, 1.0])  # flows and prices at the star
 
 def rate(n: int) -> float:
     """Return the learning rate of both players at update n = 0, 1, ..."""
-    return 0.5 * float(n + 20) ** -0.75
+    return float(0.5 * (n + 20) ** -0.75)
 
 
 def projected(low: float, high: float) -> Step:
@@ -85,11 +86,12 @@ def equilibrium(bias: float = 0.0) -> tuple[Array, Array]:
     capacities = CAPACITIES.numpy() + bias
 
     def rest(first: float) -> Array:
-        return np.minimum(capacities - first, FLOW_LIMITS[1])
+        flows: Array = np.minimum(capacities - first, FLOW_LIMITS[1])
+        return flows
 
-    def excess(first: float) -> Array:
+    def excess(first: float) -> float:
         below = capacities - first < FLOW_LIMITS[1]
-        return 1 / first + bias - np.where(below, 1 / rest(first) + bias, 0.0).sum()
+        return 1 / first + bias - float(np.where(below, 1 / rest(first) + bias, 0.0).sum())
 
     first = float(brentq(excess, 1e-3, capacities.min() - 1e-3, xtol=1e-14))
     flows = np.array([first, *rest(first)])
@@ -118,13 +120,16 @@ def spread(steps: int = STEPS) -> float:
 def distances(path: Mapping[str, Tensor]) -> Tensor:
     """Return the distance of flows and prices together from the optimum, relative to the optimum's own length."""
     optimum = torch.from_numpy(np.concatenate(equilibrium()))
-    return (torch.cat([path["flows"], path["prices"]], -1) - optimum).norm(dim=-1) / optimum.norm()
+    away = torch.cat([path["flows"], path["prices"]], -1) - optimum
+    relative: Tensor = away.norm(dim=-1) / optimum.norm()
+    return relative
 
 
 def predicted(biases: Sequence[float]) -> Array:
     """Return the relative distances expected at the end: bias and noise added as perpendicular vectors."""
     flows, prices = (torch.from_numpy(np.stack(parts)) for parts in zip(*map(equilibrium, biases), strict=True))
-    return np.hypot(distances({"flows": flows, "prices": prices}).numpy(), spread())
+    distance: Array = np.hypot(distances({"flows": flows, "prices": prices}).numpy(), spread())
+    return distance
 
 
 def study(flags: NoisyFlags) -> Findings:
@@ -165,15 +170,16 @@ def draw(low: Array, middle: Array, high: Array) -> "Figure":
     for row, (bias, colour) in enumerate(zip(BIASES, colours, strict=True)):
         steps_panel.fill_between(steps, low[1:, row], high[1:, row], color=colour, alpha=0.2, lw=0)
         steps_panel.plot(steps, middle[1:, row], color=colour, lw=1.2, label=f"bias {bias:g}")
-    steps_panel.set(xscale="log", yscale="log", xlabel="step", ylabel="relative distance")
-    steps_panel.set_title("settles where the bias says", fontsize=10)
+    steps_panel.set(xscale="log", yscale="log", xlabel="step", ylabel="relative distance", ylim=(0.004, 0.8))
+    steps_panel.set_title("distance from the optimum")
     steps_panel.legend(fontsize=7, frameon=False, ncols=2, loc="lower left")
     grid = np.linspace(0, 1, 101)
     bias_panel.plot(grid, predicted(grid.tolist()), color="black", lw=1, ls="--", label="theory")
     errors = [middle[-1] - low[-1], high[-1] - middle[-1]]
-    bias_panel.errorbar(BIASES, middle[-1], errors, fmt="o", color="#0072B2", ms=4, label="measured, 10 to 90 %")
+    bias_panel.errorbar(BIASES, middle[-1], errors, fmt="o", color=COLOURS[0], ms=4, label="measured, 10 to 90 %")
+    bias_panel.annotate("flow 2 reaches its limit", (0.37, 0.22), (0.45, 0.12), arrowprops={"arrowstyle": "-"}, size=8)
     bias_panel.set(xlabel="bias", ylabel="relative distance")
-    bias_panel.set_title(f"after {STEPS:,} steps", fontsize=10)
+    bias_panel.set_title(f"after {STEPS:,} steps")
     bias_panel.legend(fontsize=8, frameon=False)
     return figure
 
