@@ -18,6 +18,7 @@ COMMANDS = {
     "suite": ("textgan.suite", "run several methods and seeds under one budget"),
     "compare": ("textgan.compare", "compare runs: figure, table, time to a score"),
     "search": ("textgan.search", "search both learning rates"),
+    "theory": ("textgan.theory.__main__", "the theory of two time-scales: figures and tables"),
     "bench": ("textgan.bench", "time the parts of a training run"),
     "report": ("eval.report", "score text files by all metrics"),
     "jsd": ("eval.jsd", "n-gram JSD of characters or words"),

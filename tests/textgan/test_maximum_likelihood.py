@@ -105,7 +105,9 @@ def test_steps_equal_plain_ones_on_the_cross_entropy() -> None:
         assert stats["generator_gradient_norm"] == pytest.approx(norm, rel=1e-9)
     for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
         assert torch.allclose(ours, theirs, rtol=0, atol=1e-10)
-    assert trainer.counters == {"generator_updates": 4, "critic_updates": 0, "samples_seen": 24}
+    assert trainer.counters == {
+        "generator_updates": 4, "critic_updates": 0, "gradient_evaluations": 4, "samples_seen": 24,
+    }  # fmt: skip
 
 
 def test_a_loss_that_is_not_finite_stops_it() -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from textgan.engine.game import Networks, Turn, adversarial_game
+from textgan.engine.game import Networks, adversarial_game
 from textgan.engine.losses import HINGE, LOSSES, RELATIVISTIC, squared_gradient_norm
+from textgan.engine.updates import Turn
 from textgan.models.common import initialise
 from textgan.models.wgan_gp import Critic
 
@@ -142,7 +143,7 @@ def test_a_game_adds_gamma_times_the_penalty_to_the_critics_loss(penalty: Any, s
     networks, real, z = networks_and_batch()
     game = adversarial_game(HINGE, GAMMA, lambda *_: z, score_together, penalty=penalty)
     assert game.critic is not None
-    scalars = game.critic(networks, real, Turn(0, None, torch.Generator()))
+    scalars = game.critic(networks, real, Turn("critic", 0, None, torch.Generator()))
     critic = networks.require_critic()
     samples = {"real": real, "fake": networks.generator(z).detach()}
     each = {name: half_squared_norm(critic, batch) for name, batch in samples.items()}
@@ -162,7 +163,7 @@ def test_a_generators_move_pairs_its_samples_with_real_ones_and_other_losses_pay
         game = adversarial_game(loss, 0.0, lambda *_: z, score_together=True, encode=lambda ids: ids + 0)
         batches.clear()
         hook = critic.register_forward_hook(lambda *call: batches.append(len(call[1][0])))
-        value = game.generator(networks, real, Turn(0, None, torch.Generator()))["loss"]
+        value = game.generator(networks, real, Turn("critic", 0, None, torch.Generator()))["loss"]
         hook.remove()
         fake_scores = critic(networks.generator(z)).tolist()
         assert batches == ([BATCH] if name != "relativistic" else [BATCH, BATCH])
@@ -172,4 +173,5 @@ def test_a_generators_move_pairs_its_samples_with_real_ones_and_other_losses_pay
             unpaired = sum(softplus(-y) for y in fake_scores) / BATCH
             assert abs(value.item() - unpaired) > 1e-3
         else:
-            assert value.item() == pytest.approx(loss.generator(torch.tensor(fake_scores).double()).item(), abs=1e-12)
+            expected = loss.generator(torch.tensor(fake_scores, dtype=torch.float64))
+            assert value.item() == pytest.approx(expected.item(), abs=1e-12)

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from tests.helpers.oracles import BETA1, BETA2, PlainAdam
-from textgan.engine.game import Game, Networks, Turn
+from textgan.engine.game import Game, Networks
 from textgan.engine.phases import Phase, TimeScale, counters_at, gan_phases, phase_at
 from textgan.engine.schedules import parse_schedule
 from textgan.engine.seeds import stream_seed
 from textgan.engine.trainer import Trainer, make_trainer
+from textgan.engine.updates import Turn
 from textgan.models.wgan_gp import WganGpSettings
 
 SETTINGS = WganGpSettings(beta1=BETA1, beta2=BETA2, batch_size=2, seed=5)
@@ -138,13 +139,14 @@ def test_an_iteration_is_in_the_phase_that_a_list_of_all_iterations_says() -> No
 
 def test_updates_are_counted_as_they_are_made() -> None:
     phases = three_phases(2, 3)
-    made = {"generator_updates": 0, "critic_updates": 0, "samples_seen": 0}
+    made = {"generator_updates": 0, "critic_updates": 0, "gradient_evaluations": 0, "samples_seen": 0}
     for iteration in range(12):
         assert counters_at(phases, iteration, batch_size=7) == made
         generator = 2 if iteration < 3 or iteration > 5 else 0
         critic = 3 if iteration >= 3 else 0
         made["generator_updates"] += generator
         made["critic_updates"] += critic
+        made["gradient_evaluations"] += generator + critic
         made["samples_seen"] += 7 * (2 if iteration < 3 else 3)
 
 

@@ -1,5 +1,6 @@
 """Spectral normalisation of a critic: against NumPy's SVD, seeds, and runs that are continued."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,12 +57,12 @@ def test_each_layers_largest_singular_value_becomes_one() -> None:
 def test_the_vectors_come_from_the_given_generator_alone() -> None:
     states, plain = [], []
     for global_seed in (1, 2):
-        torch.manual_seed(global_seed)
-        expected = torch.rand(3)
-        torch.manual_seed(global_seed)
         critic, random = a_critic()
+        torch.manual_seed(global_seed)
         normalise_spectrally(critic, random)
-        assert torch.equal(torch.rand(3), expected)  # the global generator is left as it was
+        drawn = torch.rand(3)
+        torch.manual_seed(global_seed)
+        assert torch.equal(drawn, torch.rand(3))  # the global generator is left as it was
         states.append(critic.state_dict())
         wrong, _ = a_critic()
         for layer in layers(wrong).values():
@@ -83,13 +84,20 @@ def test_first_weights_are_those_of_a_run_without_it() -> None:
     for config in (off, replace(off, spectral_norm="on")):
         trainer = build_trainer(config, tokenizer, torch.device("cpu"))
         assert trainer.critic is not None
-        states.append({**trainer.generator.network.state_dict(), **trainer.critic.network.state_dict()})
-    plain, normalised = states
-    assert all(
-        torch.equal(plain.get(name, plain.get(name.replace("parametrizations.weight.original", "weight"))), weight)
-        for name, weight in normalised.items()
+        states.append([trainer.generator.network.state_dict(), trainer.critic.network.state_dict()])
+    (generator, critic), (same_generator, normalised) = states
+    assert_equal_tensors(same_generator, generator)
+    raw = {
+        name.replace("parametrizations.weight.original", "weight"): tensor
+        for name, tensor in normalised.items()
         if not name.endswith(("_u", "_v"))
-    )
+    }
+    assert_equal_tensors(raw, critic)
+
+
+def assert_equal_tensors(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 @pytest.mark.parametrize("penalty", ["wgan-gp", "r1+r2"])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from eval.core.score import Estimate, Score, Signature
 from tests.helpers.runs import assert_same_run, train_until_power_cut
 from textgan.compare import main as compare_runs
-from textgan.engine.game import Game, Networks, Turn, adversarial_game
+from textgan.engine.game import Game, Networks, adversarial_game
 from textgan.engine.loop import Experiment
 from textgan.engine.losses import NON_SATURATING
 from textgan.engine.phases import Phase, gan_phases, generator_scale
@@ -24,6 +24,7 @@ from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.settings import GanSettings
 from textgan.engine.trainer import make_trainer
+from textgan.engine.updates import Turn
 from textgan.runs.program import TrainingProgram
 
 

@@ -1,7 +1,8 @@
 """Save and load a trainer's whole state, in folders that are either complete or absent.
 
-`checkpoints/ITERATION/` holds `tensors.safetensors` (networks and optimisers) and `state.json` (iteration,
-clocks, hashes). The iteration is the whole random state, see `Trainer`. Loading unpickles nothing.
+`checkpoints/ITERATION/` holds `tensors.safetensors` (networks, optimisers, tensors that the update rule keeps) and
+`state.json` (iteration, clocks, hashes). The iteration is the whole random state, see `Trainer`. Loading unpickles
+nothing.
 """
 
 import shutil
@@ -61,6 +62,7 @@ def load_checkpoint(run: Path, trainer: Trainer) -> Clock | None:
                 if tensor.shape == parameter.shape:
                     # In the memory layout of the weight: fused optimisers need it, and some do not check it.
                     entries[entry] = torch.empty_like(parameter).copy_(tensor)
+    trainer.state = {key: tensor.to(trainer.device) for key, tensor in strip_prefix(tensors, "state.").items()}
     trainer.iteration = state["iteration"]
     for damaged in _newest_first(run):
         if damaged.name > folder.name:
@@ -109,7 +111,7 @@ def strip_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _tensors(trainer: Trainer) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
+    tensors = {f"state.{key}": tensor for key, tensor in trainer.state.items()}
     for name, player in trainer.players.items():
         tensors |= {f"{name}.network.{key}": tensor for key, tensor in player.network.state_dict().items()}
         if player.average is not None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from textgan.engine.losses import Loss, gradient_penalty, squared_gradient_norm
 from textgan.engine.settings import PenaltyName
+from textgan.engine.updates import Turn
 
 SampleLatent = Callable[[int, torch.Generator], Tensor]
 
@@ -27,18 +28,6 @@ class Networks:
         """Return the critic of a game that has one."""
         assert self.critic is not None
         return self.critic
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A player's update: its number n = 0, 1, ... in the phase, the phase's number of updates, and random numbers.
-
-    `of` is None if the phase has no limit in iterations.
-    """
-
-    n: int
-    of: int | None
-    random: torch.Generator
 
 
 Move = Callable[[Networks, Tensor, Turn], Mapping[str, Tensor]]
@@ -85,7 +74,7 @@ def adversarial_game(
     def critic(networks: Networks, real: Tensor, turn: Turn) -> dict[str, Tensor]:
         score = networks.require_critic()
         real = encode(real).detach()  # not the caller's tensor, which must not require gradients
-        with torch.no_grad():
+        with torch.set_grad_enabled(turn.second_order):
             fake = networks.generator(sample_latent(len(real), turn.random))  # [B, ...]
         penalised = [real] * ("r1" in penalty) + [fake] * ("r2" in penalty)
         for samples in penalised:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from textgan.engine.game import Game
 from textgan.engine.schedules import Schedule, parse_schedule
 from textgan.engine.settings import GanSettings, Settings
+from textgan.engine.updates import ALTERNATING, Rule, parse_rule
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class TimeScale:
 class Phase:
     """Some iterations of a game, with the time scale of each player; a player without one is not updated.
 
-    `iterations` is None for a last phase that only the budget ends.
+    `iterations` is None for a last phase that only the budget ends. `rule` turns gradients into new weights.
     """
 
     name: str
@@ -36,6 +37,13 @@ class Phase:
     generator: TimeScale | None
     critic: TimeScale | None
     iterations: int | None = None
+    rule: Rule = ALTERNATING
+
+    @property
+    def scales(self) -> dict[str, TimeScale]:
+        """The time scales of the players that are updated, by name and in the order of their updates."""
+        both = {"generator": self.generator, "critic": self.critic}
+        return {name: scale for name, scale in both.items() if scale is not None}
 
     @property
     def delay(self) -> int:
@@ -45,14 +53,16 @@ class Phase:
     @property
     def batches(self) -> int:
         """Batches of real samples per iteration: one per update of the player with more updates."""
-        return max(scale.steps for scale in (self.generator, self.critic) if scale is not None)
+        return max(scale.steps for scale in self.scales.values())
 
     def counters(self, iterations: int, batch_size: int) -> dict[str, int]:
-        """Return each player's updates in the first iterations of the phase, and the real samples drawn for them."""
+        """Return each player's updates in the first iterations of the phase, and their gradients and real samples."""
         generator = 0 if self.generator is None else max(0, iterations - self.delay) * self.generator.steps
         critic = 0 if self.critic is None else iterations * self.critic.steps
         samples = iterations * self.batches * batch_size
-        return {"generator_updates": generator, "critic_updates": critic, "samples_seen": samples}
+        gradients = (generator + critic) * self.rule.evaluations
+        updates = {"generator_updates": generator, "critic_updates": critic}
+        return {**updates, "gradient_evaluations": gradients, "samples_seen": samples}
 
 
 def phase_at(phases: Sequence[Phase], iteration: int) -> tuple[int, int]:
@@ -66,7 +76,7 @@ def phase_at(phases: Sequence[Phase], iteration: int) -> tuple[int, int]:
 
 
 def counters_at(phases: Sequence[Phase], iteration: int, batch_size: int) -> dict[str, int]:
-    """Return each player's updates before an iteration, and the real samples drawn for them."""
+    """Return each player's updates before an iteration, and their gradient evaluations and real samples."""
     index, n = phase_at(phases, iteration)
     lengths = [*(phase.iterations or 0 for phase in phases[:index]), n]
     played = [phase.counters(length, batch_size) for phase, length in zip(phases, lengths, strict=False)]
@@ -89,7 +99,6 @@ def gan_phases(config: GanSettings, game: Game) -> list[Phase]:
     """Return the phases of a GAN: the critic's warm-up, if there is one, then both players."""
     warm_up = config.critic_warm_up
     left = None if config.iterations is None else max(1, config.iterations - warm_up)
-    both = Phase(
-        "adversarial", game, generator_scale(config, left, config.generator_steps), critic_scale(config, left), left
-    )
+    scales = generator_scale(config, left, config.generator_steps), critic_scale(config, left)
+    both = Phase("adversarial", game, *scales, left, parse_rule(config.rule))
     return [Phase("critic warm-up", game, None, critic_scale(config, warm_up), warm_up), both] if warm_up else [both]

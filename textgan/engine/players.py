@@ -29,19 +29,21 @@ class Player:
 
     def new_optimiser(self) -> None:
         """Begin with a new optimiser: moments of one phase's loss must not steer the next phase."""
-        self.optimiser = torch.optim.Adam(self.network.parameters(), betas=self._betas)
+        self.optimiser = torch.optim.Adam(self.network.parameters())
+        for group in self.optimiser.param_groups:
+            group["betas"] = self._betas  # the constructor refuses negative ones
 
     @property
     def sampler(self) -> nn.Module:
         """The network to draw samples from: the EMA of the weights if there is one."""
         return self.network if self.average is None else self.average.module
 
-    def gradients(self, loss: Tensor) -> Sequence[Tensor]:
+    def gradients(self, loss: Tensor, second_order: bool = False) -> Sequence[Tensor]:
         """Return the gradients of a loss; unlike `backward`, this computes none of the other player's weights."""
-        return torch.autograd.grad(loss, list(self.network.parameters()))
+        return torch.autograd.grad(loss, list(self.network.parameters()), create_graph=second_order)
 
     def apply(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
-        """Take an optimiser step along these gradients, clipped if the run clips them, and update the EMA."""
+        """Take an optimiser step along these gradients, clipped if the run clips them."""
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
@@ -50,6 +52,9 @@ class Player:
         if self._max_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self._max_norm)
         self.optimiser.step()
+
+    def update_average(self) -> None:
+        """Move the EMA towards the present weights."""
         if self.average is not None:
             self.average.update_parameters(self.network)
 
@@ -57,8 +62,8 @@ class Player:
 def weight_average(network: nn.Module, decay: float) -> AveragedModel | None:
     """Return an exponential moving average (EMA) of a network's weights; None for decay 0.
 
-    `Player.apply` updates it. It starts at the weights after the first update (Yazici et al. 2019, arXiv 1806.04498, on
-    why it helps GANs).
+    `Player.update_average` updates it. It starts at the weights after the first update (Yazici et al. 2019, arXiv
+    1806.04498, on why it helps GANs).
     """
     if not decay:
         return None

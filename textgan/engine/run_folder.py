@@ -38,7 +38,8 @@ NO_METHOD = {"seed", "run_dir", "data", "weights"}
 # Settings that earlier versions did not have, with the values that reproduce those versions.
 _ADDED_SETTINGS: Mapping[str, Any] = {"eval_seconds": None, "max_gradient_norm": None, "start": None}
 _ADDED_TO_GANS: Mapping[str, Any] = {
-    "generator_steps": 1, "critic_warm_up": 0, "loss": "wasserstein", "penalty": "wgan-gp", "spectral_norm": "off",
+    "generator_steps": 1, "critic_warm_up": 0, "rule": "alternating",
+    "loss": "wasserstein", "penalty": "wgan-gp", "spectral_norm": "off",
 }  # fmt: skip
 _ADDED_TO_IMAGES: Mapping[str, Any] = {"precision": "float32", "upsampling": "transposed", "critic_norm": "batch"}
 _ADDED_TO_TEXT: Mapping[str, Any] = {

@@ -10,6 +10,7 @@ from data.errors import InputError, require_at_least, require_numbers
 from data.naming import as_flag, as_flag_words
 from eval.core.device import Device
 from textgan.engine.schedules import parse_schedule
+from textgan.engine.updates import parse_rule
 
 LossName = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"]
 PenaltyName = Literal["wgan-gp", "r1", "r2", "r1+r2"]
@@ -34,7 +35,7 @@ class Settings:
     generator_ema: float = 0.0
     """Decay per update of an EMA of the generator's weights, for sampling; 0: no EMA, as in the paper."""
     beta1: float = 0.5
-    """Adam's decay of the first moment, per update."""
+    """Adam's decay of the first moment, per update; negative: negative momentum (Gidel et al. 2019)."""
     beta2: float = 0.9
     """Adam's decay of the second moment, per update."""
     max_gradient_norm: float | None = None
@@ -83,9 +84,11 @@ class Settings:
         require_numbers(self)
         if not self.data.strip():
             raise InputError("--data: empty; name the training data")
-        for name in ("beta1", "beta2", "generator_ema"):
+        for name in ("beta2", "generator_ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{as_flag(name)} {getattr(self, name)}: must be at least 0 and below 1")
+        if not -1 < self.beta1 < 1:
+            raise InputError(f"--beta1 {self.beta1}: must be above -1 and below 1")
         for schedule in self.schedules:
             parse_schedule(schedule, self.iterations)
         if self.iterations is None and self.minutes is None:
@@ -136,11 +139,26 @@ class GanSettings(Settings):
     """Generator updates per iteration."""
     critic_warm_up: int = 0
     """Iterations at the start that update the critic alone."""
+    rule: str = "alternating"
+    """Update rule: alternating, simultaneous, optimistic, extragradient, extragradient-past,
+    lookahead[:PERIOD[:SHARE[:INNER]]], consensus[:WEIGHT] or symplectic[:WEIGHT] (the last two: small runs)."""
 
     minimums: ClassVar[Mapping[str, int]] = {
         **Settings.minimums, "critic_steps": 1, "generator_steps": 1, "critic_warm_up": 0,
     }  # fmt: skip
     positive: ClassVar[tuple[str, ...]] = (*Settings.positive, "critic_lr")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run can have.
+
+        Raises:
+            InputError: names the flag.
+        """
+        super().__post_init__()
+        parse_rule(self.rule)
+        for name in ("critic_steps", "generator_steps"):
+            if self.rule != "alternating" and getattr(self, name) != 1:
+                raise InputError(f"--rule {self.rule}: moves each player once per iteration; set {as_flag(name)} 1")
 
     @property
     def schedules(self) -> Sequence[str]:

@@ -1,16 +1,18 @@
-"""Play a game phase by phase: alternating updates of generator and critic, on their own time scales."""
+"""Play a game phase by phase: updates of generator and critic by a rule, on their own time scales."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from textgan.engine.game import Move, Networks, Turn
-from textgan.engine.phases import Phase, TimeScale, counters_at, phase_at
+from textgan.engine.game import Networks
+from textgan.engine.phases import Phase, counters_at, phase_at
 from textgan.engine.players import Player
 from textgan.engine.seeds import stream_seed
 from textgan.engine.settings import Settings
+from textgan.engine.updates import Gradients, Turn
 
 
 class NonFiniteError(Exception):
@@ -18,7 +20,7 @@ class NonFiniteError(Exception):
 
 
 class Trainer:
-    """Two players of a game, or a generator alone, and the iteration, which is all the state beside them.
+    """Two players of a game, or a generator alone, the iteration, and the state of the update rule.
 
     All randomness of a step is a function of seed and iteration.
     """
@@ -30,8 +32,9 @@ class Trainer:
         self.generator = generator
         self.critic = critic
         self.iteration = 0
+        self.state: dict[str, Tensor] = {}
+        self.device = device
         self._config = config
-        self._device = device
         self._losses = torch.zeros((), device=device)
 
     @property
@@ -40,8 +43,17 @@ class Trainer:
         return {"generator": self.generator} | ({} if self.critic is None else {"critic": self.critic})
 
     @property
+    def networks(self) -> Networks:
+        """The networks of both players."""
+        return Networks(self.generator.network, None if self.critic is None else self.critic.network)
+
+    def random(self) -> torch.Generator:
+        """Return the source of the random numbers of the present iteration."""
+        return torch.Generator(self.device).manual_seed(stream_seed(self._config.seed, "step", self.iteration))
+
+    @property
     def counters(self) -> dict[str, int]:
-        """Updates of each player so far, and real samples drawn for them."""
+        """Updates of each player so far, and gradient evaluations and real samples for them."""
         return counters_at(self.phases, self.iteration, self._config.batch_size)
 
     def batches_of(self, iteration: int) -> range:
@@ -52,69 +64,37 @@ class Trainer:
     def step(self, real_batches: Sequence[Tensor], measure: bool = True) -> dict[str, float] | None:
         """Take one training step on batches [B, ...] of real samples, one per update of the player with more updates.
 
-        In a phase with two players the generator moves first, and waits at the phase's first iteration, as published.
+        In a phase with two players the generator's turn is first, and waits at the phase's first iteration, as
+        published; the phase's rule makes updates of the turns.
 
         Args:
             real_batches: the batches.
             measure: whether to return the step's losses, further scalars of the moves, and Euclidean norms of gradients
-                and updates over all weights of a player, from each player's last update. Reading them waits for the
+                and updates over all weights of a player, from each player's last turn. Reading them waits for the
                 device.
 
         Raises:
             NonFiniteError: with `measure`, a loss, a gradient or a weight is infinite or NaN, now or earlier.
         """
         index, n = phase_at(self.phases, self.iteration)
-        phase = self.phases[index]
         if n == 0 and self.iteration:
+            self.state.clear()
             for player in self.players.values():
                 player.new_optimiser()
-        random = torch.Generator(self._device).manual_seed(stream_seed(self._config.seed, "step", self.iteration))
-        measured: dict[str, Tensor] = {}
-        if phase.generator is not None and n >= phase.delay:
-            turns = self._turns(phase, phase.generator, n - phase.delay, random)
-            measured |= self._play("generator", phase.game.generator, phase.generator, turns, real_batches, measure)
-        if phase.critic is not None:
-            assert phase.game.critic is not None
-            turns = self._turns(phase, phase.critic, n, random)
-            measured |= self._play("critic", phase.game.critic, phase.critic, turns, real_batches, measure)
-        stats = self._read(measured) if measure else None
+        play, rule = self.play(real_batches, measure), self.phases[index].rule
+        rule.update(play)
+        if not rule.final:
+            for turn in play.turns:
+                self.players[turn.player].update_average()
+        self._losses += play.losses
+        stats = self._read(play.measured()) if measure else None
         self.iteration += 1
         return stats
 
-    def _turns(self, phase: Phase, scale: TimeScale, n: int, random: torch.Generator) -> list[Turn]:
-        """Return a player's turns in iteration n of its updates."""
-        of = None if phase.iterations is None else phase.iterations * scale.steps
-        return [Turn(n * scale.steps + step, of, random) for step in range(scale.steps)]
-
-    def _play(
-        self,
-        name: str,
-        move: Move,
-        scale: TimeScale,
-        turns: Sequence[Turn],
-        real_batches: Sequence[Tensor],
-        measure: bool,
-    ) -> dict[str, Tensor]:
-        """Take a player's turns; return the scalars of the last one, by the names in the log."""
-        player = self.players[name]
-        networks = Networks(self.generator.network, None if self.critic is None else self.critic.network)
-        for turn, real in zip(turns, real_batches, strict=False):
-            scalars = dict(move(networks, real, turn))
-            loss = scalars.pop("loss")
-            gradients = player.gradients(loss)
-            last = measure and turn is turns[-1]
-            before = [weight.detach().clone() for weight in player.network.parameters()] if last else []
-            player.apply(gradients, scale.rate(turn.n))
-            self._losses += loss.detach()
-        if not measure:
-            return {}
-        steps = [weight.detach() - old for weight, old in zip(player.network.parameters(), before, strict=True)]
-        return {
-            f"{name}_loss": loss.detach(),
-            **{key: value.detach() for key, value in scalars.items()},
-            f"{name}_gradient_norm": nn.utils.get_total_norm(gradients),
-            f"{name}_update_norm": nn.utils.get_total_norm(steps),
-        }
+    def play(self, real_batches: Sequence[Tensor], measure: bool = False) -> "TrainerPlay":
+        """Return the play of the present iteration, for an update rule; see `step`."""
+        index, n = phase_at(self.phases, self.iteration)
+        return TrainerPlay(self, self.phases[index], n, real_batches, measure)
 
     def require_finite(self) -> None:
         """Check all losses so far and all weights.
@@ -136,6 +116,77 @@ class Trainer:
         if wrong := [name for name, value in values.items() if not math.isfinite(value)]:
             raise NonFiniteError(f"iteration {self.iteration}: {', '.join(wrong)} not finite")
         return {name: values[name] for name in measured}
+
+
+class TrainerPlay:
+    """One iteration of a trainer, as the update rules see it (`Play`).
+
+    Attributes:
+        losses: the sum of all losses that were evaluated.
+    """
+
+    def __init__(
+        self, trainer: Trainer, phase: Phase, iteration: int, real_batches: Sequence[Tensor], measure: bool
+    ) -> None:
+        self.iteration = iteration
+        self.players: Sequence[str] = list(phase.scales)
+        self.state = trainer.state
+        self.losses = torch.zeros((), device=trainer.device)
+        self._trainer = trainer
+        self._phase = phase
+        self._random = trainer.random()
+        self._real: dict[Turn, Tensor] = {}
+        last: dict[str, Turn] = {}
+        for name, scale in phase.scales.items():
+            n = iteration - (phase.delay if name == "generator" else 0)
+            of = None if phase.iterations is None else phase.iterations * scale.steps
+            for step, real in zip(range(scale.steps if n >= 0 else 0), real_batches, strict=False):
+                last[name] = Turn(name, n * scale.steps + step, of, self._random)
+                self._real[last[name]] = real
+        self.turns: Sequence[Turn] = list(self._real)
+        self._measured_turns = set(last.values()) if measure else set()
+        self._before: dict[str, list[Tensor]] = {}
+        self._scalars: dict[str, dict[str, Tensor]] = {}
+        self._random_states: dict[Turn, Tensor] = {}
+
+    def gradients(self, turn: Turn, second_order: bool = False) -> Gradients:
+        """Return the gradients of the player's loss at the present weights; with a graph if `second_order`."""
+        name = turn.player
+        # A second evaluation takes the random numbers of the first one.
+        self._random.set_state(self._random_states.setdefault(turn, self._random.get_state()))
+        game = self._phase.game
+        move = game.generator if name == "generator" else game.critic
+        assert move is not None
+        scalars = dict(move(self._trainer.networks, self._real[turn], replace(turn, second_order=second_order)))
+        loss = scalars.pop("loss")
+        gradients = self._trainer.players[name].gradients(loss, second_order)
+        self.losses += loss.detach()
+        if turn in self._measured_turns:
+            if name not in self._before:
+                self._before[name] = [weight.detach().clone() for weight in self.weights(name)]
+            norm = nn.utils.get_total_norm([gradient.detach() for gradient in gradients])
+            measured = {f"{name}_loss": loss, **scalars, f"{name}_gradient_norm": norm}
+            self._scalars[name] = {key: value.detach() for key, value in measured.items()}
+        return gradients
+
+    def apply(self, turn: Turn, gradients: Gradients) -> None:
+        """Take a step of the player's optimiser."""
+        player = self._trainer.players[turn.player]
+        player.apply(gradients, self._phase.scales[turn.player].rate(turn.n))
+        if self._phase.rule.final:
+            player.update_average()
+
+    def weights(self, player: str) -> list[nn.Parameter]:
+        """Return a player's weights."""
+        return list(self._trainer.players[player].network.parameters())
+
+    def measured(self) -> dict[str, Tensor]:
+        """Return the scalars of the last evaluation of each player's last turn, and the norm of the player's update."""
+        measured: dict[str, Tensor] = {}
+        for name, before in self._before.items():
+            steps = [weight.detach() - old for weight, old in zip(self.weights(name), before, strict=True)]
+            measured |= {**self._scalars[name], f"{name}_update_norm": nn.utils.get_total_norm(steps)}
+        return measured
 
 
 def make_trainer(config: Settings, phases: Sequence[Phase], networks: Networks, device: torch.device) -> Trainer:

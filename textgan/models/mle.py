@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from textgan.engine.game import Game, Networks, Turn
+from textgan.engine.game import Game, Networks
 from textgan.engine.phases import Phase, generator_scale
+from textgan.engine.updates import Turn
 from textgan.models.common import one_hot
 from textgan.models.settings import TextSettings
 
