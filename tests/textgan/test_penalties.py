@@ -158,7 +158,8 @@ def test_a_game_adds_gamma_times_the_penalty_to_the_critics_loss(penalty: Any, s
 
 def test_a_generators_move_pairs_its_samples_with_real_ones_and_other_losses_pay_no_pass_for_it() -> None:
     networks, real, z = networks_and_batch()
-    critic, batches = networks.require_critic(), []
+    critic = networks.require_critic()
+    batches: list[int] = []
     for name, loss in LOSSES.items():
         game = adversarial_game(loss, 0.0, lambda *_: z, score_together=True, encode=lambda ids: ids + 0)
         batches.clear()

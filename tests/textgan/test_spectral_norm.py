@@ -31,13 +31,13 @@ def layers(critic: nn.Module) -> dict[str, nn.Module]:
 
 def largest_singular_values(critic: nn.Module) -> list[float]:
     """Of each layer's weight as a matrix of outputs times inputs, the way Miyato et al. reshape a convolution."""
-    weights: list[Tensor] = [layer.weight.detach() for layer in layers(critic).values()]  # type: ignore[operator,union-attr]
+    weights: list[Tensor] = [layer.weight.detach() for layer in layers(critic).values()]  # type: ignore[operator]
     return [np.linalg.svd(weight.flatten(1).numpy(), compute_uv=False)[0] for weight in weights]
 
 
 def test_each_layers_largest_singular_value_becomes_one() -> None:
     critic, random = a_critic()
-    raw = {name: layer.weight.detach().clone() for name, layer in layers(critic).items()}  # type: ignore[operator,union-attr]
+    raw = {name: layer.weight.detach().clone() for name, layer in layers(critic).items()}  # type: ignore[operator]
     before = largest_singular_values(critic)
     assert len(before) == 12  # input, two per block, output
     assert min(abs(value - 1) for value in before) > 0.01
