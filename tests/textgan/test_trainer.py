@@ -29,11 +29,11 @@ def plain_training(iterations: int, critic_steps: int, generator_first: bool = T
 
     for iteration in range(iterations):
         random = torch.Generator().manual_seed(stream_seed(11, "step", iteration))
-        z = torch.randn(BATCH, LATENT, generator=random, dtype=torch.float64) if iteration else None
+        z = draw(BATCH, random) if iteration else None
         if z is not None and generator_first:
             update("generator", -critic(generator(z)).mean())
         for real in real_batches(iteration, critic_steps):
-            fake = generator(torch.randn(BATCH, LATENT, generator=random, dtype=torch.float64)).detach()
+            fake = generator(draw(BATCH, random)).detach()
             alpha = torch.rand(BATCH, generator=random, dtype=torch.float64)
             loss = critic(fake).mean() - critic(real).mean()
             for sample in range(BATCH):
