@@ -58,7 +58,7 @@ class Findings:
 
 Flags = TypeVar("Flags", bound=TheoryFlags)
 
-_STYLE = {
+_STYLE: Any = {
     "figure.titlesize": 11, "axes.titlesize": 9.5, "axes.labelsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8,
     "legend.fontsize": 7.5, "axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False,
 }  # fmt: skip
