@@ -120,8 +120,8 @@ def _vector(tensors: Iterable[Tensor]) -> Tensor:
 
 
 def _distance(a: Tensor, b: Tensor) -> float:
-    return (a - b).norm().item()
+    return float((a - b).norm())
 
 
 def _norm(tensors: Iterable[Tensor]) -> float:
-    return _vector(tensors).norm().item()
+    return float(_vector(tensors).norm())

@@ -1,10 +1,10 @@
 """Train a GAN on a ring of eight Gaussians under each update rule, by the trainer of real runs.
 
 The generator must cover eight separate modes. Under every rule the same networks start from the same weights and get
-the same samples; the table counts covered modes and good samples of eight independent GANs per rule.
+the same samples; the table counts covered modes and good samples of 16 independent GANs per rule, trained side by side.
 
     python -m textgan.theory ring
-    python -m textgan.theory ring --paths 16 --iterations 2000 --output ring.svg
+    python -m textgan.theory ring --paths 32 --iterations 2000 --output ring.svg
 """
 
 import math
@@ -49,7 +49,7 @@ RATE = 0.01
 """Adam's learning rate of both players: equal, so that the rules alone differ."""
 
 _LATENT, _HIDDEN, _BATCH = 2, (32, 32), 64
-_SAMPLES, _POINTS = 1000, 20
+_SAMPLES, _SHOWN, _POINTS, _LAST = 1000, 500, 20, 5
 
 Points = NDArray[np.float32]
 Values = NDArray[np.float64]
@@ -59,7 +59,7 @@ Values = NDArray[np.float64]
 class RingFlags(NoisyFlags):
     """Flags of the experiment."""
 
-    paths: int = 8
+    paths: int = 16
     """Number of independent GANs per rule."""
     seed: int = 0
     """Seed of weights, noise and samples."""
@@ -92,6 +92,11 @@ class Course:
     good: Values
     samples: Points
 
+    @property
+    def end(self) -> tuple[Values, Values]:
+        """Covered modes and proportion of good samples, means over the last quarter of the training [paths] each."""
+        return self.modes[-_LAST:].mean(axis=0), self.good[-_LAST:].mean(axis=0)
+
 
 class Perceptrons(nn.Module):
     """Independent multilayer perceptrons with tanh, one per path: x [B, paths, in] to [B, paths, out].
@@ -113,7 +118,7 @@ class Perceptrons(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs [B, paths, out]."""
         x = x.transpose(0, 1)  # [paths, B, in]
-        parts = self.weights.split([inputs * outputs for inputs, outputs in self._shapes], dim=1)
+        parts = torch.split(self.weights, [inputs * outputs for inputs, outputs in self._shapes], dim=1)
         for number, (part, shape) in enumerate(zip(parts, self._shapes, strict=True)):
             layer = part.view(-1, *shape)  # [paths, in + 1, out]
             x = torch.baddbmm(layer[:, -1:], x.tanh() if number else x, layer[:, :-1])  # [paths, B, out]
@@ -199,41 +204,55 @@ def study(flags: RingFlags) -> Findings:
     table = [["rule", "gradient evaluations", "covered modes", "[95 %]", "good samples", "[95 %]"]]
     records: list[dict[str, Any]] = []
     for rule, course in courses.items():
-        evaluations = int(course.evaluations[-1])
-        modes, good = course.modes[-1], course.good[-1]
-        row = [rule, f"{evaluations:,}"]
-        for values, digits in ((modes, 1), (good, 3)):
-            low, high = mean_interval(values) or (math.nan, math.nan)
-            row += [fixed(float(values.mean()), digits), f"[{fixed(low, digits)}, {fixed(high, digits)}]"]
-        table.append(row)
+        evaluations, (modes, good) = int(course.evaluations[-1]), course.end
+        table.append([rule, f"{evaluations:,}", *_with_interval(modes, 1), *_with_interval(good, 2)])
         records += [
-            {"rule": rule, "gan": gan, "gradient_evaluations": evaluations, "modes": int(of_gan), "good": float(share)}
-            for gan, (of_gan, share) in enumerate(zip(modes, good, strict=True))
+            {
+                "rule": rule,
+                "gan": gan,
+                "gradient_evaluations": evaluations,
+                "modes": float(covered),
+                "good": float(share),
+            }
+            for gan, (covered, share) in enumerate(zip(modes, good, strict=True))
         ]
-    title = f"a ring of {MODES} Gaussians after {flags.iterations} iterations: means of {flags.paths} GANs per rule"
-    note = f"real samples: {MODES} modes, {1 - math.exp(-(GOOD**2) / 2):.3f} good"
+    title = f"{MODES} Gaussians, last quarter of {flags.iterations} iterations, means of {flags.paths} GANs per rule"
+    note = f"real samples: {MODES} modes, {1 - math.exp(-(GOOD**2) / 2):.2f} good; intervals over GANs are Student's t"
     return Findings([Block(title, table, [note])], records, lambda: draw(courses))
 
 
+def _with_interval(values: Values, digits: int) -> tuple[str, str]:
+    interval = mean_interval(values)
+    assert interval is not None  # there are two paths or more
+    return fixed(float(values.mean()), digits), f"[{', '.join(fixed(bound, digits) for bound in interval)}]"
+
+
 def draw(courses: Mapping[str, Course]) -> "Figure":
-    """Draw the samples of one GAN per rule, the one with the median proportion, and the course of all rules."""
-    title = "Eight Gaussians after equal iterations (one GAN of median quality per rule)"
-    figure, axes = panels(3, 3, title, width=2.6, height=2.6)
+    """Draw samples of one GAN per rule, the one with the median proportion of good samples, and the course of all."""
+    from matplotlib.collections import EllipseCollection
+
+    paths = len(courses[RULES[0]].good[-1])
+    figure, axes = panels(3, 3, f"A ring of eight Gaussians: the median GAN of {paths} at the end", 2.3, 2.5)
     colours = dict(zip(courses, (*COLOURS, "#999999"), strict=True))
-    rings = centres().numpy()
     for panel, (rule, course) in zip(axes, courses.items(), strict=False):
-        good = course.good[-1]
-        chosen = int(np.argsort(good, kind="stable")[len(good) // 2])
-        panel.scatter(*rings.T, s=60, facecolors="none", edgecolors="#bbbbbb", lw=0.8)
-        panel.scatter(*course.samples[:, chosen].T, s=1.5, lw=0, color=colours[rule], rasterized=True)
-        panel.set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
-        panel.set_title(f"{rule}: {course.modes[-1].mean():.1f} modes, {good.mean():.0%} good")
-        panel.tick_params(labelbottom=False, labelleft=False, length=0)
+        modes, good = course.end
+        median = np.argsort(course.good[-1], kind="stable")[paths // 2]
+        x, y = course.samples[:_SHOWN, median].T
+        panel.scatter(x, y, s=2, lw=0, color=colours[rule], rasterized=True)
+        size = [2 * GOOD * SD]
+        circles = EllipseCollection(
+            size, size, [0], units="xy", offsets=centres().numpy(), offset_transform=panel.transData, lw=0.7,
+            facecolors="none", edgecolors="#888888",
+        )  # fmt: skip
+        panel.add_collection(circles)
+        panel.set(xlim=(-2.7, 2.7), ylim=(-2.7, 2.7), aspect="equal")
+        panel.set_title(f"{rule}\n{modes.mean():.1f} modes, {100 * good.mean():.0f} % good")
+        panel.set_axis_off()
     last = axes[len(courses)]
     for rule, course in courses.items():
         last.plot(course.evaluations, course.good.mean(axis=1), color=colours[rule], lw=1.4)
     last.set(ylim=(0, 1), xlabel="gradient evaluations")
-    last.set_title("good samples, mean")
+    last.set_title("proportion of good samples\nmean of all GANs")
     return figure
 
 
