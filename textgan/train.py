@@ -33,6 +33,8 @@ from textgan.engine.loop import Experiment
 from textgan.engine.run_folder import declared, floors_by_name, values_by_name
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
+from textgan.engine.settings import AdversarialSettings
+from textgan.engine.spectral_norm import normalise_spectrally
 from textgan.engine.start import start_from
 from textgan.engine.trainer import Trainer, make_trainer
 from textgan.models import MODELS, PRESETS
@@ -103,6 +105,8 @@ def build_trainer(config: TextSettings, tokenizer: Tokenizer, device: torch.devi
     for network in (networks.generator, networks.critic):
         if network is not None:
             initialise(network, random)
+    if isinstance(config, AdversarialSettings) and config.spectral_norm == "on":
+        normalise_spectrally(networks.require_critic(), random)
     return make_trainer(config, model.phases(config, networks), networks, device)
 
 

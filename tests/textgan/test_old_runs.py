@@ -48,6 +48,12 @@ def test_options_and_metrics_are_read_as_this_version_writes_them(old: Path) -> 
     options = read_options(old / "text-finished")
     assert options["format"] == 1
     assert options["config"]["eval_seconds"] is None
+    of_gans = ("loss", "penalty", "spectral_norm")
+    assert [options["config"][name] for name in of_gans] == ["wasserstein", "wgan-gp", "off"]
+    of_pictures = read_options(old / "images-finished")["config"]
+    assert [of_pictures[name] for name in (*of_gans, "upsampling", "critic_norm")] == [
+        "non-saturating", "wgan-gp", "off", "transposed", "batch",
+    ]  # fmt: skip
     scores = {f"jsd_{n}": DeclaredScore("lower", n == 4, SIGNATURE, 0.0, 1.0) for n in (1, 2, 3, 4)}
     assert declared_scores(old / "text-finished") == scores
     of_images = "fd-random|features:random-conv-2@seed0|size:32x32|cov:unbiased|ref:shapes@126602f7467f|samples:4|v:1"

@@ -63,7 +63,8 @@ def test_a_start_that_cannot_be_is_refused(finished: WganGpSettings, tmp_path: P
     other.write_text("".join(f"zyx {i}\n" for i in range(200)), "utf-8")
     for change, message in (
         ({"start": tmp_path / "nowhere"}, "nowhere: not a run"),
-        ({"dim": 5}, "its generator has another shape; use the same sizes"),
+        ({"dim": 5}, "its generator has other layers or sizes; use the same"),
+        ({"spectral_norm": "on"}, "its critic has other layers or sizes; use the same"),
         ({"data": str(other)}, "has other symbols; start from a run on the same data"),
     ):
         config = replace(finished, **{"start": finished.folder, "run_dir": tmp_path / "refused", **change})  # type: ignore[arg-type]

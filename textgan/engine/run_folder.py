@@ -39,8 +39,11 @@ NO_METHOD = {"seed", "run_dir", "data", "weights", "diagnostics"}
 _ADDED_SETTINGS: Mapping[str, Any] = {
     "eval_seconds": None, "max_gradient_norm": None, "start": None, "diagnostics": False,
 }  # fmt: skip
-_ADDED_TO_GANS: Mapping[str, Any] = {"generator_steps": 1, "critic_warm_up": 0, "rule": "alternating"}
-_ADDED_TO_IMAGES: Mapping[str, Any] = {"precision": "float32"}
+_ADDED_TO_GANS: Mapping[str, Any] = {
+    "generator_steps": 1, "critic_warm_up": 0, "rule": "alternating",
+    "loss": "wasserstein", "penalty": "wgan-gp", "spectral_norm": "off",
+}  # fmt: skip
+_ADDED_TO_IMAGES: Mapping[str, Any] = {"precision": "float32", "upsampling": "transposed", "critic_norm": "batch"}
 _ADDED_TO_TEXT: Mapping[str, Any] = {
     "symbols": "char", "order": "replacement", "scores": ["jsd"], "score_seq_len": None, "words": "punctuation",
     "lower_case": False,

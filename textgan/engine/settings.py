@@ -4,13 +4,16 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from data.errors import InputError, require_at_least, require_numbers
 from data.naming import as_flag, as_flag_words
 from eval.core.device import Device
 from textgan.engine.schedules import parse_schedule
 from textgan.engine.updates import parse_rule
+
+LossName = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"]
+PenaltyName = Literal["wgan-gp", "r1", "r2", "r1+r2"]
 
 _MOST = 1e9  # far above useful values, far below overflow in single precision
 
@@ -164,6 +167,33 @@ class GanSettings(Settings):
     def schedules(self) -> Sequence[str]:
         """Schedules of both players."""
         return [self.generator_schedule, self.critic_schedule]
+
+
+@dataclass(frozen=True)
+class AdversarialSettings(GanSettings):
+    """Settings of a run that plays `textgan.engine.game.adversarial_game`."""
+
+    loss: LossName = "wasserstein"
+    """Loss of both players; relativistic scores each fake sample against a real one."""
+    penalty: PenaltyName = "wgan-gp"
+    """Gradient penalty of the critic: towards norm 1 between real and fake samples (wgan-gp), or towards norm 0
+    at real samples (r1), at fake samples (r2) or at both."""
+    penalty_weight: float = 0.0
+    """Weight of the gradient penalty (lambda of wgan-gp, gamma of r1 and r2); 0: none."""
+    spectral_norm: Literal["off", "on"] = "off"
+    """on: divide each weight matrix of the critic by its largest singular value."""
+
+    minimums: ClassVar[Mapping[str, int]] = {**GanSettings.minimums, "penalty_weight": 0}
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run can have.
+
+        Raises:
+            InputError: names the flag.
+        """
+        super().__post_init__()
+        if self.penalty != "wgan-gp" and not self.penalty_weight:
+            raise InputError(f"--penalty {self.penalty}: has no weight; give --penalty-weight above 0")
 
 
 def refuse_both_intervals(names: Collection[str]) -> None:

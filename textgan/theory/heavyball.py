@@ -228,6 +228,7 @@ def _draw_places(axes: "Axes", places: Tensor) -> None:
 def _draw_adam(axes: "Axes") -> None:
     paths = adam_paths(BETAS, [0.03], every=1)[:, :, 0]
     detail = axes.inset_axes((0.42, 0.42, 0.55, 0.4), xlim=(60, 140), ylim=(0.9, 1.45), xticks=[], yticks=[])
+    detail.spines[:].set_visible(True)
     for view, steps, every in ((axes, 800, 8), (detail, 150, 1)):
         for path, beta1, colour in zip(paths.T, BETAS, COLOURS, strict=False):
             shown = range(0, steps + 1, every)

@@ -280,6 +280,7 @@ def draw_ends(panel: "Axes", ends: Tensor, spreads: tuple[float, float], colour:
     from matplotlib.patches import Ellipse
 
     corner = panel.inset_axes((0.64, 0.56, 0.36, 0.44))
+    corner.spines[:].set_visible(True)
     corner.scatter(ends[:, 0], ends[:, 1], 1, color=colour, rasterized=True)
     corner.add_patch(Ellipse((0, 0), 4 * spreads[0], 4 * spreads[1], fill=False, color="black", lw=1))
     corner.set(xticks=[], yticks=[], xlim=(-4 * spreads[0], 4 * spreads[0]), ylim=(-4 * spreads[1], 4 * spreads[1]))
