@@ -70,7 +70,7 @@ def number_words(most: int, rule: WordRule) -> Numbering:
 
 def number_subwords(tokenizer: Tokenizer) -> Numbering:
     """Number subwords by the ids of a trained tokenizer."""
-    ids = np.arange(tokenizer.size, dtype=id_type(tokenizer.size))
+    ids: Ids = np.arange(tokenizer.size, dtype=id_type(tokenizer.size))
     return Numbering(tokenizer.encode, lambda _: (tokenizer, ids))
 
 
