@@ -98,11 +98,6 @@ class ImageConfig(AdversarialSettings):
         return self.compat == "paper" and self.model == "wgan-gp" and self.size == 32
 
     @property
-    def scored_together(self) -> bool:
-        """Whether the critic may score real and fake images in one batch: it has no batch normalisation."""
-        return self.model == "wgan-gp" or self.critic_norm == "none"
-
-    @property
     def pictures(self) -> ImageOptions:
         """Images for training, which are also the reference of the scores."""
         return ImageOptions(absolute_source(self.data), self.size, self.count)
