@@ -196,7 +196,7 @@ def test_flags_give_the_presets(preset: str) -> None:
         ("--weights some.pth", r"--weights some.pth: only with --features inception"),
         ("--precision bf16", r"--precision bf16: only with --features inception"),
         ("--compat paper", r"--compat paper: applies only to --model wgan-gp with --size 32"),
-        ("--model wgan-gp --upsampling nearest", r"--upsampling nearest: only with --model dcgan"),
+        ("--model wgan-gp --upsampling bilinear", r"--upsampling bilinear: only with --model dcgan"),
         ("--model wgan-gp --critic-norm none", r"--critic-norm none: only with --model dcgan"),
         ("--penalty r1", r"--penalty r1: has no weight; give --penalty-weight above 0"),
         ("--count 5", "5 images, fewer than --batch-size 32"),
