@@ -69,7 +69,7 @@ def _doubling(before: int, after: int, upsampling: Upsampling) -> nn.Module:
     """Return the layer that maps [B, before, S, S] to [B, after, 2 S, 2 S]."""
     if upsampling == "transposed":
         return nn.ConvTranspose2d(before, after, 5, stride=2, padding=2, output_padding=1)
-    return nn.Sequential(nn.Upsample(scale_factor=2, mode=upsampling), nn.Conv2d(before, after, 3, padding=1))
+    return nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), nn.Conv2d(before, after, 3, padding=1))
 
 
 def _batch_norm(width: int) -> nn.BatchNorm2d:

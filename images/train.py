@@ -87,10 +87,11 @@ def build_trainer(config: ImageConfig, device: torch.device) -> Trainer:
     """Return the trainer, with initial weights drawn from the run's seed, the same on every device."""
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
     generator, critic = make_networks(config, random)
+    # The critic of DCGAN has batch normalisation.
+    together = config.model == "wgan-gp"
     game = adversarial_game(
-        LOSSES[config.loss], config.penalty_weight, generator.sample_latent, config.scored_together,
-        penalty=config.penalty,
-    )  # fmt: skip
+        LOSSES[config.loss], config.penalty_weight, generator.sample_latent, together, penalty=config.penalty
+    )
     return make_trainer(config, gan_phases(config, game), Networks(generator, critic), device)
 
 
