@@ -111,6 +111,10 @@ def test_they_are_compared_with_runs_of_this_version(old: Path, capsys: pytest.C
     assert compare([str(old / "text-finished"), str(new.folder), "--format", "json"]) == 0
     (method,) = json.loads(capsys.readouterr().out)[0]["methods"]
     assert method["runs"] == [str(old / "text-finished"), str(new.folder)]
+    # Two critic updates per iteration; the generator waits in the first one. The new run logs what it counted.
+    logged = [json.loads(line) for line in (new.folder / "metrics.jsonl").read_text("utf-8").splitlines()]
+    for rows in (read_metrics(old / "text-finished"), logged):
+        assert [row["time/gradient_evaluations"] for row in rows] == [0, 4 + 1, 8 + 3, 12 + 5]
 
 
 def test_samples_are_drawn_and_records_made_of_them(old: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,8 @@ class Settings:
     """Seconds of training between evaluations, instead of --eval-every."""
     checkpoint_every: int = 1000
     """Generator iterations between checkpoints."""
+    diagnostics: bool = False
+    """Measure the assumptions of the two time-scale theorem at each evaluation, off the training clock."""
     device: Device = "auto"
     """Device to train on; auto takes CUDA if available."""
     start: Path | None = None
@@ -107,11 +109,12 @@ class Settings:
 
     @property
     def may_change(self) -> set[str]:
-        """Settings that may change when the run is continued: the budget, and paths.
+        """Settings that may change when the run is continued: the budget, diagnostics, and paths.
 
         The hashes of the data and of the start may not change.
         """
-        return {"minutes", "run_dir", "data", "start"} | (set() if "linear" in self.schedules else {"iterations"})
+        kept = {"iterations"} if "linear" in self.schedules else set()
+        return {"iterations", "minutes", "diagnostics", "run_dir", "data", "start"} - kept
 
     def with_absolute_paths(self) -> Self:
         """Return the same settings with absolute paths, valid from any working folder."""
