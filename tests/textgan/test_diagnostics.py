@@ -169,7 +169,7 @@ def toy_trainer(rule: str) -> Trainer:
 
 
 def dcgan_trainer(_rule: str) -> Trainer:
-    return image_trainer(tiny_images("quickstart", batch_size=4), CPU)  # has batch normalisation
+    return image_trainer(tiny_images("ttur-small", batch_size=4), CPU)  # has batch normalisation
 
 
 def batches_for(make: Any) -> Any:
