@@ -36,7 +36,7 @@ RUNS: Mapping[str, tuple[str, ...]] = {
         "1e-3",
         "--batch-size",
         "32",
-        "--generator-ema",
+        "--generator-average",
         "0.995",
     ),
     "images-wgan-gp": (*_IMAGES, *_RESIDUAL),
