@@ -1,4 +1,4 @@
-"""Packages of the optional extras, and the message that says how to install a missing one."""
+"""Packages that may be absent: optional ones, with how to install them, and textgan itself."""
 
 import sys
 from types import TracebackType
@@ -15,6 +15,16 @@ def how_to_install(error: BaseException) -> str | None:
     """Return a message with the missing package and how to install it; None if no extra installs it."""
     name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     return f"{name} is not installed; pip install 'textgan[{EXTRAS[name]}]'" if name in EXTRAS else None
+
+
+def textgan_version() -> str:
+    """Return the version of textgan; "not installed" for a checkout that is on Python's path alone."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import
+
+    try:
+        return version("textgan")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def explain_missing() -> None:

@@ -7,10 +7,10 @@ textgan images train --preset quickstart
 import sys
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import version
 
 from data.command import run_command
 from data.errors import InputError
+from data.missing import textgan_version
 
 COMMANDS = {
     "train": ("textgan.train", "train on text"),
@@ -60,7 +60,7 @@ def run(arguments: list[str]) -> int:
         status: int = import_module(COMMANDS[name][0]).main(sys.argv[1:])
         return status
     if name == "--version":
-        print(f"textgan {version('textgan')}")
+        print(f"textgan {textgan_version()}")
         return 0
     if arguments[-1:] in (["--help"], ["-h"]):
         print("usage: textgan COMMAND [FLAGS]; every command has --help\n")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,16 @@ import torch
 from data.errors import InputError
 from eval.core.score import Score
 from eval.text.cli import CharacterFlags, score_by
-from tests.helpers.runs import PRESETS, assert_same_run, config_of, stop_at, tensors, wait_until, without_clocks
+from tests.helpers.runs import (
+    PRESETS,
+    assert_same_run,
+    config_of,
+    stop_at,
+    tensors,
+    tiny_text,
+    wait_until,
+    without_clocks,
+)
 from textgan import train as train_module
 from textgan.engine.checkpoint import read_newest, strip_prefix
 from textgan.engine.run_folder import declared_scores, read_metrics, read_options
@@ -61,6 +71,17 @@ def test_rows_hold_what_was_done(tiny: WganGpSettings) -> None:
         assert best["iteration"] == rows[values.index(min(values))]["iteration"]
         assert outcome.summary["last"][name] == values[-1]
     assert json.loads((outcome.folder / "summary.json").read_text("utf-8")) == outcome.summary
+
+
+def test_a_checkout_that_is_not_installed_trains_and_says_so(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_package(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", no_package)
+    train(tiny_text(text_file, tmp_path / "run", iterations=1))
+    assert read_options(tmp_path / "run")["versions"]["textgan"] == "not installed"
 
 
 def test_options_hold_what_the_run_depends_on(finished: WganGpSettings, text_file: Path) -> None:

@@ -3,17 +3,18 @@
 import os
 import platform
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from data.missing import textgan_version
+
 
 def versions() -> dict[str, str]:
     """Return the versions of textgan, Python, torch and NumPy."""
-    ours = {"textgan": version("textgan"), "python": platform.python_version()}
+    ours = {"textgan": textgan_version(), "python": platform.python_version()}
     return {**ours, "torch": torch.__version__, "numpy": np.__version__}
 
 
