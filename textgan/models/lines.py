@@ -1,0 +1,258 @@
+"""A model of lines, symbol by symbol: exact log-probabilities, draws, rollouts and relaxed draws.
+
+Id 0 is padding and ends a line: after it only 0 follows, with probability 1. A line of L symbols has no end. The start
+symbol has a row of its own in the embedding and is never drawn.
+"""
+
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from data.tokenizers import PADDING_ID, UNKNOWN_ID
+
+State = tuple[Tensor, ...]
+"""Tensors [N, ...] that a body keeps of the symbols so far, one row per line."""
+BodyName = Literal["lstm", "transformer"]
+
+_HEADS = 4
+_EXCLUDED = -1e4  # its probability is exactly 0; it is finite, since 0 log 0 must be 0
+
+
+class Body(Protocol):
+    """Maps embedded symbols [N, T, E], which follow the symbols of a state, to features [N, T, dim]."""
+
+    def __call__(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Return the features of each position, and the state after the last one."""
+        ...
+
+
+class LstmBody(nn.Module):
+    """An LSTM (Hochreiter & Schmidhuber 1997)."""
+
+    def __init__(self, dim: int, layers: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(dim, dim, layers, batch_first=True)
+
+    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        # nn.LSTM wants states [layers, N, dim]
+        before = None if state is None else (state[0].transpose(0, 1).contiguous(), state[1].transpose(0, 1).contiguous())
+        features, (hidden, cell) = self.lstm(x, before)  # [N, T, dim]
+        return features, (hidden.transpose(0, 1), cell.transpose(0, 1))
+
+
+class TransformerBody(nn.Module):
+    """A causal transformer with layer normalisation before each part (Vaswani et al. 2017, arXiv 1706.03762).
+
+    The state holds keys and values [N, T, dim] of each layer, so that a draw computes each position once.
+    """
+
+    def __init__(self, dim: int, layers: int, seq_len: int) -> None:
+        super().__init__()
+        self.positions = nn.Embedding(seq_len, dim)
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2 * layers + 1))
+        self.projections = nn.ModuleList(nn.Linear(dim, 3 * dim) for _ in range(layers))
+        self.mixers = nn.ModuleList(nn.Linear(dim, dim) for _ in range(layers))
+        self.wideners = nn.ModuleList(nn.Linear(dim, 4 * dim) for _ in range(layers))
+        self.narrowers = nn.ModuleList(nn.Linear(4 * dim, dim) for _ in range(layers))
+
+    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        past, length = 0 if state is None else state[0].shape[1], x.shape[1]
+        x = x + self.positions.weight[past : past + length]  # [N, T, dim]
+        after: list[Tensor] = []
+        for layer, project in enumerate(self.projections):
+            query, key, value = project(self.norms[2 * layer](x)).chunk(3, dim=-1)  # [N, T, dim] each
+            if state is not None:
+                key, value = torch.cat([state[2 * layer], key], 1), torch.cat([state[2 * layer + 1], value], 1)
+            after += [key, value]
+            heads = [part.unflatten(-1, (_HEADS, -1)).transpose(1, 2) for part in (query, key, value)]  # [N, H, T, d]
+            mixed = F.scaled_dot_product_attention(*heads, is_causal=state is None)
+            x = x + self.mixers[layer](mixed.transpose(1, 2).flatten(2))
+            x = x + self.narrowers[layer](F.gelu(self.wideners[layer](self.norms[2 * layer + 1](x))))
+        return self.norms[-1](x), tuple(after)
+
+
+class LineModel(nn.Module):
+    """A distribution over lines of at most L symbols out of V.
+
+    Args:
+        vocabulary_size: V, padding and unknown included.
+        seq_len: L.
+        dim: width of embedding and body.
+        layers: layers of the body.
+        body: the network between embedding and logits.
+        unknown: whether training lines hold the unknown symbol; else its probability is 0.
+    """
+
+    def __init__(
+        self, vocabulary_size: int, seq_len: int, dim: int, layers: int = 1, body: BodyName = "lstm",
+        unknown: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.vocabulary_size, self.seq_len, self.unknown = vocabulary_size, seq_len, unknown
+        self.embedding = nn.Embedding(vocabulary_size + 1, dim)
+        self.body: Body = LstmBody(dim, layers) if body == "lstm" else TransformerBody(dim, layers, seq_len)
+        self.to_symbols = nn.Linear(dim, vocabulary_size)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the logits [B, L, V] of each symbol of lines [B, L], given the symbols before it."""
+        before = torch.cat([ids.new_full((len(ids), 1), self.vocabulary_size), ids[:, :-1]], dim=1)
+        return self._logits(self.body(self.embedding(before), None)[0])
+
+    def log_probs(self, ids: Tensor, temperature: float = 1.0) -> Tensor:
+        """Return the log-probabilities [B, L], in nats, of the symbols of lines [B, L]; 0 after the end of a line.
+
+        They are the model's at temperature 1; at another one, of the model whose logits are divided by it.
+        """
+        log_probs = (self(ids) / temperature).log_softmax(dim=-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+        return log_probs * in_line(ids)
+
+    @torch.no_grad()
+    def draw(self, count: int, random: torch.Generator, temperature: float = 1.0, top_p: float = 1.0) -> Tensor:
+        """Draw lines, ids [count, L].
+
+        Args:
+            count: number of lines.
+            random: source of one uniform number per symbol; the lines are on its device.
+            temperature: divides the logits.
+            top_p: share of the probability to draw from, the most likely symbols first (Holtzman et al. 2020, arXiv
+                1904.09751); 1: all symbols.
+        """
+        rows, drawn = _Rows(self, self._start(count, random.device)), []
+        for _ in range(self.seq_len):
+            drawn.append(rows.draw(_nucleus(rows.logits / temperature, top_p), random))
+            rows.feed(self.embedding(drawn[-1]))
+        return torch.stack(drawn, dim=1)
+
+    def sample(self, count: int, random: torch.Generator) -> Tensor:
+        """Draw lines, ids [count, L], from the model's distribution."""
+        return self.draw(count, random)
+
+    @torch.no_grad()
+    def rollouts(self, ids: Tensor, count: int, random: torch.Generator) -> Tensor:
+        """Complete the first t symbols of each line, for t = 1 .. L - 1; an ended line is its own completion.
+
+        All prefixes grow in one batch, so that a completion costs one step per position.
+
+        Args:
+            ids: lines [B, L].
+            count: number N of completions per prefix.
+            random: source of one uniform number per drawn symbol.
+
+        Returns:
+            Lines [L - 1, N, B, L].
+        """
+        batch, length = ids.shape
+        completed = ids.expand(length - 1, count, batch, length).clone()
+        # The last rows are the lines themselves; the rows before them are completions of t = 1, 2, ...
+        rows = _Rows(self, self._start(batch, ids.device))
+        rows.force(ids[:, 0])
+        rows.feed(self.embedding(ids[:, 0]))
+        for position in range(1, length):
+            rows.repeat_last(batch, count)
+            drawn = rows.draw(rows.logits, random)[:-batch]
+            completed[:position, :, :, position] = drawn.view(position, count, batch)
+            rows.force(torch.cat([drawn, ids[:, position]]))
+            if position < length - 1:
+                rows.feed(self.embedding(torch.cat([drawn, ids[:, position]])))
+        return completed
+
+    def relaxed(self, count: int, random: torch.Generator, inverse_temperature: float, soft: bool) -> Tensor:
+        """Draw lines by the Gumbel-softmax relaxation, rows of probabilities [count, L, V].
+
+        A row is softmax(beta (logits + Gumbel noise)) (Jang et al. 2017, arXiv 1611.01144), and a one-hot row of
+        padding after the end of a line.
+
+        Args:
+            count: number of lines.
+            random: source of the noise.
+            inverse_temperature: beta; the rows tend to one-hot rows as it grows.
+            soft: whether the row itself is fed back (Kusner & Hernandez-Lobato 2016, arXiv 1611.04051), or its most
+                likely symbol, through which no gradient passes (RelGAN, Nie et al. 2019).
+        """
+        rows, drawn = _Rows(self, self._start(count, random.device)), []
+        padding = F.one_hot(torch.tensor(PADDING_ID, device=random.device), self.vocabulary_size)
+        for _ in range(self.seq_len):
+            uniform = torch.rand(rows.logits.shape, generator=random, device=random.device, dtype=rows.logits.dtype)
+            gumbel = -(-uniform.clamp_min(torch.finfo(uniform.dtype).tiny).log()).log()
+            row = (inverse_temperature * (rows.logits + gumbel)).softmax(dim=-1)  # [count, V]
+            row = torch.where(rows.alive.unsqueeze(-1), row, padding.to(row.dtype))
+            drawn.append(row)
+            rows.force(row.argmax(dim=-1))
+            rows.feed(row @ self.embedding.weight[:-1] if soft else self.embedding(row.argmax(dim=-1)))
+        return torch.stack(drawn, dim=1)
+
+    def _start(self, count: int, device: torch.device) -> Tensor:
+        return self.embedding(torch.full((count,), self.vocabulary_size, device=device))
+
+    def _logits(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.to_symbols(features)
+        if self.unknown:
+            return logits
+        return logits.masked_fill(torch.arange(self.vocabulary_size, device=logits.device) == UNKNOWN_ID, _EXCLUDED)
+
+
+class _Rows:
+    """Lines that grow by one symbol per step: the logits [N, V] of their next symbols, and which have not ended."""
+
+    def __init__(self, model: LineModel, start: Tensor) -> None:
+        self._model = model
+        self._state: State | None = None
+        self.alive = torch.ones(len(start), dtype=torch.bool, device=start.device)
+        self.feed(start)
+
+    def feed(self, embedded: Tensor) -> None:
+        """Take embedded symbols [N, E], one per line."""
+        features, self._state = self._model.body(embedded.unsqueeze(1), self._state)
+        self.logits = self._model._logits(features.squeeze(1))
+
+    def draw(self, logits: Tensor, random: torch.Generator) -> Tensor:
+        """Draw the next symbol of each line [N]; padding where the line has ended."""
+        drawn = pick(logits, random) * self.alive
+        self.force(drawn)
+        return drawn
+
+    def force(self, symbols: Tensor) -> None:
+        """Note the ends of lines among their next symbols [N]."""
+        self.alive = self.alive & (symbols != PADDING_ID)
+
+    def repeat_last(self, lines: int, count: int) -> None:
+        """Insert `count` copies of each of the last lines before them."""
+
+        def repeated(rows: Tensor) -> Tensor:
+            last = rows[-lines:]
+            return torch.cat([rows[:-lines], last.repeat(count, *[1] * (last.dim() - 1)), last])
+
+        assert self._state is not None
+        self._state = tuple(map(repeated, self._state))
+        self.logits, self.alive = repeated(self.logits), repeated(self.alive)
+
+
+def in_line(ids: Tensor) -> Tensor:
+    """Return which positions of lines [..., L] are symbols, or the first padding, the end of a line."""
+    padding = ids == PADDING_ID
+    return padding.cumsum(dim=-1) - padding.long() == 0
+
+
+def pick(logits: Tensor, random: torch.Generator) -> Tensor:
+    """Draw an id per row of logits [N, V] by the inverse of the cumulative distribution.
+
+    One uniform number per row; this takes a tenth of the time of `torch.multinomial`. Symbols of probability 0 are
+    never drawn.
+    """
+    cumulated = logits.softmax(dim=-1).cumsum(dim=-1)  # [N, V]
+    total = cumulated[:, -1:]
+    uniform = torch.rand(total.shape, generator=random, device=random.device, dtype=total.dtype) * total
+    below = torch.minimum(uniform, torch.nextafter(total, torch.zeros_like(total)))  # products round up to the total
+    return torch.searchsorted(cumulated, below, right=True).squeeze(-1)
+
+
+def _nucleus(logits: Tensor, top_p: float) -> Tensor:
+    """Exclude all but the most likely symbols that have a share `top_p` of the probability together."""
+    if top_p >= 1:
+        return logits
+    sorted_logits, order = logits.sort(dim=-1, descending=True)
+    probabilities = sorted_logits.softmax(dim=-1)
+    outside = probabilities.cumsum(dim=-1) - probabilities >= top_p
+    return logits.masked_fill(outside.gather(-1, order.argsort(dim=-1)), -torch.inf)
