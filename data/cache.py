@@ -56,7 +56,7 @@ def cache_folder() -> Path:
 def write_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], parts: Iterable[NDArray[Any]]) -> None:
     """Write an .npy file of this shape from consecutive parts of the array.
 
-    Unlike with a memory map or `np.save`, a full disk raises an `OSError` that says so.
+    On a full disk this raises an `OSError` with the error number; a memory map or `np.save` does not.
     """
     with naming(path), path.open("wb") as file:
         file.write(array_header(dtype, shape))

@@ -88,7 +88,7 @@ def _entry(path: Path, manifest: str | None) -> Entry | None:
             status = file.stat()
             if file.is_file():
                 size += status.st_size
-                # This command reads manifests, so their time of access says nothing.
+                # This command reads manifests, so the access times of manifests do not count.
                 used = max(used, status.st_mtime, 0.0 if file.name == manifest else status.st_atime)
             elif file == path:
                 used = status.st_mtime

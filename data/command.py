@@ -61,7 +61,7 @@ def parse_command(
     import tyro
     from tyro import _errors as flag_errors  # private: pyproject.toml bounds tyro's version
 
-    command = _as_typed(prog)
+    command = as_typed(prog)
     arguments = current_arguments(prog, arguments)
     parse = partial(
         tyro.cli,
@@ -92,7 +92,7 @@ def parse_command(
     return parsed
 
 
-def _as_typed(prog: str) -> str:
+def as_typed(prog: str) -> str:
     """Return the command as the user types it: `python -m eval.jsd`, or `textgan jsd` with the console command."""
     _, *subcommand = prog.split()
     return " ".join([sys.argv[0], *subcommand]) if sys.argv[0].startswith("textgan ") else f"python -m {prog}"

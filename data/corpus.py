@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import chain, compress
-from operator import not_
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -47,7 +46,7 @@ from data.sources import open_source
 from data.tokenizers import Level, Tokenizer, read_tokenizer
 from data.words import Splitting, WordRule
 
-FORMAT = 2
+FORMAT = 3
 HELD_OUT_SHARE = 10
 """If a source has no held-out lines, 1 / HELD_OUT_SHARE of all lines is held out."""
 
@@ -255,5 +254,8 @@ def split_lines(source: Source, options: CorpusOptions) -> Iterator[tuple[list[s
 
 def _split_by_content(lines: list[str]) -> tuple[list[str], list[str]]:
     """Split lines by checksum, so that equal lines stay together and the order of lines does not matter."""
-    held_out = [zlib.crc32(line.encode()) % HELD_OUT_SHARE == 0 for line in lines]
-    return list(compress(lines, map(not_, held_out))), list(compress(lines, held_out))
+    train: list[str] = []
+    held_out: list[str] = []
+    for line in lines:
+        (held_out if zlib.crc32(line.encode()) % HELD_OUT_SHARE == 0 else train).append(line)
+    return train, held_out

@@ -20,6 +20,7 @@ from data.tokenizers import (
     Tokenizer,
     WordTokenizer,
     code_points,
+    id_type,
     ragged,
 )
 from data.words import WordRule
@@ -60,7 +61,7 @@ def number_words(most: int, rule: WordRule) -> Numbering:
 
     def finish(counts: NDArray[np.int64]) -> tuple[Tokenizer, Ids]:
         tokenizer = WordTokenizer.from_counts(list(numbers), _extended(counts, len(numbers)), most, rule)
-        ids: Ids = np.full(len(numbers), UNKNOWN_ID, tokenizer.dtype)
+        ids: Ids = np.full(len(numbers), UNKNOWN_ID, id_type(tokenizer.size))
         ids[[numbers[word] for word in tokenizer.words]] = np.arange(2, tokenizer.size)
         return tokenizer, ids
 
@@ -69,7 +70,8 @@ def number_words(most: int, rule: WordRule) -> Numbering:
 
 def number_subwords(tokenizer: Tokenizer) -> Numbering:
     """Number subwords by the ids of a trained tokenizer."""
-    return Numbering(tokenizer.encode, lambda _: (tokenizer, np.arange(tokenizer.size, dtype=tokenizer.dtype)))
+    ids: Ids = np.arange(tokenizer.size, dtype=id_type(tokenizer.size))
+    return Numbering(tokenizer.encode, lambda _: (tokenizer, ids))
 
 
 def count_numbers(counts: NDArray[np.int64], lines: Ragged) -> NDArray[np.int64]:

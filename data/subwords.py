@@ -1,27 +1,32 @@
 """Subwords: sentencepiece models by the unigram and BPE algorithms (Kudo and Richardson 2018, arXiv 1808.06226).
 
-A model is trained on training lines alone. Equal lines give equal bytes, in any order of the lines: they are neither
-sampled nor normalised, and one thread trains. Decoding the ids of a line of known characters gives the line.
+A model is trained on training lines alone, at most 500,000, which are not normalised, by one thread: equal lines in
+equal order give equal bytes. In another order BPE gives the same bytes, and unigram a few other subwords. Decoding the
+ids of a line of known characters gives the line.
 """
 
 import base64
 import hashlib
+import heapq
 import io
 import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from data.errors import InputError
 from data.line_ids import Ids, Ragged
-from data.tokenizers import PADDING, PADDING_ID, UNKNOWN, UNKNOWN_ID, IdType, id_type, ragged, rows_of
+from data.tokenizers import PADDING, PADDING_ID, UNKNOWN, UNKNOWN_ID, id_type, ragged, rows_of
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
 
 SubwordLevel = Literal["unigram", "bpe"]
+
+MOST_LINES = 500_000
+"""Largest number of lines that a model is trained on."""
 
 _OPTIONS: dict[str, Any] = {
     "pad_id": PADDING_ID, "unk_id": UNKNOWN_ID, "bos_id": -1, "eos_id": -1, "unk_surface": UNKNOWN,
@@ -44,7 +49,7 @@ class SubwordTokenizer:
 
     @classmethod
     def train(cls, level: SubwordLevel, lines: Iterable[str], size: int) -> "SubwordTokenizer":
-        """Train a model of `size` symbols, padding and unknown included, on lines.
+        """Train a model of `size` symbols, padding and unknown included, on the lines that `training_lines` chooses.
 
         Raises:
             InputError: the lines have too few different subwords for `size`, or too many characters, or no text.
@@ -53,14 +58,14 @@ class SubwordTokenizer:
         import sentencepiece
 
         written = io.BytesIO()
-        raised: list[BaseException] = []
+        # No reserved character becomes part of a subword. A list, since sentencepiece hides errors of a generator.
+        parts = [part for line in training_lines(lines) for part in re.split(_RESERVED, line)]
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=_trainable(lines, raised), model_writer=written, vocab_size=size, model_type=level,
-                **_OPTIONS,
-            )  # fmt: skip
+                sentence_iterator=iter(parts), model_writer=written, vocab_size=size, model_type=level, **_OPTIONS
+            )
         except RuntimeError as error:
-            raise raised[0] if raised else _explained(error, size) from error
+            raise _explained(error, size) from error
         return cls(level, written.getvalue())
 
     @classmethod
@@ -96,14 +101,10 @@ class SubwordTokenizer:
         """Number of symbols V, padding and unknown included."""
         return int(self._processor.get_piece_size())
 
-    @property
-    def dtype(self) -> IdType:
-        """Smallest unsigned type that holds every id."""
-        return id_type(self.size)
-
     def encode(self, lines: Sequence[str]) -> Ragged:
         """Return the ids of lines; neighbouring unknown characters are one id."""
-        return ragged(self._processor.encode([re.sub(_RESERVED, UNKNOWN, line) for line in lines]), self.dtype)
+        known = [re.sub(_RESERVED, UNKNOWN, line) for line in lines]
+        return ragged(self._processor.encode(known), id_type(self.size))
 
     def decode(self, ids: Ids) -> list[str]:
         """Return the lines of ids [lines, seq_len], each up to its first padding."""
@@ -114,17 +115,16 @@ class SubwordTokenizer:
         return {"level": self.level, "model": base64.b64encode(self.model).decode()}
 
 
-def _trainable(lines: Iterable[str], raised: list[BaseException]) -> Iterator[str]:
-    """Yield the parts of lines between reserved characters, so that none of these becomes part of a subword.
+def training_lines(lines: Iterable[str]) -> list[str]:
+    """Return all lines if there are at most MOST_LINES, else the MOST_LINES lines with the smallest SHA-256, in order.
 
-    An error while reading lines is added to `raised`, since sentencepiece raises an error of its own in place of it.
+    The choice depends on the lines alone, not on their order, and lines from anywhere in the text have the same chance.
+    Copies of a line have the same hash, so nearly always all of them are chosen, or none. MOST_LINES bounds the memory.
     """
-    try:
-        for line in lines:
-            yield from re.split(_RESERVED, line)
-    except (Exception, KeyboardInterrupt) as error:
-        raised.append(error)
-        raise
+    chosen = heapq.nsmallest(
+        MOST_LINES, enumerate(lines), key=lambda numbered: hashlib.sha256(numbered[1].encode()).digest()
+    )
+    return [line for _, line in sorted(chosen)]
 
 
 def _explained(error: RuntimeError, size: int) -> InputError:

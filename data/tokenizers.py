@@ -52,10 +52,6 @@ class Tokenizer(Protocol):
     def size(self) -> int:
         """Number of symbols V, padding and unknown included."""
 
-    @property
-    def dtype(self) -> IdType:
-        """Smallest unsigned type that holds every id."""
-
     def encode(self, lines: Sequence[str]) -> Ragged:
         """Return the ids of lines, neither cut nor padded."""
 
@@ -115,15 +111,10 @@ class CharTokenizer:
         """Number of symbols V, padding and unknown included."""
         return len(self.characters) + 2
 
-    @property
-    def dtype(self) -> IdType:
-        """Smallest unsigned type that holds every id."""
-        return id_type(self.size)
-
     @cached_property
     def ids_of_code_points(self) -> Ids:
         """Id of each code point [0x110000]."""
-        table: Ids = np.full(CODE_POINTS, UNKNOWN_ID, self.dtype)
+        table: Ids = np.full(CODE_POINTS, UNKNOWN_ID, id_type(self.size))
         table[ord(PADDING)] = PADDING_ID
         table[[ord(character) for character in self.characters]] = np.arange(2, self.size)
         return table
@@ -180,11 +171,6 @@ class WordTokenizer:
         """Number of symbols V, padding and unknown included."""
         return len(self.words) + 2
 
-    @property
-    def dtype(self) -> IdType:
-        """Smallest unsigned type that holds every id."""
-        return id_type(self.size)
-
     @cached_property
     def ids_of_words(self) -> dict[str, int]:
         """Id of each known word."""
@@ -194,7 +180,7 @@ class WordTokenizer:
         """Return the ids of lines, one per word."""
         split, ids_of_words = self.rule.splitter(), self.ids_of_words
         rows = [[ids_of_words.get(word, UNKNOWN_ID) for word in split(line)[1]] for line in lines]
-        return ragged(rows, self.dtype)
+        return ragged(rows, id_type(self.size))
 
     def decode(self, ids: Ids) -> list[str]:
         """Return the lines of ids [lines, seq_len], each up to its first padding.

@@ -153,11 +153,7 @@ def _chosen_metrics(command: DisturbCommand) -> dict[str, ImageMetric]:
 
 
 def plot(path: Path, curves: Sequence[SensitivityCurve], metrics: Mapping[str, ImageMetric]) -> None:
-    """Plot a column per disturbance: a panel per metric, and below them example images, one column per level.
-
-    Raises:
-        KeyError: the file's ending is not a known image format; see `require_image_ending`.
-    """
+    """Plot a column per disturbance: a panel per metric, and below them example images, one column per level."""
     from matplotlib.figure import Figure
 
     rows = len(metrics) + 1

@@ -19,6 +19,7 @@ from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError, require_at_least
 from data.line_ids import Ids
 from data.outputs import is_special
+from data.tokenizers import id_type
 from eval.text.counts import narrow, pack
 from eval.text.reference import (
     ReferenceOptions,
@@ -68,7 +69,7 @@ def sample_ngram_model(text: ReferenceCounts, order: int, starts: Ids, random: n
     largest = min(max(text.counts), narrow(text.tokenizer.size))
     if not 1 <= order <= largest or not text.padding:
         raise InputError(f"--order {order}: {text.name} allows 1 to {largest}, padding counted")
-    ids: Ids = np.zeros((len(starts), text.seq_len), text.tokenizer.dtype)
+    ids: Ids = np.zeros((len(starts), text.seq_len), id_type(text.tokenizer.size))
     ids[:, : order - 1] = starts[:, : order - 1]
     for position in range(order - 1, text.seq_len):
         ids[:, position] = _next_symbols(text, ids[:, position - order + 1 : position], random)
@@ -102,7 +103,7 @@ def main(arguments: list[str]) -> int:
     random = np.random.default_rng(command.seed)
     if command.order == 0:
         shape = (command.count, command.seq_len)
-        ids: Ids = random.integers(text.tokenizer.size, size=shape).astype(text.tokenizer.dtype)
+        ids: Ids = random.integers(text.tokenizer.size, size=shape).astype(id_type(text.tokenizer.size))
     else:
         starts = corpus.train[random.integers(len(corpus.train), size=command.count)]
         ids = sample_ngram_model(text, command.order, starts, random)

@@ -170,11 +170,7 @@ def _cell(estimate: Estimate, best: bool) -> str | Best:
 
 
 def plot(scores: dict[str, list[Score]], path: Path) -> None:
-    """Draw the report as one panel per metric: the values of each file with intervals, and the floor.
-
-    Raises:
-        KeyError: the file's ending is no known image format; see `require_image_ending`.
-    """
+    """Draw the report as one panel per metric: the values of each file with intervals, and the floor."""
     from matplotlib.figure import Figure
 
     metrics = list(zip(*scores.values(), strict=True))

@@ -1,7 +1,5 @@
 """Build the networks of a run on images, and draw images from its generator."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,18 +7,10 @@ from torch import nn
 
 from data.images.dataset import to_uint8
 from images import dcgan, residual
-from images.config import ImageConfig, LossName
-from textgan.engine.losses import HINGE, LEAST_SQUARES, MINIMAX, NON_SATURATING, WASSERSTEIN, Loss
+from images.config import ImageConfig
+from textgan.engine.spectral_norm import normalise_spectrally
 
 _BATCH = 64
-
-LOSSES: Mapping[LossName, Loss] = {
-    "non-saturating": NON_SATURATING,
-    "minimax": MINIMAX,
-    "least-squares": LEAST_SQUARES,
-    "hinge": HINGE,
-    "wasserstein": WASSERSTEIN,
-}
 
 ImageGenerator = dcgan.Generator | residual.Generator
 
@@ -30,8 +20,8 @@ def make_networks(config: ImageConfig, random: torch.Generator) -> tuple[ImageGe
     generator: ImageGenerator
     critic: nn.Module
     if config.model == "dcgan":
-        generator = dcgan.Generator(config.size, config.dim, config.latent_dim)
-        critic = dcgan.Critic(config.size, config.dim)
+        generator = dcgan.Generator(config.size, config.dim, config.latent_dim, config.upsampling)
+        critic = dcgan.Critic(config.size, config.dim, config.critic_norm)
         initialise = dcgan.initialise
     else:
         generator = residual.Generator(config.size, config.dim, config.latent_dim)
@@ -40,6 +30,8 @@ def make_networks(config: ImageConfig, random: torch.Generator) -> tuple[ImageGe
     for network in (generator, critic):
         initialise(network, random)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.spectral_norm == "on":
+        normalise_spectrally(critic, random)
     return generator, critic
 
 

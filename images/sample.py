@@ -54,7 +54,9 @@ def load_generator(run: Path) -> tuple[ImageGenerator, int]:
     config = read_options(run)["config"]
     if "compat" not in config:
         raise InputError(f"{run}: not a run on images; for text say python -m textgan.sample")
-    known = {name: config[name] for name in ("size", "model", "dim", "latent_dim", "compat", "batch_size")}
+    known = {
+        name: config[name] for name in ("size", "model", "upsampling", "dim", "latent_dim", "compat", "batch_size")
+    }
     generator, _ = make_networks(ImageConfig(**known), torch.Generator())
     weights, iteration = sampler_weights(run)
     generator.load_state_dict(weights)

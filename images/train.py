@@ -27,9 +27,10 @@ from eval.images.features import open_extractor, statistics_of
 from eval.images.frechet import distance
 from eval.images.scores import floor, signature
 from images.config import PRESETS, ImageConfig
-from images.networks import LOSSES, make_networks, sample_images
+from images.networks import make_networks, sample_images
 from textgan.engine.game import Networks, adversarial_game
 from textgan.engine.loop import Experiment
+from textgan.engine.losses import LOSSES
 from textgan.engine.phases import gan_phases
 from textgan.engine.run_folder import DeclaredScore, score_name
 from textgan.engine.run_log import SampleFile
@@ -88,7 +89,9 @@ def build_trainer(config: ImageConfig, device: torch.device) -> Trainer:
     generator, critic = make_networks(config, random)
     # The critic of DCGAN has batch normalisation.
     together = config.model == "wgan-gp"
-    game = adversarial_game(LOSSES[config.loss], config.penalty_weight, generator.sample_latent, together)
+    game = adversarial_game(
+        LOSSES[config.loss], config.penalty_weight, generator.sample_latent, together, penalty=config.penalty
+    )
     return make_trainer(config, gan_phases(config, game), Networks(generator, critic), device)
 
 

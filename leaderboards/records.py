@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data.errors import InputError
-from eval.core.score import upgraded
+from eval.core.score import Better, upgraded
 from leaderboards.places import RECORD, TASK, record_folders
 from leaderboards.typed import typed
 
 Kind = Literal["runs", "samples", "published"]
-Direction = Literal["lower", "higher"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Task:
     signature: str
     floor: Mapping[str, float] | None
     metrics: Sequence[str]
-    shown: Mapping[str, Direction]
+    shown: Mapping[str, Better]
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class ScoreEntry:
         headline: number in the paper's table, for published numbers.
     """
 
-    better: Direction = "lower"
+    better: Better = "lower"
     end: float | None = None
     best_run: float | None = None
     best_mean: float | None = None

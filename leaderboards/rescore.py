@@ -19,9 +19,7 @@ from data.files import temporary_folder
 from data.naming import as_command, printable
 from data.words import Splitting, WordRule
 from eval.core.score import Score
-from eval.text.cli import ReferenceFlags, real_lines
 from eval.text.metrics import HEADLINES, require_metrics, score_file
-from eval.text.words import open_word_reference
 from leaderboards.places import RECORD, TASK, chosen_records, record_folders
 from leaderboards.records import Record, ScoreEntry, Task, as_json, read_record, read_task, record_json, task_json
 from leaderboards.samples import joint_signature, reference_of, word_rule
@@ -75,7 +73,9 @@ def rescore(command: RescoreCommand) -> Path:
         if command.words or command.lower_case:
             rule = WordRule(command.words or rule.words, command.lower_case)
         for record in old:
-            scored = [_scored(command, record, entry.file or "", metrics, rule) for entry in record.samples]
+            options = reference_of(record, command.reference)
+            paths = [record.folder / (entry.file or "") for entry in record.samples]
+            scored = [score_file(path, metrics, options, rule, command.held_out) for path in paths]
             new = _with_scores(record, scored)
             if record is old[0]:
                 signature = new.signature
@@ -85,13 +85,6 @@ def rescore(command: RescoreCommand) -> Path:
             (temporary / record.folder.name / RECORD).write_bytes(as_json(record_json(new), record.name))
         (temporary / TASK).write_bytes(as_json(task_json(changed), task.name))
     return folder
-
-
-def _scored(command: RescoreCommand, record: Record, file: str, metrics: Sequence[str], rule: WordRule) -> list[Score]:
-    options = reference_of(record, command.reference)
-    flags = ReferenceFlags(held_out=command.held_out)
-    real = None if command.held_out is None else real_lines(flags, open_word_reference(options.corpus, rule))
-    return score_file(record.folder / file, metrics, options, rule, real)
 
 
 def _kept(record: Record, scored: Sequence[Score]) -> set[str]:

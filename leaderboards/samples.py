@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast, get_args
 
-from data.corpus import CorpusOptions
 from data.errors import InputError
 from data.readers import read_lines
 from data.words import WHITE_SPACE, Splitting, WordRule
@@ -49,11 +48,8 @@ def reference_of(record: Record, data: str | None) -> ReferenceOptions:
         InputError: the record names no reference.
     """
     with naming_damage(record.folder / RECORD):
-        recorded = record.facts["reference"]
-        corpus = CorpusOptions(**recorded["corpus"])
-        return ReferenceOptions(
-            corpus if data is None else replace(corpus, data=data), recorded["ngram"], recorded["padding"]
-        )
+        options = ReferenceOptions.recorded(record.facts["reference"])
+    return options if data is None else replace(options, corpus=replace(options.corpus, data=data))
 
 
 def joint_signature(signatures: Iterable[object]) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 
 from data.errors import InputError
 from data.naming import as_flag_words, without_folder
-from eval.core.score import Score
-from leaderboards.records import Band, Curve, Direction, Record, SampleEntry, ScoreEntry
+from eval.core.score import Better, Score
+from leaderboards.records import Band, Curve, Record, SampleEntry, ScoreEntry
 from leaderboards.samples import joint_signature
 from textgan.engine.run_folder import headline, read_metrics, read_options, score_name
 from textgan.runs.aggregate import Group, MethodSummary, summarize, window_count
@@ -28,7 +28,7 @@ class Submission:
     record: Record
     metrics: Sequence[str]
     floor: Mapping[str, float] | None
-    shown: Mapping[str, Direction]
+    shown: Mapping[str, Better]
     files: Mapping[str, bytes]
 
 
@@ -92,7 +92,7 @@ def from_runs(group: Group, name: str, note: str) -> Submission:
     return Submission(record, metrics, floor, shown, files)
 
 
-def _entry(summary: MethodSummary, better: Direction) -> ScoreEntry:
+def _entry(summary: MethodSummary, better: Better) -> ScoreEntry:
     return ScoreEntry(
         better=better,
         end=summary.end,

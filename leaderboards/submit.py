@@ -26,7 +26,7 @@ from data.files import atomic_folder
 from data.inputs import require_lasting
 from data.naming import as_command, as_flag, printable
 from data.words import Splitting, WordRule
-from eval.text.cli import ReferenceFlags, chosen_options, real_lines
+from eval.text.cli import ReferenceFlags, chosen_options
 from eval.text.metrics import HEADLINES, require_metrics, score_file
 from eval.text.samples import open_samples
 from eval.text.words import note_unspaced, open_word_reference
@@ -145,22 +145,20 @@ def _in_one_line(flag: str, text: str) -> str:
 
 def _from_samples(command: SubmitCommand, task: Task | None, path: Path, name: str, note: str) -> Submission:
     text = kept_text(path)
-    flags = ReferenceFlags(reference=command.reference, held_out=command.held_out)
     if command.reference is not None:
         require_lasting(command.reference)
-    options = chosen_options(flags, path)
+    options = chosen_options(ReferenceFlags(reference=command.reference), path)
     rule = WordRule(command.words or "punctuation", command.lower_case)
     metrics: Sequence[str] = command.metrics or ("jsd",)
     if task is not None:
         metrics, rule = task.metrics, word_rule(task.signature)
     elif set(metrics) != {"jsd"}:
-        note_unspaced(open_samples(path, flags.invalid_utf8), open_word_reference(options.corpus, rule))
+        note_unspaced(open_samples(path, "refuse"), open_word_reference(options.corpus, rule))
     if not metrics:
         raise InputError(
             f"--task {command.task}: takes no text; records of this task are image runs or published numbers"
         )
-    real = None if command.held_out is None else real_lines(flags, open_word_reference(options.corpus, rule))
-    scored = score_file(path, metrics, options, rule, real)
+    scored = score_file(path, metrics, options, rule, command.held_out)
     file = "samples.txt.gz" if not command.hash_only else None
     record = Record(
         folder=Path(),

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -18,9 +19,10 @@ from hypothesis import HealthCheck, settings
 
 from data.errors import note
 from tests.helpers.paths import REAL_DATA
-from tests.helpers.runs import LARGE_RATES, tiny_text
+from tests.helpers.runs import LARGE_RATES, copy_runs, tiny_text
 from tests.helpers.text import short_lines, write_lines
 from textgan.models.wgan_gp import WganGpSettings
+from textgan.train import train
 
 # A loaded machine is no failure, and a failure must come again.
 settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -90,6 +92,31 @@ def text_file(tmp_path: Path) -> Path:
     return path
 
 
+def _tiny(folder: Path) -> WganGpSettings:
+    return tiny_text(
+        folder / "text.txt", folder / "run", iterations=20, eval_every=5, checkpoint_every=10, **LARGE_RATES
+    )
+
+
 @pytest.fixture
-def tiny(text_file: Path, tmp_path: Path) -> WganGpSettings:
-    return tiny_text(text_file, tmp_path / "run", iterations=20, eval_every=5, checkpoint_every=10, **LARGE_RATES)
+def tiny(text_file: Path) -> WganGpSettings:
+    return _tiny(text_file.parent)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a text, its cache, the run of `tiny` on it, and `whole`, the same run with 30 iterations."""
+    folder: Path = tmp_path_factory.mktemp("trained")
+    write_lines(folder / "text.txt", short_lines())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEXTGAN_CACHE", str(folder / "cache"))
+        train(_tiny(folder))
+        train(replace(_tiny(folder), iterations=30, run_dir=folder / "whole"))
+    return folder
+
+
+@pytest.fixture
+def finished(trained: Path, tmp_path: Path) -> WganGpSettings:
+    """The settings of `tiny`, whose run has ended."""
+    copy_runs(trained, tmp_path)
+    return _tiny(tmp_path)

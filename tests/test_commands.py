@@ -24,6 +24,7 @@ from eval.text.cli import CharacterCommand, WordCommand
 from images.config import ImageConfig
 from tests.helpers.commands import command_module, run, run_console
 from tests.helpers.paths import ROOT
+from tests.helpers.runs import wait_until
 from tests.helpers.workplace import OWN_RECORDS, OWN_TABLES, fill_workplace
 from textgan.__main__ import COMMANDS as CONSOLE
 from textgan.models.wgan_gp import WganGpSettings
@@ -433,8 +434,7 @@ def test_a_signal_stops_a_run_cleanly(number: signal.Signals, tmp_path: Path, te
     command = [sys.executable, "-m", "textgan.train", "--data", str(text_file), "--dim", "4", "--run-dir", str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    while process.poll() is None and not (folder / "samples" / "0.txt").exists():
-        os.sched_yield()
+    wait_until(process, (folder / "samples" / "0.txt").exists)
     process.send_signal(number)
     _, err = process.communicate(timeout=600)
     assert process.returncode == 128 + number

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from textgan.__main__ import COMMANDS
+from textgan.theory.__main__ import EXPERIMENTS
 
 FROZEN = Path(__file__).with_name("flags.txt")
 SUBCOMMANDS = {
@@ -20,6 +21,7 @@ SUBCOMMANDS = {
     "images.suite": ("controls",),
     "leaderboards.submit": ("--rescore=TASK",),
     "textgan.suite": ("controls",),
+    "textgan.theory.__main__": tuple(EXPERIMENTS),
     "textgan.train": ("--preset=mle",),
 }
 

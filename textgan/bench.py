@@ -1,7 +1,9 @@
 """Time the parts of a training run: drawing batches, the training step, drawing and scoring samples.
 
-python -m textgan.bench --preset quickstart
-python -m textgan.bench --preset ttur --data grammar --device cuda
+    python -m textgan.bench --preset quickstart
+    python -m textgan.bench --preset ttur --data grammar --device cuda
+
+Run nothing else at the same time.
 """
 
 import time

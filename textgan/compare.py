@@ -3,6 +3,7 @@
     python -m textgan.compare suites/suite
     python -m textgan.compare runs/ttur-small-* runs/orig-small-* --axis iterations --format markdown
     python -m textgan.compare suites/suite --output figure.svg --paper
+    python -m textgan.compare suites/controls --target 0.6 --ratio-figure ratios.svg
 
 Runs that differ only in their seed are one method. Scores are averaged over equal windows of the x-axis, so that a
 method gains nothing from being scored more often.
@@ -36,7 +37,8 @@ from textgan.runs.aggregate import (
     time_ratio,
     window_count,
 )
-from textgan.runs.plots import plot_bands
+from textgan.runs.plots import plot_bands, plot_ratios
+from textgan.runs.ratios import rate_ratio, require_rates_alone
 
 _HEAD = [
     "method", "runs", "best run", "at", "best mean", "at", "mean at the end", "sd", "95 % interval", "reached after",
@@ -52,13 +54,17 @@ class CompareCommand(FormatFlags):
     scores: tuple[str, ...] | None = None
     """Scores to compare. Default: the headline scores (jsd_4 and jsd_6 of text, fid or fd_random of images)."""
     axis: Axis = "minutes"
-    """X-axis: minutes of training, wall-clock minutes, generator iterations, critic updates, or real samples."""
+    """X-axis: minutes of training, wall-clock minutes, generator iterations, critic updates, gradient evaluations of
+    both players, or real samples."""
     windows: int = 60
     """Number of windows of the x-axis; at most the number of evaluations of the run with the fewest."""
     target: float | None = None
     """Target score, for the time at which each method reaches it. Default: worst method's mean at the end."""
     output: Path | None = None
     """Figure (.png, .svg, .pdf): mean line and min-max band per method, and the score of real data."""
+    ratio_figure: Path | None = None
+    """Figure of the time to the target score against the ratio of critic's to generator's learning rate, of runs that
+    differ in these rates alone."""
     paper: bool = False
     """Draw the TTUR paper's curves too, against minutes on the paper's machine."""
 
@@ -179,7 +185,10 @@ def _facts(compared: Compared) -> dict[str, Any]:
 
 
 def _record(compared: Compared, method: MethodSummary) -> dict[str, Any]:
-    """Return a row of the CSV file. `reached` is the mean over the `reached_runs` runs that reached the target."""
+    """Return a row of the CSV file.
+
+    `reached` is the mean over the `reached_runs` runs that reached the target, `ratio` critic's over generator's rate.
+    """
     reached = method.reached[method.reached < math.inf]
     low, high = method.interval or (None, None)
     return {
@@ -196,6 +205,7 @@ def _record(compared: Compared, method: MethodSummary) -> dict[str, Any]:
         "high": high,
         "reached": float(reached.mean()) if reached.size else None,
         "reached_runs": reached.size,
+        "ratio": rate_ratio(method.group),
     }
 
 
@@ -234,6 +244,7 @@ def _whole(compared: Compared, sentences: Sequence[str]) -> dict[str, Any]:
                 "mean": method.end, "sd": method.deviation, "interval": method.interval, "runs": finite(method.ends)
             },
             "reached": finite(method.reached),
+            "ratio": rate_ratio(method.group),
             "x": finite(method.x),
             "windows": [finite(run) for run in method.windows],
         }
@@ -250,11 +261,16 @@ def _whole(compared: Compared, sentences: Sequence[str]) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the comparisons, and draw the figure if --output is given."""
+    """Print the comparisons, and draw the figures."""
     command = parse_command(CompareCommand, arguments, "textgan.compare", __doc__)
-    if command.output is not None:
-        require_image_ending(command.output, "--output")
+    for flag, path in (("--output", command.output), ("--ratio-figure", command.ratio_figure)):
+        if path is not None:
+            require_image_ending(path, flag)
     comparisons = compare(command)
+    if command.ratio_figure is not None:
+        require_rates_alone([method.group for method in comparisons[0].methods])
+        by_ratio = [(compared.score, compared.axis, compared.level, compared.methods) for compared in comparisons]
+        plot_ratios(command.ratio_figure, by_ratio)
     if command.output is not None:
         panels = [(compared.score, compared.axis, compared.floor, compared.methods) for compared in comparisons]
         plot_bands(command.output, panels, command.paper)

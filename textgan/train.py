@@ -26,14 +26,15 @@ from data.tokenizers import Tokenizer
 from data.words import WordRule
 from eval.core.device import choose_device
 from eval.core.score import Score
-from eval.text.metrics import CHARACTER_METRICS, HEADLINES, WORD_METRICS, RealText, score_samples
-from eval.text.reference import FOLDER_RECORD, open_reference, reference_record
+from eval.text.metrics import HEADLINES, RealText, real_text, score_samples
+from eval.text.reference import FOLDER_RECORD, reference_record
 from eval.text.samples import SampleLines
-from eval.text.words import open_word_reference
 from textgan.engine.loop import Experiment
 from textgan.engine.run_folder import declared, floors_by_name, values_by_name
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
+from textgan.engine.settings import AdversarialSettings
+from textgan.engine.spectral_norm import normalise_spectrally
 from textgan.engine.start import start_from
 from textgan.engine.trainer import Trainer, make_trainer
 from textgan.models import MODELS, PRESETS
@@ -57,7 +58,7 @@ def open_experiment(config: TextSettings) -> Experiment:
             "lower it or give more lines"
         )
     scored = corpus if config.symbols == "char" else open_corpus(config.reference.corpus)
-    real = real_text(config, scored)
+    real = real_text(config.scores, config.reference, WordRule(config.words, config.lower_case), corpus=scored)
     # Real lines tell names, directions, signatures and floors of all scores; their own values are not used.
     some = corpus.tokenizer.decode(corpus.train[np.arange(config.eval_samples) % len(corpus.train)])
     of_real = score_lines(config, some, real)
@@ -91,14 +92,6 @@ def open_experiment(config: TextSettings) -> Experiment:
     )
 
 
-def real_text(config: TextSettings, corpus: Corpus) -> RealText:
-    """Return the real text of the run's metrics, given the corpus of their reference."""
-    rule = WordRule(config.words, config.lower_case)
-    characters = open_reference(config.reference, corpus) if CHARACTER_METRICS.keys() & set(config.scores) else None
-    words = open_word_reference(config.reference.corpus, rule) if WORD_METRICS.keys() & set(config.scores) else None
-    return RealText(characters, words, () if words is None else words.held_out, recorded=True)
-
-
 def score_lines(config: TextSettings, lines: list[str], real: RealText) -> list[Score]:
     """Score lines by the run's metrics."""
     return score_samples(SampleLines("samples", lambda: iter([lines])), config.scores, real, quiet=True)
@@ -112,6 +105,8 @@ def build_trainer(config: TextSettings, tokenizer: Tokenizer, device: torch.devi
     for network in (networks.generator, networks.critic):
         if network is not None:
             initialise(network, random)
+    if isinstance(config, AdversarialSettings) and config.spectral_norm == "on":
+        normalise_spectrally(networks.require_critic(), random)
     return make_trainer(config, model.phases(config, networks), networks, device)
 
 

@@ -37,6 +37,9 @@ def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure in the format of the file's ending; a pipe or device without an ending gets PNG.
 
     Characters that the font lacks are drawn as boxes.
+
+    Raises:
+        KeyError: the ending is no known image format; `require_image_ending` refuses it earlier.
     """
     import matplotlib
 

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from eval.core.tables import Block, Format, fixed, render
 
+Better = Literal["lower", "higher"]
+"""Which values of a score mean better samples."""
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -60,15 +63,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Score:
-    """The values of a metric by name ("jsd-4"), with their common signature and unit.
-
-    `better` says whether lower or higher values mean better samples.
-    """
+    """The values of a metric by name ("jsd-4"), with their common signature, unit and direction."""
 
     metric: str
     values: Mapping[str, Estimate]
     unit: str
-    better: Literal["lower", "higher"]
+    better: Better
     samples: int
     reference: str
     signature: Signature

@@ -8,7 +8,7 @@ import numpy as np
 
 from data.errors import InputError, note
 from data.images.dataset import ImageDataset
-from eval.core.score import Estimate, Score, Signature
+from eval.core.score import Better, Estimate, Score, Signature
 from eval.images.features import Extractor, metric_name
 from eval.images.fid_infinity import frechet
 from eval.images.frechet import distance
@@ -138,7 +138,7 @@ def _score(
     metric: str,
     values: Mapping[str, Estimate],
     unit: str,
-    better: Literal["lower", "higher"],
+    better: Better,
     samples: ImageSet,
     reference: ImageSet,
     settings: Mapping[str, str | int],

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from data.errors import InputError
-from eval.core.score import Estimate
+from eval.core.score import Better, Estimate
 from eval.images.disturbances import SEED, Disturbance, Images
 from eval.images.features import BATCH_SIZE, Extractor, FeatureKind, extract
 from eval.images.fid_infinity import frechet
@@ -21,7 +20,6 @@ from eval.images.kid import kid
 from eval.images.precision_recall import NEIGHBOURS, precision_recall
 
 Features = NDArray[np.float32]
-Better = Literal["lower", "higher"]
 
 EXAMPLES = 6
 """Images shown per level."""

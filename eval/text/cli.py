@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +12,6 @@ from data.corpus import Corpus, CorpusOptions, encode_source
 from data.errors import InputError, require_at_least
 from data.inputs import require_different
 from data.readers import InvalidUtf8
-from data.sources import open_source
 from data.words import Splitting, WordRule
 from eval.core.score import Score, show
 from eval.core.tables import FormatFlags
@@ -21,7 +19,7 @@ from eval.text.metrics import CHARACTER_METRICS, WORD_METRICS, RealText, score_s
 from eval.text.reference import Reference, ReferenceOptions, open_recorded, open_reference, recorded_reference
 from eval.text.reference_counts import ReferenceCounts, is_saved_counts, load_counts
 from eval.text.samples import SampleLines, open_samples
-from eval.text.words import WordReference, open_word_reference
+from eval.text.words import open_held_out, open_word_reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,21 +143,6 @@ def _saved_counts(folder: Path, flags: CharacterFlags) -> ReferenceCounts:
     return text if flags.ngram is None else text.up_to(flags.ngram)
 
 
-def real_lines(flags: ReferenceFlags, reference: WordReference) -> Sequence[str]:
-    """Return real lines outside the reference: the lines of --held-out, else the held-out lines of the reference.
-
-    Raises:
-        InputError: --held-out cannot be read, or has no lines.
-    """
-    if flags.held_out is None:
-        return reference.held_out
-    source = open_source(flags.held_out, flags.invalid_utf8)
-    lines = list(chain.from_iterable((source.held_out or source.train)()))
-    if not lines:
-        raise InputError(f"{source.name}: no lines; give a source with at least one line of text")
-    return lines
-
-
 def chosen_text(flags: ReferenceFlags, samples: Path, metrics: Sequence[str]) -> RealText:
     """Return the real text that the flags choose, prepared for the named metrics; saved counts have no words.
 
@@ -181,7 +164,7 @@ def chosen_text(flags: ReferenceFlags, samples: Path, metrics: Sequence[str]) ->
         if characters is not None:
             corpus = replace(corpus, seq_len=characters.text.seq_len)
         words = open_word_reference(corpus, flags.rule)
-        held_out = real_lines(flags, words)
+        held_out = words.held_out if flags.held_out is None else open_held_out(flags.held_out, flags.invalid_utf8)
     recorded = flags.reference is None and recorded_reference(samples) is not None
     return RealText(characters, words, held_out, recorded)
 

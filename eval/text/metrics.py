@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data.corpus import Corpus
 from data.errors import InputError, note
 from data.line_ids import Ids
 from data.naming import printable
@@ -19,7 +20,7 @@ from eval.core.score import Score
 from eval.text.reference import Reference, ReferenceOptions, open_reference
 from eval.text.reference_counts import has_ngrams
 from eval.text.samples import SampleLines, encode_samples, remarks
-from eval.text.words import WordReference, note_unspaced, open_word_reference, score_with_floor
+from eval.text.words import WordReference, note_unspaced, open_held_out, open_word_reference, score_with_floor
 
 CHARACTER_METRICS = {
     "jsd": "eval.text.jsd.score",
@@ -141,24 +142,38 @@ def _function(path: str) -> Callable[..., list[Score]]:
     return function
 
 
-def score_file(
-    path: Path, metrics: Sequence[str], options: ReferenceOptions, rule: WordRule, held_out: Sequence[str] | None = None
-) -> list[Score]:
-    """Score a text file, without notes, against real text given by its options, as read from a run or a record.
+def real_text(
+    metrics: Sequence[str],
+    options: ReferenceOptions,
+    rule: WordRule,
+    held_out: str | None = None,
+    corpus: Corpus | None = None,
+) -> RealText:
+    """Return real text prepared for the named metrics, given by its options, as read from a run or a record.
 
     Args:
-        path: the file, one sample per line.
         metrics: names from `METRICS`.
         options: the real text, and how its character n-grams are counted.
         rule: how word metrics split lines into words.
-        held_out: lines for the floor of word metrics. Default: the held-out lines of the real text.
+        held_out: source of the lines for the floor of word metrics. Default: the held-out lines of the real text.
+        corpus: the corpus of `options`, if it is open already.
+
+    Raises:
+        InputError: the text cannot be read.
+    """
+    characters = open_reference(options, corpus) if CHARACTER_METRICS.keys() & set(metrics) else None
+    words = open_word_reference(options.corpus, rule) if WORD_METRICS.keys() & set(metrics) else None
+    lines = open_held_out(held_out) if held_out is not None else () if words is None else words.held_out
+    return RealText(characters, words, lines, recorded=True)
+
+
+def score_file(
+    path: Path, metrics: Sequence[str], options: ReferenceOptions, rule: WordRule, held_out: str | None = None
+) -> list[Score]:
+    """Score a text file, one sample per line, without notes, against the `real_text` of the other arguments.
 
     Raises:
         InputError: samples or real text cannot be read.
     """
-    characters = open_reference(options) if CHARACTER_METRICS.keys() & set(metrics) else None
-    words = open_word_reference(options.corpus, rule) if WORD_METRICS.keys() & set(metrics) else None
-    if words is not None and held_out is None:
-        held_out = words.held_out
     samples = SampleLines(path.name, lambda: read_lines(path))
-    return score_samples(samples, metrics, RealText(characters, words, held_out or (), recorded=True), quiet=True)
+    return score_samples(samples, metrics, real_text(metrics, options, rule, held_out), quiet=True)

@@ -34,6 +34,15 @@ class ReferenceOptions:
     ngram: int = 6
     padding: bool = True
 
+    @classmethod
+    def recorded(cls, record: Mapping[str, Any]) -> "ReferenceOptions":
+        """Return the options in a reference record, or in a leaderboard's record.
+
+        Raises:
+            KeyError, TypeError: the record has other entries.
+        """
+        return cls(CorpusOptions(**record["corpus"]), record["ngram"], record["padding"])
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -139,8 +148,7 @@ def recorded_reference(samples: Path) -> tuple[ReferenceOptions, str] | None:
             continue
         try:
             recorded = json.loads(path.read_text("utf-8"))
-            corpus = CorpusOptions(**recorded["corpus"])
-            return ReferenceOptions(corpus, recorded["ngram"], recorded["padding"]), recorded["corpus_sha256"]
+            return ReferenceOptions.recorded(recorded), recorded["corpus_sha256"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path}: not a reference record ({error}); name the reference with --reference"

@@ -24,7 +24,7 @@ from data.corpus import CorpusOptions, split_lines
 from data.errors import InputError, note
 from data.files import sha256_of_json
 from data.line_ids import Ids, starts_of
-from data.readers import Source
+from data.readers import InvalidUtf8, Source
 from data.sources import open_source
 from data.tokenizers import ragged
 from data.words import WHITE_SPACE, WordRule, is_unspaced
@@ -233,6 +233,19 @@ def _read(folder: Path) -> WordReference:
         rule=WordRule(**description["rule"]),
         unspaced=description["unspaced"],
     )
+
+
+def open_held_out(data: str, invalid_utf8: InvalidUtf8 = "refuse") -> list[str]:
+    """Return the held-out lines of a source, or all its lines if none are held out.
+
+    Raises:
+        InputError: the source cannot be read, or has no lines.
+    """
+    source = open_source(data, invalid_utf8)
+    lines = list(chain.from_iterable((source.held_out or source.train)()))
+    if not lines:
+        raise InputError(f"{source.name}: no lines; give a source with at least one line of text")
+    return lines
 
 
 def note_unspaced(samples: SampleLines, reference: WordReference) -> None:

@@ -1,7 +1,7 @@
 import base64
 import hashlib
 import json
-from random import Random
+from io import BytesIO
 from struct import pack
 from typing import get_args
 
@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
+from data import subwords as subwords_module
 from data.errors import InputError
-from data.subwords import SubwordLevel, SubwordTokenizer
+from data.subwords import SubwordLevel, SubwordTokenizer, training_lines
 from data.tokenizers import PADDING, UNKNOWN, read_tokenizer
 from tests.helpers.text import coco_lines, short_lines
 
@@ -37,13 +39,49 @@ def test_all_captions_come_back(level: SubwordLevel) -> None:
     assert 1 not in encoded.row
 
 
+def plain_model(level: SubwordLevel, lines: list[str]) -> bytes:
+    """Return the model of 40 subwords that sentencepiece trains on all of these lines."""
+    written = BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_writer=written, vocab_size=40, model_type=level, pad_id=0, unk_id=1,
+        bos_id=-1, eos_id=-1, unk_surface=UNKNOWN, character_coverage=1.0, normalization_rule_name="identity",
+        remove_extra_whitespaces=False, add_dummy_prefix=True, input_sentence_size=0, shuffle_input_sentence=False,
+        num_threads=1, minloglevel=2,
+    )  # fmt: skip
+    return written.getvalue()
+
+
 @pytest.mark.parametrize("level", LEVELS)
-def test_equal_lines_give_equal_bytes_in_any_order(level: SubwordLevel) -> None:
-    shuffled = Random(0).sample(LINES, len(LINES))
-    assert shuffled != LINES
-    again, other = (SubwordTokenizer.train(level, lines, 40) for lines in (LINES, shuffled))
-    assert again.model == other.model == TRAINED[level].model
+def test_equal_lines_give_equal_bytes(level: SubwordLevel) -> None:
+    assert SubwordTokenizer.train(level, iter(LINES), 40) == TRAINED[level]
+    assert TRAINED[level].model == plain_model(level, LINES)
     assert SubwordTokenizer.train(level, LINES[1:], 40).name != TRAINED[level].name
+    in_other_order = SubwordTokenizer.train(level, LINES[::-1], 40)
+    assert (in_other_order == TRAINED[level]) == (level == "bpe")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_among_more_lines_than_the_limit_hashes_choose(level: SubwordLevel, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = short_lines()[:600]
+    by_hash = sorted(lines, key=lambda line: hashlib.sha256(line.encode()).hexdigest())
+    chosen = [line for line in lines if line in by_hash[:300]]
+    monkeypatch.setattr(subwords_module, "MOST_LINES", 300)
+    found = SubwordTokenizer.train(level, iter(lines), 40).model
+    assert found == plain_model(level, chosen)
+    assert SubwordTokenizer.train(level, lines[::-1], 40).model == plain_model(level, chosen[::-1])
+    for wrong in (lines, lines[:300], by_hash[300:]):
+        assert found != plain_model(level, wrong)
+
+
+def test_lines_are_chosen_from_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subwords_module, "MOST_LINES", 1000)
+    lines = short_lines()
+    place = {line: number for number, line in enumerate(lines)}
+    chosen = training_lines(iter(lines * 2))
+    assert sorted(chosen) == sorted(training_lines(lines[::-1] * 2))
+    assert all(chosen.count(line) == 2 for line in chosen)  # copies
+    per_tenth = np.bincount([place[line] // 200 for line in set(chosen)], minlength=10)
+    assert chisquare(per_tenth).pvalue > 0.01
 
 
 @pytest.mark.parametrize("level", LEVELS)

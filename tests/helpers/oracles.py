@@ -11,6 +11,7 @@ import torch
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from scipy import stats
 from torch import Tensor
+from torch.nn import functional as F
 
 from data.line_ids import Ids
 from eval.text.counts import Keys, NgramCounts
@@ -147,3 +148,16 @@ def normalised(x: Tensor, w: dict[str, Tensor], name: str) -> Tensor:
     variance = (x - mean).square().mean(dim=(0, 2, 3), keepdim=True)
     scaled = (x - mean) / (variance + 1e-5).sqrt()
     return scaled * w[f"{name}.weight"][:, None, None] + w[f"{name}.bias"][:, None, None]
+
+
+def convolved(x: Tensor, w: dict[str, Tensor], name: str) -> Tensor:
+    """A convolution as a sum over shifted pictures, zeros around them."""
+    weight, size = w[f"{name}.weight"], x.shape[2]
+    reach = weight.shape[2] // 2
+    padded = F.pad(x, (reach,) * 4)
+    total = w[f"{name}.bias"][:, None, None].expand(len(x), -1, size, size)
+    for i in range(weight.shape[2]):
+        for j in range(weight.shape[3]):
+            shifted = padded[:, :, i : i + size, j : j + size]
+            total = total + torch.einsum("oc,bcij->boij", weight[:, :, i, j], shifted)
+    return total

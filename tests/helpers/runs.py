@@ -1,7 +1,10 @@
 """Settings of tiny runs, run folders made without training, and comparisons of runs."""
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -73,6 +76,14 @@ def assert_same_run(a: Path, b: Path) -> None:
         assert samples.read_bytes() == (b / "samples" / samples.name).read_bytes()
 
 
+def copy_runs(trained: Path, folder: Path) -> None:
+    """Copy a folder with runs, their data and cache; the paths that runs and records name change with it."""
+    shutil.copytree(trained, folder, dirs_exist_ok=True)
+    for path in folder.rglob("*.json"):
+        if path.relative_to(folder).parts[0] != "cache":
+            path.write_text(path.read_text("utf-8").replace(str(trained), str(folder)), "utf-8")
+
+
 def stop_at(monkeypatch: pytest.MonkeyPatch, iteration: int, action: Any) -> None:
     """Call `action` before the training step of an iteration."""
     step = Trainer.step
@@ -83,6 +94,14 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, iteration: int, action: Any) -> Non
         return step(self, real, measure)
 
     monkeypatch.setattr(Trainer, "step", stopping_step)
+
+
+def wait_until(process: subprocess.Popen[Any], done: Callable[[], bool]) -> None:
+    """Wait until a condition holds or the process ends; meanwhile the processor is free for the process."""
+    while not done():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)
+            return
 
 
 class PowerCutError(Exception):

@@ -49,7 +49,8 @@ def _write_inputs() -> None:
     for part in ("part-1", "part-2"):
         with gzip.open(f"{part}.txt.gz", "wb") as file:
             file.write(f"a line of {part}\n".encode())
-    Path("suite.toml").write_text('[[method]]\npreset = "ttur-small"\n', "utf-8")
+    for suite in ("suite.toml", "controls.toml"):
+        Path(suite).write_text('[[method]]\npreset = "ttur-small"\n', "utf-8")
     Path("folder-of-images").mkdir()
     for number, image in enumerate(draw_shapes(0, 70)[0]):
         Image.fromarray(image.transpose(1, 2, 0)).save(Path("folder-of-images", f"{number}.png"))
@@ -57,7 +58,7 @@ def _write_inputs() -> None:
 
 
 def _train() -> None:
-    """Train on text and on images; copy the run on text as runs of two presets."""
+    """Train on text and on images; copy the run on text as runs of two presets, and of three ratios of the rates."""
     text, images = Path("runs/quickstart-grammar-seed0"), Path("runs/quickstart-shapes-seed0")
     train(tiny_text("corpus.txt.gz", text, seq_len=32, ngram=6, iterations=4, eval_samples=50))
     train_on_images(tiny_images("quickstart", images))
@@ -67,4 +68,9 @@ def _train() -> None:
             options = json.loads((copy / "options.json").read_text("utf-8"))
             options["config"]["preset"] = preset
             (copy / "options.json").write_text(json.dumps(options), "utf-8")
+    for ratio in (1, 4, 16):
+        copy = Path(shutil.copytree(text, f"suites/controls/ratio-{ratio}-seed0"))
+        options = json.loads((copy / "options.json").read_text("utf-8"))
+        options["config"] |= {"critic_lr": 1e-3 * ratio**0.5, "generator_lr": 1e-3 / ratio**0.5}
+        (copy / "options.json").write_text(json.dumps(options), "utf-8")
     (text / "samples" / "2000.txt").write_bytes((text / "samples" / "4.txt").read_bytes())

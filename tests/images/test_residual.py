@@ -3,10 +3,9 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from images.residual import Critic, Generator, initialise
-from tests.helpers.oracles import normalised
+from tests.helpers.oracles import convolved, normalised
 
 DIM, LATENT = 2, 5
 
@@ -17,19 +16,6 @@ def made(network: torch.nn.Module) -> dict[str, Tensor]:
         with torch.no_grad():
             weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(number)))
     return dict(network.named_parameters())
-
-
-def convolved(x: Tensor, w: dict[str, Tensor], name: str) -> Tensor:
-    """A convolution as a sum over shifted pictures, zeros around them."""
-    weight, size = w[f"{name}.weight"], x.shape[2]
-    reach = weight.shape[2] // 2
-    padded = F.pad(x, (reach,) * 4)
-    total = w[f"{name}.bias"][:, None, None].expand(len(x), -1, size, size)
-    for i in range(weight.shape[2]):
-        for j in range(weight.shape[3]):
-            shifted = padded[:, :, i : i + size, j : j + size]
-            total = total + torch.einsum("oc,bcij->boij", weight[:, :, i, j], shifted)
-    return total
 
 
 def twice(x: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from images.suite import main as suite
 from images.train import IMAGES, build_trainer, main, open_experiment, real_batches, train
 from tests.helpers.runs import tensors, tiny_images, train_until_power_cut, without_clocks
 from textgan.compare import main as compare
+from textgan.engine.losses import LOSSES
 from textgan.engine.run_folder import declared_scores, read_metrics, read_options
 from textgan.engine.seeds import stream_seed
 from textgan.runs.program import parse_train
@@ -78,12 +79,19 @@ def test_a_run_is_scored_by_the_frechet_distance_of_its_samples(small: ImageConf
     assert events.Scalars("scores/fd_random")[-1].value == pytest.approx(rows[-1]["scores/fd_random"], rel=1e-6)
 
 
-@pytest.mark.parametrize("model", ["dcgan", "wgan-gp"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model": "wgan-gp", "loss": "wasserstein", "penalty_weight": 10.0},
+        {"loss": "relativistic", "penalty": "r1+r2", "penalty_weight": 1.0, "spectral_norm": "on",
+         "upsampling": "bilinear", "critic_norm": "none"},
+    ],
+)  # fmt: skip
 def test_a_run_that_was_broken_off_ends_as_one_that_was_not(
-    small: ImageConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Any
+    small: ImageConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
-    changes: dict[str, Any] = {"loss": "wasserstein", "penalty_weight": 10.0} if model == "wgan-gp" else {}
-    whole = replace(small, model=model, critic_steps=2, **changes, run_dir=tmp_path / "whole")
+    whole = replace(small, critic_steps=2, **changes, run_dir=tmp_path / "whole")
     broken = replace(whole, run_dir=tmp_path / "broken")
     train(whole)
     train_until_power_cut(monkeypatch, 5, train, broken)
@@ -188,6 +196,12 @@ def test_flags_give_the_presets(preset: str) -> None:
         ("--weights some.pth", r"--weights some.pth: only with --features inception"),
         ("--precision bf16", r"--precision bf16: only with --features inception"),
         ("--compat paper", r"--compat paper: applies only to --model wgan-gp with --size 32"),
+        ("--model wgan-gp", r"--upsampling bilinear: only with --model dcgan; wgan-gp has its own"),
+        (
+            "--model wgan-gp --upsampling transposed",
+            r"--critic-norm none: only with --model dcgan; wgan-gp has its own",
+        ),
+        ("--penalty r2 --penalty-weight 0", r"--penalty r2: has no weight; give --penalty-weight above 0"),
         ("--count 5", "5 images, fewer than --batch-size 32"),
         ("--features inception", "pt_inception-2015-12-05-6726825d.pth"),
         ("--features inception --weights nowhere.pth", "nowhere.pth"),
@@ -214,13 +228,13 @@ def test_any_loss_goes_with_any_networks(small: ImageConfig) -> None:
     pictures = open_dataset(small.pictures)
     losses = []
     for model in ("dcgan", "wgan-gp"):
-        for loss in ("non-saturating", "minimax", "least-squares", "hinge", "wasserstein"):
+        for loss in LOSSES:
             trainer = build_trainer(replace(small, model=model, loss=loss), CPU)
             trainer.step(real_batches(small, pictures, 0, 1, CPU))
             stats = trainer.step(real_batches(small, pictures, 1, 1, CPU))
             assert stats is not None
             losses.append((stats["generator_loss"], stats["critic_loss"]))
-    assert len(set(losses)) == 10
+    assert len(set(losses)) == 12
 
 
 def test_images_are_drawn_from_a_run(

@@ -35,6 +35,7 @@ COLUMNS = {
     "wall-minutes": ("wall_seconds", 60),
     "iterations": ("iteration", 1),
     "critic-updates": ("critic_updates", 1),
+    "gradients": ("time/gradient_evaluations", 1),
     "samples": ("samples_seen", 1),
 }
 
@@ -375,7 +376,8 @@ def test_windows_are_those_of_the_axis(tmp_path: Path, axis: Axis) -> None:
     rows: list[dict[str, Any]] = [
         {
             "iteration": i, "critic_updates": i**2, "samples_seen": 3 * i**3, "train_seconds": 60.0 * 2**i,
-            "wall_seconds": 60.0 * (2**i + i**3), "jsd_4": 1 / (1 + i),
+            "wall_seconds": 60.0 * (2**i + i**3), "time/gradient_evaluations": 7 * i + 11 * i**2,
+            "jsd_4": 1 / (1 + i),
         }
         for i in range(9)
     ]  # fmt: skip

@@ -95,7 +95,7 @@ def test_csv_by_hand(suite: Path, printed: Printed) -> None:
     head, *rows = csv.reader(text.splitlines())
     assert head == [
         *("score", "axis", "level", "floor", "method", "runs", "best_run", "best_run_at", "best_mean", "best_mean_at"),
-        *("end", "sd", "low", "high", "reached", "reached_runs"),
+        *("end", "sd", "low", "high", "reached", "reached_runs", "ratio"),
     ]
     assert [(row[0], row[1], float(row[3]), row[4]) for row in rows] == [
         (score, "minutes", floor, method)
@@ -158,7 +158,7 @@ def test_a_level_that_nobody_reached(suite: Path, printed: Printed) -> None:
     never = "no ratio of times to 0.100, which 0 of 3 runs of orig-small and 0 of 3 runs of ttur-small reached"
     assert found["statements"] == [ENDS, never]
     rows = list(csv.reader(printed(*arguments, "--format", "csv").splitlines()))
-    assert [row[-2:] for row in rows] == [["reached", "reached_runs"], ["", "0"], ["", "0"]]
+    assert [row[-3:-1] for row in rows] == [["reached", "reached_runs"], ["", "0"], ["", "0"]]
 
 
 def test_single_runs_have_neither_spread_nor_significance(suite: Path, printed: Printed) -> None:
@@ -189,6 +189,7 @@ def test_eight_runs_tell(suite: Path, printed: Printed) -> None:
         ("wall-minutes", 15, "15"),
         ("iterations", 2000, "2,000"),
         ("critic-updates", 4000, "4,000"),
+        ("gradients", 5999, "5,999"),
         ("samples", 128_000, "1.28e+05"),
     ],
 )
@@ -201,6 +202,38 @@ def test_every_axis(suite: Path, printed: Printed, axis: str, end: float, told: 
         assert method["best_run"]["at"] == end
     assert found["methods"][1]["reached"] == pytest.approx([0.7 * end, 0.7 * end, 0.8 * end])
     assert printed(*arguments).startswith(f"jsd_4 against {axis}, means in 10 windows up to {told}, level 0.463,")
+
+
+def test_a_rule_may_be_faster_by_the_clock_and_slower_by_gradient_evaluations(tmp_path: Path, printed: Printed) -> None:
+    # 50 iterations per minute of two gradients each, scored per minute, by a version that did not count gradients;
+    # and 150 of extragradient per minute, of four gradients each, scored ten times per minute.
+    old = [
+        {"iteration": 50 * i, "critic_updates": 50 * i, "train_seconds": 60.0 * i, "jsd_4": 0.9 - 0.05 * i}
+        for i in range(1, 11)
+    ]
+    new = [
+        {
+            "iteration": 15 * i, "critic_updates": 15 * i, "time/generator_updates": 15 * i - 1,
+            "time/gradient_evaluations": 2 * (30 * i - 1), "train_seconds": 6.0 * i, "jsd_4": 0.9 - 0.015 * min(i, 50),
+        }
+        for i in range(1, 101)
+    ]  # fmt: skip
+    for seed in (0, 1):
+        write_run(tmp_path / f"old{seed}", old, seed=seed)
+        write_run(tmp_path / f"new{seed}", new, seed=seed, rule="extragradient")
+    arguments = (tmp_path, "--target", 0.7, "--format", "json", "--axis")
+    by_minutes, by_gradients = ({each["method"]: each["reached"] for each in found["methods"]} for found in (
+        strict_json(printed(*arguments, axis))[0] for axis in ("minutes", "gradients")
+    ))  # fmt: skip
+    alternating, extragradient = (f"ttur-small, rule {rule}" for rule in ("alternating", "extragradient"))
+    assert by_minutes == {alternating: [4, 4], extragradient: [2, 2]}
+    # Ten windows up to the 999 gradients of the first run; 14 scores of the second one are on average below 0.7.
+    means: dict[int, list[float]] = {}
+    for row in new:
+        means.setdefault(math.ceil(row["time/gradient_evaluations"] / 99.9), []).append(row["jsd_4"])
+    reached = 99.9 * next(number for number, scores in means.items() if statistics.fmean(scores) <= 0.7)
+    assert by_gradients == {alternating: pytest.approx([399.6] * 2), extragradient: pytest.approx([reached] * 2)}
+    assert reached > 2 * 399.6
 
 
 def test_what_is_unknown_is_null(tmp_path: Path, printed: Printed) -> None:

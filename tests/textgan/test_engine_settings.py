@@ -25,6 +25,8 @@ CHANGES: list[dict[str, Any]] = [
     {"symbols": "word", "order": "epochs", "scores": ("bleu", "jsd"), "score_seq_len": 9, "words": "whitespace",
      "lower_case": True},
     {"generator_steps": 2, "critic_warm_up": 7, "max_gradient_norm": 1 / 7, "start": Path("runs/a b")},
+    {"critic_steps": 1, "generator_steps": 1, "rule": "lookahead:3:0.2:extragradient", "diagnostics": True},
+    {"loss": "relativistic", "penalty": "r1+r2", "penalty_weight": 1 / 3, "spectral_norm": "on"},
     {"dim": 1, "latent_dim": 3, "batch_size": 5, "critic_steps": 2, "ngram": 9, "seq_len": 20, "vocabulary_size": 30,
      "eval_samples": 11, "eval_every": 13, "checkpoint_every": 17, "generator_ema": 0.999},
 ]  # fmt: skip

@@ -13,8 +13,9 @@ from typing import IO, Any
 import pytest
 
 from data.errors import InputError
-from tests.helpers.runs import LARGE_RATES, assert_same_run, config_of, stop_at, tiny_text, write_run
+from tests.helpers.runs import LARGE_RATES, assert_same_run, config_of, stop_at, tiny_text, wait_until, write_run
 from textgan.engine.loop import Experiment
+from textgan.engine.progress import Budget
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.engine.trainer import NonFiniteError
 from textgan.models.wgan_gp import WganGpSettings
@@ -154,8 +155,7 @@ def test_a_process_that_is_killed_is_continued(
         attempts.append(list(command))
         if len(attempts) == 1:
             # In the middle of the run, after its second checkpoint.
-            while process.poll() is None and len(list(config.folder.glob("checkpoints/[0-9]*"))) < 2:
-                os.sched_yield()
+            wait_until(process, lambda: len(list(config.folder.glob("checkpoints/[0-9]*"))) >= 2)
             process.kill()
             statuses.append(process.wait())
             assert not (config.folder / "summary.json").exists()
@@ -372,11 +372,9 @@ def test_without_ray_it_says_how_to_get_it(small: WganGpSettings, monkeypatch: p
     ("iterations", "minutes", "share"),
     [(120, None, 0.25), (None, 2.0, 0.375), (120, 2.0, 0.375), (60, 2.0, 0.5), (20, None, 1.0), (None, 0.1, 1.0)],
 )
-def test_the_share_done_is_that_of_the_budget(
-    small: WganGpSettings, iterations: int | None, minutes: float | None, share: float
-) -> None:
-    config = replace(small, iterations=iterations, minutes=minutes)
-    assert executors._share_done(config) == 0
-    clocks = {"wall_seconds": 100.0, "train_seconds": 45.0}  # evaluation is not counted
-    write_run(config.folder, [{"iteration": 0, "wall_seconds": 5.0, "train_seconds": 0.0}, {"iteration": 30, **clocks}])
-    assert executors._share_done(config) == pytest.approx(share)
+def test_the_share_done_is_that_of_the_budget(iterations: int | None, minutes: float | None, share: float) -> None:
+    budget = Budget(iterations, minutes)
+    assert executors.share_done([], budget) == 0
+    start = {"iteration": 0, "time/wall_seconds": 5.0, "time/train_seconds": 0.0}
+    last = {"iteration": 30, "time/wall_seconds": 100.0, "time/train_seconds": 45.0}  # evaluation is not counted
+    assert executors.share_done([start, last], budget) == pytest.approx(share)

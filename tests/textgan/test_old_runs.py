@@ -24,6 +24,10 @@ from textgan.suite import main as suite
 from textgan.train import TEXT, train
 
 RUNS = Path(__file__).with_name("runs_423dd7f")  # its README.md says how they were made
+# The images quickstart of 0.1.0 and 0.2.0, whose rates and critic have changed since.
+QUICKSTART_OF_THEN = replace(
+    IMAGE_PRESETS["ttur-small"], preset="quickstart", generator_lr=1e-3, batch_size=32, generator_ema=0.995,
+)  # fmt: skip
 SIGNATURE = "jsd|n:4|sym:char|len:8|pad:in|ref:grammar@d7687e9c8c8f|samples:20|v:1"
 
 
@@ -37,7 +41,7 @@ def settings_of(run: Path) -> Any:
     common: dict[str, Any] = {"minutes": None, "iterations": 6, "eval_every": 2, "checkpoint_every": 2, "device": "cpu"}
     common |= {"batch_size": 4, "latent_dim": 2, "run_dir": run}
     if run.name.startswith("images"):
-        return replace(IMAGE_PRESETS["quickstart"], count=40, dim=1, eval_samples=4, **common)
+        return replace(QUICKSTART_OF_THEN, count=40, dim=1, eval_samples=4, **common)
     config = replace(PRESETS["quickstart"], seq_len=8, dim=2, eval_samples=20, ngram=4, lines=300, **common)
     if run.name == "text-corpus-seed1":
         return replace(config, data=str(run.parent / "corpus.txt"), lines=None, seed=1)
@@ -48,6 +52,12 @@ def test_options_and_metrics_are_read_as_this_version_writes_them(old: Path) -> 
     options = read_options(old / "text-finished")
     assert options["format"] == 1
     assert options["config"]["eval_seconds"] is None
+    of_gans = ("loss", "penalty", "spectral_norm")
+    assert [options["config"][name] for name in of_gans] == ["wasserstein", "wgan-gp", "off"]
+    of_pictures = read_options(old / "images-finished")["config"]
+    assert [of_pictures[name] for name in (*of_gans, "upsampling", "critic_norm")] == [
+        "non-saturating", "wgan-gp", "off", "transposed", "batch",
+    ]  # fmt: skip
     scores = {f"jsd_{n}": DeclaredScore("lower", n == 4, SIGNATURE, 0.0, 1.0) for n in (1, 2, 3, 4)}
     assert declared_scores(old / "text-finished") == scores
     of_images = "fd-random|features:random-conv-2@seed0|size:32x32|cov:unbiased|ref:shapes@126602f7467f|samples:4|v:1"
@@ -101,6 +111,10 @@ def test_they_are_compared_with_runs_of_this_version(old: Path, capsys: pytest.C
     assert compare([str(old / "text-finished"), str(new.folder), "--format", "json"]) == 0
     (method,) = json.loads(capsys.readouterr().out)[0]["methods"]
     assert method["runs"] == [str(old / "text-finished"), str(new.folder)]
+    # Two critic updates per iteration; the generator waits in the first one. The new run logs what it counted.
+    logged = [json.loads(line) for line in (new.folder / "metrics.jsonl").read_text("utf-8").splitlines()]
+    for rows in (read_metrics(old / "text-finished"), logged):
+        assert [row["time/gradient_evaluations"] for row in rows] == [0, 4 + 1, 8 + 3, 12 + 5]
 
 
 def test_samples_are_drawn_and_records_made_of_them(old: Path, capsys: pytest.CaptureFixture[str]) -> None:

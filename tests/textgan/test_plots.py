@@ -108,6 +108,7 @@ def test_lines_are_means_and_bands_go_from_the_lowest_run_to_the_highest(
     [
         ("iterations", "generator iterations"),
         ("critic-updates", "critic updates"),
+        ("gradients", "gradient evaluations"),
         ("samples", "real samples seen"),
     ],
 )
@@ -231,7 +232,7 @@ def test_what_one_panel_alone_shows_is_in_the_legend(tmp_path: Path, monkeypatch
     assert {text.get_text() for text in legend.get_texts()} == set(curves(figure.axes[0])) | set(curves(figure.axes[1]))
 
 
-@pytest.mark.parametrize("axis", ["iterations", "critic-updates", "samples"])
+@pytest.mark.parametrize("axis", ["iterations", "critic-updates", "gradients", "samples"])
 def test_the_papers_curves_are_refused_on_another_axis(tmp_path: Path, axis: Axis) -> None:
     panels: list[Panel] = [("jsd_4", axis, None, some_summaries(1))]
     with pytest.raises(InputError, match="--paper: the paper's curves are against minutes; say --axis wall-minutes"):

@@ -46,6 +46,23 @@ def test_metrics_cut_off_anywhere_hold_the_rows_that_were_written_whole(tmp_path
     assert read_metrics(path.parent) == []
 
 
+@pytest.mark.parametrize(
+    ("row", "evaluations"),
+    [
+        ({"iteration": 0, "critic_updates": 0}, 0),
+        ({"iteration": 1, "critic_updates": 10}, 10),  # the generator waits
+        ({"iteration": 7, "critic_updates": 70}, 6 + 70),
+        ({"iteration": 7, "critic_updates": 0}, 7),  # maximum likelihood has no critic, and does not wait
+        ({"iteration": 7, "time/critic_updates": 14}, 6 + 14),
+        ({"iteration": 7, "time/critic_updates": 7, "time/generator_updates": 12}, 12 + 7),  # several per iteration
+        ({"iteration": 7, "time/critic_updates": 7, "time/generator_updates": 6, "time/gradient_evaluations": 26}, 26),
+    ],
+)
+def test_gradient_evaluations_of_every_version(tmp_path: Path, row: dict[str, int], evaluations: int) -> None:
+    (read,) = read_metrics(write_run(tmp_path / "run", [row]))
+    assert read["time/gradient_evaluations"] == evaluations
+
+
 def test_a_damaged_row_is_named(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", [{"iteration": i} for i in range(3)])
     lines = (folder / "metrics.jsonl").read_bytes().split(b"\n")

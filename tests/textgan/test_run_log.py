@@ -21,22 +21,22 @@ from textgan.models.wgan_gp import WganGpSettings
 from textgan.train import train
 
 
-def test_tensorboard_reads_the_training_clock(tiny: WganGpSettings) -> None:
-    outcome = train(tiny)
-    rows = read_metrics(outcome.folder)
-    events = EventAccumulator(str(outcome.folder)).Reload()
+def test_tensorboard_reads_the_training_clock(finished: WganGpSettings) -> None:
+    folder = finished.folder
+    rows = read_metrics(folder)
+    events = EventAccumulator(str(folder)).Reload()
     scalars = events.Scalars("scores/jsd_4")
     assert [event.step for event in scalars] == [row["iteration"] for row in rows]
     assert [event.value for event in scalars] == pytest.approx([row["scores/jsd_4"] for row in rows], rel=1e-6)
-    started = read_options(outcome.folder)["started"]
+    started = read_options(folder)["started"]
     clock = [event.wall_time - started for event in scalars]
     assert clock == pytest.approx([row["time/train_seconds"] for row in rows], abs=1e-3)
     (text,) = events.Tensors("samples/text_summary")[-1].tensor_proto.string_val
-    first = (outcome.folder / "samples" / "20.txt").read_text("utf-8").split("\n")[0]
+    first = (folder / "samples" / "20.txt").read_text("utf-8").split("\n")[0]
     assert first in text.decode()
     # The scores of real data are a run of their own with the same tags, so that they are a line in the same charts.
-    floor = read_options(outcome.folder)["floor"]
-    real = EventAccumulator(str(outcome.folder / "real data")).Reload()
+    floor = read_options(folder)["floor"]
+    real = EventAccumulator(str(folder / "real data")).Reload()
     assert real.Tags()["scalars"] == [f"scores/jsd_{n}" for n in (1, 2, 3, 4)]
     drawn = real.Scalars("scores/jsd_4")
     assert [event.value for event in drawn] == pytest.approx([floor["jsd_4"]] * len(rows))

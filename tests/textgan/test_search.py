@@ -182,7 +182,8 @@ def test_data_that_cannot_be_read_end_a_search_before_the_work(tmp_path: Path, v
 def test_when_all_fail_it_says_why(
     tmp_path: Path, text_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = replace(PRESETS["ttur-small"], dim=4, batch_size=4, eval_samples=20)
+    # A schedule that ends with the run is left out: the second rung continues the first.
+    small = replace(PRESETS["ttur-small"], dim=4, batch_size=4, eval_samples=20, critic_schedule="linear")
     monkeypatch.setitem(PRESETS, "ttur-small", small)
     flags = ["--data", str(text_file), "--search-dir", str(tmp_path / "s"), "--grid-size", "1", "--iterations", "40"]
     rates = ["--critic-lr", "1e9", "1e9", "--generator-lr", "1e9", "1e9"]
@@ -195,7 +196,8 @@ def test_when_all_fail_it_says_why(
 def test_a_real_search_leaves_a_record_and_a_map(
     tmp_path: Path, text_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = replace(PRESETS["ttur-small"], dim=4, batch_size=4, eval_samples=20)
+    # A schedule that ends with the run is left out: the second rung continues the first.
+    small = replace(PRESETS["ttur-small"], dim=4, batch_size=4, eval_samples=20, critic_schedule="linear")
     monkeypatch.setitem(PRESETS, "ttur-small", small)
     flags = ["--data", str(text_file), "--search-dir", str(tmp_path / "s"), "--grid-size", "2", "--iterations", "12"]
     more = ["--rungs", "2", "--reduction-factor", "2", "--seeds", "7", "--executor", "inline"]

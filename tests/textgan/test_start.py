@@ -30,67 +30,64 @@ def lines_of(config: WganGpSettings, weights: dict[str, torch.Tensor], seed: int
     return tokenizer.decode(sample_ids(network, config.eval_samples, random))
 
 
-def test_it_begins_at_the_other_runs_last_raw_weights(tiny: WganGpSettings, tmp_path: Path) -> None:
-    train(tiny)  # with an EMA of decay 0.5
-    started = replace(tiny, start=tiny.folder, run_dir=tmp_path / "started", seed=7)
+def test_it_begins_at_the_other_runs_last_raw_weights(finished: WganGpSettings, tmp_path: Path) -> None:
+    started = replace(finished, start=finished.folder, run_dir=tmp_path / "started", seed=7)
     train(started)
     first = (started.folder / "samples" / "0.txt").read_text("utf-8").splitlines()
-    raw, average = (
-        strip_prefix(tensors(tiny.folder), prefix) for prefix in ("generator.network.", "generator.average.module.")
+    raw, average = (  # an EMA of decay 0.5
+        strip_prefix(tensors(finished.folder), prefix) for prefix in ("generator.network.", "generator.average.module.")
     )
-    assert first == lines_of(tiny, raw, 7)
-    assert first != lines_of(tiny, average, 7)
+    assert first == lines_of(finished, raw, 7)
+    assert first != lines_of(finished, average, 7)
     start = read_options(started.folder)["start"]
-    (newest,) = tiny.folder.glob("checkpoints/000000020/tensors.safetensors")
+    (newest,) = finished.folder.glob("checkpoints/000000020/tensors.safetensors")
     assert start["iteration"] == 20
     assert start["sha256"] == hashlib.sha256(newest.read_bytes()).hexdigest()
 
 
 def test_it_continues_without_the_other_run(
-    tiny: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(tiny)
-    whole = replace(tiny, start=tiny.folder, run_dir=tmp_path / "whole")
+    whole = replace(finished, start=finished.folder, run_dir=tmp_path / "started")
     train(whole)
     broken = replace(whole, run_dir=tmp_path / "broken")
     train_until_power_cut(monkeypatch, 13, train, broken)
-    shutil.rmtree(tiny.folder)
+    shutil.rmtree(finished.folder)
     train(broken)
     assert_same_run(whole.folder, broken.folder)
     assert read_options(whole.folder)["start"] == read_options(broken.folder)["start"]
 
 
-def test_a_start_that_cannot_be_is_refused(tiny: WganGpSettings, tmp_path: Path) -> None:
-    train(tiny)
+def test_a_start_that_cannot_be_is_refused(finished: WganGpSettings, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("".join(f"zyx {i}\n" for i in range(200)), "utf-8")
     for change, message in (
         ({"start": tmp_path / "nowhere"}, "nowhere: not a run"),
-        ({"dim": 5}, "its generator has another shape; use the same sizes"),
+        ({"dim": 5}, "its generator has other layers or sizes; use the same"),
+        ({"spectral_norm": "on"}, "its critic has other layers or sizes; use the same"),
         ({"data": str(other)}, "has other symbols; start from a run on the same data"),
     ):
-        config = replace(tiny, **{"start": tiny.folder, "run_dir": tmp_path / "refused", **change})  # type: ignore[arg-type]
+        config = replace(finished, **{"start": finished.folder, "run_dir": tmp_path / "refused", **change})  # type: ignore[arg-type]
         with pytest.raises(InputError, match=message):
             train(config)
         assert not config.folder.exists()
 
 
-def test_a_run_keeps_its_start(tiny: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train(tiny)
-    started = replace(tiny, start=tiny.folder, run_dir=tmp_path / "started")
-    random = replace(tiny, run_dir=tmp_path / "random")
+def test_a_run_keeps_its_start(finished: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = replace(finished, start=finished.folder, run_dir=tmp_path / "started")
+    random = replace(finished, run_dir=tmp_path / "random")
     train(started)
     train(random)
     # The start is neither lost nor added, and a moved one is the same.
-    for config in (replace(started, start=None), replace(random, start=tiny.folder)):
+    for config in (replace(started, start=None), replace(random, start=finished.folder)):
         with pytest.raises(InputError, match=f"--start {config.start}: not the start of the run in"):
             train(replace(config, iterations=25))
-    moved = Path(shutil.copytree(tiny.folder, tmp_path / "moved"))
+    moved = Path(shutil.copytree(finished.folder, tmp_path / "moved"))
     train(replace(started, start=moved, iterations=25))
     # Stopped before the first checkpoint, while the start trains on: its weights are others now.
     young = replace(started, run_dir=tmp_path / "young")
     train_until_power_cut(monkeypatch, 3, train, young)
-    train(replace(tiny, iterations=30))
+    train(replace(finished, iterations=30))
     with pytest.raises(InputError, match="not the start of the run in"):
         train(young)
 

@@ -153,11 +153,11 @@ def test_a_list_in_common_makes_a_method_of_each_value_of_each_preset(planned: P
 @pytest.mark.parametrize(
     ("settings", "budget"),
     [
-        ([], (1500, 3.0)),  # the preset's own
+        ([], (1500, 5.0)),  # the preset's own
         (["minutes=20"], (None, 20.0)),
         (["iterations=700"], (700, None)),
         (["iterations=700", "minutes=20"], (700, 20.0)),
-        (["dim=8"], (1500, 3.0)),
+        (["dim=8"], (1500, 5.0)),
     ],
 )
 def test_a_budget_that_is_given_is_the_only_one(planned: Planned, settings: list[str], budget: Any) -> None:

@@ -1,5 +1,4 @@
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import torch
 from data.errors import InputError
 from eval.core.score import Score
 from eval.text.cli import CharacterFlags, score_by
-from tests.helpers.runs import PRESETS, assert_same_run, config_of, stop_at, tensors, without_clocks
+from tests.helpers.runs import PRESETS, assert_same_run, config_of, stop_at, tensors, wait_until, without_clocks
 from textgan import train as train_module
 from textgan.engine.checkpoint import read_newest, strip_prefix
 from textgan.engine.run_folder import declared_scores, read_metrics, read_options
@@ -64,10 +63,9 @@ def test_rows_hold_what_was_done(tiny: WganGpSettings) -> None:
     assert json.loads((outcome.folder / "summary.json").read_text("utf-8")) == outcome.summary
 
 
-def test_options_hold_what_the_run_depends_on(tiny: WganGpSettings, text_file: Path) -> None:
-    train(tiny)
-    options = read_options(tiny.folder)
-    assert options["config"] == tiny.as_json()
+def test_options_hold_what_the_run_depends_on(finished: WganGpSettings, text_file: Path) -> None:
+    options = read_options(finished.folder)
+    assert options["config"] == finished.as_json()
     assert options["seed"] == 0
     assert options["versions"]["torch"] == torch.__version__
     assert options["device"]["type"] == "cpu"
@@ -110,10 +108,9 @@ def test_the_text_is_the_record(tiny: WganGpSettings, padding: Any) -> None:
     assert inner_padding > 0  # padding inside lines did occur, and survived
 
 
-def test_reference_lines_are_training_lines_and_the_floor_comes_from_held_out_ones(tiny: WganGpSettings) -> None:
-    train(tiny)
-    options = read_options(tiny.folder)
-    score = score_of(tiny.folder / "samples" / "20.txt")
+def test_reference_lines_are_training_lines_and_the_floor_comes_from_held_out_ones(finished: WganGpSettings) -> None:
+    options = read_options(finished.folder)
+    score = score_of(finished.folder / "samples" / "20.txt")
     assert score.reference == f"text.txt ({options['lines']['train']:,} lines)"
     assert options["lines"]["held_out"] > 150
 
@@ -121,13 +118,11 @@ def test_reference_lines_are_training_lines_and_the_floor_comes_from_held_out_on
 @pytest.mark.parametrize("iteration", [7, 10, 13])
 def test_a_stopped_run_continues_as_if_it_had_not_stopped(
     tiny: WganGpSettings,
-    tmp_path: Path,
+    trained: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     iteration: int,
 ) -> None:
-    whole = replace(tiny, run_dir=tmp_path / "whole")
-    train(whole)
     with monkeypatch.context() as patch:
         stop_at(patch, iteration, lambda: signal.raise_signal(signal.SIGTERM))
         assert main(flags(tiny)) == 128 + signal.SIGTERM
@@ -137,15 +132,12 @@ def test_a_stopped_run_continues_as_if_it_had_not_stopped(
     assert newest[2]["iteration"] == iteration + 1  # the step was finished, then saved
     assert not (tiny.folder / "summary.json").exists()
     assert main(flags(tiny)) == 0
-    assert_same_run(whole.folder, tiny.folder)
+    assert_same_run(trained / "run", tiny.folder)
 
 
 def test_a_crash_loses_at_most_the_work_since_the_last_checkpoint(
-    tiny: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: WganGpSettings, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = replace(tiny, run_dir=tmp_path / "whole")
-    train(whole)
-
     def crash() -> None:
         raise RuntimeError("crash")
 
@@ -157,20 +149,19 @@ def test_a_crash_loses_at_most_the_work_since_the_last_checkpoint(
         metrics.write('{"iteration": 17, "jsd')  # the crash came while a row was written
     assert [row["iteration"] for row in read_metrics(tiny.folder)] == [0, 5, 10, 15]
     train(tiny)
-    assert_same_run(whole.folder, tiny.folder)
+    assert_same_run(trained / "run", tiny.folder)
 
 
 @pytest.mark.slow
 def test_kill_9_at_any_moment(tiny: WganGpSettings, tmp_path: Path) -> None:
-    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=200)
-    config = replace(tiny, iterations=200)
+    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=100)
+    config = replace(tiny, iterations=100)
     train(whole)
     command = [sys.executable, "-m", "textgan.train", *flags(config)]
-    # Kill the first attempts when so many files of samples are there; then let it finish.
-    for samples in (1, 4, 9):
+    # Kill the first attempts when these samples are there, before and after checkpoints; then let it finish.
+    for iteration in (0, 40):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(list(config.folder.glob("samples/[0-9]*.txt"))) < samples:
-            os.sched_yield()
+        wait_until(process, (config.folder / "samples" / f"{iteration}.txt").exists)
         process.kill()
         assert process.wait() == -signal.SIGKILL
     (config.folder / "checkpoints" / ".000000050.x.partial").mkdir()  # as a kill in the middle of saving leaves it
@@ -181,34 +172,30 @@ def test_kill_9_at_any_moment(tiny: WganGpSettings, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("victim", ["tensors.safetensors", "state.json"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    tiny: WganGpSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str], victim: str
+    finished: WganGpSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str], victim: str
 ) -> None:
-    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=30)
-    train(whole)
-    train(tiny)
-    assert [path.name for path in sorted((tiny.folder / "checkpoints").iterdir())] == ["000000010", "000000020"]
-    damaged = tiny.folder / "checkpoints" / "000000020" / victim
+    assert [path.name for path in sorted((finished.folder / "checkpoints").iterdir())] == ["000000010", "000000020"]
+    damaged = finished.folder / "checkpoints" / "000000020" / victim
     content = damaged.read_bytes()
     if victim == "state.json":
         damaged.write_bytes(content.replace(b'"iteration": 20', b'"iteration": 21'))  # JSON all the same
     else:
         damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    load_generator(tiny.folder)
+    load_generator(finished.folder)
     assert damaged.exists()  # reading removes nothing
-    train(replace(tiny, iterations=30))
+    train(replace(finished, iterations=30))
     assert "damaged checkpoint" in capsys.readouterr().err
-    assert_same_run(whole.folder, tiny.folder)
+    assert_same_run(tmp_path / "whole", finished.folder)
 
 
-def test_when_all_checkpoints_are_damaged_it_says_so(tiny: WganGpSettings) -> None:
-    train(tiny)
-    for path in tiny.folder.glob("checkpoints/*/tensors.safetensors"):
+def test_when_all_checkpoints_are_damaged_it_says_so(finished: WganGpSettings) -> None:
+    for path in finished.folder.glob("checkpoints/*/tensors.safetensors"):
         path.write_bytes(b"")
-    rows = read_metrics(tiny.folder)
+    rows = read_metrics(finished.folder)
     for _ in range(2):  # and does not start anew the second time
         with pytest.raises(InputError, match="every checkpoint is damaged"):
-            train(tiny)
-    assert read_metrics(tiny.folder) == rows
+            train(finished)
+    assert read_metrics(finished.folder) == rows
 
 
 @pytest.mark.parametrize(
@@ -219,43 +206,37 @@ def test_when_all_checkpoints_are_damaged_it_says_so(tiny: WganGpSettings) -> No
         ({"padding": "out"}, "--padding out"),
     ],
 )
-def test_changed_options_are_refused_by_name(tiny: WganGpSettings, change: dict[str, Any], message: str) -> None:
-    train(tiny)
+def test_changed_options_are_refused_by_name(finished: WganGpSettings, change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        train(replace(tiny, **change))
+        train(replace(finished, **change))
 
 
-def test_a_run_of_a_version_without_a_setting_is_refused(tiny: WganGpSettings) -> None:
-    options = read_options(train(tiny).folder)
+def test_a_run_of_a_version_without_a_setting_is_refused(finished: WganGpSettings) -> None:
+    options = read_options(finished.folder)
     del options["config"]["padding"]
-    (tiny.folder / "options.json").write_text(json.dumps(options))
+    (finished.folder / "options.json").write_text(json.dumps(options))
     with pytest.raises(InputError, match=r"run: begun by a version without --padding; choose another --run-dir"):
-        train(tiny)
+        train(finished)
 
 
-def test_checkpoints_of_a_run_without_options_are_not_continued(tiny: WganGpSettings) -> None:
-    train(tiny)
-    (tiny.folder / "options.json").unlink()
+def test_checkpoints_of_a_run_without_options_are_not_continued(finished: WganGpSettings) -> None:
+    (finished.folder / "options.json").unlink()
     with pytest.raises(InputError, match=r"checkpoints without options\.json"):
-        train(tiny)
+        train(finished)
 
 
-def test_changed_data_is_refused(tiny: WganGpSettings, text_file: Path) -> None:
-    train(tiny)
-    with text_file.open("a", encoding="utf-8") as file:
+def test_changed_data_is_refused(finished: WganGpSettings) -> None:
+    with Path(finished.data).open("a", encoding="utf-8") as file:
         file.write("another line\n" * 10)
     with pytest.raises(InputError, match=r"--data: differs from the data of the run in "):
-        train(tiny)
+        train(finished)
     with pytest.raises(InputError, match="not as it was when the samples were made"):
-        score_of(tiny.folder / "samples" / "20.txt")
+        score_of(finished.folder / "samples" / "20.txt")
 
 
-def test_a_larger_budget_continues_a_finished_run(tiny: WganGpSettings, tmp_path: Path) -> None:
-    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=30)
-    train(whole)
-    train(tiny)
-    train(replace(tiny, iterations=30))
-    assert_same_run(whole.folder, tiny.folder)
+def test_a_larger_budget_continues_a_finished_run(finished: WganGpSettings, tmp_path: Path) -> None:
+    train(replace(finished, iterations=30))
+    assert_same_run(tmp_path / "whole", finished.folder)
 
 
 def test_minutes_end_a_run(tiny: WganGpSettings) -> None:
@@ -312,62 +293,58 @@ def test_evaluations_are_asked_for_in_one_way(tiny: WganGpSettings) -> None:
         ({"minutes": 1e-4}, r"--minutes 0\.0001: the run in .* has trained for .* minutes; raise it"),
     ],
 )
-def test_a_smaller_budget_than_was_used_is_refused(tiny: WganGpSettings, less: dict[str, Any], message: str) -> None:
-    train(tiny)
-    before = (tiny.folder / "options.json").read_bytes()
+def test_a_smaller_budget_than_was_used_is_refused(
+    finished: WganGpSettings, less: dict[str, Any], message: str
+) -> None:
+    before = (finished.folder / "options.json").read_bytes()
     with pytest.raises(InputError, match=message):
-        train(replace(tiny, **less))
-    assert (tiny.folder / "options.json").read_bytes() == before
+        train(replace(finished, **less))
+    assert (finished.folder / "options.json").read_bytes() == before
 
 
 def test_a_run_continues_when_it_and_its_data_were_moved(
-    tiny: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = replace(tiny, run_dir=tmp_path / "whole", iterations=30)
-    train(whole)
-    train(tiny)
     (tmp_path / "moved").mkdir()
     for place, name in (("text.txt", "renamed.txt"), ("run", "run")):
         (tmp_path / place).rename(tmp_path / "moved" / name)
     moved = replace(
-        tiny, data=str(tmp_path / "moved" / "renamed.txt"), run_dir=tmp_path / "moved" / "run", iterations=30
+        finished, data=str(tmp_path / "moved" / "renamed.txt"), run_dir=tmp_path / "moved" / "run", iterations=30
     )
     train(moved)
-    assert_same_run(whole.folder, moved.folder)
+    assert_same_run(tmp_path / "whole", moved.folder)
     options = read_options(moved.folder)
     assert options["config"]["data"] == options["reference"]["corpus"]["data"] == moved.data
 
 
 def test_a_run_that_continues_on_other_threads_says_so(
-    tiny: WganGpSettings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    finished: WganGpSettings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = torch.get_num_threads()
-    train(tiny)
-    assert "continued" not in read_options(tiny.folder)
+    assert "continued" not in read_options(finished.folder)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 3)
     capsys.readouterr()
     for iterations in (25, 30):
-        train(replace(tiny, iterations=iterations))
+        train(replace(finished, iterations=iterations))
     said = f"continued with threads {threads + 3} (before: {threads}); numbers differ from an uninterrupted run's"
     assert capsys.readouterr().err.count(said) == 1  # what was recorded is not said again
-    (change,) = read_options(tiny.folder)["continued"]
+    (change,) = read_options(finished.folder)["continued"]
     assert (change["iteration"], change["threads"]) == (20, threads + 3)
 
 
-def test_a_clock_that_was_set_back_is_noted(tiny: WganGpSettings, capsys: pytest.CaptureFixture[str]) -> None:
-    train(tiny)
-    options = read_options(tiny.folder)
-    (tiny.folder / "options.json").write_text(json.dumps({**options, "started": options["started"] + 86400}))
-    train(replace(tiny, iterations=25))
+def test_a_clock_that_was_set_back_is_noted(finished: WganGpSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    options = read_options(finished.folder)
+    (finished.folder / "options.json").write_text(json.dumps({**options, "started": options["started"] + 86400}))
+    train(replace(finished, iterations=25))
     assert "the system's clock is earlier than when the run was last written" in capsys.readouterr().err
 
 
-def test_equal_seeds_give_equal_runs_and_others_do_not(tiny: WganGpSettings, tmp_path: Path) -> None:
-    again, other = replace(tiny, run_dir=tmp_path / "again"), replace(tiny, run_dir=tmp_path / "other", seed=1)
-    for config in (tiny, again, other):
+def test_equal_seeds_give_equal_runs_and_others_do_not(finished: WganGpSettings, tmp_path: Path) -> None:
+    again, other = replace(finished, run_dir=tmp_path / "again"), replace(finished, run_dir=tmp_path / "other", seed=1)
+    for config in (again, other):
         train(config)
-    assert_same_run(tiny.folder, again.folder)
-    assert without_clocks(tiny.folder)[0]["scores/jsd_2"] != without_clocks(other.folder)[0]["scores/jsd_2"]
+    assert_same_run(finished.folder, again.folder)
+    assert without_clocks(finished.folder)[0]["scores/jsd_2"] != without_clocks(other.folder)[0]["scores/jsd_2"]
 
 
 def test_a_non_finite_loss_ends_the_run_and_keeps_the_checkpoint(
@@ -439,31 +416,31 @@ def test_batches_are_training_lines(tiny: WganGpSettings, monkeypatch: pytest.Mo
     assert len(set(seen)) > 140  # drawn with replacement from 1,800 different lines
 
 
-def test_an_exported_generator_is_the_runs_generator(tiny: WganGpSettings, tmp_path: Path) -> None:
-    train(tiny)
-    load_generator(tiny.folder).save(tmp_path / "exported")
+def test_an_exported_generator_is_the_runs_generator(finished: WganGpSettings, tmp_path: Path) -> None:
+    load_generator(finished.folder).save(tmp_path / "exported")
     assert sorted(path.name for path in (tmp_path / "exported").iterdir()) == ["config.json", "model.safetensors"]
-    ours, theirs = load_generator(tiny.folder), load_generator(tmp_path / "exported")
+    ours, theirs = load_generator(finished.folder), load_generator(tmp_path / "exported")
     assert ours.tokenizer == theirs.tokenizer
     z = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(ours.network(z), theirs.network(z))
     average, itself = (
-        strip_prefix(tensors(tiny.folder), prefix)["project.weight"]
+        strip_prefix(tensors(finished.folder), prefix)["project.weight"]
         for prefix in ("generator.average.module.", "generator.network.")
     )
     assert torch.equal(ours.network.state_dict()["project.weight"], average)
     assert not torch.equal(average, itself)
 
 
-def test_samples_come_from_the_average_of_the_weights_where_there_is_one(tiny: WganGpSettings, tmp_path: Path) -> None:
-    without = replace(tiny, generator_ema=0.0, run_dir=tmp_path / "without")
-    train(tiny)
+def test_samples_come_from_the_average_of_the_weights_where_there_is_one(
+    finished: WganGpSettings, tmp_path: Path
+) -> None:
+    without = replace(finished, generator_ema=0.0, run_dir=tmp_path / "without")
     train(without)
-    for config in (tiny, without):
+    for config in (finished, without):
         network = load_generator(config.folder).network
         random = torch.Generator().manual_seed(stream_seed(config.seed, "samples", 20))
         lines = load_generator(config.folder).tokenizer.decode(sample_ids(network, 30, random))
         assert (config.folder / "samples" / "20.txt").read_text("utf-8").splitlines() == lines
     # Averaging changes what is drawn, not how the weights are trained.
     theirs = tensors(without.folder)
-    assert all(torch.equal(tensors(tiny.folder)[name], theirs[name]) for name in theirs)
+    assert all(torch.equal(tensors(finished.folder)[name], theirs[name]) for name in theirs)

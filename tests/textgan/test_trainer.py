@@ -1,53 +1,15 @@
 import math
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.helpers.oracles import BETA1, BETA2, PlainAdam
-from textgan.engine.game import Networks, adversarial_game
-from textgan.engine.losses import WASSERSTEIN
-from textgan.engine.phases import gan_phases
+from tests.helpers.oracles import PlainAdam
+from tests.helpers.trainers import BATCH, RATES, SETTINGS, WEIGHT, a_trainer, critic_of, draw, real_batches
 from textgan.engine.players import Player
 from textgan.engine.seeds import stream_seed
-from textgan.engine.trainer import NonFiniteError, Trainer, make_trainer
-from textgan.models.common import initialise
-from textgan.models.wgan_gp import Critic, Generator, WganGpSettings
-
-BATCH, LENGTH, SYMBOLS, LATENT = 4, 6, 5, 3
-RATES = {"generator": 1e-3, "critic": 3e-3}
-WEIGHT = 10.0
-SETTINGS = WganGpSettings(
-    generator_lr=RATES["generator"], critic_lr=RATES["critic"], generator_schedule="power:0.6",
-    critic_schedule="power:0.6", beta1=BETA1, beta2=BETA2, batch_size=BATCH, seed=11,
-)  # fmt: skip
-
-
-def draw(size: int, random: torch.Generator) -> Tensor:
-    return torch.randn(size, LATENT, generator=random, dtype=torch.float64)
-
-
-def a_trainer(score_together: bool = True, **changes: Any) -> Trainer:
-    random = torch.Generator().manual_seed(7)
-    networks = Networks(Generator(SYMBOLS, LENGTH, 4, LATENT).double(), Critic(SYMBOLS, LENGTH, 4).double())
-    for network in (networks.generator, networks.require_critic()):
-        initialise(network, random)
-    config = replace(SETTINGS, **changes)
-    game = adversarial_game(WASSERSTEIN, WEIGHT, draw, score_together)
-    return make_trainer(config, gan_phases(config, game), networks, torch.device("cpu"))
-
-
-def critic_of(trainer: Trainer) -> nn.Module:
-    assert trainer.critic is not None
-    return trainer.critic.network
-
-
-def real_batches(iteration: int, count: int) -> list[Tensor]:
-    random = torch.Generator().manual_seed(iteration)
-    ids = torch.randint(SYMBOLS, (count, BATCH, LENGTH), generator=random)
-    return list(torch.eye(SYMBOLS, dtype=torch.float64)[ids])
+from textgan.engine.trainer import NonFiniteError
 
 
 def plain_training(iterations: int, critic_steps: int, generator_first: bool = True) -> list[Tensor]:
@@ -67,11 +29,11 @@ def plain_training(iterations: int, critic_steps: int, generator_first: bool = T
 
     for iteration in range(iterations):
         random = torch.Generator().manual_seed(stream_seed(11, "step", iteration))
-        z = torch.randn(BATCH, LATENT, generator=random, dtype=torch.float64) if iteration else None
+        z = draw(BATCH, random) if iteration else None
         if z is not None and generator_first:
             update("generator", -critic(generator(z)).mean())
         for real in real_batches(iteration, critic_steps):
-            fake = generator(torch.randn(BATCH, LATENT, generator=random, dtype=torch.float64)).detach()
+            fake = generator(draw(BATCH, random)).detach()
             alpha = torch.rand(BATCH, generator=random, dtype=torch.float64)
             loss = critic(fake).mean() - critic(real).mean()
             for sample in range(BATCH):

@@ -12,7 +12,7 @@ from torch import Tensor
 from data.errors import InputError
 from data.naming import as_flag
 from tests.helpers.oracles import BETA1, BETA2, PlainAdam
-from tests.textgan.test_trainer import BATCH, RATES, SETTINGS, WEIGHT, a_trainer, critic_of, draw, real_batches
+from tests.helpers.trainers import BATCH, RATES, SETTINGS, WEIGHT, a_trainer, critic_of, draw, real_batches
 from textgan.engine.checkpoint import load_checkpoint, save_checkpoint
 from textgan.engine.game import Game, adversarial_game
 from textgan.engine.losses import WASSERSTEIN

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from textgan.engine.losses import Loss, gradient_penalty
+from textgan.engine.losses import Loss, gradient_penalty, squared_gradient_norm
+from textgan.engine.settings import PenaltyName
 from textgan.engine.updates import Turn
 
 SampleLatent = Callable[[int, torch.Generator], Tensor]
@@ -51,6 +52,7 @@ def adversarial_game(
     sample_latent: SampleLatent,
     score_together: bool,
     encode: Callable[[Tensor], Tensor] = _unchanged,
+    penalty: PenaltyName = "wgan-gp",
 ) -> Game:
     """Return the game of a generator fed by noise and a critic (Goodfellow et al. 2014, arXiv 1406.2661).
 
@@ -61,17 +63,22 @@ def adversarial_game(
         score_together: whether the critic scores real and fake samples in one batch, which is faster; a critic with
             batch normalisation needs separate batches.
         encode: maps real samples to the form of the generator's samples.
+        penalty: gradient penalty of the critic.
     """
 
     def generator(networks: Networks, real: Tensor, turn: Turn) -> dict[str, Tensor]:
-        fake = networks.generator(sample_latent(len(real), turn.random))  # [B, ...]
-        return {"loss": loss.generator(networks.require_critic()(fake))}
+        score = networks.require_critic()
+        scores = score(networks.generator(sample_latent(len(real), turn.random)))  # [B]
+        return {"loss": loss.generator(scores - score(encode(real)) if loss.relative else scores)}
 
     def critic(networks: Networks, real: Tensor, turn: Turn) -> dict[str, Tensor]:
         score = networks.require_critic()
-        real = encode(real)
+        real = encode(real).detach()  # not the caller's tensor, which must not require gradients
         with torch.set_grad_enabled(turn.second_order):
             fake = networks.generator(sample_latent(len(real), turn.random))  # [B, ...]
+        penalised = [real] * ("r1" in penalty) + [fake] * ("r2" in penalty)
+        for samples in penalised:
+            samples.requires_grad_()
         if score_together:
             real_scores, fake_scores = score(torch.cat([real, fake])).chunk(2)  # [B] each
         else:
@@ -79,9 +86,13 @@ def adversarial_game(
         value = loss.critic(real_scores, fake_scores)
         measured = {"wasserstein": real_scores.mean() - fake_scores.mean()}
         if penalty_weight:
-            alpha = torch.rand(len(real), generator=turn.random, device=real.device, dtype=real.dtype)
-            measured["gradient_penalty"] = gradient_penalty(score, real, fake, alpha)
-            value = value + penalty_weight * measured["gradient_penalty"]
+            if penalised:
+                size = squared_gradient_norm(torch.cat([real_scores, fake_scores]), penalised)
+            else:
+                alpha = torch.rand(len(real), generator=turn.random, device=real.device, dtype=real.dtype)
+                size = gradient_penalty(score, real, fake, alpha)
+            measured["gradient_penalty"] = size
+            value = value + penalty_weight * size
         return {"loss": value, **measured}
 
     return Game(generator, critic)

@@ -13,6 +13,7 @@ from torch import Tensor
 from data.files import write_json
 from data.signals import stop_signals
 from textgan.engine.checkpoint import load_checkpoint, save_checkpoint
+from textgan.engine.diagnostics import diagnose
 from textgan.engine.phases import phase_at
 from textgan.engine.progress import Budget, Clock, Evaluations, Progress
 from textgan.engine.run_folder import DeclaredScore, headline
@@ -108,7 +109,8 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
                     scores, samples = experiment.evaluate(trainer.iteration)
                     if report is not None:
                         report(trainer.iteration, scores)
-                    log.log(make_row(trainer, clock, stats, scores), samples)
+                    found = diagnose(trainer, experiment.next_batches) if config.diagnostics else {}
+                    log.log(make_row(trainer, clock, (stats or {}) | found, scores), samples)
                     progress.scored({name: scores[name] for name in shown})
                 ends, due = finished or stopped() is not None, False
                 if (ends or trainer.iteration % config.checkpoint_every == 0) and trainer.iteration != saved:
@@ -127,15 +129,10 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
 
 def _rate_facts(config: Settings, trainer: Trainer) -> dict[str, Any]:
     """Return the ratio of generator's to critic's rate at first and last update, and whether assumption A2 holds."""
-    generator, critic = trainer.phases[-1].generator, trainer.phases[-1].critic
-    if not isinstance(config, GanSettings) or generator is None or critic is None:
+    phase = trainer.phases[-1]
+    if not isinstance(config, GanSettings) or len(phase.scales) < 2:
         return {}
-
-    def ratio(iteration: int) -> float | None:
-        rate = critic.rate(iteration * critic.steps)
-        return generator.rate(iteration * generator.steps) / rate if rate else None
-
     holds, why = assumption_a2(config.generator_schedule, config.critic_schedule)
     end = max(phase_at(trainer.phases, trainer.iteration)[1] - 1, 0)
-    rates = {"generator_to_critic_start": ratio(0), "generator_to_critic_end": ratio(end)}
+    rates = {"generator_to_critic_start": phase.rate_ratio(0), "generator_to_critic_end": phase.rate_ratio(end)}
     return {"rates": {**rates, "assumption_a2": holds, "why": why}}

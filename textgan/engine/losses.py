@@ -1,22 +1,26 @@
-"""GAN losses as pure functions of critic scores, and the gradient penalty."""
+"""GAN losses as pure functions of critic scores, and gradient penalties."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from textgan.engine.settings import LossName
+
 
 @dataclass(frozen=True)
 class Loss:
     """The losses that critic and generator minimise.
 
-    `critic(real_scores, fake_scores)` and `generator(fake_scores)` take scores [B] and return a scalar.
+    `critic(real_scores, fake_scores)` and `generator(fake_scores)` take scores [B] and return a scalar. If `relative`,
+    the generator's loss takes the score of each fake sample minus the score of a real one.
     """
 
     critic: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
+    relative: bool = False
 
 
 def wasserstein_critic(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -59,11 +63,30 @@ def hinge_critic(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     return F.relu(1 - real_scores).mean() + F.relu(1 + fake_scores).mean()
 
 
+def relativistic_critic(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """E[softplus(-(D(real) - D(fake)))], each real sample paired with one fake sample (Huang et al. 2025, equation 2).
+
+    The paper is "The GAN is dead; long live the GAN!" (arXiv 2501.05441), after Jolicoeur-Martineau 2018
+    (arXiv 1807.00734).
+    """
+    return F.softplus(fake_scores - real_scores).mean()
+
+
 WASSERSTEIN = Loss(wasserstein_critic, wasserstein_generator)
 NON_SATURATING = Loss(cross_entropy_critic, non_saturating_generator)
 MINIMAX = Loss(cross_entropy_critic, minimax_generator)
 LEAST_SQUARES = Loss(least_squares_critic, least_squares_generator)
 HINGE = Loss(hinge_critic, wasserstein_generator)
+RELATIVISTIC = Loss(relativistic_critic, non_saturating_generator, relative=True)
+
+LOSSES: Mapping[LossName, Loss] = {
+    "non-saturating": NON_SATURATING,
+    "minimax": MINIMAX,
+    "least-squares": LEAST_SQUARES,
+    "hinge": HINGE,
+    "wasserstein": WASSERSTEIN,
+    "relativistic": RELATIVISTIC,
+}
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
@@ -83,3 +106,17 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     # 1e-12 keeps the square root differentiable if the gradient is zero.
     norm = (gradient.flatten(1).square().sum(dim=1) + 1e-12).sqrt()  # [B]
     return (norm - 1).square().mean()
+
+
+def squared_gradient_norm(scores: Tensor, samples: Sequence[Tensor]) -> Tensor:
+    """E[||grad_x D(x)||_2^2] / 2: R1 at real samples, R2 at fake ones (Mescheder et al. 2018, arXiv 1801.04406, eq. 9).
+
+    Args:
+        scores: the critic's scores [N] of these samples, and perhaps of others; each may depend on one sample only.
+        samples: batches of samples x [B, ...], which require gradients.
+
+    Returns:
+        A scalar, differentiable in the critic's parameters: the sum over batches, without the paper's weight gamma.
+    """
+    gradients = torch.autograd.grad(scores.sum(), samples, create_graph=True)  # [B, ...] each
+    return torch.stack([gradient.flatten(1).square().sum(dim=1).mean() / 2 for gradient in gradients]).sum()

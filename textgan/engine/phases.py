@@ -55,6 +55,13 @@ class Phase:
         """Batches of real samples per iteration: one per update of the player with more updates."""
         return max(scale.steps for scale in self.scales.values())
 
+    def rate_ratio(self, iteration: int) -> float | None:
+        """Return a(n) / b(n), the rates of generator and critic, at an iteration; None if there is no ratio."""
+        if self.generator is None or self.critic is None:
+            return None
+        rate = self.critic.rate(iteration * self.critic.steps)
+        return self.generator.rate(iteration * self.generator.steps) / rate if rate else None
+
     def counters(self, iterations: int, batch_size: int) -> dict[str, int]:
         """Return each player's updates in the first iterations of the phase, and their gradients and real samples."""
         generator = 0 if self.generator is None else max(0, iterations - self.delay) * self.generator.steps

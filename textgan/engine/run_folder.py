@@ -32,13 +32,18 @@ _TRAIN_1 = (
     *("generator_gradient_norm", "critic_update_norm", "generator_update_norm"),
 )
 
-NO_METHOD = {"seed", "run_dir", "data", "weights"}
-"""Settings that are no part of a method: the seed, and paths (scores' signatures have the hashes of the files)."""
+NO_METHOD = {"seed", "run_dir", "data", "weights", "diagnostics"}
+"""Settings that are no part of a method: the seed, paths (scores' signatures have the hashes of the files), logging."""
 
 # Settings that earlier versions did not have, with the values that reproduce those versions.
-_ADDED_SETTINGS: Mapping[str, Any] = {"eval_seconds": None, "max_gradient_norm": None, "start": None}
-_ADDED_TO_GANS: Mapping[str, Any] = {"generator_steps": 1, "critic_warm_up": 0, "rule": "alternating"}
-_ADDED_TO_IMAGES: Mapping[str, Any] = {"precision": "float32"}
+_ADDED_SETTINGS: Mapping[str, Any] = {
+    "eval_seconds": None, "max_gradient_norm": None, "start": None, "diagnostics": False,
+}  # fmt: skip
+_ADDED_TO_GANS: Mapping[str, Any] = {
+    "generator_steps": 1, "critic_warm_up": 0, "rule": "alternating",
+    "loss": "wasserstein", "penalty": "wgan-gp", "spectral_norm": "off",
+}  # fmt: skip
+_ADDED_TO_IMAGES: Mapping[str, Any] = {"precision": "float32", "upsampling": "transposed", "critic_norm": "batch"}
 _ADDED_TO_TEXT: Mapping[str, Any] = {
     "symbols": "char", "order": "replacement", "scores": ["jsd"], "score_seq_len": None, "words": "punctuation",
     "lower_case": False,
@@ -163,7 +168,7 @@ def _declarations(names: Sequence[str], signature: str) -> dict[str, Any]:
 
 
 def read_metrics(folder: Path) -> list[Row]:
-    """Return the rows of a run's metrics with the column names of format 2.
+    """Return the rows of a run's metrics with the columns of format 2.
 
     A last line that a crash cut off is dropped.
 
@@ -178,8 +183,20 @@ def read_metrics(folder: Path) -> list[Row]:
             row = json.loads(line)
         except ValueError as error:
             raise InputError(f"{path}:{number}: damaged row ({error}); remove the line") from error
-        rows.append({_grouped(name): value for name, value in row.items()})
+        rows.append(_with_gradient_evaluations({_grouped(name): value for name, value in row.items()}))
     return rows
+
+
+def _with_gradient_evaluations(row: Row) -> Row:
+    """Return a row with its gradient evaluations; earlier versions updated in turn, by one evaluation per update.
+
+    Before rows counted the generator's updates, there was one per iteration, and none in a GAN's first iteration.
+    """
+    critic = row.get("time/critic_updates")
+    if critic is None or "time/gradient_evaluations" in row:
+        return row
+    generator = row.get("time/generator_updates", row["iteration"] - (critic > 0))
+    return {**row, "time/gradient_evaluations": generator + critic}
 
 
 def _grouped(name: str) -> str:

@@ -154,10 +154,10 @@ class RunLog:
         return json.dumps(as_format(row, self._format), allow_nan=False).encode() + b"\n"
 
 
-def make_row(trainer: Trainer, clock: Clock, stats: Mapping[str, float] | None, scores: Mapping[str, float]) -> Row:
-    """Return a row of metrics; it has no losses and norms before a process's first step."""
+def make_row(trainer: Trainer, clock: Clock, stats: Mapping[str, float], scores: Mapping[str, float]) -> Row:
+    """Return a row of metrics; `stats` has no losses and norms before a process's first step."""
     time = {**trainer.counters, **asdict(clock)}
-    groups: Mapping[str, Mapping[str, Any]] = {"time": time, "scores": scores, "train": stats or {}}
+    groups: Mapping[str, Mapping[str, Any]] = {"time": time, "scores": scores, "train": stats}
     return {
         "iteration": trainer.iteration,
         **{f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()},

@@ -4,13 +4,16 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from data.errors import InputError, require_at_least, require_numbers
 from data.naming import as_flag, as_flag_words
 from eval.core.device import Device
 from textgan.engine.schedules import parse_schedule
 from textgan.engine.updates import parse_rule
+
+LossName = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"]
+PenaltyName = Literal["wgan-gp", "r1", "r2", "r1+r2"]
 
 _MOST = 1e9  # far above useful values, far below overflow in single precision
 
@@ -51,6 +54,8 @@ class Settings:
     """Seconds of training between evaluations, instead of --eval-every."""
     checkpoint_every: int = 1000
     """Generator iterations between checkpoints."""
+    diagnostics: bool = False
+    """Measure the assumptions of the two time-scale theorem at each evaluation, off the training clock."""
     device: Device = "auto"
     """Device to train on; auto takes CUDA if available."""
     start: Path | None = None
@@ -104,11 +109,12 @@ class Settings:
 
     @property
     def may_change(self) -> set[str]:
-        """Settings that may change when the run is continued: the budget, and paths.
+        """Settings that may change when the run is continued: the budget, diagnostics, and paths.
 
         The hashes of the data and of the start may not change.
         """
-        return {"minutes", "run_dir", "data", "start"} | (set() if "linear" in self.schedules else {"iterations"})
+        kept = {"iterations"} if "linear" in self.schedules else set()
+        return {"iterations", "minutes", "diagnostics", "run_dir", "data", "start"} - kept
 
     def with_absolute_paths(self) -> Self:
         """Return the same settings with absolute paths, valid from any working folder."""
@@ -161,6 +167,33 @@ class GanSettings(Settings):
     def schedules(self) -> Sequence[str]:
         """Schedules of both players."""
         return [self.generator_schedule, self.critic_schedule]
+
+
+@dataclass(frozen=True)
+class AdversarialSettings(GanSettings):
+    """Settings of a run that plays `textgan.engine.game.adversarial_game`."""
+
+    loss: LossName = "wasserstein"
+    """Loss of both players; relativistic scores each fake sample against a real one."""
+    penalty: PenaltyName = "wgan-gp"
+    """Gradient penalty of the critic: towards norm 1 between real and fake samples (wgan-gp), or towards norm 0
+    at real samples (r1), at fake samples (r2) or at both."""
+    penalty_weight: float = 0.0
+    """Weight of the gradient penalty (lambda of wgan-gp, gamma of r1 and r2); 0: none."""
+    spectral_norm: Literal["off", "on"] = "off"
+    """on: divide each weight matrix of the critic by its largest singular value."""
+
+    minimums: ClassVar[Mapping[str, int]] = {**GanSettings.minimums, "penalty_weight": 0}
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run can have.
+
+        Raises:
+            InputError: names the flag.
+        """
+        super().__post_init__()
+        if self.penalty != "wgan-gp" and not self.penalty_weight:
+            raise InputError(f"--penalty {self.penalty}: has no weight; give --penalty-weight above 0")
 
 
 def refuse_both_intervals(names: Collection[str]) -> None:

@@ -43,7 +43,7 @@ def start_from(trainer: Trainer, config: Settings, symbols: Mapping[str, Any]) -
         try:
             player.network.load_state_dict(weights)
         except RuntimeError as error:
-            raise InputError(f"--start {config.start}: its {name} has another shape; use the same sizes") from error
+            raise InputError(f"--start {config.start}: its {name} has other layers or sizes; use the same") from error
         player.new_average()
     left_out = {*NO_METHOD, "device", "start"}
     settings = {name: value for name, value in options["config"].items() if name not in left_out}

@@ -76,14 +76,13 @@ class Trainer:
         Raises:
             NonFiniteError: with `measure`, a loss, a gradient or a weight is infinite or NaN, now or earlier.
         """
-        index, n = phase_at(self.phases, self.iteration)
-        if n == 0 and self.iteration:
+        play = self.play(real_batches, measure)
+        if play.iteration == 0 and self.iteration:
             self.state.clear()
             for player in self.players.values():
                 player.new_optimiser()
-        play, rule = self.play(real_batches, measure), self.phases[index].rule
-        rule.update(play)
-        if not rule.final:
+        play.phase.rule.update(play)
+        if not play.phase.rule.final:
             for turn in play.turns:
                 self.players[turn.player].update_average()
         self._losses += play.losses
@@ -122,6 +121,7 @@ class TrainerPlay:
     """One iteration of a trainer, as the update rules see it (`Play`).
 
     Attributes:
+        phase: the phase that the iteration belongs to.
         losses: the sum of all losses that were evaluated.
     """
 
@@ -133,7 +133,7 @@ class TrainerPlay:
         self.state = trainer.state
         self.losses = torch.zeros((), device=trainer.device)
         self._trainer = trainer
-        self._phase = phase
+        self.phase = phase
         self._random = trainer.random()
         self._real: dict[Turn, Tensor] = {}
         last: dict[str, Turn] = {}
@@ -154,7 +154,7 @@ class TrainerPlay:
         name = turn.player
         # A second evaluation takes the random numbers of the first one.
         self._random.set_state(self._random_states.setdefault(turn, self._random.get_state()))
-        game = self._phase.game
+        game = self.phase.game
         move = game.generator if name == "generator" else game.critic
         assert move is not None
         scalars = dict(move(self._trainer.networks, self._real[turn], replace(turn, second_order=second_order)))
@@ -172,8 +172,8 @@ class TrainerPlay:
     def apply(self, turn: Turn, gradients: Gradients) -> None:
         """Take a step of the player's optimiser."""
         player = self._trainer.players[turn.player]
-        player.apply(gradients, self._phase.scales[turn.player].rate(turn.n))
-        if self._phase.rule.final:
+        player.apply(gradients, self.phase.scales[turn.player].rate(turn.n))
+        if self.phase.rule.final:
             player.update_average()
 
     def weights(self, player: str) -> list[nn.Parameter]:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from textgan.engine.game import Networks, adversarial_game
-from textgan.engine.losses import WASSERSTEIN
+from textgan.engine.losses import LOSSES
 from textgan.engine.phases import Phase, gan_phases
-from textgan.engine.settings import GanSettings
+from textgan.engine.settings import AdversarialSettings
 from textgan.models.common import one_hot
 from textgan.models.settings import TextSettings
 
@@ -89,17 +89,16 @@ def _from_image(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class WganGpSettings(TextSettings, GanSettings):
+class WganGpSettings(TextSettings, AdversarialSettings):
     """Settings of the language WGAN-GP. The defaults are the preset `ttur`, the paper's two time scales."""
 
     model: Literal["wgan-gp"] = "wgan-gp"
     penalty_weight: float = 10.0
-    """Weight of the gradient penalty; 0: none."""
     latent_dim: int = 128
     """Length of the generator's noise vector."""
 
     minimums: ClassVar[Mapping[str, int]] = {
-        **TextSettings.minimums, **GanSettings.minimums, "penalty_weight": 0, "latent_dim": 1,
+        **TextSettings.minimums, **AdversarialSettings.minimums, "latent_dim": 1,
     }  # fmt: skip
 
 
@@ -116,7 +115,9 @@ def phases(config: WganGpSettings, players: Networks) -> Sequence[Phase]:
     generator = players.generator
     assert isinstance(generator, Generator)
     encode = partial(one_hot, like=generator.to_symbols.weight)
-    game = adversarial_game(WASSERSTEIN, config.penalty_weight, generator.sample_latent, True, encode)
+    game = adversarial_game(
+        LOSSES[config.loss], config.penalty_weight, generator.sample_latent, True, encode, config.penalty
+    )
     return gan_phases(config, game)
 
 
@@ -132,7 +133,7 @@ _ORIG_SMALL = replace(_ORIG, preset="orig-small", critic_lr=1e-3, **_SMALL)
 # Tuned for the lowest JSD after three minutes on two cores; LOG.md has the trials.
 _QUICKSTART = replace(
     _TTUR_SMALL, preset="quickstart", critic_lr=5e-3, generator_lr=2e-3, generator_ema=0.99, critic_steps=2,
-    penalty_weight=1.0, batch_size=64, iterations=1500, minutes=3.0, eval_every=50, checkpoint_every=400,
+    penalty_weight=1.0, batch_size=64, iterations=1500, minutes=5.0, eval_every=50, checkpoint_every=400,
 )  # fmt: skip
 
 PRESETS = (_QUICKSTART, _TTUR, _ORIG, _TTUR_SMALL, _ORIG_SMALL)

@@ -26,13 +26,14 @@ from textgan.runs.significance import (
     student_interval,
 )
 
-Axis = Literal["minutes", "wall-minutes", "iterations", "critic-updates", "samples"]
+Axis = Literal["minutes", "wall-minutes", "iterations", "critic-updates", "gradients", "samples"]
 
 _COLUMNS: dict[str, tuple[str, float]] = {
     "minutes": ("time/train_seconds", 60.0),
     "wall-minutes": ("time/wall_seconds", 60.0),
     "iterations": ("iteration", 1.0),
     "critic-updates": ("time/critic_updates", 1.0),
+    "gradients": ("time/gradient_evaluations", 1.0),
     "samples": ("time/samples_seen", 1.0),
 }
 

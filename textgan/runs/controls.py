@@ -4,7 +4,8 @@
     python -m textgan.suite --file controls.toml --suite-dir suites/controls
 
 The controls are the preset's two rates; one rate for both players, namely the smaller, the larger and the geometric
-mean of the two; the two rates exchanged; and other ratios with the same geometric mean.
+mean of the two; the two rates exchanged; and further ratios of critic's to generator's rate with the same geometric
+mean. `textgan.compare suites/controls --ratio-figure FILE` draws the time to a target score against the ratio.
 """
 
 import json
@@ -21,6 +22,7 @@ from data.errors import InputError
 from data.naming import as_command, printable
 from data.outputs import is_special, require_output, told_on, write_output
 from textgan.runs.program import TrainingProgram, preset_in, require_critic
+from textgan.runs.ratios import parse_ratio, ratio_name
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,15 @@ class ControlsCommand:
     """Budget per run, in minutes of training."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of each control's runs."""
-    ratios: tuple[float, ...] = (9.0, 27.0)
-    """Ratios of critic's to generator's rate, for more controls."""
+    ratios: tuple[str, ...] = ("1/27", "1/9", "1/3", "1", "3", "9", "27")
+    """Ratios of critic's to generator's rate, numbers or fractions, at the geometric mean of the preset's rates."""
 
 
-def methods(critic_lr: float, generator_lr: float, ratios: tuple[float, ...]) -> dict[str, tuple[float, float]]:
-    """Return each control's learning rates of critic and generator, by its name."""
+def methods(critic_lr: float, generator_lr: float, ratios: Sequence[float]) -> dict[str, tuple[float, float]]:
+    """Return each control's learning rates of critic and generator, by its name; equal controls once.
+
+    The preset's ratio is "two rates", its inverse "rates exchanged", and 1 "one rate, the geometric mean".
+    """
     small, large = sorted((critic_lr, generator_lr))
     middle = math.sqrt(small * large)
     named = {
@@ -53,8 +58,14 @@ def methods(critic_lr: float, generator_lr: float, ratios: tuple[float, ...]) ->
         "rates exchanged": (generator_lr, critic_lr),
     }
     for ratio in ratios:
-        named[f"ratio {ratio:g}"] = (middle * math.sqrt(ratio), middle / math.sqrt(ratio))
+        rates = (middle * math.sqrt(ratio), middle / math.sqrt(ratio))
+        if _written(rates) not in map(_written, named.values()):
+            named[f"ratio {ratio_name(ratio)}"] = rates
     return named
+
+
+def _written(rates: tuple[float, float]) -> tuple[str, str]:
+    return f"{rates[0]:.6g}", f"{rates[1]:.6g}"
 
 
 def write_controls(program: TrainingProgram[Any], arguments: Sequence[str]) -> int:
@@ -69,15 +80,16 @@ def write_controls(program: TrainingProgram[Any], arguments: Sequence[str]) -> i
     require_output("--output", command.output, (".toml",))
     if preset.critic_lr == preset.generator_lr:
         raise InputError(f"--preset {command.preset}: has one rate for both players; choose one with two")
-    if not all(0 < ratio < math.inf for ratio in command.ratios) or not 0 < command.minutes < math.inf:
-        raise InputError("--ratios and --minutes must be positive and finite")
+    if not 0 < command.minutes < math.inf:
+        raise InputError("--minutes must be positive and finite")
+    ratios = [parse_ratio(text) for text in command.ratios]
     lines = [f"seeds = {list(command.seeds)}", "", "[common]", f'preset = "{command.preset}"']
     lines += [f"data = {json.dumps(command.data, ensure_ascii=False)}", f"minutes = {command.minutes!r}"]
-    for name, (critic_lr, generator_lr) in methods(preset.critic_lr, preset.generator_lr, command.ratios).items():
+    for name, (critic_lr, generator_lr) in methods(preset.critic_lr, preset.generator_lr, ratios).items():
         # Refuses settings that no run can have.
         replace(preset, critic_lr=critic_lr, generator_lr=generator_lr, minutes=command.minutes)
-        rates = [f"critic_lr = {critic_lr:.6g}", f"generator_lr = {generator_lr:.6g}"]
-        lines += ["", "[[method]]", f'name = "{name}"', *rates]
+        critic, generator = _written((critic_lr, generator_lr))
+        lines += ["", "[[method]]", f'name = "{name}"', f"critic_lr = {critic}", f"generator_lr = {generator}"]
     with write_output(command.output) as file:
         file.write("\n".join([*lines, ""]).encode())
     suite = as_command("python", "-m", f"{program.package}.suite", "--file", command.output)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from data.errors import InputError
 from data.signals import STOP_SIGNALS
 from textgan.engine.progress import Budget, Clock
-from textgan.engine.run_folder import SUMMARY, read_metrics, read_options
+from textgan.engine.run_folder import SUMMARY, Row, read_metrics, read_options
 from textgan.engine.settings import Settings, as_flags
 from textgan.engine.trainer import NonFiniteError
 from textgan.runs.options import ExecutorOptions
@@ -125,16 +125,19 @@ def _show_until_done(configs: Sequence[Settings], futures: Sequence[Future[RunRe
         while pending:
             _, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
             if not bar.disable:
-                shares = [_share_done(config) for config in configs]
+                shares = [
+                    share_done(read_metrics(each.folder), Budget(each.iterations, each.minutes)) for each in configs
+                ]
                 bar.n = sum(shares)
                 bar.set_postfix_str(f"{sum(share >= 1 for share in shares)} finished, {len(pending)} to go")
 
 
-def _share_done(config: Settings) -> float:
-    if not (rows := read_metrics(config.folder)):
+def share_done(rows: Sequence[Row], budget: Budget) -> float:
+    """Return the used fraction of a run's budget at the last of its rows; 0 if there are none."""
+    if not rows:
         return 0.0
     clock = Clock(rows[-1]["time/wall_seconds"], rows[-1]["time/train_seconds"])
-    return min(1.0, Budget(config.iterations, config.minutes).used(rows[-1]["iteration"], clock))
+    return min(1.0, budget.used(rows[-1]["iteration"], clock))
 
 
 def _on_ray(program: TrainingProgram[Any], configs: Sequence[Settings], execution: ExecutorOptions) -> list[RunResult]:

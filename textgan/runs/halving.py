@@ -1,7 +1,8 @@
 """Successive halving over the two learning rates (Jamieson & Talwalkar 2016, arXiv 1502.07943).
 
 On a rung, all candidates (pairs of rates) train for the same number of iterations; the best third (1 /
---reduction-factor) continues on the next rung, to three times that number.
+--reduction-factor) continues on the next rung, to three times that number. Both rates are constant, as a linear
+schedule needs its end from the start.
 """
 
 import math
@@ -208,7 +209,8 @@ def _configs(command: SearchOptions, settings: GanSettings, pair: Rates, rung: i
     critic_lr, generator_lr = pair
     return [
         replace(
-            settings, critic_lr=critic_lr, generator_lr=generator_lr, seed=seed, minutes=None,
+            settings, critic_lr=critic_lr, generator_lr=generator_lr, critic_schedule="constant",
+            generator_schedule="constant", seed=seed, minutes=None,
             iterations=_iterations(command, rung), eval_every=max(1, _iterations(command, 0) // _POINTS),
             run_dir=command.search_dir / f"critic{critic_lr:g}-generator{generator_lr:g}-seed{seed}",
         )

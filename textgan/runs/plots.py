@@ -1,5 +1,6 @@
-"""Figures of runs: a mean line in a min-max band per method, as in the TTUR paper; the trials of a search."""
+"""Figures of runs: a band per method, as in the TTUR paper; time to a target by ratio of rates; trials of a search."""
 
+from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -10,8 +11,11 @@ import numpy as np
 from data.errors import InputError
 from eval.core.figures import label, require_image_ending, save_figure
 from textgan.engine.run_folder import score_title
+from textgan.runs.ratios import by_mean_rate, ratio_name
 
-if TYPE_CHECKING:  # commands that only import COLOURS start without torch and pandas
+if TYPE_CHECKING:  # commands that only import COLOURS start without torch, pandas and matplotlib
+    from matplotlib.figure import Figure
+
     from textgan.runs.aggregate import Axis, MethodSummary
     from textgan.runs.halving import Trial
 
@@ -20,6 +24,7 @@ _LABELS = {
     "wall-minutes": "minutes",
     "iterations": "generator iterations",
     "critic-updates": "critic updates",
+    "gradients": "gradient evaluations",
     "samples": "real samples seen",
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -62,13 +67,67 @@ def plot_bands(
         if floor is not None:
             panel.axhline(floor, color="black", lw=1, ls="--", label="real data")
         panel.set(xlabel=_LABELS[axis], ylabel=label(score_title(score)))
+    _save(figure, path, columns=4)
+
+
+def plot_ratios(path: Path, panels: "Sequence[tuple[str, Axis, float, Sequence[MethodSummary]]]") -> None:
+    """Draw the time to a target score against the ratio of the players' learning rates, a panel per score.
+
+    Dots are runs; a line joins the means of methods with one product a b of the two rates. A method with a run that
+    never reached the target has no mean; a triangle above the last time has the number of runs that did not.
+
+    Args:
+        path: image file; its ending decides the format.
+        panels: score, x-axis of the runs, which is the vertical one here, target score, and summaries of the methods.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure((4.8 * len(panels), 3.8), layout="constrained")
+    for panel, (score, axis, level, methods) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
+        end, by_mean = float(methods[0].x[-1]), by_mean_rate(methods)
+        marks: Counter[str] = Counter()
+        panel.scatter([], [], 16, "grey", label="run")
+        for (mean_rate, pairs), colour in zip(by_mean.items(), COLOURS * len(by_mean), strict=False):
+            for ratio, method in pairs:
+                reached = method.reached[np.isfinite(method.reached)]
+                panel.scatter([ratio] * reached.size, reached, 16, colour, alpha=0.6, lw=0, zorder=3)
+                if missing := method.reached.size - reached.size:
+                    marks[ratio_name(ratio)] += 1
+                    place = ratio, (1 + 0.07 * marks[ratio_name(ratio)]) * end
+                    text = f"{missing} of {method.reached.size}"
+                    panel.scatter(*place, 25, colour, marker="^", zorder=3)
+                    panel.annotate(text, place, (5, 0), textcoords="offset points", va="center", fontsize=7)
+            means = np.array([method.reached.mean() for _, method in pairs])
+            panel.plot(
+                [ratio for ratio, _ in pairs], np.where(np.isfinite(means), means, np.nan), color=colour, lw=1.5,
+                marker="_", ms=12, label=f"mean, \u221a(ab) = {mean_rate:.3g}",
+            )  # fmt: skip
+        if marks:
+            top = (1 + 0.07 * (max(marks.values()) + 1)) * end
+            panel.axhspan(end, top, color="grey", alpha=0.15, lw=0, label="not reached (k of n runs)")
+        ticks = {ratio_name(ratio): ratio for pairs in by_mean.values() for ratio, _ in pairs}
+        time = f"{_LABELS[axis]} to {score_title(score)} {level:.3f}"
+        panel.set(xscale="log", xlabel="b / a, critic's over generator's learning rate", ylabel=label(time))
+        panel.set_xticks(list(ticks.values()), ticks)
+        panel.set_xticks([], minor=True)
+        panel.margins(x=0.12)
+        panel.set_ylim(0, top if marks else 1.05 * end)
+    _save(figure, path, columns=2 * len(panels))
+
+
+def _save(figure: "Figure", path: Path, columns: int) -> None:
+    """Write a figure of panels with a grid each and one legend below."""
+    for panel in figure.axes:
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     named = {
         text: handle for panel in figure.axes for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)
     }
     labels, handles = list(named), list(named.values())
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), fontsize=9, frameon=False)
+    columns = min(len(labels), columns)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
     save_figure(figure, path)
 
 

@@ -5,6 +5,7 @@ three quarters of all cases.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,9 +71,7 @@ def permutation_test(a: Values, b: Values) -> PermutationTest:
         pooled = np.concatenate([a, b])
         others = np.array([np.delete(pooled, number) for number in range(pooled.size)])
         return PermutationTest(float(as_large(pooled[:, None], others, 1).mean()), min_p)
-    resamples = math.inf if splits <= _EXACT else _RANDOM
-    test = stats.permutation_test((a, b), as_large, alternative="greater", n_resamples=resamples, rng=0)
-    return PermutationTest(float(test.pvalue), min_p if splits <= _EXACT else 1 / (_RANDOM + 1))
+    return _tested((a, b), as_large, "independent", splits, min_p, "permutation test")
 
 
 def paired_test(a: Values, b: Values) -> PermutationTest:
@@ -91,9 +90,15 @@ def paired_test(a: Values, b: Values) -> PermutationTest:
         return np.where(np.abs(x.mean(axis)) >= least, 1.0, 0.0)
 
     signs = 2**differences.size
-    resamples = math.inf if signs <= _EXACT else _RANDOM
+    return _tested((differences,), as_large, "samples", signs, 2 / signs, name)
+
+
+def _tested(
+    data: tuple[Values, ...], as_large: Callable[..., Values], kind: str, exchanges: int, min_p: float, name: str
+) -> PermutationTest:
+    """Return SciPy's permutation test of this kind: exact, with `min_p`, if there are few exchanges, else random."""
+    exact = exchanges <= _EXACT
     test = stats.permutation_test(
-        (differences,), as_large, permutation_type="samples", alternative="greater", n_resamples=resamples, rng=0
+        data, as_large, permutation_type=kind, alternative="greater", n_resamples=math.inf if exact else _RANDOM, rng=0
     )
-    min_p = 2 / signs if signs <= _EXACT else 1 / (_RANDOM + 1)
-    return PermutationTest(float(test.pvalue), min_p, name)
+    return PermutationTest(float(test.pvalue), min_p if exact else 1 / (_RANDOM + 1), name)

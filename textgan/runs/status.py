@@ -12,7 +12,7 @@ from data.errors import InputError
 from data.files import is_locked
 from data.inputs import expand_user
 from eval.core.tables import Block, Format, fixed, render
-from textgan.engine.progress import Budget, Clock
+from textgan.engine.progress import Budget
 from textgan.engine.run_folder import (
     METRICS,
     OPTIONS,
@@ -25,7 +25,7 @@ from textgan.engine.run_folder import (
     score_title,
 )
 from textgan.engine.settings import Settings
-from textgan.runs.executors import is_finished
+from textgan.runs.executors import is_finished, share_done
 
 State = Literal["finished", "running", "stopped", "failed", "waiting"]
 
@@ -80,18 +80,19 @@ def run_status(folder: Path, planned: Settings | None = None) -> RunStatus:
     except InputError as error:
         return RunStatus(folder.name, "failed", message=str(error))
     last = rows[-1]
-    clock = Clock(last["time/wall_seconds"], last["time/train_seconds"])
     budget = Budget(recorded["iterations"], recorded["minutes"])
     if planned is not None:
         budget = Budget(planned.iterations, planned.minutes)
-    share = min(1.0, budget.used(last["iteration"], clock))
+    share = share_done(rows, budget)
     ends = None
     if state == "running" and share > 0:
-        remaining = clock.wall_seconds * (1 - share) / share
+        remaining = last["time/wall_seconds"] * (1 - share) / share
         ends = datetime.fromtimestamp((folder / METRICS).stat().st_mtime + remaining).astimezone()
     scores = of_group(last, "scores")
     shown = {name: scores[name] for name in headline(declared_scores(folder)) if name in scores}
-    return RunStatus(folder.name, state, share, last["iteration"], clock.train_seconds / 60, shown, ends, message)
+    return RunStatus(
+        folder.name, state, share, last["iteration"], last["time/train_seconds"] / 60, shown, ends, message
+    )
 
 
 def _state(folder: Path, planned: Settings | None) -> tuple[State, str]:

@@ -7,7 +7,7 @@ python -m textgan.theory bilinear --output bilinear.svg
 from difflib import get_close_matches
 from importlib import import_module
 
-from data.command import run_command
+from data.command import as_typed, run_command
 from data.errors import InputError
 
 EXPERIMENTS = {
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         return status
     listed = "\n".join(f"  {experiment:14} {description}" for experiment, description in EXPERIMENTS.items())
     if name in ("--help", "-h"):
-        print(f"usage: python -m textgan.theory NAME [FLAGS]; every experiment has --help\n\n{listed}")
+        print(f"usage: {as_typed('textgan.theory')} NAME [FLAGS]; every experiment has --help\n\n{listed}")
         return 0
     similar = get_close_matches(name, EXPERIMENTS, 1)
     hint = f"did you mean {similar[0]}?" if similar else f"choose {', '.join(EXPERIMENTS)}"

@@ -19,13 +19,14 @@ def descend(weights: Tensor, gradient: Tensor, rate: float | Tensor) -> None:
 
 
 def adam(weights: Tensor, beta1: float, beta2: float) -> Step:
-    """Return Adam (Kingma & Ba 2015, arXiv 1412.6980) for these weights; the rate is one number for all of them."""
-    optimiser = torch.optim.Adam([weights], betas=(beta1, beta2))
+    """Return Adam (Kingma & Ba 2015, arXiv 1412.6980) for weights of this shape."""
+    unit = torch.zeros_like(weights)
+    optimiser = torch.optim.Adam([unit], lr=1, betas=(beta1, beta2))
 
-    def step(_weights: Tensor, gradient: Tensor, rate: float | Tensor) -> None:
-        weights.grad = gradient
-        optimiser.param_groups[0]["lr"] = float(rate)
+    def step(weights: Tensor, gradient: Tensor, rate: float | Tensor) -> None:
+        unit.zero_().grad = gradient
         optimiser.step()
+        weights += rate * unit
 
     return step
 
@@ -132,3 +133,14 @@ def simulate(agents: Mapping[str, Agent], rule: Rule, steps: int, seed: int = 0,
 def start(point: Sequence[float], *shape: int) -> Tensor:
     """Return a start for many paths [..., paths, dim]: the same point [dim] for all of `shape`."""
     return torch.tensor(point, dtype=torch.float64).repeat(*shape, 1)
+
+
+def overflowed(path: Tensor) -> Tensor:
+    """Return a path [points, ..., dim] that stays at infinity from its first overflow on, in place of NaN."""
+    lost = ~path.isfinite().all(-1, keepdim=True)
+    return path.masked_fill(lost.cumsum(0) > 0, torch.inf)
+
+
+def first_step(events: Tensor) -> Tensor:
+    """Return the number of the first point at which an event happens [points, ...], infinity if there is none."""
+    return torch.where(events.any(0), events.byte().argmax(0).double(), torch.inf)

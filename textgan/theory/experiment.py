@@ -13,8 +13,10 @@ from eval.core.figures import require_image_ending, save_figure
 from eval.core.tables import Block, FormatFlags, render
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,12 @@ class Findings:
 
 Flags = TypeVar("Flags", bound=TheoryFlags)
 
+_STYLE: Any = {
+    "figure.titlesize": 11, "axes.titlesize": 9.5, "axes.labelsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8,
+    "legend.fontsize": 7.5, "axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False,
+}  # fmt: skip
+"""Style of all figures of the gallery."""
+
 
 def run_experiment(
     flags: type[Flags], study: Callable[[Flags], Findings], arguments: Sequence[str], name: str, doc: str | None
@@ -71,18 +79,24 @@ def run_experiment(
     findings = study(command)
     print(render(command.output_format, findings.blocks, findings.records))
     if command.output is not None:
-        save_figure(findings.draw(), command.output)
+        import matplotlib
+
+        with matplotlib.rc_context(_STYLE):
+            save_figure(findings.draw(), command.output)
     return 0
 
 
 def panels(rows: int, columns: int, title: str, width: float = 3.4, height: float = 2.6) -> "tuple[Figure, list[Axes]]":
-    """Return a figure in the style of the gallery, with a title, and its axes row by row."""
+    """Return a figure with a title, and its axes row by row."""
     from matplotlib.figure import Figure
 
     figure = Figure((width * columns, height * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
-    for panel in axes:
-        panel.grid(alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(title, fontsize=11)
-    return figure, axes
+    figure.suptitle(title)
+    return figure, figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+
+
+def band(panel: "Axes", x: "np.ndarray[Any, Any]", values: "Tensor", colour: str, **line: Any) -> None:
+    """Draw the median of values [points, paths] as a line, in a band between their quantiles of 10 and 90 %."""
+    low, middle, high = (values.quantile(share, dim=1, interpolation="nearest") for share in (0.1, 0.5, 0.9))
+    panel.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
+    panel.plot(x, middle, color=colour, **{"lw": 1.3, **line})
