@@ -102,10 +102,17 @@ def critic_scale(config: GanSettings, iterations: int | None) -> TimeScale:
     return TimeScale(config.critic_lr, parse_schedule(config.critic_schedule, updates), config.critic_steps)
 
 
-def gan_phases(config: GanSettings, game: Game) -> list[Phase]:
-    """Return the phases of a GAN: the critic's warm-up, if there is one, then both players."""
+def gan_phases(config: GanSettings, game: Game, before: Sequence[Phase] = ()) -> list[Phase]:
+    """Return the phases of a GAN: phases before it, the critic's warm-up, if there is one, then both players."""
     warm_up = config.critic_warm_up
-    left = None if config.iterations is None else max(1, config.iterations - warm_up)
+    alone = [Phase("critic warm-up", game, None, critic_scale(config, warm_up), warm_up)] if warm_up else []
+    left = iterations_left(config, [*before, *alone])
     scales = generator_scale(config, left, config.generator_steps), critic_scale(config, left)
-    both = Phase("adversarial", game, *scales, left, parse_rule(config.rule))
-    return [Phase("critic warm-up", game, None, critic_scale(config, warm_up), warm_up), both] if warm_up else [both]
+    return [*before, *alone, Phase("adversarial", game, *scales, left, parse_rule(config.rule))]
+
+
+def iterations_left(config: Settings, before: Sequence[Phase]) -> int | None:
+    """Return the iterations of a run's last phase; None: no limit."""
+    if config.iterations is None:
+        return None
+    return max(1, config.iterations - sum(phase.iterations or 0 for phase in before))

@@ -17,7 +17,7 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
 
     Convolutions are uniform with standard deviation sqrt(4 / (fan_in + fan_out)) (a fan is channels times kernel size);
     linear layers are Glorot uniform, with standard deviation sqrt(2 / (fan_in + fan_out)); biases are zero. All weights
-    of an LSTM are uniform in +-1 / sqrt(dim).
+    of an LSTM are uniform in +-1 / sqrt(dim). Embeddings are normal with standard deviation 0.1.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -33,3 +33,6 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
             with torch.no_grad():
                 for weight in layer.parameters():
                     weight.uniform_(-bound, bound, generator=random)
+        elif isinstance(layer, nn.Embedding):
+            with torch.no_grad():
+                layer.weight.normal_(std=0.1, generator=random)

@@ -16,7 +16,8 @@ State = tuple[Tensor, ...]
 """Tensors [N, ...] that a body keeps of the symbols so far, one row per line."""
 BodyName = Literal["lstm", "transformer"]
 
-_HEADS = 4
+HEADS = 4
+"""Heads of the transformer; they divide the width."""
 _EXCLUDED = -1e4  # its probability is exactly 0; it is finite, since 0 log 0 must be 0
 
 
@@ -37,7 +38,9 @@ class LstmBody(nn.Module):
 
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         # nn.LSTM wants states [layers, N, dim]
-        before = None if state is None else (state[0].transpose(0, 1).contiguous(), state[1].transpose(0, 1).contiguous())
+        before = (
+            None if state is None else (state[0].transpose(0, 1).contiguous(), state[1].transpose(0, 1).contiguous())
+        )
         features, (hidden, cell) = self.lstm(x, before)  # [N, T, dim]
         return features, (hidden.transpose(0, 1), cell.transpose(0, 1))
 
@@ -66,7 +69,7 @@ class TransformerBody(nn.Module):
             if state is not None:
                 key, value = torch.cat([state[2 * layer], key], 1), torch.cat([state[2 * layer + 1], value], 1)
             after += [key, value]
-            heads = [part.unflatten(-1, (_HEADS, -1)).transpose(1, 2) for part in (query, key, value)]  # [N, H, T, d]
+            heads = [part.unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in (query, key, value)]  # [N, H, T, d]
             mixed = F.scaled_dot_product_attention(*heads, is_causal=state is None)
             x = x + self.mixers[layer](mixed.transpose(1, 2).flatten(2))
             x = x + self.narrowers[layer](F.gelu(self.wideners[layer](self.norms[2 * layer + 1](x))))
