@@ -39,7 +39,9 @@ def jaccard_left_out(samples: LineNgrams, reference: NgramCounts, reference_line
     lost = np.bincount(samples.line, minima[index] - without, samples.lines).astype(np.int64)
     shared = minima.sum() - lost
     both = (counts.total - samples.sizes) * reference_lines + reference.total * others
-    return np.divide(shared, both - shared, out=np.ones(samples.lines), where=both > 0)
+    values = np.ones(samples.lines)
+    np.divide(shared, both - shared, out=values, where=both > 0)
+    return values
 
 
 def _minima(
