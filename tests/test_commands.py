@@ -31,7 +31,7 @@ from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs.executors import RunResult
 from textgan.runs.halving import Trial
 
-METRICS = ("jsd", "overlap", "likelihood", "bleu", "diversity", "memorisation")
+METRICS = ("jsd", "overlap", "likelihood", "bleu", "ms_jaccard", "diversity", "memorisation")
 COMMANDS = (
     *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search"),
     *("eval.ngrams", "eval.ngram_sampler", "eval.report", *(f"eval.{metric}" for metric in METRICS)),

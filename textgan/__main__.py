@@ -25,6 +25,7 @@ COMMANDS = {
     "overlap": ("eval.overlap", "precision, recall and cosine of n-grams"),
     "likelihood": ("eval.likelihood", "bits per character under n-gram models"),
     "bleu": ("eval.bleu", "BLEU and Self-BLEU"),
+    "ms-jaccard": ("eval.ms_jaccard", "MS-Jaccard, quality and variety in one number"),
     "diversity": ("eval.diversity", "distinct n-grams and duplicates"),
     "memorisation": ("eval.memorisation", "known words and copied lines"),
     "ngrams": ("eval.ngrams", "count n-grams of a reference, and merge counts"),

@@ -32,6 +32,7 @@ CHARACTER_METRICS = {
 WORD_METRICS = {
     "word-jsd": "eval.text.jsd.score_words",
     "bleu": "eval.text.bleu.score",
+    "ms-jaccard": "eval.text.ms_jaccard.score",
     "diversity": "eval.text.diversity.score",
     "memorisation": "eval.text.memorisation.score",
 }
