@@ -1,7 +1,7 @@
-"""Synthetic oracles: LSTMs with fixed weights that draw lines and know their exact probabilities.
+"""Synthetic oracles: LSTMs with fixed weights, whose lines have exact probabilities.
 
-Yu et al. 2017 (SeqGAN, arXiv 1609.05473) introduced the task: a model learns from lines that an oracle has drawn, and both
-can be asked for the probability of any line. Symbols are written as numbers from 0, so an oracle's lines are text.
+Yu et al. 2017 (SeqGAN, arXiv 1609.05473) introduced the task: a model learns from lines that an oracle has drawn, and
+both give any line a probability. `data.oracle_lines` makes text of the lines.
 """
 
 import hashlib
@@ -12,20 +12,23 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from data.cache import DAMAGED_ARRAYS
 from data.errors import InputError
+from data.readers import first_line
 
 Floats = NDArray[np.float64]
 Symbols = NDArray[np.int64]
-State = tuple[Floats, Floats]
 
 SYMBOLS, WIDTH = 5000, 32
 """Number of symbols and width of our own oracles, as in SeqGAN's."""
 
-_BLOCK_LINES = 100  # logits of a block fit the processor's cache
-# SeqGAN's arrays by the names of their published files: embedding, then input weights, recurrent weights and bias of the
-# input, forget and output gate and of the candidate, then the output layer.
+_BLOCK_LOGITS = 1 << 17  # they fit the processor's cache
+# SeqGAN's arrays by the names of their published files: embedding, then input weights, recurrent weights and bias of
+# input gate, forget gate, output gate and candidate, then the output layer.
 _GATES = ("i", "f", "og", "c")
+_REMEDY = "give a folder with SeqGAN's 15 arrays (embedding, wi, ui, bi, ...; .npy or .npz)"
 _FILES = ("embedding", *(f"{kind}{gate}" for gate in _GATES for kind in "wub"), "wo", "bo")
 
 
@@ -61,49 +64,49 @@ class Oracle:
         return hashlib.sha256(b"".join(array.astype("<f4").tobytes() for array in arrays)).hexdigest()
 
     def draw(self, count: int, seq_len: int, seed: int) -> Symbols:
-        """Draw lines [count, seq_len]."""
-        random = np.random.default_rng(seed)
-        blocks = []
-        for start in range(0, count, _BLOCK_LINES):
-            lines = min(_BLOCK_LINES, count - start)
-            drawn, state = [np.zeros(lines, np.int64)], self._start(lines)
-            for _ in range(seq_len):
-                exponentials, _, state = self._step(drawn[-1], state)
-                cumulated = exponentials.cumsum(axis=1, out=exponentials)
-                below = random.random(lines) * cumulated[:, -1]
-                chosen = [np.searchsorted(row, value, "right") for row, value in zip(cumulated, below, strict=True)]
-                drawn.append(np.minimum(chosen, self.size - 1))
-            blocks.append(np.stack(drawn[1:], axis=1))
-        return np.concatenate(blocks)
+        """Draw lines [count, seq_len]; the first ones are the same whatever the count."""
+        uniform = np.random.default_rng(seed).random((count, seq_len))
+        lines = np.zeros((count, seq_len), np.int64)
+        for block in self._blocks(count, "drawing lines of an oracle"):
+            for position, logits in enumerate(self._logits(lines[block])):
+                cumulated = np.exp(logits, out=logits).cumsum(axis=1, out=logits)
+                below = uniform[block, position] * cumulated[:, -1]
+                chosen = (cumulated <= below[:, None]).sum(axis=1)
+                lines[block, position] = np.minimum(chosen, self.size - 1)  # products round up to the total
+        return lines
 
     def log_probs(self, lines: Symbols) -> Floats:
         """Return the log-probabilities [N, L], in nats, of the symbols of lines [N, L]."""
-        return np.concatenate([self._log_probs(lines[i : i + _BLOCK_LINES]) for i in range(0, len(lines), _BLOCK_LINES)])
+        log_probs = np.zeros(lines.shape)
+        for block in self._blocks(len(lines), "probabilities of lines under an oracle"):
+            for position, logits in enumerate(self._logits(lines[block])):
+                log_probs[block, position] = logits[np.arange(len(logits)), lines[block, position]]
+                log_probs[block, position] -= np.log(np.exp(logits, out=logits).sum(axis=1))
+        return log_probs
 
-    def _log_probs(self, lines: Symbols) -> Floats:
-        before, state, columns = np.zeros(len(lines), np.int64), self._start(len(lines)), []
-        for symbols in lines.T:
-            exponentials, logits, state = self._step(before, state)
-            columns.append(logits[np.arange(len(lines)), symbols] - np.log(exponentials.sum(axis=1)))
-            before = symbols
-        return np.stack(columns, axis=1)
+    def _blocks(self, count: int, what: str) -> Iterator[slice]:
+        size = max(1, _BLOCK_LOGITS // self.size)
+        starts = tqdm(range(0, count, size), what, disable=None, delay=1, leave=False)
+        return (slice(start, min(start + size, count)) for start in starts)
 
-    def _start(self, lines: int) -> State:
-        return np.zeros((lines, len(self.recurrent))), np.zeros((lines, len(self.recurrent)))
+    def _logits(self, lines: Symbols) -> Iterator[Floats]:
+        """Yield the logits [N, V] of each position of lines [N, L], shifted so that the largest is 0.
 
-    def _step(self, symbols: Symbols, state: State) -> tuple[Floats, Floats, State]:
-        """Take a symbol per line [N]; return exp(logits) and logits [N, V] of the next one, and the state.
-
-        The logits are shifted so that the largest is 0.
+        The symbols of a position are read after the position's logits are used; all logits share one array.
         """
-        hidden, cell = state
-        gates = self.embedding[symbols] @ self.inputs + hidden @ self.recurrent + self.bias
-        into, keep, out, candidate = np.split(gates, 4, axis=1)
-        cell = _sigmoid(keep) * cell + _sigmoid(into) * np.tanh(candidate)
-        hidden = _sigmoid(out) * np.tanh(cell)
-        logits = hidden @ self.output + self.output_bias
-        logits -= logits.max(axis=1, keepdims=True)
-        return np.exp(logits), logits, (hidden, cell)
+        count, width = len(lines), len(self.recurrent)
+        hidden, cell = np.zeros((count, width)), np.zeros((count, width))
+        before, logits = np.zeros(count, np.int64), np.empty((count, self.size))
+        for position in range(lines.shape[1]):
+            gates = self.embedding[before] @ self.inputs + hidden @ self.recurrent + self.bias
+            into, keep, out, candidate = np.split(gates, 4, axis=1)
+            cell = _sigmoid(keep) * cell + _sigmoid(into) * np.tanh(candidate)
+            hidden = _sigmoid(out) * np.tanh(cell)
+            np.matmul(hidden, self.output, out=logits)
+            logits += self.output_bias
+            logits -= logits.max(axis=1, keepdims=True)
+            yield logits
+            before = lines[:, position]
 
 
 def own_oracle(seed: int, size: int = SYMBOLS, width: int = WIDTH) -> Oracle:
@@ -119,35 +122,39 @@ def read_oracle(folder: Path) -> Oracle:
     Nothing is unpickled.
 
     Raises:
-        InputError: an array is missing, cannot be read, or has the wrong shape.
+        InputError: the folder or an array is missing, cannot be read, or has the wrong shape.
     """
+    if not folder.is_dir():
+        raise InputError(f"oracle:{folder}: no such folder; {_REMEDY}")
     arrays = {name: _read_array(folder, name) for name in _FILES}
+    size, embedded = np.atleast_2d(arrays["embedding"]).shape[:2]
+    width = len(np.atleast_1d(arrays["wo"]))
+    shapes = {"embedding": (size, embedded), "wo": (width, size), "bo": (size,)}
+    for gate in _GATES:
+        shapes |= {f"w{gate}": (embedded, width), f"u{gate}": (width, width), f"b{gate}": (width,)}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or 0 in shape:
+            raise InputError(f"{folder}: {name} has shape {arrays[name].shape}, expected {shape}; {_REMEDY}")
     inputs, recurrent, bias = (np.concatenate([arrays[f"{kind}{gate}"] for gate in _GATES], axis=-1) for kind in "wub")
-    oracle = Oracle(arrays["embedding"], inputs, recurrent, bias, arrays["wo"], arrays["bo"])
-    (size, embedded), width = oracle.embedding.shape, len(oracle.recurrent)
-    expected = ((embedded, 4 * width), (width, 4 * width), (4 * width,), (width, size), (size,))
-    found = tuple(array.shape for array in (inputs, recurrent, bias, oracle.output, oracle.output_bias))
-    if found != expected:
-        raise InputError(f"{folder}: no oracle: shapes {found}, expected {expected}; give SeqGAN's 15 arrays")
-    return oracle
+    return Oracle(arrays["embedding"], inputs, recurrent, bias, arrays["wo"], arrays["bo"])
 
 
 def _read_array(folder: Path, name: str) -> Floats:
-    for path in (folder / f"{name}.npy", folder / f"{name}.npz"):
-        if path.exists():
-            try:
-                loaded = np.load(path, allow_pickle=False)
-                array = loaded if isinstance(loaded, np.ndarray) else loaded[loaded.files[0]]
-                return np.asarray(array, np.float64)
-            except (ValueError, OSError, IndexError) as error:
-                raise InputError(f"{path}: not an array ({error}); give SeqGAN's 15 arrays") from error
-    raise InputError(f"{folder}: no {name}.npy or {name}.npz; give a folder with SeqGAN's 15 arrays")
-
-
-def as_lines(symbols: Symbols) -> Iterator[str]:
-    """Yield lines of symbols [N, L] as text: numbers with spaces between."""
-    return (" ".join(map(str, line)) for line in symbols.tolist())
+    """Return an array; of an .npz file the only one in it."""
+    path = next((path for path in (folder / f"{name}.npy", folder / f"{name}.npz") if path.exists()), None)
+    if path is None:
+        raise InputError(f"{folder}: no {name}.npy or {name}.npz; {_REMEDY}")
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            (array,) = [loaded] if isinstance(loaded, np.ndarray) else loaded.values()
+            array = np.asarray(array, np.float64)
+    except (*DAMAGED_ARRAYS, TypeError) as error:
+        raise InputError(f"{path}: not an array of numbers ({first_line(error)}); {_REMEDY}") from error
+    if not np.isfinite(array).all():
+        raise InputError(f"{path}: holds NaN or infinity; {_REMEDY}")
+    return array
 
 
 def _sigmoid(x: Floats) -> Floats:
-    return 1 / (1 + np.exp(-x))
+    return (1 + np.tanh(x / 2)) / 2  # no overflow

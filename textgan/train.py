@@ -21,6 +21,7 @@ from data.batches import by_epochs, with_replacement
 from data.command import run_command
 from data.corpus import Corpus, open_corpus
 from data.errors import InputError
+from data.line_ids import Ids
 from data.naming import as_command, printable
 from data.tokenizers import Tokenizer
 from data.words import WordRule
@@ -39,6 +40,8 @@ from textgan.engine.start import start_from
 from textgan.engine.trainer import Trainer, make_trainer
 from textgan.models import MODELS, PRESETS
 from textgan.models.common import initialise
+from textgan.models.exact import exact_scores, held_out_lines
+from textgan.models.lines import LineModel, exclude
 from textgan.models.settings import TextSettings
 from textgan.runs.program import TrainingProgram, final_lines, run_program
 from textgan.sample import sample_ids
@@ -66,26 +69,41 @@ def open_experiment(config: TextSettings) -> Experiment:
     trainer = build_trainer(config, corpus.tokenizer, device)
     record = reference_record(config.reference, scored)
     symbols = {"tokenizer": corpus.tokenizer.as_json()}
+    start = start_from(trainer, config, symbols)
+    for player in trainer.players.values():
+        exclude(player.network, corpus.absent)
+        exclude(player.sampler, corpus.absent)
+    has_density = isinstance(trainer.generator.sampler, LineModel)
+    held_out = held_out_lines(corpus, config.data) if has_density else None
+
+    def draw(iteration: int) -> Ids:
+        random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
+        return sample_ids(trainer.generator.sampler, config.eval_samples, random)
+
+    def score_model(drawn: Ids) -> list[Score]:
+        model = trainer.generator.sampler
+        return exact_scores(model, held_out, drawn) if held_out is not None and isinstance(model, LineModel) else []
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
-        random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
-        ids = sample_ids(trainer.generator.sampler, config.eval_samples, random)
+        ids = draw(iteration)
         lines = corpus.tokenizer.decode(ids)
-        return values_by_name(score_lines(config, lines, without_floors)), as_text(lines)
+        return values_by_name(score_lines(config, lines, without_floors) + score_model(ids)), as_text(lines)
 
+    of_model = score_model(draw(0)) if has_density else []  # of the first weights, for the declarations alone
     return Experiment(
         trainer=trainer,
         device=device,
         next_batches=lambda iteration: real_batches(config, corpus, iteration, trainer.batches_of(iteration), device),
         evaluate=evaluate,
-        scores=declared(of_real, HEADLINES),
-        floor=floors_by_name(of_real) or None,
+        scores=declared([*of_real, *of_model], HEADLINES),
+        floor=floors_by_name([*of_real, *of_model]) or None,
         facts={
             "data_sha256": corpus.sha256,
             "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out), "dropped": corpus.dropped},
             "symbols": corpus.tokenizer.name,
             **symbols,
-            **start_from(trainer, config, symbols),
+            "unknown_share": corpus.unknown / max(corpus.train.row.size, 1),
+            **start,
             "reference": record,
         },
         beside_samples={FOLDER_RECORD: record},

@@ -4,13 +4,14 @@ Id 0 is padding and ends a line: after it only 0 follows, with probability 1. A 
 symbol has a row of its own in the embedding and is never drawn.
 """
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from data.tokenizers import PADDING_ID, UNKNOWN_ID
+from data.tokenizers import PADDING_ID
 
 State = tuple[Tensor, ...]
 """Tensors [N, ...] that a body keeps of the symbols so far, one row per line."""
@@ -18,7 +19,7 @@ BodyName = Literal["lstm", "transformer"]
 
 HEADS = 4
 """Heads of the transformer; they divide the width."""
-_EXCLUDED = -1e4  # its probability is exactly 0; it is finite, since 0 log 0 must be 0
+_EXCLUDED = -1e4  # bias of a symbol with a probability of exactly 0; finite, since 0 log 0 must be 0
 
 
 class Body(Protocol):
@@ -85,18 +86,20 @@ class LineModel(nn.Module):
         dim: width of embedding and body.
         layers: layers of the body.
         body: the network between embedding and logits.
-        unknown: whether training lines hold the unknown symbol; else its probability is 0.
     """
 
+    excluded: Tensor
+    """Which symbols [V] have probability 0; see `exclude`."""
+
     def __init__(
-        self, vocabulary_size: int, seq_len: int, dim: int, layers: int = 1, body: BodyName = "lstm",
-        unknown: bool = True,
+        self, vocabulary_size: int, seq_len: int, dim: int, layers: int = 1, body: BodyName = "lstm"
     ) -> None:  # fmt: skip
         super().__init__()
-        self.vocabulary_size, self.seq_len, self.unknown = vocabulary_size, seq_len, unknown
+        self.vocabulary_size, self.seq_len = vocabulary_size, seq_len
         self.embedding = nn.Embedding(vocabulary_size + 1, dim)
         self.body: Body = LstmBody(dim, layers) if body == "lstm" else TransformerBody(dim, layers, seq_len)
         self.to_symbols = nn.Linear(dim, vocabulary_size)
+        self.register_buffer("excluded", torch.zeros(vocabulary_size, dtype=torch.bool))
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the logits [B, L, V] of each symbol of lines [B, L], given the symbols before it."""
@@ -190,10 +193,8 @@ class LineModel(nn.Module):
         return self.embedding(torch.full((count,), self.vocabulary_size, device=device))
 
     def _logits(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.to_symbols(features)
-        if self.unknown:
-            return logits
-        return logits.masked_fill(torch.arange(self.vocabulary_size, device=logits.device) == UNKNOWN_ID, _EXCLUDED)
+        bias = self.to_symbols.bias.masked_fill(self.excluded, _EXCLUDED)
+        return F.linear(features, self.to_symbols.weight, bias)
 
 
 class _Rows:
@@ -230,6 +231,18 @@ class _Rows:
         assert self._state is not None
         self._state = tuple(map(repeated, self._state))
         self.logits, self.alive = repeated(self.logits), repeated(self.alive)
+
+
+def exclude(network: nn.Module, ids: Sequence[int]) -> None:
+    """Give these symbols, and no others, the probability 0 in every line model in a network.
+
+    Padding, where every line is full, and the unknown symbol may stand in no training line; a model with a softmax
+    would give them some probability all the same. Weights that are saved contain the choice.
+    """
+    for module in network.modules():
+        if isinstance(module, LineModel):
+            module.excluded.zero_()
+            module.excluded[list(ids)] = True
 
 
 def in_line(ids: Tensor) -> Tensor:
