@@ -12,7 +12,7 @@ from textgan.models.lines import BodyName, LineModel
 
 
 def a_line_model(
-    symbols: int, seq_len: int, body: BodyName = "lstm", layers: int = 1, dim: int = 8, seed: int = 0, **options: Any
+    symbols: int, seq_len: int, body: BodyName = "lstm", layers: int = 1, dim: int = 8, seed: int = 1, **options: Any
 ) -> LineModel:
     """Return a line model in double precision whose distributions are far from uniform."""
     model = LineModel(symbols, seq_len, dim, layers, body, **options).double()
@@ -20,7 +20,7 @@ def a_line_model(
     initialise(model, random)
     with torch.no_grad():
         for weight in model.parameters():
-            weight.add_(0.7 * torch.randn(weight.shape, generator=random, dtype=weight.dtype))
+            weight.add_(0.4 * torch.randn(weight.shape, generator=random, dtype=weight.dtype))
     return model
 
 

@@ -39,8 +39,9 @@ class OracleTask:
 
 
 @cache
-def oracle_task(seed: int = 1) -> OracleTask:
-    oracle = own_oracle(seed, SYMBOLS, 8)
+def oracle_task(width: int = 8, seed: int = 1) -> OracleTask:
+    """Return the lines of an oracle; the wider it is, the fewer lines have most of the probability."""
+    oracle = own_oracle(seed, SYMBOLS, width)
     train, held_out = (
         torch.from_numpy(oracle.draw(count, LENGTH, seed)) + FIRST for count, seed in ((1000, 1), (2000, 2))
     )

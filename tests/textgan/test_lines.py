@@ -1,6 +1,5 @@
 import math
 from collections import Counter
-from typing import Any
 
 import pytest
 import torch
@@ -58,7 +57,7 @@ def test_probabilities_of_all_lines_sum_to_one(body: BodyName, layers: int) -> N
     # Known to be wrong: without the end of a line, or with the padding after it.
     every = model(LINES).log_softmax(dim=-1).gather(-1, LINES.unsqueeze(-1)).squeeze(-1)
     for mask in (LINES != 0, torch.ones_like(LINES, dtype=torch.bool)):
-        assert abs((every * mask).sum(dim=1).exp().sum().item() - 1) > 0.01
+        assert abs((every * mask).sum(dim=1).exp().sum().item() - 1) > 1e-3
 
 
 def test_a_temperature_divides_the_logits() -> None:
@@ -153,7 +152,7 @@ def test_logits_are_those_of_an_lstm_or_transformer_that_sees_the_past_alone(bod
         for t in range(5):
             assert torch.allclose(logits[t], plain(model, line[:t]), rtol=0, atol=1e-10)
             # Known to be wrong: the position itself is seen.
-            assert not torch.allclose(logits[t], plain(model, line[: t + 1]), atol=1e-3)
+            assert t == 4 or not torch.allclose(logits[t], plain(model, line[: t + 1]), atol=1e-3)
 
 
 # --- draws
@@ -171,9 +170,7 @@ def test_ids_are_picked_by_their_probabilities_and_never_without_any() -> None:
 def test_the_ends_of_the_unit_interval_pick_the_first_and_the_last_possible_id(
     uniform: float, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        lines_module.torch, "rand", lambda shape, **options: torch.full(shape, uniform, **_type(options))
-    )
+    monkeypatch.setattr(lines_module.torch, "rand", lambda *shape, dtype, **_: torch.full(shape, uniform, dtype=dtype))
     logits = torch.tensor([[-math.inf, 0.0, 0.0, 0.3], [0.1, 0.2, 0.3, -1e4]])
     assert pick(logits, seeded()).tolist() == expected
     # Rows of single precision whose sum is below and above 1.
@@ -181,14 +178,13 @@ def test_the_ends_of_the_unit_interval_pick_the_first_and_the_last_possible_id(
     sums = rows.softmax(dim=-1).double().sum(dim=-1)
     assert sums.min() < 1 < sums.max()
     assert set(pick(rows, seeded()).tolist()) == ({0} if uniform == 0 else {998})
-    # Known to be wrong: the product with the total rounds up to it, and the id is V.
+    # Known to be wrong: the total of each row taken for 1, or an id of probability 0 at the start of the interval.
     cumulated = rows.softmax(dim=-1).cumsum(dim=-1, dtype=torch.float64)
-    below = uniform * cumulated[:, -1:]
-    assert (torch.searchsorted(cumulated, below, right=True) == 999).any().item() == (uniform > 0)
-
-
-def _type(options: dict[str, Any]) -> dict[str, Any]:
-    return {"dtype": options["dtype"]}
+    without_total = torch.searchsorted(cumulated, torch.full((300, 1), uniform, dtype=torch.float64), right=True)
+    assert (without_total == 999).any().item() == (uniform > 0)
+    cumulated = logits.softmax(dim=-1).cumsum(dim=-1, dtype=torch.float64)
+    from_left = torch.searchsorted(cumulated, uniform * cumulated[:, -1:]).flatten().tolist()
+    assert (from_left != expected) == (uniform == 0)
 
 
 @pytest.mark.parametrize(("body", "layers"), BODIES)
@@ -214,7 +210,7 @@ def test_draws_follow_the_probabilities_at_any_temperature_and_nucleus(options: 
     counts = counts_of(model.float().draw(20_000, seeded(1), **options), LINES)
     require_counts(counts, chance)
     with pytest.raises(AssertionError):
-        require_counts(counts, chance_of(model.double(), temperature=options.get("temperature", 1.0) * 1.2))
+        require_counts(counts, chance_of(model.double(), temperature=options.get("temperature", 1.0) * 1.5))
 
 
 # --- rollouts

@@ -240,10 +240,9 @@ def pick(logits: Tensor, random: torch.Generator) -> Tensor:
     are never drawn.
     """
     cumulated = logits.softmax(dim=-1).cumsum(dim=-1, dtype=torch.float64)  # [N, V]
-    total = cumulated[:, -1:]
-    uniform = torch.rand(total.shape, generator=random, device=random.device, dtype=total.dtype) * total
-    below = torch.minimum(uniform, torch.nextafter(total, torch.zeros_like(total)))  # products round up to the total
-    return torch.searchsorted(cumulated, below, right=True).squeeze(-1)
+    # Numbers below 1 of 53 bits: times the total of a row they stay below it, rounded too.
+    uniform = torch.rand(len(logits), 1, generator=random, device=random.device, dtype=torch.float64)
+    return torch.searchsorted(cumulated, uniform * cumulated[:, -1:], right=True).squeeze(-1)
 
 
 def _nucleus(logits: Tensor, top_p: float) -> Tensor:
