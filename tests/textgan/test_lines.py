@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.helpers.lines import a_line_model, all_lines, counts_of, require_counts
-from textgan.models import lines as lines_module
 from textgan.models.lines import BodyName, LineModel, in_line, pick
 
 BODIES = [("lstm", 1), ("lstm", 2), ("transformer", 1), ("transformer", 2)]
@@ -134,7 +133,7 @@ def plain_transformer(model: LineModel, ids: list[int], heads: int = 4) -> Tenso
                 scores = torch.stack([query[own] @ parts[s][1][own] for s in range(t + 1)]) / len(query[own]) ** 0.5
                 shares = scores.exp() / scores.exp().sum()
                 by_head.append(sum(shares[s] * parts[s][2][own] for s in range(t + 1)))
-            mixed.append(torch.cat(by_head))  # type: ignore[arg-type]
+            mixed.append(torch.cat(by_head))
         rows = [row + linear(f"mixers.{layer}", part) for row, part in zip(rows, mixed, strict=True)]
         wide = [linear(f"wideners.{layer}", norm(2 * layer + 1, row)) for row in rows]
         active = [0.5 * x * (1 + torch.erf(x / math.sqrt(2))) for x in wide]
@@ -170,7 +169,7 @@ def test_ids_are_picked_by_their_probabilities_and_never_without_any() -> None:
 def test_the_ends_of_the_unit_interval_pick_the_first_and_the_last_possible_id(
     uniform: float, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lines_module.torch, "rand", lambda *shape, dtype, **_: torch.full(shape, uniform, dtype=dtype))
+    monkeypatch.setattr(torch, "rand", lambda *shape, dtype, **_: torch.full(shape, uniform, dtype=dtype))
     logits = torch.tensor([[-math.inf, 0.0, 0.0, 0.3], [0.1, 0.2, 0.3, -1e4]])
     assert pick(logits, seeded()).tolist() == expected
     # Rows of single precision whose sum is below and above 1.
@@ -246,10 +245,7 @@ def test_rollouts_are_independent_draws_given_their_prefix(body: BodyName, layer
             counts = counts_of(torch.cat([first, second]), LINES)
             require_counts(counts, given)
             pairs = Counter(zip(map(tuple, first.tolist()), map(tuple, second.tolist()), strict=True))
-            of_pairs = [
-                [pairs[tuple(a), tuple(b)] for b in LINES.tolist()]
-                for a in LINES.tolist()  # type: ignore[index]
-            ]
+            of_pairs = [[pairs[tuple(a), tuple(b)] for b in LINES.tolist()] for a in LINES.tolist()]
             require_counts(torch.tensor(of_pairs).flatten(), torch.outer(given, given).flatten())
 
 

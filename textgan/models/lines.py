@@ -69,8 +69,8 @@ class TransformerBody(nn.Module):
             if state is not None:
                 key, value = torch.cat([state[2 * layer], key], 1), torch.cat([state[2 * layer + 1], value], 1)
             after += [key, value]
-            heads = [part.unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in (query, key, value)]  # [N, H, T, d]
-            mixed = F.scaled_dot_product_attention(*heads, is_causal=state is None)
+            q, k, v = (part.unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in (query, key, value))  # [N, H, T, d]
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=state is None)
             x = x + self.mixers[layer](mixed.transpose(1, 2).flatten(2))
             x = x + self.narrowers[layer](F.gelu(self.wideners[layer](self.norms[2 * layer + 1](x))))
         return self.norms[-1](x), tuple(after)
@@ -108,8 +108,8 @@ class LineModel(nn.Module):
 
         They are the model's at temperature 1; at another one, of the model whose logits are divided by it.
         """
-        log_probs = (self(ids) / temperature).log_softmax(dim=-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
-        return log_probs * in_line(ids)
+        logits: Tensor = self(ids) / temperature
+        return logits.log_softmax(dim=-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1) * in_line(ids)
 
     @torch.no_grad()
     def draw(self, count: int, random: torch.Generator, temperature: float = 1.0, top_p: float = 1.0) -> Tensor:
