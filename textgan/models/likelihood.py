@@ -10,9 +10,8 @@ from textgan.engine.game import Game, Networks
 from textgan.engine.phases import Phase, TimeScale, generator_scale
 from textgan.engine.schedules import parse_schedule
 from textgan.engine.updates import Turn
-from textgan.models.line_games import generator_of
+from textgan.models.line_games import generator_of, negative_log_likelihood
 from textgan.models.line_settings import LineSettings, PretrainedSettings, line_model
-from textgan.models.lines import in_line
 
 
 @dataclass(frozen=True)
@@ -21,6 +20,7 @@ class LikelihoodSettings(LineSettings):
 
     preset: str = "mle-words"
     model: Literal["likelihood"] = "likelihood"
+    iterations: int | None = 1560
 
 
 def networks(config: LikelihoodSettings, vocabulary_size: int) -> Networks:
@@ -40,14 +40,14 @@ def pretraining(config: PretrainedSettings) -> list[Phase]:
 
 
 def likelihood(networks: Networks, real: Tensor, _turn: Turn) -> Mapping[str, Tensor]:
-    """Return the mean of -log g(x_t | x_<t) over the symbols and ends of lines, in nats."""
-    return {"loss": -generator_of(networks).log_probs(real).sum() / in_line(real).sum()}
+    """Return the negative log-likelihood of real lines [B, L], in nats per symbol."""
+    return {"loss": negative_log_likelihood(generator_of(networks), real)}
 
 
-_WORDS = LikelihoodSettings()
-# As SeqGAN's generator, at the rate of the published pretraining.
+_WORDS = LikelihoodSettings()  # 10 epochs of 10,000 lines
+# SeqGAN's generator at the rate of its published pretraining; 5 epochs of 10,000 lines.
 _ORACLE = replace(_WORDS, preset="mle-oracle", data="oracle", dim=32, generator_lr=1e-2, iterations=780)
-# As the language models of Caccia et al. 2020 (arXiv 1811.02549), without dropout.
-_FULL = replace(_WORDS, preset="mle-lines", dim=512, layers=2, seq_len=52)
+# As the language models of Caccia et al. 2020 (arXiv 1811.02549), without dropout; 100 epochs of 270,000 lines.
+_FULL = replace(_WORDS, preset="mle-lines", dim=512, layers=2, seq_len=52, batch_size=128, iterations=210_000)
 
 PRESETS = (_WORDS, _ORACLE, _FULL)

@@ -1,4 +1,4 @@
-"""What games of lines share: the types of their players, and the critic's cross-entropy."""
+"""What games of lines share: the types of their players, and losses of likelihood and of the critic."""
 
 from collections.abc import Mapping
 
@@ -8,13 +8,18 @@ from torch.nn import functional as F
 
 from textgan.engine.game import Networks
 from textgan.engine.updates import Turn
-from textgan.models.lines import LineModel
+from textgan.models.lines import LineModel, in_line
 
 
 def generator_of(networks: Networks) -> LineModel:
     """Return the generator of a game of lines."""
     assert isinstance(networks.generator, LineModel)
     return networks.generator
+
+
+def negative_log_likelihood(model: LineModel, ids: Tensor) -> Tensor:
+    """Return the mean of -log p(x_t | x_<t) over the symbols and ends of lines [B, L], in nats."""
+    return -model.log_probs(ids).sum() / in_line(ids).sum()
 
 
 def cross_entropy(networks: Networks, real: Tensor, turn: Turn) -> Mapping[str, Tensor]:
