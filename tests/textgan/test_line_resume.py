@@ -18,6 +18,10 @@ GAMES: Mapping[str, Mapping[str, Any]] = {
     "mle-words": {"body": "transformer"},
     "jsdgan-words": PRETRAINED,
     "cot-words-ttur": {**PRETRAINED, "critic_warm_up": 3, "prefix_gradient": "on"},
+    "scratchgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
+    "falling-short-words-orig": {**PRETRAINED, "critic_warm_up": 3},
+    "seqgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
+    "maligan-words-control": {**PRETRAINED, "critic_warm_up": 3},
 }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from data.errors import InputError
 from textgan.engine.game import Networks
 from textgan.engine.phases import Phase
-from textgan.models import cot, jsdgan, likelihood, mle, wgan_gp
+from textgan.models import cot, dense, jsdgan, likelihood, maligan, mle, seqgan, wgan_gp
 from textgan.models.settings import TextSettings
 
 
@@ -44,6 +44,9 @@ MODELS: Mapping[str, Model] = {
     "likelihood": Model(likelihood.LikelihoodSettings, likelihood.networks, likelihood.phases, likelihood.PRESETS),
     "jsdgan": Model(jsdgan.JsdganSettings, jsdgan.networks, jsdgan.phases, jsdgan.PRESETS),
     "cot": Model(cot.CotSettings, cot.networks, cot.phases, cot.PRESETS),
+    "dense": Model(dense.DenseSettings, dense.networks, dense.phases, dense.PRESETS),
+    "seqgan": Model(seqgan.SeqGanSettings, seqgan.networks, seqgan.phases, seqgan.PRESETS),
+    "maligan": Model(maligan.MaliGanSettings, maligan.networks, maligan.phases, maligan.PRESETS),
 }
 
 PRESETS: Mapping[str, TextSettings] = {config.preset: config for model in MODELS.values() for config in model.presets}

@@ -102,3 +102,11 @@ def identity(logit: Tensor) -> Tensor:
 def odds(logit: Tensor) -> Tensor:
     """D / (1 - D) (MaliGAN, Che et al. 2017, arXiv 1702.07983): the gradient of KL(d || g), maximum likelihood."""
     return logit.exp()
+
+
+def importance(logits: Tensor) -> Tensor:
+    """Return MaliGAN's weights [B] of drawn lines, of sum 0: odds of critic's logits [B] over their sum, minus 1 / B.
+
+    Che et al. 2017, arXiv 1702.07983, algorithm 1, with the constant baseline 1 / B.
+    """
+    return (logits.softmax(dim=0) - 1 / len(logits)).detach()
