@@ -1,5 +1,9 @@
-"""Gradient estimators of sequence GANs: REINFORCE with leave-one-out baselines, returns, rewards of a critic's logit."""
+"""Gradient estimators of sequence GANs: REINFORCE with leave-one-out baselines, returns, rewards of a critic's logit.
 
+Also the losses of games whose generator learns from densities (CoT, JSDGAN).
+"""
+
+import math
 from collections.abc import Callable
 
 import torch
@@ -35,8 +39,44 @@ def returns(rewards: Tensor, gamma: float) -> Tensor:
     return torch.stack(sums[:0:-1], dim=1)
 
 
-# With D = sigmoid(logit) of the best critic, expected rewards are divergences between the densities g of generator and d
-# of data, m = (g + d) / 2; tests/textgan/test_estimators.py enumerates them.
+def jsd_weights(log_g: Tensor, count: int) -> Tensor:
+    """Return the weights [B] of JSDGAN, proportional to g(x) log(1 + d(x) / g(x)) (Li et al. 2019, PMLR 89).
+
+    The gradient of JSD(g, d) is minus half the sum of g(x) log(1 + d(x) / g(x)) grad log g(x) over the lines x of the
+    data. Probabilities of whole lines underflow, so the weights of a batch are normalised, which divides the batch's
+    gradient by their sum.
+
+    Args:
+        log_g: log-probabilities [B] of lines of the data.
+        count: number N of lines in the data, each of which has the probability d(x) = 1 / N.
+    """
+    log_g = log_g.detach()
+    return (log_g + F.softplus(-math.log(count) - log_g).log()).softmax(dim=0)
+
+
+def cot_loss(generator: Tensor, mediator: Tensor, mask: Tensor, drawn: Tensor | None = None) -> Tensor:
+    """Return the sum over t of KL(G_t || M_t), the mean over drawn lines (Lu et al. 2019, arXiv 1804.03782).
+
+    G_t and M_t are the distributions of symbol t given the symbols before it. As published, the loss has no gradient
+    through the draws of these symbols, so its gradient is not that of KL(g || m).
+
+    Args:
+        generator: log-probabilities [B, L, V] of the generator, along lines that it has drawn.
+        mediator: log-probabilities [B, L, V] of the mediator, along the same lines.
+        mask: positions [B, L] of symbols and ends of lines.
+        drawn: log-probabilities [B, L] of the drawn symbols; with them the gradient is unbiased: REINFORCE adds the
+            gradient of each symbol's effect on the later divergences.
+    """
+    divergences = (generator.exp() * (generator - mediator.detach())).sum(dim=-1) * mask  # [B, L]
+    loss = divergences.sum(dim=1).mean()
+    if drawn is None:
+        return loss
+    later = returns(divergences, 1.0) - divergences
+    return loss + reinforce(drawn, -later)
+
+
+# With D = sigmoid(logit) of the best critic, expected rewards are divergences between the densities g of generator and
+# d of data, m = (g + d) / 2; tests/textgan/test_estimators.py enumerates them.
 
 
 def probability(logit: Tensor) -> Tensor:
@@ -62,3 +102,11 @@ def identity(logit: Tensor) -> Tensor:
 def odds(logit: Tensor) -> Tensor:
     """D / (1 - D) (MaliGAN, Che et al. 2017, arXiv 1702.07983): the gradient of KL(d || g), maximum likelihood."""
     return logit.exp()
+
+
+def importance(logits: Tensor) -> Tensor:
+    """Return MaliGAN's weights [B] of drawn lines, of sum 0: odds of critic's logits [B] over their sum, minus 1 / B.
+
+    Che et al. 2017, arXiv 1702.07983, algorithm 1, with the constant baseline 1 / B.
+    """
+    return (logits.softmax(dim=0) - 1 / len(logits)).detach()
