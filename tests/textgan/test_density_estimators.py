@@ -10,6 +10,7 @@ from scipy.integrate import quad
 from torch import Tensor
 from torch.nn import functional as F
 
+from data.tokenizers import PADDING_ID
 from tests.helpers.estimators import DIVERGENCES, apart, density, exact, expected, jsd2, table_of, whole
 from textgan.models.estimators import (
     cot_loss,
@@ -40,7 +41,7 @@ def game(request: pytest.FixtureRequest) -> Enumeration:
 
 def test_importance_weights_are_the_odds_share() -> None:
     logits = torch.tensor([0.3, -1.2, 2.0], dtype=torch.float64, requires_grad=True)
-    d = [1 / (1 + math.exp(-float(logit))) for logit in logits]
+    d = [1 / (1 + math.exp(-float(logit))) for logit in logits.detach()]
     shares = [p / (1 - p) for p in d]
     found = importance(logits)
     assert not found.requires_grad
@@ -120,7 +121,7 @@ def test_jsdgan_descends_on_the_jsd_and_normalisation_changes_the_scale_alone(ga
     table = table_of(game.generator).requires_grad_()
     g = density(table, game.lines)
     m = (g + data) / 2
-    jsd = (g * (g / m).log()).sum() / 2 + (data * (data / m).log())[::3].sum() / 2
+    jsd = (g * (g / m).log()).sum() / 2 + (data[::3] * (data[::3] / m[::3]).log()).sum() / 2
     target = torch.autograd.grad(jsd, table)[0].flatten()
     weights = g.detach() * (1 + data / g.detach()).log() / 2  # exact if the batch is the data
 
@@ -178,11 +179,14 @@ def test_relaxed_draws_of_one_symbol_lose_their_bias_with_temperature() -> None:
     assert biases[2] < 0.05
 
 
-def test_relaxed_draws_of_three_symbols_stay_biased_if_symbols_are_fed_back(game: Enumeration) -> None:
-    """Fed-back symbols pass no gradient. The specification's enumeration: relative bias .43, cosine .90."""
+def test_relaxed_draws_of_three_symbols_stay_biased_through_symbols(game: Enumeration) -> None:
+    """Fed-back symbols pass no gradient, nor does the end of a line; fed-back rows do.
+
+    The specification's enumeration of fed-back symbols without ends: relative bias .43, cosine .90.
+    """
     target = exact(game, DIVERGENCES[probability])
-    hard = relaxed_gradient(game, 20.0, soft=False, count=200_000)
-    soft = relaxed_gradient(game, 20.0, soft=True, count=200_000)
-    assert apart(hard, target) > 0.2
+    hard, soft = (relaxed_gradient(game, 10.0, feeding, count=40_000) for feeding in (False, True))
+    assert 0.35 < apart(hard, target) < 0.6
     assert 0.7 < float(hard @ target / hard.norm() / target.norm()) < 0.97
-    assert apart(soft, target) < 0.1
+    ends = bool((game.lines == PADDING_ID).any())
+    assert 0.3 < apart(soft, target) < 0.6 if ends else apart(soft, target) < 0.1

@@ -62,27 +62,35 @@ class Row:
     Attributes:
         estimator: the estimator.
         divergence: the divergence.
-        bias: length of mean minus exact gradient, relative to the exact gradient's.
+        bias: length of mean minus exact gradient, relative to the length of the exact gradient.
+        error: standard error of the mean, relative to the same length; 0 if the mean is exact.
         cosine: cosine of the angle between mean and exact gradient.
-        norm: length of the mean relative to the exact gradient's.
+        norm: length of the mean, relative to the same length.
         variance: variance per line, relative to the squared length of the mean.
     """
 
     estimator: str
     divergence: str
     bias: float
+    error: float
     cosine: float
     norm: float
     variance: float
 
 
 def row(estimator: str, divergence: str, estimate: Estimate, exact: Tensor) -> Row:
-    """Compare an estimate with the exact gradient [P]; sampling error is taken out of the squared bias."""
+    """Compare an estimate with the exact gradient [P]; the sampling error is taken out of the squared bias."""
     length, norm = float(exact.norm()), float(estimate.mean.norm())
-    squared = float((estimate.mean - exact).square().sum()) - estimate.variance / estimate.samples
-    cosine = float(estimate.mean @ exact) / (length * norm)
-    bias = math.sqrt(max(squared, 0.0)) / length
-    return Row(estimator, divergence, bias, cosine, norm / length, estimate.variance / norm**2)
+    squared = float((estimate.mean - exact).square().sum()) - estimate.error**2
+    return Row(
+        estimator,
+        divergence,
+        bias=math.sqrt(max(squared, 0.0)) / length,
+        error=estimate.error / length,
+        cosine=float(estimate.mean @ exact) / (length * norm),
+        norm=norm / length,
+        variance=estimate.variance / norm**2,
+    )
 
 
 DIVERGENCES: Mapping[str, Divergence] = {
@@ -97,7 +105,12 @@ DIVERGENCES: Mapping[str, Divergence] = {
 def all_rows(game: Enumeration) -> list[Row]:
     """Return a row per estimator."""
     exact = {name: divergence_gradient(game, divergence) for name, divergence in DIVERGENCES.items()}
-    return [*reward_rows(game, exact), *density_rows(game, exact), *relaxed_rows(game)]
+    return [
+        *reward_rows(game, exact),
+        *density_rows(game, exact),
+        *relaxed_rows(game, "RelGAN", soft=False),
+        *relaxed_rows(game, "GSGAN", soft=True),
+    ]
 
 
 def reward_rows(game: Enumeration, exact: Mapping[str, Tensor]) -> list[Row]:
@@ -176,31 +189,26 @@ def density_rows(game: Enumeration, exact: Mapping[str, Tensor]) -> list[Row]:
     ]
 
 
-def relaxed_rows(game: Enumeration) -> list[Row]:
-    """Return the rows of RelGAN and GSGAN, whose best critic is extended to rows of probabilities."""
+def relaxed_rows(game: Enumeration, name: str, soft: bool) -> list[Row]:
+    """Return the rows of RelGAN or GSGAN (`soft`) by inverse temperature, with the best critic extended to rows."""
     exact = divergence_gradient(game, DIVERGENCES["KL(d||m)"])
     rewards = probability(best_critic(game)[:, -1])
-    return [
-        row(f"{name}, beta {beta:g}", "KL(d||m)", of_relaxed(game, rewards, beta, soft), exact)
-        for name, soft in (("RelGAN", False), ("GSGAN", True))
-        for beta in BETAS
-    ]
+    return [row(f"{name}, beta {beta:g}", "KL(d||m)", of_relaxed(game, rewards, beta, soft), exact) for beta in BETAS]
 
 
 def study(_flags: TheoryFlags) -> Findings:
     """Compare every estimator with the exact gradient."""
     rows = all_rows(enumeration(seq_len=3))
-    short = relaxed_rows(enumeration(seq_len=1))[: len(BETAS)]  # a line of one symbol feeds nothing back
-    table = [["estimator", "divergence", "relative bias", "cosine", "norm", "variance"]]
-    table += [
-        [each.estimator, each.divergence, f"{each.bias:.3f}", f"{each.cosine:.4f}", f"{each.norm:.3f}",
-         f"{each.variance:.3g}"]
-        for each in rows
-    ]  # fmt: skip
+    short = relaxed_rows(enumeration(seq_len=1), "one symbol", soft=False)  # nothing is fed back
+    table = [["estimator", "divergence", "relative bias", "standard error", "cosine", "norm", "variance"]]
+    for each in rows:
+        error = f"{each.error:.3f}" if each.error else "exact"
+        numbers = [f"{each.bias:.3f}", error, f"{each.cosine:.4f}", f"{each.norm:.3f}", f"{each.variance:.3g}"]
+        table.append([each.estimator, each.divergence, *numbers])
+    biases = ", ".join(f"{each.bias:.3f} (beta {beta:g})" for each, beta in zip(short, BETAS, strict=True))
     notes = [
         f"Variance: per line in batches of {BATCH}, relative to the squared length of the mean gradient.",
-        "Lines of one symbol, RelGAN and GSGAN: relative bias "
-        + ", ".join(f"{each.bias:.3f} (beta {beta:g})" for each, beta in zip(short, BETAS, strict=True)),
+        f"Lines of one symbol, RelGAN and GSGAN: relative bias {biases}",
     ]
     block = Block("Gradient estimators against exact gradients, 27 lines of three symbols", table, notes)
     return Findings([block], [asdict(each) for each in rows], lambda: draw(rows, short))
@@ -235,7 +243,9 @@ def draw(rows: Sequence[Row], short: Sequence[Row]) -> "Figure":
         f"{name}, 3 symbols": [each for each in rows if each.estimator.startswith(name)] for name in ("RelGAN", "GSGAN")
     }}  # fmt: skip
     for (name, found), colour in zip(relaxed.items(), COLOURS, strict=False):
-        axes[2].plot(BETAS, [each.bias for each in found], "o-", ms=4, lw=1.2, color=colour, label=name)
+        biases, errors = [each.bias for each in found], [each.error for each in found]
+        axes[2].errorbar(BETAS, biases, errors, fmt="o-", ms=4, lw=1.2, color=colour, label=name)
     axes[2].set(title="relaxed draws", xlabel="inverse temperature beta", ylabel="relative bias", xscale="log")
+    axes[2].set_ylim(0, 0.7)
     axes[2].legend()
     return figure

@@ -13,8 +13,9 @@ BATCH = 64
 """Lines per batch."""
 BATCHES = 1 << 15
 """Batches in the mean of an estimator with weights that are normalised over the batch."""
-RELAXED = 1 << 17
+RELAXED = 1 << 16
 """Lines in the mean of a relaxed estimator."""
+_AT_ONCE = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Estimate:
     mean: Tensor
     variance: float
     samples: float = math.inf
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean, as a length."""
+        return math.sqrt(self.variance / self.samples)
 
 
 def of_pairs(game: Enumeration, loss: Loss, probabilities: Tensor, batch: int = BATCH) -> Estimate:
@@ -98,14 +104,20 @@ def of_relaxed(game: Enumeration, rewards: Tensor, beta: float, soft: bool) -> E
         beta: inverse temperature.
         soft: whether rows are fed back, or their most likely symbols.
     """
+    random = torch.Generator().manual_seed(0)
+    parts = [_relaxed_gradients(game, rewards, beta, soft, random) for _ in range(RELAXED // _AT_ONCE)]
+    each = torch.cat(parts)  # [N, P]
+    return Estimate(each.mean(dim=0), float(each.var(dim=0).sum()), len(each))
+
+
+def _relaxed_gradients(game: Enumeration, rewards: Tensor, beta: float, soft: bool, random: torch.Generator) -> Tensor:
+    """Return the gradients [n, P] of single lines: of each symbol's logits times the features they are linear in."""
     seen: list[tuple[Tensor, Tensor]] = []
     layer, length = game.generator.to_symbols, game.lines.shape[1]
     hook = layer.register_forward_hook(lambda _layer, inputs, output: seen.append((inputs[0].detach(), output)))
-    rows = game.generator.relaxed(RELAXED, torch.Generator().manual_seed(0), beta, soft)  # [N, L, V]
+    rows = game.generator.relaxed(_AT_ONCE, random, beta, soft)  # [n, L, V]
     hook.remove()
-    chances = rows[:, torch.arange(length), game.lines].prod(dim=-1)  # [N, K]
-    slopes = torch.autograd.grad(-(chances @ rewards).sum(), [logits for _, logits in seen[:length]])
-    found = torch.stack(
-        [torch.einsum("nv,np->nvp", slope, seen[t][0]).flatten(1) for t, slope in enumerate(slopes)]
-    ).sum(dim=0)
-    return Estimate(found.mean(dim=0), float(found.var(dim=0).sum()), RELAXED)
+    chances = rows[:, torch.arange(length), game.lines].prod(dim=-1)  # [n, K]
+    features, logits = zip(*seen, strict=True)
+    slopes = torch.autograd.grad(-(chances @ rewards).sum(), logits)
+    return torch.einsum("tnv,tnp->nvp", torch.stack(slopes), torch.stack(features)).flatten(1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.helpers.estimators import DIVERGENCES, apart, density, exact, reinforced, table_of, whole
-from textgan.models.estimators import importance, probability, reinforce
+from textgan.models.estimators import importance, probability
 from textgan.theory import moments
 from textgan.theory.enumeration import (
     Enumeration,
@@ -95,7 +95,7 @@ def test_sampled_batches_have_the_moments_of_all_batches(game: Enumeration) -> N
     right = enumerated(chances, gradients(game, loss, numbers), 3)
     found = of_batches(game, importance, logits, game.probabilities, batch=3)
     error = float((right.variance / found.samples) ** 0.5 / right.mean.norm())
-    assert apart(found.mean, right.mean) < 3 * error < 0.02
+    assert apart(found.mean, right.mean) < 3 * error < 0.05
     assert found.variance == pytest.approx(right.variance, rel=0.03)
 
 
@@ -104,6 +104,7 @@ def test_gradients_of_relaxed_lines_are_autograd(
     game: Enumeration, soft: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(moments, "RELAXED", 4)
+    monkeypatch.setattr(moments, "_AT_ONCE", 4)
     rewards = whole(game, probability)[:, 0]
     rows = game.generator.relaxed(4, torch.Generator().manual_seed(0), 3.0, soft)
     chances = torch.stack([rows[:, range(3), line].prod(dim=1) for line in game.lines.tolist()], dim=1)
@@ -128,14 +129,31 @@ def test_prefixes_are_counted_once() -> None:
     np.testing.assert_allclose(found, [0.2, 0.8, 0.3, 0.5], rtol=1e-15)
 
 
-def test_the_command_prints_bias_and_variance(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_bias_and_variance(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figures of the page; in the specification another table gives .43 for RelGAN, and 1.32 for CoT's norm."""
+    monkeypatch.setattr(moments, "BATCHES", 1 << 12)
+    monkeypatch.setattr(moments, "RELAXED", 1 << 14)
     assert main(["--json"]) == 0
     rows = {row["estimator"]: row for row in json.loads(capsys.readouterr().out)}
-    unbiased = {
-        "D, without a baseline", "D", "D, 1 completion", "D, 16 completions", "D, all completions",
-        "D, all completions, without a baseline", "-log(1 - D)", "log D/(1 - D)", "D/(1 - D)", "dense D, gamma 1",
-        "CoT, prefix gradient", "JSDGAN, weights not normalised",
-    }  # fmt: skip
-    for name, row in rows.items():
-        assert (row["bias"] < 1e-12) == (name in unbiased), name
-        assert row["bias"] ** 2 == pytest.approx(1 - 2 * row["cosine"] * row["norm"] + row["norm"] ** 2, abs=0.02)
+    relaxed = {name for name in rows if name.startswith(("RelGAN", "GSGAN"))}
+    assert {name for name, row in rows.items() if row["error"] > 0} == {"MaliGAN", "JSDGAN", *relaxed}
+    biased = {"MaliGAN", "dense D, gamma 0.95", "dense D, gamma 0.23", "CoT", "JSDGAN"}
+    assert {name for name, row in rows.items() if row["bias"] > 1e-12} - relaxed == biased
+
+    def column(key: str, *names: str) -> list[float]:
+        return [rows[name][key] for name in names]
+
+    variances = column(
+        "variance", "D, without a baseline", "D", "D, 1 completion", "D, 16 completions", "D, all completions",
+        "D/(1 - D)", "dense D, gamma 1", "CoT", "CoT, prefix gradient",
+    )  # fmt: skip
+    assert variances == pytest.approx([31.3, 18.0, 18.0, 13.1, 12.8, 73.1, 8.14, 0.554, 2.98], rel=0.005)
+    assert column("norm", "CoT", "dense D, gamma 0.23") == pytest.approx([1.316, 0.506], abs=0.001)
+    assert column("cosine", "CoT", "dense D, gamma 0.23") == pytest.approx([0.978, 0.983], abs=0.001)
+    assert column("bias", "MaliGAN", "RelGAN, beta 1", "RelGAN, beta 5") == pytest.approx([0.17, 0.44, 0.43], abs=0.05)
+    assert rows["MaliGAN"]["variance"] == pytest.approx(36, rel=0.05)
+    assert column("variance", "RelGAN, beta 5", "GSGAN, beta 5") == pytest.approx([16, 29], rel=0.15)
+    assert rows["RelGAN, beta 100"]["variance"] > 200
+    assert rows["GSGAN, beta 100"]["variance"] > 1000
