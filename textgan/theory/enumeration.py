@@ -6,7 +6,7 @@ from itertools import product
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from data.tokenizers import PADDING_ID
@@ -142,7 +142,9 @@ def gradients(game: Enumeration, loss: Loss, batches: Tensor) -> Tensor:
         logits = functional_call(game.generator, {"to_symbols.weight": table}, (game.lines[numbers],))
         return loss(logits.log_softmax(dim=-1), numbers)
 
-    found: Tensor = vmap(grad(value), (None, 0))(game.generator.to_symbols.weight.detach(), batches)
+    # One table per batch, and autograd of the sum: torch.func.grad takes seconds to import its compiler.
+    tables = game.generator.to_symbols.weight.detach().repeat(len(batches), 1, 1).requires_grad_()
+    (found,) = torch.autograd.grad(vmap(value)(tables, batches).sum(), tables)
     return found.flatten(1)
 
 
