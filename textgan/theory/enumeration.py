@@ -48,10 +48,12 @@ class LineTable(LineModel):
     def __init__(self, table: Tensor, seq_len: int) -> None:
         size = len(table)
         super().__init__(size, seq_len, dim=1)
-        self.embedding = nn.Embedding.from_pretrained(torch.eye(size + 1, dtype=torch.float64))
+        self.embedding = nn.Embedding(size + 1, size + 1)
         self.body = _Prefixes(size, table.shape[1])
-        self.to_symbols = nn.Linear(table.shape[1], size, bias=False, dtype=torch.float64)
+        self.to_symbols = nn.Linear(table.shape[1], size, bias=False)
+        self.double()
         with torch.no_grad():
+            self.embedding.weight.copy_(torch.eye(size + 1))
             self.to_symbols.weight.copy_(table)
 
 
@@ -183,6 +185,6 @@ def prefix_probabilities(lines: Tensor, density: Tensor) -> Tensor:
     found = []
     for length in range(1, lines.shape[1] + 1):
         reached = in_line(lines)[:, length - 1]
-        prefixes, number = lines[reached, :length].unique(dim=0, return_inverse=True)
+        prefixes, number = torch.unique(lines[reached, :length], dim=0, return_inverse=True)
         found.append(density.new_zeros(len(prefixes)).index_add(0, number, density[reached]))
     return torch.cat(found)

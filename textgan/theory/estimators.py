@@ -163,9 +163,8 @@ def reward_rows(game: Enumeration, exact: Mapping[str, Tensor]) -> list[Row]:
 def density_rows(game: Enumeration, exact: Mapping[str, Tensor]) -> list[Row]:
     """Return the rows of CoT and JSDGAN; JSDGAN's data are every third line."""
     lines, mediator, log_g = game.lines, best_mediator(game), game.probabilities.log()
-    data = torch.zeros_like(log_g)
-    data[::3] = 1 / len(lines[::3])
-    count = len(lines[::3])
+    count, data = len(lines[::3]), torch.zeros_like(log_g)
+    data[::3] = 1 / count
     exact_jsd = divergence_gradient(game, lambda g, _: DIVERGENCES["2 JSD"](g, data))
     weights = count * log_g.exp() * F.softplus(-math.log(count) - log_g)  # [K]
 
