@@ -10,7 +10,7 @@ from data.naming import as_flag, printable
 
 _MOST = 2**31 - 1
 _MOST_OF = dict.fromkeys(("seed", "seeds", "iterations", "eval_every", "checkpoint_every", "lines"), 2**63 - 1)
-_LEAST_OF = dict.fromkeys(("seed", "seeds", "retries", "order", "critic_warm_up"), 0)
+_LEAST_OF = dict.fromkeys(("seed", "seeds", "retries", "order", "critic_warm_up", "pretraining"), 0)
 
 
 class InputError(Exception):

@@ -177,13 +177,14 @@ class LineModel(nn.Module):
         rows, drawn = _Rows(self, self._start(count, random.device)), []
         padding = F.one_hot(torch.tensor(PADDING_ID, device=random.device), self.vocabulary_size)
         for _ in range(self.seq_len):
+            if drawn:
+                rows.feed(drawn[-1] @ self.embedding.weight[:-1] if soft else self.embedding(drawn[-1].argmax(dim=-1)))
             uniform = torch.rand(rows.logits.shape, generator=random, device=random.device, dtype=rows.logits.dtype)
             gumbel = -(-uniform.clamp_min(torch.finfo(uniform.dtype).tiny).log()).log()
             row = (inverse_temperature * (rows.logits + gumbel)).softmax(dim=-1)  # [count, V]
             row = torch.where(rows.alive.unsqueeze(-1), row, padding.to(row.dtype))
             drawn.append(row)
             rows.force(row.argmax(dim=-1))
-            rows.feed(row @ self.embedding.weight[:-1] if soft else self.embedding(row.argmax(dim=-1)))
         return torch.stack(drawn, dim=1)
 
     def _start(self, count: int, device: torch.device) -> Tensor:
