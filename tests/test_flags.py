@@ -22,7 +22,12 @@ SUBCOMMANDS = {
     "leaderboards.submit": ("--rescore=TASK",),
     "textgan.suite": ("controls",),
     "textgan.theory.__main__": tuple(EXPERIMENTS),
-    "textgan.train": ("--preset=mle",),
+    "textgan.train": (
+        "--preset=mle",
+        "--preset=scratchgan-words-ttur",
+        "--preset=seqgan-words-ttur",
+        "--preset=relgan-words-ttur",
+    ),
 }
 
 

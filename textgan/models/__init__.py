@@ -10,7 +10,7 @@ from torch import Tensor
 from data.errors import InputError
 from textgan.engine.game import Networks
 from textgan.engine.phases import Phase
-from textgan.models import likelihood, mle, relgan, wgan_gp
+from textgan.models import dense, likelihood, maligan, mle, relgan, seqgan, wgan_gp
 from textgan.models.settings import TextSettings
 
 
@@ -42,6 +42,9 @@ MODELS: Mapping[str, Model] = {
     "wgan-gp": Model(wgan_gp.WganGpSettings, wgan_gp.networks, wgan_gp.phases, wgan_gp.PRESETS),
     "mle": Model(mle.MleSettings, mle.networks, mle.phases, mle.PRESETS),
     "likelihood": Model(likelihood.LikelihoodSettings, likelihood.networks, likelihood.phases, likelihood.PRESETS),
+    "dense": Model(dense.DenseSettings, dense.networks, dense.phases, dense.PRESETS),
+    "seqgan": Model(seqgan.SeqGanSettings, seqgan.networks, seqgan.phases, seqgan.PRESETS),
+    "maligan": Model(maligan.MaliGanSettings, maligan.networks, maligan.phases, maligan.PRESETS),
     "relgan": Model(relgan.RelganSettings, relgan.networks, relgan.phases, relgan.RELGAN_PRESETS),
     "gsgan": Model(relgan.GsganSettings, relgan.networks, relgan.phases, relgan.GSGAN_PRESETS),
 }

@@ -1,4 +1,4 @@
-"""Gradient estimators of sequence GANs: REINFORCE with leave-one-out baselines, returns, rewards of a critic's logit."""
+"""Gradient estimators of sequence GANs: REINFORCE with leave-one-out baselines, returns, rewards of a logit."""
 
 from collections.abc import Callable
 
@@ -35,8 +35,8 @@ def returns(rewards: Tensor, gamma: float) -> Tensor:
     return torch.stack(sums[:0:-1], dim=1)
 
 
-# With D = sigmoid(logit) of the best critic, expected rewards are divergences between the densities g of generator and d
-# of data, m = (g + d) / 2; tests/textgan/test_estimators.py enumerates them.
+# With D = sigmoid(logit) of the best critic, expected rewards are divergences between the densities g of generator and
+# d of data, m = (g + d) / 2; tests/textgan/test_estimators.py enumerates them.
 
 
 def probability(logit: Tensor) -> Tensor:
@@ -62,3 +62,11 @@ def identity(logit: Tensor) -> Tensor:
 def odds(logit: Tensor) -> Tensor:
     """D / (1 - D) (MaliGAN, Che et al. 2017, arXiv 1702.07983): the gradient of KL(d || g), maximum likelihood."""
     return logit.exp()
+
+
+def importance(logits: Tensor) -> Tensor:
+    """Return MaliGAN's weights [B] of drawn lines, of sum 0: odds of critic's logits [B] over their sum, minus 1 / B.
+
+    Che et al. 2017, arXiv 1702.07983, algorithm 1, with the constant baseline 1 / B.
+    """
+    return (logits.softmax(dim=0) - 1 / len(logits)).detach()

@@ -22,7 +22,7 @@ _EXCLUDED = -1e4  # its probability is exactly 0; it is finite, since 0 log 0 mu
 
 
 class Body(Protocol):
-    """Maps embedded symbols [N, T, E], which follow the symbols of a state, to features [N, T, dim]."""
+    """Maps embedded symbols [N, T, dim] to features [N, T, dim]; with a state, of one symbol (T = 1) that follows."""
 
     def __call__(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Return the features of each position, and the state after the last one."""
@@ -122,10 +122,12 @@ class LineModel(nn.Module):
             top_p: share of the probability to draw from, the most likely symbols first (Holtzman et al. 2020, arXiv
                 1904.09751); 1: all symbols.
         """
-        rows, drawn = _Rows(self, self._start(count, random.device)), []
+        rows = _Rows(self, count, random.device)
+        drawn: list[Tensor] = []
         for _ in range(self.seq_len):
+            if drawn:
+                rows.feed(drawn[-1], self.embedding(drawn[-1]))
             drawn.append(rows.draw(_nucleus(rows.logits / temperature, top_p), random))
-            rows.feed(self.embedding(drawn[-1]))
         return torch.stack(drawn, dim=1)
 
     def sample(self, count: int, random: torch.Generator) -> Tensor:
@@ -149,16 +151,13 @@ class LineModel(nn.Module):
         batch, length = ids.shape
         completed = ids.expand(length - 1, count, batch, length).clone()
         # The last rows are the lines themselves; the rows before them are completions of t = 1, 2, ...
-        rows = _Rows(self, self._start(batch, ids.device))
-        rows.force(ids[:, 0])
-        rows.feed(self.embedding(ids[:, 0]))
+        rows, symbols = _Rows(self, batch, ids.device), ids[:, 0]
         for position in range(1, length):
+            rows.feed(symbols, self.embedding(symbols))
             rows.repeat_last(batch, count)
             drawn = rows.draw(rows.logits, random)[:-batch]
             completed[:position, :, :, position] = drawn.view(position, count, batch)
-            rows.force(torch.cat([drawn, ids[:, position]]))
-            if position < length - 1:
-                rows.feed(self.embedding(torch.cat([drawn, ids[:, position]])))
+            symbols = torch.cat([drawn, ids[:, position]])
         return completed
 
     def relaxed(self, count: int, random: torch.Generator, inverse_temperature: float, soft: bool) -> Tensor:
@@ -174,21 +173,18 @@ class LineModel(nn.Module):
             soft: whether the row itself is fed back (Kusner & Hernandez-Lobato 2016, arXiv 1611.04051), or its most
                 likely symbol, through which no gradient passes (RelGAN, Nie et al. 2019).
         """
-        rows, drawn = _Rows(self, self._start(count, random.device)), []
+        rows = _Rows(self, count, random.device)
+        drawn: list[Tensor] = []
         padding = F.one_hot(torch.tensor(PADDING_ID, device=random.device), self.vocabulary_size)
         for _ in range(self.seq_len):
             if drawn:
-                rows.feed(drawn[-1] @ self.embedding.weight[:-1] if soft else self.embedding(drawn[-1].argmax(dim=-1)))
+                symbols = drawn[-1].argmax(dim=-1)
+                rows.feed(symbols, drawn[-1] @ self.embedding.weight[:-1] if soft else self.embedding(symbols))
             uniform = torch.rand(rows.logits.shape, generator=random, device=random.device, dtype=rows.logits.dtype)
             gumbel = -(-uniform.clamp_min(torch.finfo(uniform.dtype).tiny).log()).log()
             row = (inverse_temperature * (rows.logits + gumbel)).softmax(dim=-1)  # [count, V]
-            row = torch.where(rows.alive.unsqueeze(-1), row, padding.to(row.dtype))
-            drawn.append(row)
-            rows.force(row.argmax(dim=-1))
+            drawn.append(torch.where(rows.alive.unsqueeze(-1), row, padding.to(row.dtype)))
         return torch.stack(drawn, dim=1)
-
-    def _start(self, count: int, device: torch.device) -> Tensor:
-        return self.embedding(torch.full((count,), self.vocabulary_size, device=device))
 
     def _logits(self, features: Tensor) -> Tensor:
         logits: Tensor = self.to_symbols(features)
@@ -200,26 +196,24 @@ class LineModel(nn.Module):
 class _Rows:
     """Lines that grow by one symbol per step: the logits [N, V] of their next symbols, and which have not ended."""
 
-    def __init__(self, model: LineModel, start: Tensor) -> None:
+    def __init__(self, model: LineModel, count: int, device: torch.device) -> None:
         self._model = model
         self._state: State | None = None
-        self.alive = torch.ones(len(start), dtype=torch.bool, device=start.device)
-        self.feed(start)
+        self.alive = torch.ones(count, dtype=torch.bool, device=device)
+        self._step(model.embedding(torch.full((count,), model.vocabulary_size, device=device)))
 
-    def feed(self, embedded: Tensor) -> None:
-        """Take embedded symbols [N, E], one per line."""
+    def feed(self, symbols: Tensor, embedded: Tensor) -> None:
+        """Append a symbol [N] to each line; the body reads it as a vector [N, E]."""
+        self.alive = self.alive & (symbols != PADDING_ID)
+        self._step(embedded)
+
+    def _step(self, embedded: Tensor) -> None:
         features, self._state = self._model.body(embedded.unsqueeze(1), self._state)
         self.logits = self._model._logits(features.squeeze(1))
 
     def draw(self, logits: Tensor, random: torch.Generator) -> Tensor:
-        """Draw the next symbol of each line [N]; padding where the line has ended."""
-        drawn = pick(logits, random) * self.alive
-        self.force(drawn)
-        return drawn
-
-    def force(self, symbols: Tensor) -> None:
-        """Note the ends of lines among their next symbols [N]."""
-        self.alive = self.alive & (symbols != PADDING_ID)
+        """Draw a symbol [N] per line from logits [N, V]; padding where the line has ended."""
+        return pick(logits, random) * self.alive
 
     def repeat_last(self, lines: int, count: int) -> None:
         """Insert `count` copies of each of the last lines before them."""
@@ -242,10 +236,10 @@ def in_line(ids: Tensor) -> Tensor:
 def pick(logits: Tensor, random: torch.Generator) -> Tensor:
     """Draw an id per row of logits [N, V] by the inverse of the cumulative distribution.
 
-    One uniform number per row; this takes a tenth of the time of `torch.multinomial`. Symbols of probability 0 are
-    never drawn.
+    One uniform number per row; `torch.multinomial` draws V and takes several times as long. Symbols of probability 0
+    are never drawn.
     """
-    cumulated = logits.softmax(dim=-1).cumsum(dim=-1)  # [N, V]
+    cumulated = logits.softmax(dim=-1).cumsum(dim=-1, dtype=torch.float64)  # [N, V]
     total = cumulated[:, -1:]
     uniform = torch.rand(total.shape, generator=random, device=random.device, dtype=total.dtype) * total
     below = torch.minimum(uniform, torch.nextafter(total, torch.zeros_like(total)))  # products round up to the total

@@ -14,7 +14,6 @@ since no gradient passes through the symbol that is fed back.
 Samples are ordinary draws, without beta, so the model has an exact density; the critic never scores ordinary draws.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,11 +30,11 @@ from textgan.engine.updates import Turn
 from textgan.models.critics import TextCnn
 from textgan.models.likelihood import pretraining
 from textgan.models.line_games import generator_of
-from textgan.models.line_settings import LineGanSettings, line_model
+from textgan.models.line_settings import FILTERS, CnnCriticSettings, line_model, time_scales
 
 
 @dataclass(frozen=True)
-class RelaxedSettings(LineGanSettings):
+class RelaxedSettings(CnnCriticSettings):
     """Settings that RelGAN and GSGAN share."""
 
     generator_lr: float = 1e-4
@@ -43,20 +42,13 @@ class RelaxedSettings(LineGanSettings):
     """Inverse temperature of relaxed draws at the end of its growth, which is exponential from 1; 1: always 1."""
     anneal_iterations: int = 2000
     """Adversarial iterations in which the inverse temperature grows; later it is constant."""
-    critic_dim: int = 64
-    """Width of the critic's embedding."""
-    critic_span: int = 4
-    """Symbols that the critic's widest filters span; there are filters of each width from 2."""
-    critic_filters: int = 100
-    """Filters of the critic per width."""
     representations: int = 1
     """Parts of the critic's embedding, which are scored apart by the same filters."""
 
     minimums: ClassVar[Mapping[str, int]] = {
-        **LineGanSettings.minimums, "anneal_iterations": 1, "critic_dim": 1, "critic_span": 2, "critic_filters": 1,
-        "representations": 1,
+        **CnnCriticSettings.minimums, "anneal_iterations": 1, "representations": 1,
     }  # fmt: skip
-    positive: ClassVar[tuple[str, ...]] = (*LineGanSettings.positive, "final_inverse_temperature")
+    positive: ClassVar[tuple[str, ...]] = (*CnnCriticSettings.positive, "final_inverse_temperature")
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have.
@@ -88,8 +80,7 @@ class GsganSettings(RelaxedSettings):
 
 def networks(config: RelaxedSettings, vocabulary_size: int) -> Networks:
     """Return generator and critic, with uninitialised weights."""
-    filters = [(width, config.critic_filters) for width in range(2, config.critic_span + 1)]
-    critic = TextCnn(vocabulary_size, config.critic_dim, filters, config.representations)
+    critic = TextCnn(vocabulary_size, config.critic_dim, FILTERS[config.filters], config.representations)
     return Networks(line_model(config, vocabulary_size), critic)
 
 
@@ -145,10 +136,10 @@ def geometric(n: int, of: int, last: float) -> float:
     return float(last ** min(1.0, n / of))
 
 
-S = TypeVar("S", bound=RelaxedSettings)
+RelaxedT = TypeVar("RelaxedT", bound=RelaxedSettings)
 
 
-def _presets(words: S, representations: int) -> Sequence[S]:
+def _presets(words: RelaxedT, representations: int) -> Sequence[RelaxedT]:
     """Return the presets of a game: for two cores, and of RelGAN's sizes, for a GPU.
 
     The published critic's highway layer, dense layer and dropout are left out.
@@ -157,20 +148,16 @@ def _presets(words: S, representations: int) -> Sequence[S]:
         words: the two-core preset with two time scales.
         representations: parts of the full-size critic's embedding.
     """
-    name, mean = words.model, math.sqrt(words.generator_lr * words.critic_lr)
     # Captions of COCO: 150 epochs of 10,000 lines, then 2,000 iterations.
     full = replace(
-        words, preset=f"{name}-ttur", dim=512, seq_len=37, pretraining=23_400, pretraining_lr=1e-2, iterations=25_400,
-        critic_span=5, critic_filters=300, representations=representations,
+        words, preset=f"{words.model}-ttur", dim=512, seq_len=37, pretraining=23_400, pretraining_lr=1e-2,
+        iterations=25_400, filters="relgan", representations=representations,
     )  # fmt: skip
-    one_rate = {"critic_lr": words.generator_lr, "critic_steps": 5}
-    return [
-        words,
-        replace(words, preset=f"{name}-words-orig", **one_rate),
-        replace(words, preset=f"{name}-words-control", generator_lr=mean, critic_lr=mean),
-        full,
-        replace(full, preset=f"{name}-orig", **one_rate),
-    ]
+    return (*_with_orig(words), *_with_orig(full)[:2])
+
+
+def _with_orig(ttur: RelaxedT) -> tuple[RelaxedT, RelaxedT, RelaxedT]:
+    return time_scales(ttur, orig_lr=ttur.generator_lr, orig_steps=5)
 
 
 RELGAN_PRESETS = _presets(RelganSettings(), representations=64)
