@@ -25,6 +25,7 @@ SUBCOMMANDS = {
     "textgan.train": (
         "--preset=cot-words-ttur",
         "--preset=mle",
+        "--preset=relgan-words-ttur",
         "--preset=scratchgan-words-ttur",
         "--preset=seqgan-words-ttur",
     ),

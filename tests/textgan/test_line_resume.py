@@ -22,6 +22,8 @@ GAMES: Mapping[str, Mapping[str, Any]] = {
     "falling-short-words-orig": {**PRETRAINED, "critic_warm_up": 3},
     "seqgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "maligan-words-control": {**PRETRAINED, "critic_warm_up": 3},
+    "relgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
+    "gsgan-words-orig": {**PRETRAINED, "critic_warm_up": 3},
 }
 
 

@@ -80,23 +80,25 @@ class LineGanSettings(PretrainedSettings, GanSettings):
             raise InputError(f"--rule {self.rule}: needs gradients through samples, and symbols have none")
 
 
-FiltersName = Literal["small", "seqgan"]
+FiltersName = Literal["small", "seqgan", "relgan"]
 FILTERS: Mapping[FiltersName, Filters] = {
     "small": ((2, 100), (3, 200)),
     "seqgan": (
         (1, 100), (2, 200), (3, 200), (4, 200), (5, 200), (6, 100), (7, 100), (8, 100), (9, 100), (10, 100), (15, 160),
         (20, 160),
     ),
+    "relgan": ((2, 300), (3, 300), (4, 300), (5, 300)),
 }  # fmt: skip
-"""Filters of CNN critics: as in Texygen (Zhu et al. 2018, arXiv 1802.01886), and in SeqGAN."""
+"""Filters of CNN critics: as in Texygen (Zhu et al. 2018, arXiv 1802.01886), SeqGAN and RelGAN."""
 
 
 @dataclass(frozen=True)
 class CnnCriticSettings(LineGanSettings):
-    """Settings of a game by REINFORCE against a CNN critic."""
+    """Settings of a game against a CNN critic."""
 
     filters: FiltersName = "small"
-    """Filters of the critic: 300 of widths 2 and 3, or SeqGAN's 1,720 of widths 1 to 20, in symbols."""
+    """Filters of the critic: 300 of widths 2 and 3 (in symbols), SeqGAN's 1,720 of widths 1 to 20, or RelGAN's 1,200
+    of widths 2 to 5."""
     critic_dim: int = 64
     """Width of the critic's embedding."""
 
