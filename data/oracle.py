@@ -65,7 +65,8 @@ class Oracle:
 
     def draw(self, count: int, seq_len: int, seed: int) -> Symbols:
         """Draw lines [count, seq_len]; the first ones are the same whatever the count."""
-        uniform = np.random.default_rng(seed).random((count, seq_len))
+        # Not the generator of our own weights, whose stream with the same seed would steer the lines.
+        uniform = np.random.Generator(np.random.Philox(seed)).random((count, seq_len))
         lines = np.zeros((count, seq_len), np.int64)
         for block in self._blocks(count, "drawing lines of an oracle"):
             for position, logits in enumerate(self._logits(lines[block])):

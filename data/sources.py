@@ -1,5 +1,6 @@
 """Sources of text: from a `--data` or `--reference` value to lines."""
 
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def _place(recorded: str) -> tuple[str, Path | None, str]:
 
 def _is_path(kind: str, rest: str) -> bool:
     """Whether the text after a kind's colon is a path: it is there, and is no seed of an oracle."""
-    return bool(rest) and not (kind == "oracle" and rest.isascii() and rest.isdigit())
+    return bool(rest) and not (kind == "oracle" and re.fullmatch("[0-9]{1,18}", rest))
 
 
 def _file_source(path: Path, invalid_utf8: InvalidUtf8) -> Source:
