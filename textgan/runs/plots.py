@@ -120,7 +120,7 @@ def plot_ratios(path: Path, panels: "Sequence[tuple[str, Axis, float, Sequence[M
 
 
 def plot_curves(path: Path, curves: "Sequence[Curve]", quality: str, diversity: str, published: bool = False) -> None:
-    """Draw quality against diversity over temperatures, a line per run; the first one's points have temperatures beside.
+    """Draw quality against diversity over temperatures, a line per run; the first one has its temperatures beside it.
 
     Points of a share of the probability (top-p) are hollow; a cross marks a collapsed generator.
 
