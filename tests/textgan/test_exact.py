@@ -34,7 +34,7 @@ from textgan.models.exact import (
 )
 from textgan.models.lines import LineModel, exclude
 from textgan.sample import load_generator
-from textgan.train import train
+from textgan.train import open_experiment, train
 
 SIZE, LENGTH = 5, 3  # padding, unknown and three words
 
@@ -299,6 +299,22 @@ def test_lines_with_symbols_that_no_training_line_has_are_left_out(tmp_path: Pat
     held_out = held_out_lines(corpus, str(path))
     assert held_out is not None
     assert held_out.ids.tolist() == corpus.held_out[:][~unknown].tolist()
+
+
+def test_a_started_run_excludes_what_its_own_lines_lack(tmp_path: Path) -> None:
+    words = [f"{one} {other}" for one, other in itertools.product("abcdefgh", repeat=2)]
+    full, short = tmp_path / "full.txt", tmp_path / "short.txt"
+    full.write_text("\n".join(words), "utf-8")
+    short.write_text("\n".join([*words, *"abcdefgh"]), "utf-8")
+    first = settings(str(full), tmp_path / "first", seq_len=2, ngram=2)
+    train(first)
+    trainer = open_experiment(settings(str(short), tmp_path / "second", seq_len=2, ngram=2, start=first.folder)).trainer
+    before, now = load_generator(first.folder).network, trainer.generator.network
+    assert isinstance(before, LineModel)
+    assert isinstance(now, LineModel)
+    assert before.excluded[:3].tolist() == [True, True, False]
+    assert now.excluded[:3].tolist() == [False, True, False]
+    assert torch.equal(now.embedding.weight, before.embedding.weight)
 
 
 def test_an_oracle_needs_lines_without_padding(oracle_data: str, tmp_path: Path) -> None:
