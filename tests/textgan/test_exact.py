@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -20,8 +21,9 @@ from leaderboards.submit import main as submit
 from leaderboards.verify import main as verify
 from tests.helpers.oracle_files import write_oracle
 from tests.helpers.runs import PRESETS, assert_same_run, train_until_power_cut
+from textgan.compare import _common_headlines
 from textgan.compare import main as compare
-from textgan.engine.run_folder import declared_scores, read_metrics, read_options
+from textgan.engine.run_folder import DeclaredScore, declared_scores, read_metrics, read_options
 from textgan.models.exact import (
     HeldOut,
     LogProbs,
@@ -33,6 +35,7 @@ from textgan.models.exact import (
     oracle_log_probs,
 )
 from textgan.models.lines import LineModel, exclude
+from textgan.runs.aggregate import Run
 from textgan.sample import load_generator
 from textgan.train import open_experiment, train
 
@@ -52,7 +55,8 @@ def all_lines(first: int = 0) -> Ids:
     """Return all lines of at most LENGTH symbols from id `first` on, padded after the end."""
     every = np.array(list(itertools.product(range(first, SIZE), repeat=LENGTH)), np.uint8)
     ended = np.cumsum(every == 0, axis=1) - (every == 0) > 0
-    return every[~(ended & (every != 0)).any(axis=1)]
+    lines: Ids = every[~(ended & (every != 0)).any(axis=1)]
+    return lines
 
 
 @torch.no_grad()
@@ -350,6 +354,17 @@ def test_exact_scores_are_compared_submitted_and_verified(
     kept = json.loads((Path(record) / "record.json").read_text("utf-8"))["samples"]
     assert [sample["scores"]["nll_test"] for sample in kept] == last
     assert all("word_jsd_2" in sample["scores"] for sample in kept)
+
+
+def test_runs_on_other_symbols_compare_by_scores_of_samples(tmp_path: Path) -> None:
+    jsd = DeclaredScore("lower", True, "jsd|sym:char|ref:text@0|v:1")
+    signatures = [f"exact|sym:{name}|ref:text@{name}|lines:2000|v:1" for name in ("word-9@1", "bpe-9@2", "word-9@1")]
+    word, bpe, again = (
+        Run(tmp_path, {}, {"jsd_4": jsd, "nll_char": replace(jsd, signature=signature)}, None, pd.DataFrame())
+        for signature in signatures
+    )
+    assert _common_headlines([word, bpe]) == ["jsd_4"]
+    assert _common_headlines([word, again]) == ["jsd_4", "nll_char"]
 
 
 def test_a_task_without_exact_scores_takes_runs_without_theirs(oracle_data: str, tmp_path: Path) -> None:
