@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -20,8 +21,9 @@ from leaderboards.submit import main as submit
 from leaderboards.verify import main as verify
 from tests.helpers.oracle_files import write_oracle
 from tests.helpers.runs import PRESETS, assert_same_run, train_until_power_cut
+from textgan.compare import _common_headlines
 from textgan.compare import main as compare
-from textgan.engine.run_folder import declared_scores, read_metrics, read_options
+from textgan.engine.run_folder import DeclaredScore, declared_scores, read_metrics, read_options
 from textgan.models.exact import (
     HeldOut,
     LogProbs,
@@ -33,8 +35,9 @@ from textgan.models.exact import (
     oracle_log_probs,
 )
 from textgan.models.lines import LineModel, exclude
+from textgan.runs.aggregate import Run
 from textgan.sample import load_generator
-from textgan.train import train
+from textgan.train import open_experiment, train
 
 SIZE, LENGTH = 5, 3  # padding, unknown and three words
 
@@ -52,7 +55,8 @@ def all_lines(first: int = 0) -> Ids:
     """Return all lines of at most LENGTH symbols from id `first` on, padded after the end."""
     every = np.array(list(itertools.product(range(first, SIZE), repeat=LENGTH)), np.uint8)
     ended = np.cumsum(every == 0, axis=1) - (every == 0) > 0
-    return every[~(ended & (every != 0)).any(axis=1)]
+    lines: Ids = every[~(ended & (every != 0)).any(axis=1)]
+    return lines
 
 
 @torch.no_grad()
@@ -301,6 +305,22 @@ def test_lines_with_symbols_that_no_training_line_has_are_left_out(tmp_path: Pat
     assert held_out.ids.tolist() == corpus.held_out[:][~unknown].tolist()
 
 
+def test_a_started_run_excludes_what_its_own_lines_lack(tmp_path: Path) -> None:
+    words = [f"{one} {other}" for one, other in itertools.product("abcdefgh", repeat=2)]
+    full, short = tmp_path / "full.txt", tmp_path / "short.txt"
+    full.write_text("\n".join(words), "utf-8")
+    short.write_text("\n".join([*words, *"abcdefgh"]), "utf-8")
+    first = settings(str(full), tmp_path / "first", seq_len=2, ngram=2)
+    train(first)
+    trainer = open_experiment(settings(str(short), tmp_path / "second", seq_len=2, ngram=2, start=first.folder)).trainer
+    before, now = load_generator(first.folder).network, trainer.generator.network
+    assert isinstance(before, LineModel)
+    assert isinstance(now, LineModel)
+    assert before.excluded[:3].tolist() == [True, True, False]
+    assert now.excluded[:3].tolist() == [False, True, False]
+    assert torch.equal(now.embedding.weight, before.embedding.weight)
+
+
 def test_an_oracle_needs_lines_without_padding(oracle_data: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--seq-len 32: lines of small have 20 symbols; give that number"):
         train(settings(oracle_data, tmp_path / "run", seq_len=32))
@@ -334,6 +354,17 @@ def test_exact_scores_are_compared_submitted_and_verified(
     kept = json.loads((Path(record) / "record.json").read_text("utf-8"))["samples"]
     assert [sample["scores"]["nll_test"] for sample in kept] == last
     assert all("word_jsd_2" in sample["scores"] for sample in kept)
+
+
+def test_runs_on_other_symbols_compare_by_scores_of_samples(tmp_path: Path) -> None:
+    jsd = DeclaredScore("lower", True, "jsd|sym:char|ref:text@0|v:1")
+    signatures = [f"exact|sym:{name}|ref:text@{name}|lines:2000|v:1" for name in ("word-9@1", "bpe-9@2", "word-9@1")]
+    word, bpe, again = (
+        Run(tmp_path, {}, {"jsd_4": jsd, "nll_char": replace(jsd, signature=signature)}, None, pd.DataFrame())
+        for signature in signatures
+    )
+    assert _common_headlines([word, bpe]) == ["jsd_4"]
+    assert _common_headlines([word, again]) == ["jsd_4", "nll_char"]
 
 
 def test_a_task_without_exact_scores_takes_runs_without_theirs(oracle_data: str, tmp_path: Path) -> None:

@@ -191,7 +191,8 @@ class LineModel(nn.Module):
 
     def _logits(self, features: Tensor) -> Tensor:
         bias = self.to_symbols.bias.masked_fill(self.excluded, _EXCLUDED)
-        return F.linear(features, self.to_symbols.weight, bias)
+        logits: Tensor = F.linear(features, self.to_symbols.weight, bias)
+        return logits
 
 
 class _Rows:
