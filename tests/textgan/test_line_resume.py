@@ -19,7 +19,7 @@ GAMES: Mapping[str, Mapping[str, Any]] = {
     "jsdgan-words": PRETRAINED,
     "cot-words-ttur": {**PRETRAINED, "critic_warm_up": 3, "prefix_gradient": "on"},
     "scratchgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
-    "falling-short-words-orig": {**PRETRAINED, "critic_warm_up": 3},
+    "falling-short-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "seqgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "maligan-words-control": {**PRETRAINED, "critic_warm_up": 3},
     "relgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
