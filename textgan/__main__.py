@@ -17,6 +17,7 @@ COMMANDS = {
     "sample": ("textgan.sample", "draw samples from a run, or export its generator"),
     "suite": ("textgan.suite", "run several methods and seeds under one budget"),
     "compare": ("textgan.compare", "compare runs: figure, table, time to a score"),
+    "sweep": ("textgan.sweep", "score a generator over temperatures, and what it gains over maximum likelihood"),
     "search": ("textgan.search", "search both learning rates"),
     "theory": ("textgan.theory.__main__", "the theory of two time-scales: figures and tables"),
     "bench": ("textgan.bench", "time the parts of a training run"),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -134,7 +135,7 @@ def test_the_mean_gradient_is_exact_by_soft_feeding_and_biased_by_hard_feeding()
 
     off = {}
     for soft in (True, False):
-        by_draw = slope(made, direction, 0.02, lambda soft=soft: scores(soft))  # [count]; hard feeding has jumps
+        by_draw = slope(made, direction, 0.02, partial(scores, soft))  # [count]; hard feeding has jumps
         standard_error = by_draw.std() / math.sqrt(count)
         off[soft] = (abs(gradients(scores(soft).mean(), model) @ along - by_draw.mean()) / standard_error).item()
     assert off[True] < 3
@@ -196,18 +197,19 @@ def test_growth_reaches_its_end_whatever_its_length() -> None:
     assert geometric(3000, 5000, 100.0) == pytest.approx(15.8, abs=0.05)
 
 
-@pytest.mark.parametrize("model", ["relgan", "gsgan"])
-def test_it_learns_an_oracle_of_short_lines(model: str) -> None:
+@pytest.mark.parametrize(("model", "representations"), [("relgan", 2), ("gsgan", 1)])
+def test_it_learns_an_oracle_of_short_lines_from_scratch(model: str, representations: int) -> None:
     oracle = an_oracle(0)
     trainer, lines = learner(
-        PRESETS[f"{model}-words-ttur"], oracle, pretraining=20, critic_dim=32, pretraining_lr=5e-3, generator_lr=3e-4,
-        critic_lr=3e-3, final_inverse_temperature=1.0,
+        PRESETS[f"{model}-words-ttur"], oracle, pretraining=0, generator_lr=3e-4, critic_lr=3e-3, critic_dim=16,
+        representations=representations, final_inverse_temperature=1.0,
     )  # fmt: skip
-    train_to(trainer, lines, 20)
     start = divergences(trainer.generator.network, oracle)
     train_to(trainer, lines, 120)
     end = divergences(trainer.generator.network, oracle)
-    assert end.kl_oracle_model < start.kl_oracle_model - 0.1
+    # By seeds 0 to 3 the divergence falls by 2.0 to 4.3 nats per line, and the JSD by 0.03 to 0.06.
+    assert end.kl_oracle_model < start.kl_oracle_model - 1.5
+    assert end.jsd < start.jsd - 0.02
 
 
 def test_presets_are_the_papers_and_controls() -> None:

@@ -35,7 +35,8 @@ class TextCnn(nn.Module):
         """Return the features [B S, F] of lines: ids [B, L] or rows of probabilities [B, L, V]."""
         embedded = _embedded(self.embedding, x)  # [B, L, dim]
         embedded = F.pad(embedded, (0, 0, 0, max(0, self._widest - embedded.shape[1])))
-        parts = embedded.unflatten(-1, (self.representations, -1)).transpose(1, 2).flatten(0, 1)  # [B S, L, dim / S]
+        parts = embedded.view(*embedded.shape[:2], self.representations, -1)
+        parts = parts.transpose(1, 2).flatten(0, 1)  # [B S, L, dim / S]
         return torch.cat([F.relu(_largest_response(layer, parts)) for layer in self.convolutions], dim=-1)
 
     def forward(self, x: Tensor) -> Tensor:
