@@ -191,8 +191,7 @@ class LineModel(nn.Module):
 
     def _logits(self, features: Tensor) -> Tensor:
         bias = self.to_symbols.bias.masked_fill(self.excluded, _EXCLUDED)
-        logits: Tensor = F.linear(features, self.to_symbols.weight, bias)
-        return logits
+        return F.linear(features, self.to_symbols.weight, bias)
 
 
 class _Rows:
