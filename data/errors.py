@@ -36,8 +36,8 @@ def note(message: str) -> None:
 def require_numbers(options: Any) -> None:
     """Refuse NaN, infinity, and integers below 1 or above 2^31 - 1.
 
-    Seeds, retries, orders, rollouts and iterations before a game may be 0; seeds, lines, iterations and the intervals between evaluations or checkpoints
-    may be up to 2^63 - 1.
+    Seeds, retries, orders, rollouts and iterations before a game may be 0; seeds, lines, iterations and the intervals
+    between evaluations or checkpoints may be up to 2^63 - 1.
 
     Args:
         options: a dataclass of flags; numbers in tuples and nested dataclasses are checked too.

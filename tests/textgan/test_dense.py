@@ -99,9 +99,11 @@ def test_it_learns_an_oracle_from_random_weights() -> None:
     oracle = an_oracle(0)
     trainer, lines = learner(PRESETS["scratchgan-words-ttur"], oracle, generator_lr=2e-3)
     start = divergences(trainer.generator.network, oracle)
-    train_to(trainer, lines, 400)
+    train_to(trainer, lines, 150)
     end = divergences(trainer.generator.network, oracle)
-    assert end.kl_oracle_model < start.kl_oracle_model - 0.5
+    # Falls of four oracles: 7.1, 7.0, 4.1, 3.6 nats per line; .31, .36, .23, .23.
+    assert end.kl < start.kl - 2
+    assert end.jsd < start.jsd - 0.1
 
 
 def test_presets_begin_and_go_on_as_published() -> None:

@@ -140,13 +140,16 @@ def test_the_critic_has_the_cross_entropy_of_lines() -> None:
 def test_it_learns_an_oracle_after_a_short_pretraining() -> None:
     oracle = an_oracle(0)
     trainer, lines = learner(
-        PRESETS["seqgan-words-ttur"], oracle, pretraining=60, critic_warm_up=40, pretraining_lr=5e-3, generator_lr=3e-3
-    )
-    train_to(trainer, lines, 100)
+        PRESETS["seqgan-words-ttur"], oracle, pretraining=20, critic_warm_up=30, pretraining_lr=5e-3,
+        generator_lr=2e-3, critic_dim=32,
+    )  # fmt: skip
+    train_to(trainer, lines, 50)
     start = divergences(trainer.generator.network, oracle)
-    train_to(trainer, lines, 300)
+    train_to(trainer, lines, 130)
     end = divergences(trainer.generator.network, oracle)
-    assert end.jsd < start.jsd - 0.01
+    # Falls of four seeds: 1.0, 1.1, 1.3, 1.1 nats per line; .13, .11, .08, .11.
+    assert end.kl < start.kl - 0.4
+    assert end.jsd < start.jsd - 0.04
 
 
 def test_the_published_preset_makes_the_published_number_of_updates() -> None:
