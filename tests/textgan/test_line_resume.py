@@ -23,7 +23,7 @@ GAMES: Mapping[str, Mapping[str, Any]] = {
     "seqgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "maligan-words-control": {**PRETRAINED, "critic_warm_up": 3},
     "relgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
-    "gsgan-words-orig": {**PRETRAINED, "critic_warm_up": 3},
+    "gsgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
 }
 
 
