@@ -1,11 +1,14 @@
-"""Train a WGAN-GP (two learning rates, TTUR, or one) or an LSTM on characters, words or subwords.
+"""Train a language GAN with two learning rates (TTUR) or one, or a baseline, on characters, words or subwords.
 
     python -m textgan.train --preset quickstart
     python -m textgan.train --preset ttur --data lm1b --ngram 6
     python -m textgan.train --preset orig-small --data corpus.txt.gz --minutes 20 --seed 1
     python -m textgan.train --preset mle-small --data corpus.txt.gz --symbols unigram
+    python -m textgan.train --preset seqgan-words-ttur --data corpus.txt.gz --minutes 20
 
-The same command continues a run that was stopped. Compare runs with: tensorboard --logdir runs
+The preset chooses the model: WGAN-GP, SeqGAN, MaliGAN, ScratchGAN, Falling Short's GAN, RelGAN, GSGAN, CoT, JSDGAN or
+maximum likelihood (table: textgan/models/README.md). The same command continues a run that was stopped. Compare runs
+with: tensorboard --logdir runs
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,16 +34,17 @@ from eval.text.metrics import HEADLINES, RealText, real_text, score_samples
 from eval.text.reference import FOLDER_RECORD, reference_record
 from eval.text.samples import SampleLines
 from textgan.engine.loop import Experiment
-from textgan.engine.run_folder import declared, floors_by_name, values_by_name
+from textgan.engine.run_folder import declared, floors_by_name, read_options, values_by_name
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.settings import AdversarialSettings
 from textgan.engine.spectral_norm import normalise_spectrally
 from textgan.engine.start import start_from
 from textgan.engine.trainer import Trainer, make_trainer
-from textgan.models import MODELS, PRESETS
+from textgan.models import MODELS, PRESETS, settings_of
 from textgan.models.common import initialise
 from textgan.models.exact import exact_scores, held_out_lines
+from textgan.models.line_settings import LineSettings
 from textgan.models.lines import LineModel, exclude
 from textgan.models.settings import TextSettings
 from textgan.runs.program import TrainingProgram, final_lines, run_program
@@ -161,10 +165,24 @@ def final_report(folder: Path, summary: dict[str, Any]) -> str:
     tries = [
         as_command("eval.jsd", samples),
         f"{as_command('textgan.sample', folder)} --count 1000 --output samples.txt",
-        "textgan.train --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
-        "textgan.train --preset ttur --data lm1b    # the paper's experiment, for a GPU",
+        *next_commands(folder, settings_of(read_options(folder)["config"])),
     ]
     return final_lines(folder, summary, "real text", shown, tries)
+
+
+def next_commands(folder: Path, config: TextSettings) -> list[str]:
+    """Return commands that compare a run with others; a game of lines has a rival with the other time scales."""
+    if not isinstance(config, LineSettings):
+        return [
+            "textgan.train --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
+            "textgan.train --preset ttur --data lm1b    # the paper's experiment, for a GPU",
+        ]
+    game, _, ending = config.preset.rpartition("-")
+    others = {"ttur": f"{game}-orig", "orig": f"{game}-ttur", "control": f"{game}-ttur"}
+    rival = others.get(ending, f"mle-{ending}")  # JSDGAN has no critic
+    commands = [f"{as_command('textgan.train', '--preset', rival, '--data', config.data)}    # its rival"]
+    sweep = f"{as_command('textgan.sweep', folder)}    # quality against diversity, by temperature"
+    return [*(commands if rival != config.preset else []), sweep]
 
 
 TEXT = TrainingProgram("textgan.train", PRESETS, open_experiment, final_report)
