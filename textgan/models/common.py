@@ -17,8 +17,13 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
 
     Convolutions are uniform with standard deviation sqrt(4 / (fan_in + fan_out)) (a fan is channels times kernel size);
     linear layers are Glorot uniform, with standard deviation sqrt(2 / (fan_in + fan_out)); biases are zero. All weights
-    of an LSTM are uniform in +-1 / sqrt(dim). Embeddings are normal with standard deviation 0.1.
+    of an LSTM are uniform in +-1 / sqrt(dim). All weights of a network with an embedding are normal, as SeqGAN's, with
+    standard deviation 0.1, or 1 / sqrt(width) in a network wider than 100; only layer normalisation starts as identity.
     """
+    embeddings = [layer for layer in network.modules() if isinstance(layer, nn.Embedding)]
+    if embeddings:
+        _initialise_normal(network, min(0.1, embeddings[0].embedding_dim**-0.5), random)
+        return
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             fans = (layer.weight.shape[0] + layer.weight.shape[1]) * math.prod(layer.weight.shape[2:])
@@ -33,6 +38,11 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
             with torch.no_grad():
                 for weight in layer.parameters():
                     weight.uniform_(-bound, bound, generator=random)
-        elif isinstance(layer, nn.Embedding):
-            with torch.no_grad():
-                layer.weight.normal_(std=0.1, generator=random)
+
+
+@torch.no_grad()
+def _initialise_normal(network: nn.Module, deviation: float, random: torch.Generator) -> None:
+    for layer in network.modules():
+        if not isinstance(layer, nn.LayerNorm):
+            for weight in layer.parameters(recurse=False):
+                weight.normal_(std=deviation, generator=random)
