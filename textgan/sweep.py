@@ -1,12 +1,12 @@
 """Score a generator over temperatures: the curve of quality against diversity, and what other runs gain over it.
 
-    python -m textgan.sweep runs/mle-oracle-oracle-seed0 --output sweep.svg
-    python -m textgan.sweep runs/relgan-* --against runs/mle-words-captions-seed0 --output sweep.svg
-    python -m textgan.sweep runs/mle-oracle-oracle-seed0 --temperatures 1 0.8 --top-p 0.9 --format csv
+    python -m textgan.sweep runs/mle-words-corpus-seed0 --output sweep.svg
+    python -m textgan.sweep runs/cot-* --against runs/mle-words-corpus-seed0 --temperatures 1 0.8 0.6 --count 500
+    python -m textgan.sweep runs/mle-words-corpus-seed0 --temperatures 1 --top-p 0.9 --axes quality coverage
 
-The first curve is of --against, or of the first run. A temperature below 1 buys quality for diversity without training,
-so a run has gained something only where it lies below the curve of maximum likelihood: at equal quality, the excess is
-its diversity score minus the curve's.
+Runs are compared with the first curve. A temperature below 1 buys quality for diversity without training, so that a run
+has gained only where it lies below the curve of maximum likelihood. The excess is the difference of the diversity
+scores at equal quality; below 0 is a gain.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from data.line_ids import Ids
 from data.words import WordRule
 from eval.core.device import Device, choose_device
 from eval.core.figures import require_image_ending
+from eval.core.score import without_name
 from eval.core.tables import Block, FormatFlags, fixed, render
 from eval.text.metrics import real_text, require_metrics, score_samples
 from eval.text.samples import SampleLines
@@ -37,6 +38,8 @@ from textgan.runs.sweeps import Curve, Point, collapsed, excess
 from textgan.sample import load_generator, sample_ids
 
 _BATCH = 100
+AXES = (("nll_oracle", "nll_test"), ("quality", "nll_char"), ("quality", "coverage"))
+"""Scores of quality and diversity, in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class SweepCommand(FormatFlags):
     runs: tyro.conf.Positional[tuple[str, ...]]
     """Folders of runs, folders that hold runs, or globs; runs without a density have one point."""
     against: Path | None = None
-    """Run of maximum likelihood, whose curve the others are compared with. Default: the first run."""
+    """Run of maximum likelihood, to compare the others with. Default: the first run."""
     temperatures: tuple[float, ...] = (1.25, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6, 0.54, 0.5)
     """Temperatures, which divide the logits."""
     top_p: tuple[float, ...] = ()
@@ -56,8 +59,8 @@ class SweepCommand(FormatFlags):
     metrics: tuple[str, ...] | None = None
     """Metrics of the samples as text. Default: likelihood, for its quality; none for lines of an oracle."""
     axes: tuple[str, str] | None = None
-    """Scores of quality and of diversity; both better if lower. Default: nll_oracle and nll_test for lines of an
-    oracle, else quality and nll_char."""
+    """Scores of quality and of diversity, both better if lower. Default: nll_oracle and nll_test for lines of an
+    oracle, else quality and nll_char; quality and coverage if a run has no density."""
     output: Path | None = None
     """Figure (.png, .svg, .pdf): quality against diversity, a curve per run."""
     published: bool = False
@@ -88,30 +91,41 @@ class SweepCommand(FormatFlags):
 
 
 def sweep(command: SweepCommand) -> list[Curve]:
-    """Return the curves of runs, the one that the others are compared with first.
+    """Return the curves of runs, first the one that the others are compared with.
 
     Raises:
-        InputError: runs cannot be read, or lack a score of the axes.
+        InputError: runs cannot be read, or the data of a run have changed.
     """
     folders = find_runs(command.runs)
     if command.against is not None:
-        first = find_runs([str(command.against)])
-        folders = [*first, *(folder for folder in folders if folder.resolve() != first[0].resolve())]
-    curves = [sweep_run(folder, command) for folder in folders]
-    quality, diversity = axes(command, curves[0])
-    for curve in curves:
-        if not any({quality, diversity} <= point.scores.keys() for point in curve.points):
-            known = ", ".join(sorted({name for point in curve.points for name in point.scores}))
-            raise InputError(
-                f"{curve.name}: no {quality} and {diversity}; choose --axes from {known}, or add --metrics"
-            )
-    return curves
+        first = command.against
+        folders = [first, *(folder for folder in folders if folder.resolve() != first.resolve())]
+    return [sweep_run(folder, command) for folder in folders]
 
 
-def axes(command: SweepCommand, curve: Curve) -> tuple[str, str]:
-    """Return the names of the scores of quality and diversity."""
-    of_oracle = any("nll_oracle" in point.scores for point in curve.points)
-    return command.axes or (("nll_oracle", "nll_test") if of_oracle else ("quality", "nll_char"))
+def axes(chosen: tuple[str, str] | None, curves: Sequence[Curve]) -> tuple[str, str]:
+    """Return the scores of quality and diversity: the chosen ones, or the first of `AXES` that all curves have.
+
+    Raises:
+        InputError: a curve lacks them, higher is better, or signatures differ.
+    """
+    known = set.intersection(*({*curve.declared} for curve in curves))
+    pair = chosen or next((pair for pair in AXES if known.issuperset(pair)), None)
+    if pair is None or not known.issuperset(pair):
+        lacking = " and ".join(pair or AXES[-1])
+        raise InputError(
+            f"--axes: not all runs have {lacking}; choose from {', '.join(sorted(known))}, or add --metrics"
+        )
+    for name in pair:
+        first, *others = (curve.declared[name] for curve in curves)
+        if first.better != "lower":
+            raise InputError(f"--axes {name}: higher is better; choose scores of which lower is better")
+        for curve, other in zip(curves[1:], others, strict=True):
+            if without_name(other.signature) != without_name(first.signature):
+                raise InputError(
+                    f"{curve.name}: {name} is {other.signature}, of {curves[0].name} {first.signature}; leave one out"
+                )
+    return pair
 
 
 def sweep_run(folder: Path, command: SweepCommand) -> Curve:
@@ -202,7 +216,7 @@ def main(arguments: list[str]) -> int:
     """Score generators over temperatures."""
     command = parse_command(SweepCommand, arguments, "textgan.sweep", __doc__)
     curves = sweep(command)
-    quality, diversity = axes(command, curves[0])
+    quality, diversity = axes(command.axes, curves)
     print(render(command.output_format, blocks(curves, quality, diversity), records(curves, quality, diversity)))
     if command.output is not None:
         plot_curves(command.output, curves, quality, diversity, command.published)

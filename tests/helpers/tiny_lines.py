@@ -22,7 +22,7 @@ def tiny_networks(critic: nn.Module) -> Networks:
         initialise(network, random)
         with torch.no_grad():
             for weight in network.parameters():
-                weight.mul_(3)
+                weight.mul_(8)
     return networks
 
 

@@ -59,23 +59,19 @@ def collapsed(point: Point, symbols: int) -> str | None:
 def excess(point: Point, curve: Curve, quality: str, diversity: str) -> float | None:
     """Return the diversity score of a point minus the curve's at an equal quality score; below 0 is a gain.
 
-    Both scores are better if lower. The curve is linear between its points of the whole distribution (top-p 1); a chord
-    of a convex curve lies above it, so that a curve's own points between those of a coarser one get values below 0.
-    None: the point has no such score, or its quality lies beyond both ends of the curve, where one dominates the other
-    or neither does.
+    Both scores are better if lower. The curve is linear between its points of the whole distribution (top-p 1); if it
+    is convex, its chords lie above it, so that few temperatures flatter the point. None: the point lacks a score, or
+    its quality lies beyond the ends of the curve.
     """
+    if not {quality, diversity} <= point.scores.keys():
+        return None
     known = [
-        (p.scores[quality], p.scores[diversity])
-        for p in curve.points
-        if p.top_p == 1 and {quality, diversity} <= p.scores.keys()
+        (each.scores[quality], each.scores[diversity])
+        for each in curve.points
+        if each.top_p == 1 and {quality, diversity} <= each.scores.keys()
     ]
-    if not known or not {quality, diversity} <= point.scores.keys():
-        return None
-    x, y = np.array(sorted(known)).T
-    at = point.scores[quality]
-    if not x[0] <= at <= x[-1]:
-        return None
-    return point.scores[diversity] - float(np.interp(at, x, y))
+    of_curve = _interpolated(point.scores[quality], known)
+    return None if of_curve is None else point.scores[diversity] - of_curve
 
 
 def temperature_of(value: float, curve: Curve, quality: str) -> float | None:
@@ -85,7 +81,12 @@ def temperature_of(value: float, curve: Curve, quality: str) -> float | None:
         for point in curve.points
         if point.top_p == 1 and point.temperature is not None and quality in point.scores
     ]
-    if not known:
+    return _interpolated(value, known)
+
+
+def _interpolated(at: float, points: Sequence[tuple[float, float]]) -> float | None:
+    """Return y at x = `at`, linear between points (x, y) in any order; None beyond their ends."""
+    if not points:
         return None
-    x, temperatures = np.array(sorted(known)).T
-    return float(np.interp(value, x, temperatures)) if x[0] <= value <= x[-1] else None
+    x, y = np.array(sorted(points)).T
+    return float(np.interp(at, x, y)) if x[0] <= at <= x[-1] else None
