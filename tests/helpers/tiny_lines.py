@@ -18,11 +18,12 @@ def tiny_networks(critic: nn.Module) -> Networks:
     """Return a line model over 4 symbols and 3 positions, far from uniform, and the critic, in float64."""
     networks = Networks(LineModel(SYMBOLS, LENGTH, dim=3).double(), critic.double())
     random = torch.Generator().manual_seed(5)
-    for network in (networks.generator, critic):
-        initialise(network, random)
-        with torch.no_grad():
-            for weight in network.parameters():
-                weight.mul_(8)
+    initialise(critic, random)
+    with torch.no_grad():
+        for weight in networks.generator.parameters():
+            weight.normal_(generator=random)
+        for weight in critic.parameters():
+            weight.mul_(3)
     return networks
 
 

@@ -21,7 +21,7 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
     linear layers are Glorot uniform, with standard deviation sqrt(2 / (fan_in + fan_out)); biases are zero. All weights
     of an LSTM are uniform in +-1 / sqrt(dim). Embeddings are normal with standard deviation 0.1.
 
-    All weights of a line model are normal, as SeqGAN's, with standard deviation 0.1, or 1 / sqrt(dim) if it is wider than
+    All weights of a line model are normal, as SeqGAN's, with standard deviation 0.1, or 1 / sqrt(dim) if dim is above
     100; layer normalisation starts as the identity.
     """
     if isinstance(network, LineModel):

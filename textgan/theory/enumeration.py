@@ -50,13 +50,13 @@ class LineTable(LineModel):
         super().__init__(size, seq_len, dim=1)
         self.embedding = nn.Embedding(size + 1, size + 1)
         self.body = _Prefixes(size, table.shape[1])
-        self.to_symbols = nn.Linear(table.shape[1], size)
-        self.to_symbols.bias.requires_grad_(False)
+        self.to_symbols = nn.Linear(table.shape[1], size, bias=False)
+        del self.to_symbols.bias
+        self.to_symbols.register_buffer("bias", torch.zeros(size))  # no parameter of the table
         self.double()
         with torch.no_grad():
             self.embedding.weight.copy_(torch.eye(size + 1))
             self.to_symbols.weight.copy_(table)
-            self.to_symbols.bias.zero_()
 
 
 @dataclass(frozen=True)
