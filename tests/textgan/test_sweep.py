@@ -12,9 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from data.corpus import open_corpus
 from data.errors import InputError
 from tests.helpers.runs import tiny_text
-from textgan.engine.run_folder import DeclaredScore, read_metrics
+from textgan.engine.run_folder import DeclaredScore, read_metrics, read_options
+from textgan.models import settings_of
 from textgan.models.lines import LineModel
 from textgan.runs.plots import plot_curves
 from textgan.runs.sweeps import Curve, Point, collapsed, excess, temperature_of
@@ -137,21 +139,34 @@ def test_a_sweep_scores_the_density_at_each_temperature(runs: Path) -> None:
     assert values(other, "quality") != values(curve, "quality")
 
 
-def test_a_sharp_model_repeats_lines_at_a_low_temperature(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_independent_symbols_has_losses_in_closed_form(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exported = load_generator(runs / "mle")
     model = exported.network
     assert isinstance(model, LineModel)
-    sizes = torch.linspace(-2, 2, model.vocabulary_size)
+    sizes = np.linspace(-2, 2, model.vocabulary_size)
     with torch.no_grad():
+        model.excluded.zero_()
         model.to_symbols.weight.zero_()
-        model.to_symbols.bias.copy_(sizes)
+        model.to_symbols.bias.copy_(torch.from_numpy(sizes))
     monkeypatch.setattr("textgan.sweep.load_generator", lambda _folder: exported)
-    command = SweepCommand((str(runs / "mle"),), temperatures=(4.0, 1.0, 0.1), metrics=(), count=200, device="cpu")
+    temperatures = (4.0, 1.0, 0.1)
+    command = SweepCommand((str(runs / "mle"),), temperatures=temperatures, metrics=(), count=200, device="cpu")
     (curve,) = sweep(command)
-    # One distribution for every symbol: temperature 0.1 draws few lines, 4 many.
+    config = settings_of(read_options(runs / "mle")["config"])
+    held_out = open_corpus(config.corpus).held_out[:].astype(int)
+    symbols = [symbol for line in held_out for symbol in (*line[line > 0], 0)]  # lines of two words, and the end
+    for temperature, found in zip(temperatures, values(curve, "nll_token"), strict=True):
+        log_weights = sizes / temperature
+        expected = np.logaddexp.reduce(log_weights) - log_weights[symbols].mean()
+        assert found == pytest.approx(expected, rel=1e-5)
+        assert abs(found - (np.logaddexp.reduce(sizes * temperature) - (sizes * temperature)[symbols].mean())) > (
+            1e-2 if temperature != 1 else -1
+        )  # known to be wrong: a temperature that multiplies
+    # The coldest model repeats its lines, and finds held-out lines less likely than uniform symbols do.
     distinct = [point.distinct for point in curve.points]
-    assert distinct[0] > distinct[1] > 2 * distinct[2]
-    assert collapsed(curve.points[2], curve.symbols) is not None
+    assert min(distinct[:2]) > 2 * distinct[2]
+    assert collapsed(curve.points[2], curve.symbols) == f"{distinct[2]:.0%} of its lines are distinct"
+    assert values(curve, "nll_token")[2] > math.log(curve.symbols)
 
 
 def test_against_comes_first_and_a_run_without_density_has_one_point(
