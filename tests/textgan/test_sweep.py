@@ -111,11 +111,20 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [f"w{number}" for number in range(10)]
     lines = [f"{one} {other}" for one in words for other in words for _ in range(1 if other == "w0" else 3)]
     (folder / "text.txt").write_text("\n".join(lines * 2), "utf-8")
-    common: dict[str, Any] = {"seq_len": 4, "ngram": 2}
+    common: dict[str, Any] = {"seq_len": 8, "ngram": 2}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEXTGAN_CACHE", str(folder / "cache"))
         train(
-            tiny_text(folder / "text.txt", folder / "mle", "mle-words", dim=8, iterations=20, eval_every=10, **common)
+            tiny_text(
+                folder / "text.txt",
+                folder / "mle",
+                "mle-words",
+                score_seq_len=8,
+                dim=8,
+                iterations=20,
+                eval_every=10,
+                **common,
+            )
         )
         train(tiny_text(folder / "text.txt", folder / "wgan", **common))
     return folder
@@ -203,5 +212,5 @@ def test_runs_of_images_and_changed_data_are_refused(runs: Path, tmp_path: Path)
     copy = Path(shutil.copytree(runs / "mle", tmp_path / "mle"))
     options = json.loads((copy / "options.json").read_text("utf-8"))
     (copy / "options.json").write_text(json.dumps({**options, "data_sha256": "0" * 64}), "utf-8")
-    with pytest.raises(InputError, match=r"mle: text has changed since the run; restore it"):
+    with pytest.raises(InputError, match=r"mle: text\.txt has changed since the run; restore it"):
         sweep(SweepCommand((str(copy),), device="cpu"))
