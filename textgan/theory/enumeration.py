@@ -51,12 +51,14 @@ class LineTable(LineModel):
         self.embedding = nn.Embedding(size + 1, size + 1)
         self.body = _Prefixes(size, table.shape[1])
         self.to_symbols = nn.Linear(table.shape[1], size, bias=False)
-        del self.to_symbols.bias
-        self.to_symbols.register_buffer("bias", torch.zeros(size))  # no parameter of the table
         self.double()
         with torch.no_grad():
             self.embedding.weight.copy_(torch.eye(size + 1))
             self.to_symbols.weight.copy_(table)
+
+    def _logits(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.to_symbols(features)
+        return logits
 
 
 @dataclass(frozen=True)
