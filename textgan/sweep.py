@@ -155,7 +155,7 @@ def sweep_run(folder: Path, command: SweepCommand) -> Curve:
         else:
             ids = sample_ids(model, command.count, random)
         lines = generator.tokenizer.decode(ids)
-        scores = score_samples(SampleLines("samples", lambda lines=lines: iter([lines])), metrics, real, quiet=True)
+        scores = score_samples(as_samples(lines), metrics, real, quiet=True)
         if isinstance(model, LineModel) and held_out is not None and temperature is not None and top_p == 1:
             scores += exact_scores(model, held_out, ids, temperature)
         values = values_by_name(scores)
@@ -164,6 +164,11 @@ def sweep_run(folder: Path, command: SweepCommand) -> Curve:
         points.append(Point(temperature, top_p, values, len(set(lines)) / len(lines)))
         found += scores
     return Curve(folder.name, points, declared(found, ()), generator.tokenizer.size)
+
+
+def as_samples(lines: list[str]) -> SampleLines:
+    """Return drawn lines as samples."""
+    return SampleLines("samples", lambda: iter([lines]))
 
 
 def draw(model: LineModel, count: int, random: torch.Generator, temperature: float, top_p: float) -> Ids:

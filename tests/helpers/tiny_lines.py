@@ -14,10 +14,10 @@ from textgan.models.lines import LineModel
 SYMBOLS, LENGTH = 4, 3
 
 
-def tiny_networks(critic: nn.Module) -> Networks:
+def tiny_networks(critic: nn.Module, seed: int = 9) -> Networks:
     """Return a line model over 4 symbols and 3 positions, far from uniform, and the critic, in float64."""
     networks = Networks(LineModel(SYMBOLS, LENGTH, dim=3).double(), critic.double())
-    random = torch.Generator().manual_seed(9)
+    random = torch.Generator().manual_seed(seed)
     initialise(critic, random)
     with torch.no_grad():
         for weight in networks.generator.parameters():
