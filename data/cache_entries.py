@@ -30,6 +30,7 @@ KINDS: Mapping[str, str | None] = {
     "hashes": None,
     "lm1b": None,
     "ngrams": "ngrams.json",
+    "oracles": "oracle.json",
     "pictures": "pictures.json",
     "spool": None,
     "weights": None,

@@ -37,13 +37,13 @@ from data.numbering import (
     Numbering,
     count_numbers,
     number_characters,
-    number_subwords,
+    number_known,
     number_words,
     without_padding,
 )
 from data.readers import InvalidUtf8, Source
 from data.sources import open_source
-from data.tokenizers import Level, Tokenizer, read_tokenizer
+from data.tokenizers import PADDING_ID, UNKNOWN_ID, Level, Tokenizer, WordTokenizer, read_tokenizer
 from data.words import Splitting, WordRule
 
 FORMAT = 3
@@ -53,6 +53,7 @@ HELD_OUT_SHARE = 10
 _PARTS = ("train", "held_out")
 _DESCRIPTION = "corpus.json"
 _BLOCK_LINES = 1 << 14
+_BLOCK_IDS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,18 @@ class Corpus:
     def seq_len(self) -> int:
         """Symbols per line."""
         return self.train.seq_len
+
+    @cached_property
+    def unknown(self) -> int:
+        """Number of unknown symbols in the training lines."""
+        row = self.train.row
+        return sum(int((row[i : i + _BLOCK_IDS] == UNKNOWN_ID).sum()) for i in range(0, row.size, _BLOCK_IDS))
+
+    @property
+    def absent(self) -> list[int]:
+        """Which of the ids of padding and unknown stand in no training line."""
+        full = not len(self.train) or int(np.diff(self.train.starts).min()) >= self.seq_len
+        return [PADDING_ID] * full + [UNKNOWN_ID] * (not self.unknown)
 
 
 def open_corpus(options: CorpusOptions) -> Corpus:
@@ -169,13 +182,24 @@ def _numbering(source: Source, options: CorpusOptions) -> Numbering:
     match options.symbols:
         case "char":
             return number_characters(options.vocabulary_size, options.seq_len)
+        case "word" if source.words is not None:
+            return number_known(_tokenizer_of(source.words, source.name, options))
         case "word":
             return number_words(options.vocabulary_size, WordRule(options.words, options.lower_case))
         case level:
             from data.subwords import SubwordTokenizer  # needs sentencepiece
 
             lines = chain.from_iterable(train for train, _ in split_lines(source, options))
-            return number_subwords(SubwordTokenizer.train(level, lines, options.vocabulary_size))
+            return number_known(SubwordTokenizer.train(level, lines, options.vocabulary_size))
+
+
+def _tokenizer_of(words: tuple[str, ...], name: str, options: CorpusOptions) -> WordTokenizer:
+    """Return the tokenizer of a source's own words, split at white space, whichever of them the lines hold."""
+    if options.vocabulary_size < len(words):
+        raise InputError(f"--vocabulary-size {options.vocabulary_size}: {name} has {len(words)} symbols; raise it")
+    if options.words == "characters":
+        raise InputError(f"--words characters: the symbols of {name} are numbers; leave it out")
+    return WordTokenizer(words, WordRule("whitespace"))
 
 
 class _Part:
@@ -226,7 +250,7 @@ def _require_lines(source: Source, options: CorpusOptions, train: _Part) -> None
 
 
 def split_lines(source: Source, options: CorpusOptions) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield (training lines, held-out lines) with no line in both.
+    """Yield (training lines, held-out lines) with no line in both, unless the source draws lines over known words.
 
     Lines are compared whole. Cut to seq_len, a few held-out lines equal training lines, and so would lines of new text;
     without them the floor would be too high.
@@ -244,7 +268,8 @@ def split_lines(source: Source, options: CorpusOptions) -> Iterator[tuple[list[s
     candidates = list(chain.from_iterable(source.held_out()))
     remaining = set(candidates)
     for lines in source.train():
-        remaining.difference_update(lines[:wanted])
+        if source.words is None:
+            remaining.difference_update(lines[:wanted])
         yield lines[:wanted], []
         wanted -= len(lines)
         if wanted <= 0:

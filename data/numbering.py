@@ -1,7 +1,7 @@
 """Numbers that stand for symbols until a text is read and ids are known: one pass for characters and for words.
 
 A character's number is the code point, a word's the rank of the first occurrence. Subwords need a pass of their own, to
-train the model; then the number is the id.
+train the model; then the number is the id, and so it is for a source with words of its own.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -68,8 +68,8 @@ def number_words(most: int, rule: WordRule) -> Numbering:
     return Numbering(number, finish)
 
 
-def number_subwords(tokenizer: Tokenizer) -> Numbering:
-    """Number subwords by the ids of a trained tokenizer."""
+def number_known(tokenizer: Tokenizer) -> Numbering:
+    """Number symbols by the ids of a tokenizer that exists before the text is read."""
     ids: Ids = np.arange(tokenizer.size, dtype=id_type(tokenizer.size))
     return Numbering(tokenizer.encode, lambda _: (tokenizer, ids))
 

@@ -27,7 +27,9 @@ class Source:
     """A source of training lines and, if it has its own, held-out lines.
 
     `identity` changes whenever the lines may have changed (JSON-serialisable; it names the cache entry).
-    `train_lines` is the default number of training lines; None means all.
+    `train_lines` is the default number of training lines; None means all. `words` are the words of a source that draws
+    lines from a known distribution over them: a tokenizer of words has exactly these, and held-out lines may equal
+    training lines, since they are independent draws.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Source:
     train: Callable[[], Lines]
     held_out: Callable[[], Lines] | None = None
     train_lines: int | None = None
+    words: tuple[str, ...] | None = None
 
 
 def read_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse", carriage_returns: bool = True) -> Lines:

@@ -1,27 +1,30 @@
 """Sources of text: from a `--data` or `--reference` value to lines."""
 
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from data.errors import InputError
 from data.hub import hub_lines, read_hub_spec
 from data.inputs import expand_user, file_identity, local_file, read_once, require_lasting, walk
+from data.oracle import Oracle, own_oracle, read_oracle
 from data.readers import InvalidUtf8, Lines, Source, read_lines
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst", ".parquet")
+_PUBLISHED = ("lm1b", "oracle")
 
 
 def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
     """Return the source that a `--data` or `--reference` value names.
 
-    A value is `grammar`; `lm1b` or `lm1b:PATH`; `hub:NAME` or `hub:NAME:COLUMN`; - for standard input; or the path of a
-    text file (plain, .gz, .zst), a parquet file, a pipe, or a folder of text and parquet files (with subfolders,
-    without hidden files, each file once: see `data.inputs.walk`).
+    A value is `grammar`; `oracle`, `oracle:SEED` or `oracle:PATH`; `lm1b` or `lm1b:PATH`; `hub:NAME` or
+    `hub:NAME:COLUMN`; - for standard input; or the path of a text file (plain, .gz, .zst), a parquet file, a pipe, or a
+    folder of text and parquet files (with subfolders, without hidden files, each file once: see `data.inputs.walk`).
 
     Raises:
         InputError: the value is empty, or the source cannot be read.
     """
-    require_named(spec, ("grammar", "lm1b"))
+    require_named(spec, ("grammar", *_PUBLISHED))
     kind, _, rest = spec.partition(":")
     if kind == "grammar":
         from data import grammar
@@ -31,6 +34,12 @@ def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
         return Source(
             "grammar", grammar.VERSION, grammar.train_lines, grammar.held_out_lines, train_lines=grammar.TRAIN_LINES
         )
+    if kind == "oracle":
+        from data.oracle_lines import oracle_source
+
+        oracle = open_oracle(spec)
+        name = expand_user(rest).resolve().name if _is_path(kind, rest) else f"oracle-{int(rest or 0)}"
+        return oracle_source(oracle, name)
     if kind == "lm1b":
         from data import lm1b
 
@@ -38,6 +47,21 @@ def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
     if kind == "hub":
         return _hub_source(rest)
     return _file_source(Path(spec), invalid_utf8)
+
+
+def open_oracle(spec: str) -> Oracle:
+    """Return the oracle that a value `oracle`, `oracle:SEED` (digits) or `oracle:PATH` names; the seed is 0 by default.
+
+    Raises:
+        InputError: the folder has no oracle.
+    """
+    kind, _, rest = spec.partition(":")
+    return read_oracle(expand_user(rest)) if _is_path(kind, rest) else own_oracle(int(rest or 0))
+
+
+def is_oracle(spec: str) -> bool:
+    """Return whether a `--data` value names an oracle."""
+    return spec.partition(":")[0] == "oracle"
 
 
 def require_named(spec: str, kinds: Iterable[str]) -> None:
@@ -53,10 +77,10 @@ def require_named(spec: str, kinds: Iterable[str]) -> None:
         raise InputError(f"{spec!r}: nothing after the colon (an unset variable?); drop the colon, or name a path")
 
 
-def absolute_source(spec: str, embedded: str = "grammar", published: Collection[str] = ("lm1b",)) -> str:
+def absolute_source(spec: str, embedded: str = "grammar", published: Collection[str] = _PUBLISHED) -> str:
     """Return a `--data` value that names the same source from any working folder.
 
-    The kind `embedded` needs no files; the kinds in `published` may be followed by a path.
+    The kind `embedded` needs no files; the kinds in `published` may be followed by a path, `oracle` also by a seed.
 
     Raises:
         InputError: the value is empty, or names a pipe or standard input, which no other process can read again.
@@ -68,7 +92,7 @@ def absolute_source(spec: str, embedded: str = "grammar", published: Collection[
         name, colon, column = rest.partition(":")
         return f"hub:{expand_user(name).resolve()}{colon}{column}" if expand_user(name).exists() else spec
     if kind == embedded or kind in published:
-        return f"{kind}:{expand_user(rest).resolve()}" if kind != embedded and rest else spec
+        return f"{kind}:{expand_user(rest).resolve()}" if kind != embedded and _is_path(kind, rest) else spec
     return str(expand_user(spec).resolve())
 
 
@@ -99,6 +123,11 @@ def _place(recorded: str) -> tuple[str, Path | None, str]:
     kind, colon, rest = ("", "", recorded) if Path(recorded).is_absolute() else recorded.partition(":")
     name, more, column = rest.partition(":") if kind == "hub" else (rest, "", "")
     return f"{kind}{colon}", Path(name) if Path(name).is_absolute() else None, f"{more}{column}"
+
+
+def _is_path(kind: str, rest: str) -> bool:
+    """Whether the text after a kind's colon is a path: it is there, and is no seed of an oracle."""
+    return bool(rest) and not (kind == "oracle" and re.fullmatch("[0-9]{1,18}", rest))
 
 
 def _file_source(path: Path, invalid_utf8: InvalidUtf8) -> Source:

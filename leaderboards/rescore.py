@@ -19,10 +19,10 @@ from data.files import temporary_folder
 from data.naming import as_command, printable
 from data.words import Splitting, WordRule
 from eval.core.score import Score
-from eval.text.metrics import HEADLINES, require_metrics, score_file
+from eval.text.metrics import EXACT_SCORES, HEADLINES, require_metrics, score_file
 from leaderboards.places import RECORD, TASK, chosen_records, record_folders
 from leaderboards.records import Record, ScoreEntry, Task, as_json, read_record, read_task, record_json, task_json
-from leaderboards.samples import joint_signature, reference_of, word_rule
+from leaderboards.samples import exact_parts, joint_signature, reference_of, word_rule
 from leaderboards.submission import of_samples
 from textgan.engine.run_folder import declared, floors_by_name, headline, score_name, values_by_name
 
@@ -87,11 +87,11 @@ def rescore(command: RescoreCommand) -> Path:
     return folder
 
 
-def _kept(record: Record, scored: Sequence[Score]) -> set[str]:
-    """Return the names of the scores that a record already has, with the same signature."""
+def _kept(record: Record, scored: Sequence[Score]) -> list[str]:
+    """Return the names of the scores that a record keeps: exact scores, and scores with the same signature."""
     before = record.signature.split("; ")
     names = {score_name(name) for score in scored if str(score.signature) in before for name in score.values}
-    return names & record.scores.keys()
+    return [name for name in record.scores if name in names or name in EXACT_SCORES]
 
 
 def _with_scores(record: Record, scored: Sequence[Sequence[Score]]) -> Record:
@@ -102,14 +102,14 @@ def _with_scores(record: Record, scored: Sequence[Sequence[Score]]) -> Record:
     if record.kind == "runs":
         entries = {name: _of_runs(entry, [each[name] for each in values]) for name, entry in entries.items()}
     samples = [
-        replace(entry, scores={name: entry.scores[name] if name in kept else value for name, value in each.items()})
+        replace(entry, scores={**each, **{name: entry.scores[name] for name in kept}})
         for entry, each in zip(record.samples, values, strict=True)
     ]
     bands = {} if record.curve is None else {name: band for name, band in record.curve.bands.items() if name in kept}
     return replace(
         record,
-        signature=joint_signature(score.signature for score in scored[0]),
-        scores={name: record.scores[name] if name in kept else entry for name, entry in entries.items()},
+        signature=joint_signature([*(score.signature for score in scored[0]), *exact_parts(record.signature)]),
+        scores={**entries, **{name: record.scores[name] for name in kept}},
         samples=samples,
         curve=replace(record.curve, bands=bands) if record.curve is not None and bands else None,
     )
@@ -127,7 +127,8 @@ def _task(command: RescoreCommand, task: Task, record: Record, scored: Sequence[
     Raises:
         InputError: a score to show is not scored.
     """
-    entries, kept = of_samples(scored), _kept(record, scored)
+    kept = _kept(record, scored)
+    entries = {**of_samples(scored), **{name: record.scores[name] for name in kept}}
     if unknown := [name for name in command.shown or () if name not in entries]:
         raise InputError(f"--shown {unknown[0]}: not scored; choose from {', '.join(entries)}")
     shown = command.shown or [name for name in task.shown if name in entries] or headline(declared(scored, HEADLINES))

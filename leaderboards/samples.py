@@ -11,6 +11,7 @@ from typing import cast, get_args
 from data.errors import InputError
 from data.readers import read_lines
 from data.words import WHITE_SPACE, Splitting, WordRule
+from eval.text.metrics import EXACT
 from eval.text.reference import ReferenceOptions
 from leaderboards.places import RECORD
 from leaderboards.records import Record, naming_damage
@@ -55,6 +56,11 @@ def reference_of(record: Record, data: str | None) -> ReferenceOptions:
 def joint_signature(signatures: Iterable[object]) -> str:
     """Return the joined signature of several scores: everything that they depend on."""
     return "; ".join(dict.fromkeys(map(str, signatures)))
+
+
+def exact_parts(signature: str) -> list[str]:
+    """Return the parts of a joint signature for exact scores, which no samples give."""
+    return [part for part in signature.split("; ") if part.startswith(f"{EXACT}|")]
 
 
 def word_rule(signature: str) -> WordRule:

@@ -13,6 +13,7 @@ from typing import Any
 from data.errors import InputError
 from data.naming import as_flag_words, without_folder
 from eval.core.score import Better, Score
+from eval.text.metrics import EXACT_SCORES
 from leaderboards.records import Band, Curve, Record, SampleEntry, ScoreEntry
 from leaderboards.samples import joint_signature
 from textgan.engine.run_folder import headline, read_metrics, read_options, score_name
@@ -32,13 +33,20 @@ class Submission:
     files: Mapping[str, bytes]
 
 
-def from_runs(group: Group, name: str, note: str) -> Submission:
+def from_runs(group: Group, name: str, note: str, exact: bool) -> Submission:
     """Return the record of the runs of one method: scores at the end, windows, curve, options and last samples.
+
+    Args:
+        group: the runs.
+        name: name of the record.
+        note: note for readers.
+        exact: whether the record has the runs' exact scores.
 
     Raises:
         InputError: a run has no samples of its last iteration, or runs were scored with different settings.
     """
     declared, floor = group.runs[0].scores, group.runs[0].floor
+    declared = {score: of for score, of in declared.items() if exact or score not in EXACT_SCORES}
     run_options = [read_options(run.folder) for run in group.runs]
     points, _ = window_count([group], "minutes", _POINTS)
     summaries = {score: summarize([group], score, "minutes", points, None)[0] for score in declared}

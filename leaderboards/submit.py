@@ -42,7 +42,7 @@ from leaderboards.records import (
     task_json,
 )
 from leaderboards.rescore import run_rescore
-from leaderboards.samples import joint_signature, kept_text, word_rule
+from leaderboards.samples import exact_parts, joint_signature, kept_text, word_rule
 from leaderboards.submission import Submission, from_runs, of_samples, portable_reference, sha256_of
 from textgan.engine.run_folder import declared, find_runs, floors_by_name, headline, values_by_name
 from textgan.runs.aggregate import group_runs, load_run
@@ -117,7 +117,9 @@ def submit(command: SubmitCommand) -> list[Path]:
         groups = group_runs([load_run(folder) for folder in folders])
         if command.name is not None and len(groups) > 1:
             raise InputError(f"--name {name}: the runs belong to {len(groups)} methods; submit one method at a time")
-        submissions = [from_runs(group, name or group.name, note or "") for group in groups]
+        # A task without exact scores also takes models without a density.
+        exact = task is None or bool(exact_parts(task.signature))
+        submissions = [from_runs(group, name or group.name, note or "", exact) for group in groups]
     return _write(folder, task, submissions, title or command.task, command.shown)
 
 

@@ -19,10 +19,10 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from eval.text.metrics import score_file
+from eval.text.metrics import EXACT_SCORES, score_file
 from leaderboards.places import RECORD, chosen_records, record_folders
 from leaderboards.records import Band, Record, SampleEntry, ScoreEntry, Task, naming_damage, read_record, read_task
-from leaderboards.samples import joint_signature, kept_text, read_text, reference_of, word_rule
+from leaderboards.samples import exact_parts, joint_signature, kept_text, read_text, reference_of, word_rule
 from textgan.engine.run_folder import values_by_name
 
 _TOLERANCE = 1e-9
@@ -72,14 +72,16 @@ def verify(record: Record, task: Task, reference: str | None, samples: Path | No
         return errors
     for path, entry in zip(paths, record.samples, strict=True):
         scores = score_file(path, task.metrics, options, word_rule(record.signature))
-        if (signature := joint_signature(score.signature for score in scores)) != record.signature:
+        signatures = [*(score.signature for score in scores), *exact_parts(record.signature)]
+        if (signature := joint_signature(signatures)) != record.signature:
             errors.append(f"{path.name} is scored as {signature}, the record says {record.signature}")
             continue
         values = values_by_name(scores)
-        if entry.scores.keys() != values.keys():
-            errors.append(f"{path.name} is scored by {', '.join(values)}, the record has {', '.join(entry.scores)}")
+        of_samples = {name: value for name, value in entry.scores.items() if name not in EXACT_SCORES}
+        if of_samples.keys() != values.keys():
+            errors.append(f"{path.name} is scored by {', '.join(values)}, the record has {', '.join(of_samples)}")
             continue
-        for name, value in entry.scores.items():
+        for name, value in of_samples.items():
             if not abs(values[name] - value) <= _TOLERANCE:  # also true for NaN
                 errors.append(f"{path.name} scores {name} {values[name]:.6f}, the record says {value:.6f}")
     return errors

@@ -31,9 +31,9 @@ from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs.executors import RunResult
 from textgan.runs.halving import Trial
 
-METRICS = ("jsd", "overlap", "likelihood", "bleu", "diversity", "memorisation")
+METRICS = ("jsd", "overlap", "likelihood", "bleu", "ms_jaccard", "diversity", "memorisation")
 COMMANDS = (
-    *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search"),
+    *("textgan.train", "textgan.sample", "textgan.suite", "textgan.compare", "textgan.search", "textgan.sweep"),
     *("eval.ngrams", "eval.ngram_sampler", "eval.report", *(f"eval.{metric}" for metric in METRICS)),
     *("images.train", "images.suite", "images.search", "images.sample"),
     *("data.images", "data.cache", "eval.fid", "eval.disturb"),

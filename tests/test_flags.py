@@ -22,7 +22,13 @@ SUBCOMMANDS = {
     "leaderboards.submit": ("--rescore=TASK",),
     "textgan.suite": ("controls",),
     "textgan.theory.__main__": tuple(EXPERIMENTS),
-    "textgan.train": ("--preset=mle",),
+    "textgan.train": (
+        "--preset=cot-words-ttur",
+        "--preset=mle",
+        "--preset=relgan-words-ttur",
+        "--preset=scratchgan-words-ttur",
+        "--preset=seqgan-words-ttur",
+    ),
 }
 
 

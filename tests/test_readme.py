@@ -8,9 +8,12 @@ from urllib.parse import unquote
 import pytest
 
 from tests.helpers.paths import ROOT
+from textgan.models import MODELS, PRESETS
+from textgan.models.line_settings import LineGanSettings
 
 PACKAGES = ("data", "eval", "textgan", "images", "leaderboards")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / package / "README.md" for package in PACKAGES)])
+MODELS_PAGE = ROOT / "textgan/models/README.md"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / package / "README.md" for package in PACKAGES), MODELS_PAGE])
 
 
 def section(page: Path, title: str) -> str:
@@ -65,6 +68,44 @@ def test_every_relative_link_leads_to_a_file(page: Path) -> None:
     assert missing == []
 
 
+def rows(page: Path, first: str) -> list[list[str]]:
+    """Return the cells of the table whose first heading is given, without its headings."""
+    (text,) = re.findall(rf"^\| {first} \|.*\n\|[-|]+\n((?:\|.*\n)+)", page.read_text("utf-8"), re.MULTILINE)
+    return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in text.splitlines()]
+
+
+def expanded(names: str) -> list[str]:
+    """Return the quoted names of a cell, as a shell expands their braces."""
+    found = re.findall(r"`([\w-]*)(?:\{([\w,]+)\}([\w-]*))?`", names)
+    return [f"{before}{part}{after}" for before, parts, after in found for part in parts.split(",")]
+
+
+def test_the_table_of_models_has_every_model_and_preset_with_its_file() -> None:
+    presets: dict[str, list[str]] = {}
+    for name, _, _, _, names, _ in rows(MODELS_PAGE, "model"):
+        presets.setdefault(name.split("`")[1], []).extend(expanded(names))
+        linked = re.findall(r"\((\w+)\.py\)", name)
+        assert linked in ([], [MODELS[name.split("`")[1]].phases.__module__.rpartition(".")[2]])
+    assert {name: sorted(each) for name, each in presets.items()} == {
+        name: sorted(config.preset for config in model.presets) for name, model in MODELS.items()
+    }
+
+
+def test_the_table_of_time_scales_has_the_rates_and_updates_of_every_preset() -> None:
+    shown = {}
+    for names, pretraining, *cells in rows(MODELS_PAGE, "presets"):
+        for name in expanded(names):
+            for ending, cell in zip(("ttur", "orig", "control"), cells, strict=True):
+                if cell:
+                    rates, updates = (tuple(map(float, part.split(","))) for part in cell.split(";"))
+                    shown[f"{name}-{ending}"] = (float(pretraining.replace(",", "")), *rates, *updates)
+    assert shown == {
+        name: (c.pretraining, c.generator_lr, c.critic_lr, c.generator_steps, c.critic_steps)
+        for name, c in PRESETS.items()
+        if isinstance(c, LineGanSettings)
+    }
+
+
 def test_every_path_in_the_log_exists_or_is_ignored() -> None:
     ignored = (ROOT / ".gitignore").read_text("utf-8").split()
     quoted = " ".join(re.findall(r"`([^`\n]+)`", (ROOT / "LOG.md").read_text("utf-8")))
@@ -89,6 +130,10 @@ def is_ignored(path: str, patterns: list[str]) -> bool:
 )
 def test_ignored_paths_are_told_from_missing_ones(path: str, expected: bool) -> None:
     assert is_ignored(path, (ROOT / ".gitignore").read_text("utf-8").split()) == expected
+
+
+def test_braces_expand_as_in_a_shell() -> None:
+    assert expanded("`a`, `b-{c,d}`; `{e,f}-g`") == ["a", "b-c", "b-d", "e-g", "f-g"]
 
 
 def test_a_wrong_list_is_noticed() -> None:

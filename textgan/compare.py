@@ -22,7 +22,9 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError, require_at_least
 from eval.core.figures import require_image_ending
+from eval.core.score import without_name
 from eval.core.tables import Block, Format, FormatFlags, fixed, render
+from eval.text.metrics import EXACT_SCORES
 from textgan.engine.run_folder import DeclaredScore, find_runs, headline
 from textgan.runs.aggregate import (
     Axis,
@@ -113,8 +115,13 @@ def compare(command: CompareCommand) -> list[Compared]:
 
 
 def _common_headlines(runs: Sequence[Run]) -> list[str]:
-    """Return the headline scores of the first run that all runs have; if there are none, all scores that they share."""
+    """Return the headline scores of the first run that all runs have; if there are none, all scores that they share.
+
+    Exact scores are left out if the runs have other symbols or held-out lines; scores of samples may still compare.
+    """
     common = [name for name in runs[0].scores if all(name in run.scores for run in runs)]
+    signatures = {name: {without_name(run.scores[name].signature) for run in runs} for name in common}
+    common = [name for name in common if name not in EXACT_SCORES or len(signatures[name]) == 1]
     return [name for name in headline(runs[0].scores) if name in common] or common or headline(runs[0].scores)
 
 

@@ -1,11 +1,14 @@
-"""Train a WGAN-GP (two learning rates, TTUR, or one) or an LSTM on characters, words or subwords.
+"""Train a language GAN with two learning rates (TTUR) or one, or a baseline, on characters, words or subwords.
 
     python -m textgan.train --preset quickstart
     python -m textgan.train --preset ttur --data lm1b --ngram 6
     python -m textgan.train --preset orig-small --data corpus.txt.gz --minutes 20 --seed 1
     python -m textgan.train --preset mle-small --data corpus.txt.gz --symbols unigram
+    python -m textgan.train --preset seqgan-words-ttur --data corpus.txt.gz --minutes 20
 
-The same command continues a run that was stopped. Compare runs with: tensorboard --logdir runs
+The preset chooses the model: WGAN-GP, SeqGAN, MaliGAN, ScratchGAN, Falling Short's GAN, RelGAN, GSGAN, CoT, JSDGAN or
+maximum likelihood (table: textgan/models/README.md). The same command continues a run that was stopped. Compare runs
+with: tensorboard --logdir runs
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +24,7 @@ from data.batches import by_epochs, with_replacement
 from data.command import run_command
 from data.corpus import Corpus, open_corpus
 from data.errors import InputError
+from data.line_ids import Ids
 from data.naming import as_command, printable
 from data.tokenizers import Tokenizer
 from data.words import WordRule
@@ -30,15 +34,18 @@ from eval.text.metrics import HEADLINES, RealText, real_text, score_samples
 from eval.text.reference import FOLDER_RECORD, reference_record
 from eval.text.samples import SampleLines
 from textgan.engine.loop import Experiment
-from textgan.engine.run_folder import declared, floors_by_name, values_by_name
+from textgan.engine.run_folder import declared, floors_by_name, read_options, values_by_name
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
 from textgan.engine.settings import AdversarialSettings
 from textgan.engine.spectral_norm import normalise_spectrally
 from textgan.engine.start import start_from
 from textgan.engine.trainer import Trainer, make_trainer
-from textgan.models import MODELS, PRESETS
+from textgan.models import MODELS, PRESETS, settings_of
 from textgan.models.common import initialise
+from textgan.models.exact import exact_scores, held_out_lines
+from textgan.models.line_settings import LineSettings
+from textgan.models.lines import LineModel, exclude
 from textgan.models.settings import TextSettings
 from textgan.runs.program import TrainingProgram, final_lines, run_program
 from textgan.sample import sample_ids
@@ -66,26 +73,41 @@ def open_experiment(config: TextSettings) -> Experiment:
     trainer = build_trainer(config, corpus.tokenizer, device)
     record = reference_record(config.reference, scored)
     symbols = {"tokenizer": corpus.tokenizer.as_json()}
+    start = start_from(trainer, config, symbols)
+    for player in trainer.players.values():
+        exclude(player.network, corpus.absent)
+        exclude(player.sampler, corpus.absent)
+    has_density = isinstance(trainer.generator.sampler, LineModel)
+    held_out = held_out_lines(corpus, config.data) if has_density else None
+
+    def draw(iteration: int) -> Ids:
+        random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
+        return sample_ids(trainer.generator.sampler, config.eval_samples, random)
+
+    def score_model(drawn: Ids) -> list[Score]:
+        model = trainer.generator.sampler
+        return exact_scores(model, held_out, drawn) if held_out is not None and isinstance(model, LineModel) else []
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
-        random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
-        ids = sample_ids(trainer.generator.sampler, config.eval_samples, random)
+        ids = draw(iteration)
         lines = corpus.tokenizer.decode(ids)
-        return values_by_name(score_lines(config, lines, without_floors)), as_text(lines)
+        return values_by_name(score_lines(config, lines, without_floors) + score_model(ids)), as_text(lines)
 
+    of_model = score_model(draw(0)) if has_density else []  # of the first weights, for the declarations alone
     return Experiment(
         trainer=trainer,
         device=device,
         next_batches=lambda iteration: real_batches(config, corpus, iteration, trainer.batches_of(iteration), device),
         evaluate=evaluate,
-        scores=declared(of_real, HEADLINES),
-        floor=floors_by_name(of_real) or None,
+        scores=declared([*of_real, *of_model], HEADLINES),
+        floor=floors_by_name([*of_real, *of_model]) or None,
         facts={
             "data_sha256": corpus.sha256,
             "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out), "dropped": corpus.dropped},
             "symbols": corpus.tokenizer.name,
             **symbols,
-            **start_from(trainer, config, symbols),
+            "unknown_share": corpus.unknown / max(corpus.train.row.size, 1),
+            **start,
             "reference": record,
         },
         beside_samples={FOLDER_RECORD: record},
@@ -143,10 +165,24 @@ def final_report(folder: Path, summary: dict[str, Any]) -> str:
     tries = [
         as_command("eval.jsd", samples),
         f"{as_command('textgan.sample', folder)} --count 1000 --output samples.txt",
-        "textgan.train --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
-        "textgan.train --preset ttur --data lm1b    # the paper's experiment, for a GPU",
+        *next_commands(folder, settings_of(read_options(folder)["config"])),
     ]
     return final_lines(folder, summary, "real text", shown, tries)
+
+
+def next_commands(folder: Path, config: TextSettings) -> list[str]:
+    """Return commands that compare a run with others; a game of lines has a rival with the other time scales."""
+    if not isinstance(config, LineSettings):
+        return [
+            "textgan.train --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
+            "textgan.train --preset ttur --data lm1b    # the paper's experiment, for a GPU",
+        ]
+    game, _, ending = config.preset.rpartition("-")
+    others = {"ttur": f"{game}-orig", "orig": f"{game}-ttur", "control": f"{game}-ttur"}
+    rival = others.get(ending, f"mle-{ending}")  # JSDGAN has no critic
+    commands = [f"{as_command('textgan.train', '--preset', rival, '--data', config.data)}    # its rival"]
+    sweep = f"{as_command('textgan.sweep', folder)}    # quality against diversity, by temperature"
+    return [*(commands if rival != config.preset else []), sweep]
 
 
 TEXT = TrainingProgram("textgan.train", PRESETS, open_experiment, final_report)

@@ -27,7 +27,8 @@ class ReferenceFlags(FormatFlags):
     """Flags that choose the real text."""
 
     reference: str | None = None
-    """Real text: grammar, lm1b[:PATH], hub:NAME[:COLUMN], a file, a folder, saved counts, or - for stdin.
+    """Real text: grammar, oracle[:SEED or :PATH], lm1b[:PATH], hub:NAME[:COLUMN], a file, a folder, saved counts,
+    or - for stdin.
     Default: the reference recorded beside the samples, else grammar."""
     lines: int | None = None
     """Maximum reference lines. Default: as recorded, else 200,000 (grammar), 10,000,000 (lm1b) or all."""

@@ -32,6 +32,7 @@ CHARACTER_METRICS = {
 WORD_METRICS = {
     "word-jsd": "eval.text.jsd.score_words",
     "bleu": "eval.text.bleu.score",
+    "ms-jaccard": "eval.text.ms_jaccard.score",
     "diversity": "eval.text.diversity.score",
     "memorisation": "eval.text.memorisation.score",
 }
@@ -40,7 +41,19 @@ WORD_METRICS = {
 METRICS = (*CHARACTER_METRICS, *WORD_METRICS)
 """Names of all text metrics, in the order of reports."""
 
-HEADLINES = ("jsd_4", "jsd_6", "word_jsd_2", "bleu_4", "self_bleu_4", "quality", "coverage")
+EXACT = "exact"
+"""Metric in the signatures of exact scores, which need a model's density and cannot be computed from samples."""
+
+EXACT_SCORES = (
+    *("nll_line", "nll_token", "nll_char"),
+    *("nll_oracle", "nll_test", "kl_oracle_model", "kl_model_oracle", "sequence_jsd"),
+)
+"""Names of exact scores in runs and records; on lines of a synthetic oracle the second row."""
+
+HEADLINES = (
+    *("nll_char", "nll_oracle", "nll_test"),
+    *("jsd_4", "jsd_6", "word_jsd_2", "bleu_4", "self_bleu_4", "quality", "coverage"),
+)
 """Scores that charts and tables show by default, as in the TTUR paper; if none of them is scored, all are shown."""
 
 

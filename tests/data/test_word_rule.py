@@ -16,7 +16,7 @@ from data import words as rules
 from data.corpus import CorpusOptions
 from data.errors import InputError, note
 from data.words import WHITE_SPACE, Splitting, WordRule, is_unspaced
-from eval import bleu, diversity, jsd, memorisation, report
+from eval import bleu, diversity, jsd, memorisation, ms_jaccard, report
 from eval.text.bleu import score_bleu
 from eval.text.jsd import score_words
 from eval.text.words import number_words, open_word_reference
@@ -295,7 +295,7 @@ def test_rules_have_cache_entries_of_their_own(text_file: Path, cache: Path) -> 
     assert len({reference.sha256 for reference in references}) == len(chosen)
 
 
-@pytest.mark.parametrize("command", ["jsd", "bleu", "diversity", "memorisation", "report"])
+@pytest.mark.parametrize("command", ["jsd", "bleu", "diversity", "memorisation", "ms_jaccard", "report"])
 def test_text_without_spaces_is_noted_and_split_by_characters(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
@@ -305,7 +305,10 @@ def test_text_without_spaces_is_noted_and_split_by_characters(
         tmp_path / "samples.txt", [f"我们今天去{'公园' * (number % 2)}，很好。" for number in range(12)]
     )
     english = write_lines(tmp_path / "english.txt", CAPTIONS)
-    mains = {"jsd": jsd, "bleu": bleu, "diversity": diversity, "memorisation": memorisation, "report": report}
+    mains = {
+        "jsd": jsd, "bleu": bleu, "diversity": diversity, "memorisation": memorisation, "ms_jaccard": ms_jaccard,
+        "report": report,
+    }  # fmt: skip
     level = ["--level", "word"] if command == "jsd" else []
 
     def notes(*arguments: str) -> list[str]:

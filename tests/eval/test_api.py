@@ -34,6 +34,7 @@ COMMANDS: list[tuple[str, dict[str, Any]]] = [
     ("overlap", {"ngram": 3, "seq_len": 24, "padding": "out", "reference_lines": 200}),
     ("likelihood", {"ngram": 4}),
     ("bleu", {"lower_case": True}),
+    ("ms_jaccard", {"words": "whitespace", "reference_lines": 200}),
     ("diversity", {"words": "characters"}),
     ("memorisation", {"words": "whitespace", "reference_lines": 100}),
     ("report", {}),
@@ -73,7 +74,9 @@ def as_printed(scores: list[Score]) -> Any:
 
 
 def test_every_text_metric_has_a_command_with_score_lines() -> None:
-    commands = {"word-jsd" if settings.get("level") == "word" else name for name, settings in COMMANDS}
+    commands = {
+        "word-jsd" if settings.get("level") == "word" else name.replace("_", "-") for name, settings in COMMANDS
+    }
     assert commands == {*METRICS, "report"}
     assert all(callable(import_module(f"eval.{name}").score_lines) for name, _ in COMMANDS)
 

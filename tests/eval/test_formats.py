@@ -59,7 +59,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Printed:
 REFERENCE = ("--reference", "real.txt")
 TABLES = [
     *((f"eval.{metric}", "./-x.txt", *REFERENCE) for metric in ("jsd", "overlap", "likelihood")),
-    *((f"eval.{metric}", NASTY, *REFERENCE) for metric in ("bleu", "diversity", "memorisation")),
+    *((f"eval.{metric}", NASTY, *REFERENCE) for metric in ("bleu", "diversity", "memorisation", "ms_jaccard")),
     ("eval.jsd", NASTY, *REFERENCE, "--level", "word"),
     ("eval.jsd", "_hidden.txt", "--reference", NASTY, "--curve"),
     ("eval.report", NASTY, "a/500.txt", "b/500.txt", *REFERENCE),

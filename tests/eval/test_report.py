@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 
 from data.errors import InputError
-from eval import bleu, diversity, jsd, likelihood, memorisation, overlap
+from eval import bleu, diversity, jsd, likelihood, memorisation, ms_jaccard, overlap
 from eval.core.score import Estimate, Score, Signature
 from eval.ngrams import main as ngrams_main
 from eval.report import main, rendered
 from tests.helpers.commands import jsd_of_words
 
-METRICS = (jsd.main, overlap.main, likelihood.main, jsd_of_words, bleu.main, diversity.main, memorisation.main)
+WORD_METRICS = (jsd_of_words, bleu.main, ms_jaccard.main, diversity.main, memorisation.main)
+METRICS = (jsd.main, overlap.main, likelihood.main, *WORD_METRICS)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_the_report_holds_what_the_commands_say(
         assert found[str(file)] == said
         names = [name for score in said for name in score["scores"]]
         assert {"jsd-4", "recall-2", "quality", "coverage", "word-jsd-3", "bleu-5", "self-bleu-2"} < set(names)
-        assert {"distinct-4", "duplicates", "known-words", "copied-lines"} < set(names)
+        assert {"ms-jaccard-5", "distinct-4", "duplicates", "known-words", "copied-lines"} < set(names)
 
 
 def test_csv_has_a_line_for_each_value(files: list[Path], text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

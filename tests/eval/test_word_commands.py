@@ -6,12 +6,18 @@ import pytest
 
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
-from eval import bleu, diversity, memorisation
+from eval import bleu, diversity, memorisation, ms_jaccard
 from eval.text.reference import ReferenceOptions, reference_record
 from tests.helpers.commands import jsd_of_words
 from tests.helpers.text import held_out_by_checksum, random_lines, write_lines
 
-COMMANDS = {"bleu": bleu.main, "diversity": diversity.main, "memorisation": memorisation.main, "jsd": jsd_of_words}
+COMMANDS = {
+    "bleu": bleu.main,
+    "diversity": diversity.main,
+    "jsd": jsd_of_words,
+    "memorisation": memorisation.main,
+    "ms_jaccard": ms_jaccard.main,
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

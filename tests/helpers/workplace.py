@@ -58,10 +58,13 @@ def _write_inputs() -> None:
 
 
 def _train() -> None:
-    """Train on text and on images; copy the run on text as runs of two presets, and of three ratios of the rates."""
+    """Train on text and on images; copy the runs on text as runs of other presets, and of three ratios of the rates."""
     text, images = Path("runs/quickstart-grammar-seed0"), Path("runs/quickstart-shapes-seed0")
     train(tiny_text("corpus.txt.gz", text, seq_len=32, ngram=6, iterations=4, eval_samples=50))
     train_on_images(tiny_images("quickstart", images))
+    likelihood = Path("runs/mle-words-corpus-seed0")
+    train(tiny_text("corpus.txt", likelihood, "mle-words", ngram=4, iterations=2, batch_size=2))
+    shutil.copytree(likelihood, "runs/cot-words-ttur-corpus-seed0")
     for preset in ("ttur-small", "orig-small"):
         for place in ("runs", "suites/suite"):
             copy = Path(shutil.copytree(text, f"{place}/{preset}-seed0"))

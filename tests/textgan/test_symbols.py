@@ -112,7 +112,7 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
 
 
 def test_other_metrics_score_a_run(tmp_path: Path) -> None:
-    config = settings(tmp_path / "run", "word", scores=("word-jsd", "bleu", "jsd"))
+    config = settings(tmp_path / "run", "word", scores=("word-jsd", "bleu", "ms-jaccard", "jsd"))
     train(config)
     rows = read_metrics(config.folder)
     options = read_options(config.folder)
@@ -120,7 +120,7 @@ def test_other_metrics_score_a_run(tmp_path: Path) -> None:
     assert [name for name, score in options["scores"].items() if score["headline"]] == [
         "jsd_4", "word_jsd_2", "bleu_4", "self_bleu_4",
     ]  # fmt: skip
-    assert options["scores"]["bleu_4"]["better"] == "higher"
+    assert options["scores"]["bleu_4"]["better"] == options["scores"]["ms_jaccard_4"]["better"] == "higher"
     assert options["scores"]["self_bleu_4"]["better"] == "lower"
     assert rows[-1].keys() >= {f"scores/{name}" for name in options["scores"]}
     assert options["floor"].keys() == options["scores"].keys()

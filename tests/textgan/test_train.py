@@ -32,9 +32,10 @@ from textgan.engine.run_folder import declared_scores, read_metrics, read_option
 from textgan.engine.seeds import stream_seed
 from textgan.engine.settings import as_flags
 from textgan.engine.trainer import NonFiniteError, Trainer
+from textgan.models.line_settings import LineSettings
 from textgan.models.wgan_gp import WganGpSettings
 from textgan.sample import load_generator, sample_ids
-from textgan.train import main, train
+from textgan.train import main, next_commands, train
 
 
 def flags(config: WganGpSettings) -> list[str]:
@@ -109,6 +110,29 @@ def test_options_have_the_command_as_given_and_rebuilt(tiny: WganGpSettings, tmp
     options = read_options(tiny.folder)
     assert options["argv"] is None
     assert config_of(shlex.split(options["command"])[3:]) == replace(rebuilt, iterations=25)
+
+
+@pytest.mark.parametrize(
+    ("preset", "rival"),
+    [
+        *[("relgan-words-ttur", "relgan-words-orig"), ("seqgan-orig", "seqgan-ttur")],
+        *[("cot-words-control", "cot-words-ttur"), ("jsdgan-oracle", "mle-oracle"), ("mle-words", None)],
+    ],
+)
+def test_the_end_of_a_game_of_lines_names_its_rival_on_the_same_data(preset: str, rival: str | None) -> None:
+    config = replace(PRESETS[preset], data="my lines.txt")
+    *first, sweep = [line.partition("    #")[0] for line in next_commands(Path("runs/a"), config)]
+    assert first == ([f"textgan.train --preset {rival} --data 'my lines.txt'"] if rival else [])
+    assert rival is None or type(PRESETS[rival]) is type(config) or rival.startswith("mle-")
+    assert sweep == "textgan.sweep runs/a"
+
+
+def test_every_game_of_lines_has_a_rival_among_the_presets() -> None:
+    games = [config for config in PRESETS.values() if isinstance(config, LineSettings)]
+    lines = [line for config in games for line in next_commands(Path("runs/a"), config)]
+    rivals = {line.split()[2] for line in lines if line.startswith("textgan.train")}
+    assert rivals <= set(PRESETS)
+    assert len(lines) == 2 * len(games) - 3  # maximum likelihood of three sizes has none
 
 
 @pytest.mark.parametrize("padding", ["in", "out"])

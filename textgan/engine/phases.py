@@ -102,10 +102,26 @@ def critic_scale(config: GanSettings, iterations: int | None) -> TimeScale:
     return TimeScale(config.critic_lr, parse_schedule(config.critic_schedule, updates), config.critic_steps)
 
 
-def gan_phases(config: GanSettings, game: Game) -> list[Phase]:
-    """Return the phases of a GAN: the critic's warm-up, if there is one, then both players."""
-    warm_up = config.critic_warm_up
-    left = None if config.iterations is None else max(1, config.iterations - warm_up)
+def gan_phases(
+    config: GanSettings, game: Game, before: Sequence[Phase] = (), warm_up: Game | None = None
+) -> list[Phase]:
+    """Return the phases of a GAN: phases before it, the critic's warm-up, if there is one, then both players.
+
+    Args:
+        config: time scales, update rule, and iterations of the warm-up.
+        game: the game that both players play.
+        before: phases before it.
+        warm_up: the game of the critic's warm-up; None: the same game.
+    """
+    length = config.critic_warm_up
+    alone = [Phase("critic warm-up", warm_up or game, None, critic_scale(config, length), length)] if length else []
+    left = iterations_left(config, [*before, *alone])
     scales = generator_scale(config, left, config.generator_steps), critic_scale(config, left)
-    both = Phase("adversarial", game, *scales, left, parse_rule(config.rule))
-    return [Phase("critic warm-up", game, None, critic_scale(config, warm_up), warm_up), both] if warm_up else [both]
+    return [*before, *alone, Phase("adversarial", game, *scales, left, parse_rule(config.rule))]
+
+
+def iterations_left(config: Settings, before: Sequence[Phase]) -> int | None:
+    """Return the iterations of a run's last phase; None: no limit."""
+    if config.iterations is None:
+        return None
+    return max(1, config.iterations - sum(phase.iterations or 0 for phase in before))

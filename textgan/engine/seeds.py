@@ -2,7 +2,7 @@
 
 import numpy as np
 
-_STREAMS = ("initialise", "step", "batches", "samples")
+_STREAMS = ("initialise", "step", "batches", "samples", "sweep")
 
 
 def stream_seed(seed: int, stream: str, iteration: int) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 from data.errors import InputError
 from textgan.engine.game import Networks
 from textgan.engine.phases import Phase
-from textgan.models import mle, wgan_gp
+from textgan.models import cot, dense, jsdgan, likelihood, maligan, mle, relgan, seqgan, wgan_gp
 from textgan.models.settings import TextSettings
 
 
@@ -41,6 +41,14 @@ class Model:
 MODELS: Mapping[str, Model] = {
     "wgan-gp": Model(wgan_gp.WganGpSettings, wgan_gp.networks, wgan_gp.phases, wgan_gp.PRESETS),
     "mle": Model(mle.MleSettings, mle.networks, mle.phases, mle.PRESETS),
+    "likelihood": Model(likelihood.LikelihoodSettings, likelihood.networks, likelihood.phases, likelihood.PRESETS),
+    "jsdgan": Model(jsdgan.JsdganSettings, jsdgan.networks, jsdgan.phases, jsdgan.PRESETS),
+    "cot": Model(cot.CotSettings, cot.networks, cot.phases, cot.PRESETS),
+    "dense": Model(dense.DenseSettings, dense.networks, dense.phases, dense.PRESETS),
+    "seqgan": Model(seqgan.SeqGanSettings, seqgan.networks, seqgan.phases, seqgan.PRESETS),
+    "maligan": Model(maligan.MaliGanSettings, maligan.networks, maligan.phases, maligan.PRESETS),
+    "relgan": Model(relgan.RelganSettings, relgan.networks, relgan.phases, relgan.RELGAN_PRESETS),
+    "gsgan": Model(relgan.GsganSettings, relgan.networks, relgan.phases, relgan.GSGAN_PRESETS),
 }
 
 PRESETS: Mapping[str, TextSettings] = {config.preset: config for model in MODELS.values() for config in model.presets}

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from textgan.models.lines import LineModel
+
 
 def one_hot(ids: Tensor, like: Tensor) -> Tensor:
     """Return ids [B, L] as one-hot rows [B, L, V], of the type of the weights `like` [V, ...]."""
@@ -17,8 +19,14 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
 
     Convolutions are uniform with standard deviation sqrt(4 / (fan_in + fan_out)) (a fan is channels times kernel size);
     linear layers are Glorot uniform, with standard deviation sqrt(2 / (fan_in + fan_out)); biases are zero. All weights
-    of an LSTM are uniform in +-1 / sqrt(dim).
+    of an LSTM are uniform in +-1 / sqrt(dim). Embeddings are normal with standard deviation 0.1.
+
+    All weights of a line model are normal, as SeqGAN's, with standard deviation 0.1, or 1 / sqrt(dim) if dim is above
+    100; layer normalisation starts as the identity.
     """
+    if isinstance(network, LineModel):
+        _initialise_normal(network, min(0.1, network.embedding.embedding_dim**-0.5), random)
+        return
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             fans = (layer.weight.shape[0] + layer.weight.shape[1]) * math.prod(layer.weight.shape[2:])
@@ -33,3 +41,14 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
             with torch.no_grad():
                 for weight in layer.parameters():
                     weight.uniform_(-bound, bound, generator=random)
+        elif isinstance(layer, nn.Embedding):
+            with torch.no_grad():
+                layer.weight.normal_(std=0.1, generator=random)
+
+
+@torch.no_grad()
+def _initialise_normal(network: nn.Module, deviation: float, random: torch.Generator) -> None:
+    for layer in network.modules():
+        if not isinstance(layer, nn.LayerNorm):
+            for weight in layer.parameters(recurse=False):
+                weight.normal_(std=deviation, generator=random)

@@ -1,4 +1,4 @@
-"""Figures of runs: a band per method, as in the TTUR paper; time to a target by ratio of rates; trials of a search."""
+"""Figures of runs: a band per method, as in the TTUR paper; times by ratio of rates; searches; curves of a sweep."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,12 +12,14 @@ from data.errors import InputError
 from eval.core.figures import label, require_image_ending, save_figure
 from textgan.engine.run_folder import score_title
 from textgan.runs.ratios import by_mean_rate, ratio_name
+from textgan.runs.sweeps import PUBLISHED, collapsed, temperature_of
 
 if TYPE_CHECKING:  # commands that only import COLOURS start without torch, pandas and matplotlib
     from matplotlib.figure import Figure
 
     from textgan.runs.aggregate import Axis, MethodSummary
     from textgan.runs.halving import Trial
+    from textgan.runs.sweeps import Curve
 
 _LABELS = {
     "minutes": "minutes of training",
@@ -115,6 +117,48 @@ def plot_ratios(path: Path, panels: "Sequence[tuple[str, Axis, float, Sequence[M
         panel.margins(x=0.12)
         panel.set_ylim(0, top if marks else 1.05 * end)
     _save(figure, path, columns=2 * len(panels))
+
+
+def plot_curves(path: Path, curves: "Sequence[Curve]", quality: str, diversity: str, published: bool = False) -> None:
+    """Draw quality against diversity over temperatures, a line per run; the first one has its temperatures beside it.
+
+    Points of a share of the probability (top-p) are hollow; a cross marks a collapsed generator.
+
+    Args:
+        path: image file; its ending decides the format.
+        curves: scores over temperatures; both scores are better if lower.
+        quality: score of the vertical axis.
+        diversity: score of the horizontal axis.
+        published: whether to draw published values of nll_oracle as horizontal lines, each with the temperature at
+            which the first curve has the same value.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure((6.4, 4.4), layout="constrained")
+    panel = figure.subplots()
+    for number, (curve, colour) in enumerate(zip(curves, COLOURS * len(curves), strict=False)):
+        shown = [point for point in curve.points if {quality, diversity} <= point.scores.keys()]
+        places = [(point.scores[diversity], point.scores[quality]) for point in shown]
+        whole = [place for place, point in zip(places, shown, strict=True) if point.top_p == 1]
+        panel.plot(*zip(*whole, strict=True), color=colour, lw=1.5, marker="o", ms=4, label=label(curve.name))
+        for place, point in zip(places, shown, strict=True):
+            if point.top_p < 1:
+                panel.scatter(*place, 25, "white", edgecolors=colour, zorder=3)
+            if collapsed(point, curve.symbols):
+                panel.scatter(*place, 50, colour, marker="x", zorder=3)
+            if number == 0 and point.top_p == 1 and point.temperature is not None:
+                panel.annotate(f"{point.temperature:g}", place, (5, 4), textcoords="offset points", fontsize=7)
+    if published:
+        for name, value in PUBLISHED.items():
+            same = temperature_of(value, curves[0], quality)
+            text = f"{name} {value}" + ("" if same is None else f" = temperature {same:.2f}")
+            panel.axhline(value, color="grey", lw=1, ls=":")
+            panel.annotate(
+                text, (1, value), (-2, 2), panel.get_yaxis_transform(), "offset points", ha="right", fontsize=7
+            )
+    panel.set(xlabel=f"{label(score_title(diversity))} (diversity, lower is better)")
+    panel.set(ylabel=f"{label(score_title(quality))} (quality, lower is better)")
+    _save(figure, path, columns=2)
 
 
 def _save(figure: "Figure", path: Path, columns: int) -> None:

@@ -19,6 +19,7 @@ EXPERIMENTS = {
     "games": "many players: player sampling, variance reduction, cyclic sampling",
     "network-flow": "flows and prices on one time scale",
     "ring": "a GAN on a mixture of eight Gaussians under each update rule",
+    "estimators": "bias and variance of the gradient estimators of sequence GANs",
 }
 """One-line description of each experiment; its module has the same name."""
 

@@ -1,0 +1,77 @@
+"""Critics of lines: a convolutional network that scores whole lines, and an LSTM that scores every prefix."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Filters = Sequence[tuple[int, int]]
+"""Widths of convolutions, in symbols, and their numbers of filters."""
+
+
+class TextCnn(nn.Module):
+    """Convolutions over embedded symbols, the largest response per filter, and a score (Kim 2014, arXiv 1408.5882).
+
+    Args:
+        vocabulary_size: V.
+        dim: width of the embedding.
+        filters: widths of the convolutions, and their numbers of filters.
+        representations: number S of parts of the embedding, which share the filters and are scored apart; the score of
+            a line is their mean (RelGAN, Nie et al. 2019).
+    """
+
+    def __init__(self, vocabulary_size: int, dim: int, filters: Filters, representations: int = 1) -> None:
+        super().__init__()
+        self.representations = representations
+        self.embedding = nn.Embedding(vocabulary_size, dim)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(1, count, (width, dim // representations)) for width, count in filters
+        )
+        self.to_score = nn.Linear(sum(count for _, count in filters), 1)
+        self._widest = max(width for width, _ in filters)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the features [B S, F] of lines: ids [B, L] or rows of probabilities [B, L, V]."""
+        embedded = _embedded(self.embedding, x)  # [B, L, dim]
+        embedded = F.pad(embedded, (0, 0, 0, max(0, self._widest - embedded.shape[1])))
+        parts = embedded.view(*embedded.shape[:2], self.representations, -1)
+        parts = parts.transpose(1, 2).flatten(0, 1)  # [B S, L, dim / S]
+        return torch.cat([F.relu(_largest_response(layer, parts)) for layer in self.convolutions], dim=-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scores [B] of lines: ids [B, L] or rows of probabilities [B, L, V]."""
+        scores: Tensor = self.to_score(self.features(x)).view(len(x), -1).mean(dim=1)
+        return scores
+
+
+class PrefixCritic(nn.Module):
+    """An LSTM that scores every prefix of a line (de Masson d'Autume et al. 2019, arXiv 1905.09922)."""
+
+    def __init__(self, vocabulary_size: int, dim: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, dim)
+        self.lstm = nn.LSTM(dim, dim, batch_first=True)
+        self.norm = nn.LayerNorm(dim)
+        self.to_score = nn.Linear(dim, 1)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return a score per prefix of lines [B, L]: the t-th is of the first t symbols."""
+        scores: Tensor = self.to_score(self.norm(self.lstm(self.embedding(ids))[0])).squeeze(-1)  # [B, L]
+        return scores
+
+
+def _largest_response(layer: nn.Module, x: Tensor) -> Tensor:
+    """Return the largest response [N, F] of filters that span the width of lines [N, L, width].
+
+    A product with windows of the lines; torch's convolution of one channel takes up to three times as long on a CPU.
+    """
+    assert isinstance(layer, nn.Conv2d)
+    windows = x.unfold(1, layer.kernel_size[0], 1).transpose(2, 3).flatten(2)  # [N, L', span * width]
+    return F.linear(windows, layer.weight.flatten(1), layer.bias).max(dim=1).values
+
+
+def _embedded(embedding: nn.Embedding, x: Tensor) -> Tensor:
+    """Return embedded lines [B, L, dim] of ids [B, L] or rows of probabilities [B, L, V]."""
+    embedded: Tensor = x @ embedding.weight if x.is_floating_point() else embedding(x)
+    return embedded

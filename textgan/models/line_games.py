@@ -1,0 +1,46 @@
+"""What games of lines share: the types of their players, losses of likelihood and of the critic, the CNN critic."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from textgan.engine.game import Networks
+from textgan.engine.updates import Turn
+from textgan.models.critics import TextCnn
+from textgan.models.line_settings import FILTERS, CnnCriticSettings, line_model
+from textgan.models.lines import LineModel, in_line
+
+
+def generator_of(networks: Networks) -> LineModel:
+    """Return the generator of a game of lines."""
+    assert isinstance(networks.generator, LineModel)
+    return networks.generator
+
+
+def negative_log_likelihood(model: LineModel, ids: Tensor) -> Tensor:
+    """Return the mean of -log p(x_t | x_<t) over the symbols and ends of lines [B, L], in nats."""
+    return -model.log_probs(ids).sum() / in_line(ids).sum()
+
+
+def cnn_networks(config: CnnCriticSettings, vocabulary_size: int) -> Networks:
+    """Return a line model and a CNN critic, with uninitialised weights."""
+    critic = TextCnn(vocabulary_size, config.critic_dim, FILTERS[config.filters])
+    return Networks(line_model(config, vocabulary_size), critic)
+
+
+def cross_entropy(networks: Networks, real: Tensor, turn: Turn) -> Mapping[str, Tensor]:
+    """Return the critic's mean of -log D(real) and -log(1 - D(drawn)), times two (Goodfellow et al. 2014, eq. 1).
+
+    D is the logistic function of the critic's scores: of whole lines, [B], or of every prefix, [B, L], up to the ends
+    of lines. Real and drawn prefixes share one denominator, so that the best critic is D = d / (d + g) even if the
+    generator's lines are longer than real ones. `accuracy` is the share of scores on the right side of D = 1/2.
+    """
+    lines = torch.cat([real, generator_of(networks).draw(len(real), turn.random)])  # [2 B, L]
+    real_scores, drawn_scores = networks.require_critic()(lines).chunk(2)
+    signed = torch.cat([real_scores, -drawn_scores])  # positive on the right side
+    counted = in_line(lines) if signed.dim() == 2 else torch.ones_like(signed, dtype=torch.bool)
+    total = counted.sum()
+    loss = 2 * (F.softplus(-signed) * counted).sum() / total
+    return {"loss": loss, "accuracy": ((signed > 0) & counted).sum() / total}
