@@ -149,13 +149,14 @@ def plot_curves(path: Path, curves: "Sequence[Curve]", quality: str, diversity: 
             if number == 0 and point.top_p == 1 and point.temperature is not None:
                 panel.annotate(f"{point.temperature:g}", place, (5, 4), textcoords="offset points", fontsize=7)
     if published:
+        middle = sum(panel.get_ylim()) / 2
         for name, value in PUBLISHED.items():
             same = temperature_of(value, curves[0], quality)
             text = f"{name} {value}" + ("" if same is None else f" = temperature {same:.2f}")
             panel.axhline(value, color="grey", lw=1, ls=":")
-            panel.annotate(
-                text, (1, value), (-2, 2), panel.get_yaxis_transform(), "offset points", ha="right", fontsize=7
-            )
+            # Curves fall from left to right: there is room to the right above, to the left below.
+            place, shift, side = ((1, value), (-2, 2), "right") if value > middle else ((0, value), (2, 2), "left")
+            panel.annotate(text, place, shift, panel.get_yaxis_transform(), "offset points", ha=side, fontsize=7)
     panel.set(xlabel=f"{label(score_title(diversity))} (diversity, lower is better)")
     panel.set(ylabel=f"{label(score_title(quality))} (quality, lower is better)")
     _save(figure, path, columns=2)
