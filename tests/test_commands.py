@@ -244,6 +244,7 @@ def test_help_names_every_flag(module: str, capfd: pytest.CaptureFixture[str]) -
         "eval.ngram_sampler": importlib.import_module("eval.ngram_sampler").SamplerCommand,
         "textgan.compare": importlib.import_module("textgan.compare").CompareCommand,
         "textgan.suite": importlib.import_module("textgan.runs.options").ExecutorOptions,
+        "textgan.sweep": importlib.import_module("textgan.sweep").SweepCommand,
         "images.train": ImageConfig,
         "images.suite": importlib.import_module("textgan.runs.options").ExecutorOptions,
         "images.search": importlib.import_module("textgan.runs.options").ExecutorOptions,

@@ -198,6 +198,6 @@ def show_metric(
     Raises:
         InputError: a wrong flag, or samples or real text that cannot be read.
     """
-    command = parse_command(options, arguments, f"eval.{metric}", description)
+    command = parse_command(options, arguments, f"eval.{metric.replace('-', '_')}", description)
     show(score_by([metric], command.samples, command), command.output_format)
     return 0

@@ -19,7 +19,7 @@ from textgan.runs import plots
 from textgan.runs.aggregate import Axis, MethodSummary, summarize
 from textgan.runs.plots import plot_bands
 
-PUBLISHED = Path(plots.__file__).parents[1] / "published" / "ttur_language_curves.csv"
+PUBLISHED = Path(plots.__file__).parent / "published" / "ttur_language_curves.csv"
 BLUE, ORANGE, GREEN = (0, 0x72, 0xB2), (0xD5, 0x5E, 0), (0, 0x9E, 0x73)
 Panel = tuple[str, Axis, float | None, Sequence[MethodSummary]]
 Curve = list[tuple[float, float]]

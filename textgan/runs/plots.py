@@ -183,7 +183,7 @@ def _published(score: str) -> dict[str, np.ndarray[tuple[int, int], np.dtype[np.
     """
     import pandas as pd
 
-    with (files("textgan") / "published" / "ttur_language_curves.csv").open("r", encoding="utf-8") as file:
+    with (files("textgan.runs") / "published" / "ttur_language_curves.csv").open("r", encoding="utf-8") as file:
         rows = pd.read_csv(file, dtype=str)
     rows = rows[("jsd_" + rows["ngram"]) == score]
     columns = ["minutes", "mean", "low", "high"]
