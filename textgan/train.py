@@ -67,8 +67,8 @@ def open_experiment(config: TextSettings) -> Experiment:
     scored = corpus if config.symbols == "char" else open_corpus(config.reference.corpus)
     real = real_text(config.scores, config.reference, WordRule(config.words, config.lower_case), corpus=scored)
     # Real lines tell names, directions, signatures and floors of all scores; their own values are not used.
-    some = corpus.tokenizer.decode(corpus.train[np.arange(config.eval_samples) % len(corpus.train)])
-    of_real = score_lines(config, some, real)
+    some = corpus.train[np.arange(config.eval_samples) % len(corpus.train)]
+    of_real = score_lines(config, corpus.tokenizer.decode(some), real)
     without_floors = replace(real, held_out=())  # of word metrics, whose floors take as long as the scores
     trainer = build_trainer(config, corpus.tokenizer, device)
     record = reference_record(config.reference, scored)
@@ -77,30 +77,26 @@ def open_experiment(config: TextSettings) -> Experiment:
     for player in trainer.players.values():
         exclude(player.network, corpus.absent)
         exclude(player.sampler, corpus.absent)
-    has_density = isinstance(trainer.generator.sampler, LineModel)
-    held_out = held_out_lines(corpus, config.data) if has_density else None
-
-    def draw(iteration: int) -> Ids:
-        random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
-        return sample_ids(trainer.generator.sampler, config.eval_samples, random)
+    held_out = held_out_lines(corpus, config.data) if isinstance(trainer.generator.sampler, LineModel) else None
 
     def score_model(drawn: Ids) -> list[Score]:
         model = trainer.generator.sampler
         return exact_scores(model, held_out, drawn) if held_out is not None and isinstance(model, LineModel) else []
 
     def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
-        ids = draw(iteration)
+        random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
+        ids = sample_ids(trainer.generator.sampler, config.eval_samples, random)
         lines = corpus.tokenizer.decode(ids)
         return values_by_name(score_lines(config, lines, without_floors) + score_model(ids)), as_text(lines)
 
-    of_model = score_model(draw(0)) if has_density else []  # of the first weights, for the declarations alone
+    declared_scores = [*of_real, *score_model(some)]
     return Experiment(
         trainer=trainer,
         device=device,
         next_batches=lambda iteration: real_batches(config, corpus, iteration, trainer.batches_of(iteration), device),
         evaluate=evaluate,
-        scores=declared([*of_real, *of_model], HEADLINES),
-        floor=floors_by_name([*of_real, *of_model]) or None,
+        scores=declared(declared_scores, HEADLINES),
+        floor=floors_by_name(declared_scores) or None,
         facts={
             "data_sha256": corpus.sha256,
             "lines": {"train": len(corpus.train), "held_out": len(corpus.held_out), "dropped": corpus.dropped},
