@@ -3,9 +3,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from textgan.engine.losses import HINGE, LEAST_SQUARES, MINIMAX, NON_SATURATING, WASSERSTEIN, Loss, gradient_penalty
+from textgan.engine.spectral_norm import normalise_spectrally
 from textgan.models.common import initialise
 from textgan.models.wgan_gp import Critic
 
@@ -76,6 +77,33 @@ def test_penalty_equals_its_definition() -> None:
 def test_penalty_gradient_equals_finite_differences_and_the_one_axis_version_fails() -> None:
     assert parameter_gradient_error(gradient_penalty) < 1e-7
     assert parameter_gradient_error(one_axis_penalty) > 1e-3
+
+
+@pytest.mark.parametrize("spectral", [False, True], ids=["plain", "spectral norm"])
+def test_the_chain_of_a_piecewise_linear_critic_equals_double_backward(spectral: bool) -> None:
+    critic, real, fake, alpha = case()
+    random = torch.Generator().manual_seed(1)
+    for parameter in critic.parameters():
+        if parameter.dim() == 1:  # biases move the masks
+            nn.init.normal_(parameter, generator=random)
+    if spectral:
+        normalise_spectrally(critic, random)
+        critic.eval()  # the singular vectors stay
+    parameters = [parameter for parameter in critic.parameters() if parameter.dim() > 1]
+    found = gradient_penalty(critic, real, fake, alpha)
+    expected = gradient_penalty(critic.forward, real, fake, alpha)  # a function, whose gradient autograd computes
+    assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+    of_biases = [parameter for parameter in critic.parameters() if parameter.dim() == 1]
+    assert set(torch.autograd.grad(found, of_biases, allow_unused=True, retain_graph=True)) == {None}
+    for gradient, of_autograd in zip(
+        torch.autograd.grad(found, parameters), torch.autograd.grad(expected, parameters), strict=True
+    ):
+        assert torch.allclose(gradient, of_autograd, rtol=1e-12, atol=1e-12)
+    # Masks of another point give another gradient.
+    x = torch.lerp(real, fake, alpha[:, None, None]).requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(x).sum(), x)
+    assert torch.allclose(critic.input_gradient(x), gradient, rtol=1e-12, atol=1e-12)
+    assert (critic.input_gradient(real) - gradient).abs().max() > 1e-3
 
 
 def test_penalty_of_a_linear_critic_in_closed_form() -> None:

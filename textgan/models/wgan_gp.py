@@ -22,6 +22,7 @@ from textgan.models.settings import TextSettings
 
 _BLOCKS = 5
 _KERNEL = 5
+_PADDING = (0, _KERNEL // 2)
 _RESIDUAL_WEIGHT = 0.3
 
 
@@ -30,8 +31,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(dim, dim, (1, _KERNEL), padding=(0, _KERNEL // 2))
-        self.second = nn.Conv2d(dim, dim, (1, _KERNEL), padding=(0, _KERNEL // 2))
+        self.first = nn.Conv2d(dim, dim, (1, _KERNEL), padding=_PADDING)
+        self.second = nn.Conv2d(dim, dim, (1, _KERNEL), padding=_PADDING)
 
     def forward(self, x: Tensor) -> Tensor:
         # Never in place: an in-place ReLU would change x on the skip connection too.
@@ -76,6 +77,28 @@ class Critic(nn.Module):
         features = _from_image(self.blocks(self.from_symbols(_to_image(x))))  # [B, L, dim]
         scores: Tensor = self.to_score(features.flatten(1))  # [B, 1]
         return scores.squeeze(1)  # [B]
+
+    def input_gradient(self, x: Tensor) -> Tensor:
+        """Return the gradient [B, L, V] of each score with respect to x [B, L, V], differentiable in the weights.
+
+        The critic is piecewise linear: each ReLU multiplies by a mask that is constant around x. The gradient is thus
+        a product of transposed convolutions and masks, which depends on x through the masks alone.
+        """
+        symbols = self.from_symbols.weight
+        weights = [(block.first.weight, block.second.weight) for block in self.blocks]
+        masks = []
+        with torch.no_grad():
+            y = F.conv2d(_to_image(x), symbols, self.from_symbols.bias)  # [B, dim, 1, L]
+            for block, (first, second) in zip(self.blocks, weights, strict=True):
+                inner = F.conv2d(F.relu(y), first, block.first.bias, padding=_PADDING)
+                masks.append((y > 0, inner > 0))
+                y = y + _RESIDUAL_WEIGHT * F.conv2d(F.relu(inner), second, block.second.bias, padding=_PADDING)
+        gradient = _to_image(self.to_score.weight.view(1, x.shape[1], -1))  # [1, dim, 1, L]: the same for each line
+        for (first, second), (outer_mask, inner_mask) in zip(reversed(weights), reversed(masks), strict=True):
+            inner = inner_mask * F.conv_transpose2d(gradient, second, padding=_PADDING)
+            change = outer_mask * F.conv_transpose2d(inner, first, padding=_PADDING)
+            gradient = gradient + _RESIDUAL_WEIGHT * change  # [B, dim, 1, L]
+        return _from_image(F.conv_transpose2d(gradient, symbols))
 
 
 def _to_image(x: Tensor) -> Tensor:
