@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eval.core.device import at_least_float32
 from images.config import CriticNorm, Upsampling
 
 _BN_MOMENTUM, _BN_EPSILON = 0.1, 1e-5  # momentum 0.1 in PyTorch is decay 0.9 in TensorFlow
@@ -41,8 +42,7 @@ class Generator(nn.Module):
         x = self.project(z).unflatten(1, (-1, self.side, self.side))
         for norm, double in zip(self.norms, self.doublings, strict=True):
             x = double(F.relu(norm(x)))
-        images: Tensor = x.tanh()
-        return images
+        return at_least_float32(x).tanh()
 
 
 class Critic(nn.Module):
@@ -62,7 +62,7 @@ class Critic(nn.Module):
         for norm, halve in zip(self.norms, self.halvings, strict=True):
             x = F.leaky_relu(norm(halve(x)), _SLOPE)
         scores: Tensor = self.to_score(x.flatten(1)).squeeze(1)
-        return scores
+        return at_least_float32(scores)
 
 
 def _doubling(before: int, after: int, upsampling: Upsampling) -> nn.Module:

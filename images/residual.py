@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eval.core.device import at_least_float32
 from textgan.models.common import initialise as initialise_he
 
 _EPSILON = 1e-5
@@ -69,8 +70,8 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.blocks(self.project(z).unflatten(1, (-1, self.side, self.side)))
-        images: Tensor = self.to_image(F.relu(self.norm(x))).tanh()
-        return images
+        images: Tensor = self.to_image(F.relu(self.norm(x)))
+        return at_least_float32(images).tanh()
 
 
 class Critic(nn.Module):
@@ -89,7 +90,7 @@ class Critic(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         features = self.blocks(self.from_image(x)).flatten()
         scores: Tensor = self.to_score(features.unflatten(0, (-1, self.to_score.in_features)))
-        return scores.squeeze(1)
+        return at_least_float32(scores).squeeze(1)
 
 
 def initialise(network: nn.Module, random: torch.Generator) -> None:

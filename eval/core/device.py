@@ -1,4 +1,4 @@
-"""The flags --device, --precision and --compile, applied to PyTorch."""
+"""The flags --device, --precision, --training-precision and --compile, applied to PyTorch."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,7 +54,8 @@ def compiled(network: Callable[["Tensor"], "Tensor"], batch_size: int) -> Callab
 def arithmetic(precision: Precision, device: "torch.device") -> Iterator[None]:
     """Set the precision of matrix products and convolutions: float32, TF32 (CUDA only) or bfloat16.
 
-    PyTorch's default on CUDA silently uses TF32 in convolutions.
+    PyTorch's default on CUDA silently uses TF32 in convolutions. In bfloat16, weights stay in float32 and are converted
+    at each use.
     """
     import torch
 
@@ -62,7 +63,20 @@ def arithmetic(precision: Precision, device: "torch.device") -> Iterator[None]:
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = precision == "tf32"
     try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        # The cache of converted weights would keep weights without gradients from a use under no_grad.
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False):
             yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def without_autocast(device: "torch.device") -> "torch.autocast":
+    """Return a context without autocast, for LSTMs, which few processors compute in bfloat16."""
+    import torch
+
+    return torch.autocast(device.type, enabled=False)
+
+
+def at_least_float32(x: "Tensor") -> "Tensor":
+    """Return a tensor of a shorter type, such as bfloat16, in float32, and others as they are."""
+    return x.float() if x.dtype.itemsize < 4 else x

@@ -27,13 +27,14 @@ def draw(size: int, random: torch.Generator) -> Tensor:
     return torch.randn(size, LATENT, generator=random, dtype=torch.float64)
 
 
-def a_trainer(score_together: bool = True, **changes: Any) -> Trainer:
+def a_trainer(score_together: bool = True, dtype: torch.dtype = torch.float64, **changes: Any) -> Trainer:
     random = torch.Generator().manual_seed(7)
-    networks = Networks(Generator(SYMBOLS, LENGTH, 4, LATENT).double(), Critic(SYMBOLS, LENGTH, 4).double())
+    networks = Networks(Generator(SYMBOLS, LENGTH, 4, LATENT), Critic(SYMBOLS, LENGTH, 4))
     for network in (networks.generator, networks.require_critic()):
-        initialise(network, random)
+        initialise(network.double(), random)
+        network.to(dtype)
     config = replace(SETTINGS, **changes)
-    game = adversarial_game(WASSERSTEIN, WEIGHT, draw, score_together)
+    game = adversarial_game(WASSERSTEIN, WEIGHT, lambda size, random: draw(size, random).to(dtype), score_together)
     return make_trainer(config, gan_phases(config, game), networks, torch.device("cpu"))
 
 

@@ -38,6 +38,7 @@ NO_METHOD = {"seed", "run_dir", "data", "weights", "diagnostics"}
 # Settings that earlier versions did not have, with the values that reproduce those versions.
 _ADDED_SETTINGS: Mapping[str, Any] = {
     "eval_seconds": None, "max_gradient_norm": None, "start": None, "diagnostics": False,
+    "training_precision": "float32",
 }  # fmt: skip
 _ADDED_TO_GANS: Mapping[str, Any] = {
     "generator_steps": 1, "critic_warm_up": 0, "rule": "alternating",
@@ -153,6 +154,8 @@ def _upgraded_settings(options: Mapping[str, Any]) -> dict[str, Any]:
     config = current_settings(options["config"])
     of_kind = _ADDED_TO_TEXT if "seq_len" in config else _ADDED_TO_IMAGES if "compat" in config else {}
     config = {**_ADDED_SETTINGS, **of_kind, **config}
+    if "training_precision" not in options["config"] and options.get("device", {}).get("type") == "cuda":
+        config["training_precision"] = "tf32"  # which PyTorch takes in convolutions by default
     if config.get("model") == "mle":
         return {name: value for name, value in config.items() if name not in _UNUSED_BY_MLE}
     return {**_ADDED_TO_GANS, **config}

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from data.errors import InputError, require_at_least, require_numbers
 from data.naming import as_flag, as_flag_words
-from eval.core.device import Device
+from eval.core.device import Device, Precision
 from textgan.engine.schedules import parse_schedule
 from textgan.engine.updates import parse_rule
 
@@ -58,6 +58,9 @@ class Settings:
     """Measure the assumptions of the two time-scale theorem at each evaluation, off the training clock."""
     device: Device = "auto"
     """Device to train on; auto takes CUDA if available."""
+    training_precision: Precision = "float32"
+    """Precision of matrix products and convolutions in training: float32, tf32 (CUDA) or bf16. Weights, norms, losses
+    and scores stay in float32."""
     start: Path | None = None
     """Folder of a run whose last weights this run starts from. Default: random weights."""
     run_dir: Path | None = None

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from eval.core.device import arithmetic
 from textgan.engine.game import Networks
 from textgan.engine.phases import Phase, counters_at, phase_at
 from textgan.engine.players import Player
@@ -34,6 +35,7 @@ class Trainer:
         self.iteration = 0
         self.state: dict[str, Tensor] = {}
         self.device = device
+        self.precision = config.training_precision
         self._config = config
         self._losses = torch.zeros((), device=device)
 
@@ -157,9 +159,10 @@ class TrainerPlay:
         game = self.phase.game
         move = game.generator if name == "generator" else game.critic
         assert move is not None
-        scalars = dict(move(self._trainer.networks, self._real[turn], replace(turn, second_order=second_order)))
-        loss = scalars.pop("loss")
-        gradients = self._trainer.players[name].gradients(loss, second_order)
+        with arithmetic(self._trainer.precision, self._trainer.device):
+            scalars = dict(move(self._trainer.networks, self._real[turn], replace(turn, second_order=second_order)))
+            loss = scalars.pop("loss")
+            gradients = self._trainer.players[name].gradients(loss, second_order)
         self.losses += loss.detach()
         if turn in self._measured_turns:
             if name not in self._before:

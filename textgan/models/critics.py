@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eval.core.device import at_least_float32, without_autocast
+
 Filters = Sequence[tuple[int, int]]
 """Widths of convolutions, in symbols, and their numbers of filters."""
 
@@ -41,8 +43,8 @@ class TextCnn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores [B] of lines: ids [B, L] or rows of probabilities [B, L, V]."""
-        scores: Tensor = self.to_score(self.features(x)).view(len(x), -1).mean(dim=1)
-        return scores
+        scores: Tensor = self.to_score(self.features(x)).view(len(x), -1)  # [B, S]
+        return at_least_float32(scores).mean(dim=1)
 
 
 class PrefixCritic(nn.Module):
@@ -57,8 +59,10 @@ class PrefixCritic(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return a score per prefix of lines [B, L]: the t-th is of the first t symbols."""
-        scores: Tensor = self.to_score(self.norm(self.lstm(self.embedding(ids))[0])).squeeze(-1)  # [B, L]
-        return scores
+        with without_autocast(ids.device):
+            features = self.lstm(self.embedding(ids))[0]  # [B, L, dim]
+        scores: Tensor = self.to_score(self.norm(features)).squeeze(-1)  # [B, L]
+        return at_least_float32(scores)
 
 
 def _largest_response(layer: nn.Module, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from data.tokenizers import PADDING_ID
+from eval.core.device import at_least_float32, without_autocast
 
 State = tuple[Tensor, ...]
 """Tensors [N, ...] that a body keeps of the symbols so far, one row per line."""
@@ -42,7 +43,8 @@ class LstmBody(nn.Module):
         before = (
             None if state is None else (state[0].transpose(0, 1).contiguous(), state[1].transpose(0, 1).contiguous())
         )
-        features, (hidden, cell) = self.lstm(x, before)  # [N, T, dim]
+        with without_autocast(x.device):
+            features, (hidden, cell) = self.lstm(at_least_float32(x), before)  # [N, T, dim]
         return features, (hidden.transpose(0, 1), cell.transpose(0, 1))
 
 
@@ -191,7 +193,7 @@ class LineModel(nn.Module):
 
     def _logits(self, features: Tensor) -> Tensor:
         bias = self.to_symbols.bias.masked_fill(self.excluded, _EXCLUDED)
-        return F.linear(features, self.to_symbols.weight, bias)
+        return at_least_float32(F.linear(features, self.to_symbols.weight, bias))
 
 
 class _Rows:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eval.core.device import at_least_float32, without_autocast
 from textgan.engine.game import Game, Networks
 from textgan.engine.phases import Phase, generator_scale
 from textgan.engine.updates import Turn
@@ -26,9 +27,10 @@ class LanguageModel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         previous = F.pad(x, (0, 0, 1, 0))[:, :-1]  # [B, L, V], zeros before the first symbol
-        states, _ = self.recurrent(previous)  # [B, L, dim]
+        with without_autocast(x.device):
+            states, _ = self.recurrent(previous)  # [B, L, dim]
         logits: Tensor = self.to_symbols(states)  # [B, L, V]
-        return logits
+        return at_least_float32(logits)
 
     def sample(self, count: int, random: torch.Generator) -> Tensor:
         """Draw ids [count, L] of lines, symbol by symbol from the model's distribution."""

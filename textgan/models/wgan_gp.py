@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eval.core.device import at_least_float32
 from textgan.engine.game import Networks, adversarial_game
 from textgan.engine.losses import LOSSES
 from textgan.engine.phases import Phase, gan_phases
@@ -52,7 +53,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         x = _to_image(self.project(z).view(-1, self.seq_len, self.dim))  # [B, dim, 1, L]
-        return _from_image(self.to_symbols(self.blocks(x))).softmax(dim=-1)  # [B, L, V]
+        return at_least_float32(_from_image(self.to_symbols(self.blocks(x)))).softmax(dim=-1)  # [B, L, V]
 
     def sample(self, count: int, random: torch.Generator) -> Tensor:
         """Draw ids [count, L] of lines: the most likely symbol of each position."""
@@ -76,7 +77,7 @@ class Critic(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         features = _from_image(self.blocks(self.from_symbols(_to_image(x))))  # [B, L, dim]
         scores: Tensor = self.to_score(features.flatten(1))  # [B, 1]
-        return scores.squeeze(1)  # [B]
+        return at_least_float32(scores).squeeze(1)  # [B]
 
     def input_gradient(self, x: Tensor) -> Tensor:
         """Return the gradient [B, L, V] of each score with respect to x [B, L, V], differentiable in the weights.
@@ -85,11 +86,12 @@ class Critic(nn.Module):
         a product of transposed convolutions and masks, which depends on x through the masks alone.
         """
         symbols = self.from_symbols.weight
-        weights = [(block.first.weight, block.second.weight) for block in self.blocks]
+        blocks = [block for block in self.blocks if isinstance(block, ResidualBlock)]
+        weights = [(block.first.weight, block.second.weight) for block in blocks]
         masks = []
         with torch.no_grad():
             y = F.conv2d(_to_image(x), symbols, self.from_symbols.bias)  # [B, dim, 1, L]
-            for block, (first, second) in zip(self.blocks, weights, strict=True):
+            for block, (first, second) in zip(blocks, weights, strict=True):
                 inner = F.conv2d(F.relu(y), first, block.first.bias, padding=_PADDING)
                 masks.append((y > 0, inner > 0))
                 y = y + _RESIDUAL_WEIGHT * F.conv2d(F.relu(inner), second, block.second.bias, padding=_PADDING)
@@ -98,7 +100,7 @@ class Critic(nn.Module):
             inner = inner_mask * F.conv_transpose2d(gradient, second, padding=_PADDING)
             change = outer_mask * F.conv_transpose2d(inner, first, padding=_PADDING)
             gradient = gradient + _RESIDUAL_WEIGHT * change  # [B, dim, 1, L]
-        return _from_image(F.conv_transpose2d(gradient, symbols))
+        return at_least_float32(_from_image(F.conv_transpose2d(gradient, symbols)))
 
 
 def _to_image(x: Tensor) -> Tensor:
