@@ -1,13 +1,13 @@
 """TextGAN: the generator matches the critic's features of lines by MMD (Zhang et al. 2017, arXiv 1706.03850).
 
-The generator minimises the squared maximum mean discrepancy between the features of real lines and of relaxed draws
-(`LineModel.relaxed`, rows fed back); the critic minimises its cross-entropy minus a weight times the same discrepancy,
-so that it looks for features that differ.
+The generator minimises the squared maximum mean discrepancy (MMD) between the features of real lines and of relaxed
+draws (`LineModel.relaxed`, rows fed back). The critic minimises its cross-entropy minus a weight times the same
+discrepancy, which keeps features apart. Features are the tangens hyperbolicus of the CNN's largest responses, and so
+bounded, as the width of the Gaussian kernel is fixed.
 
 In the paper draws are random by a latent vector z per line, and the critic also reconstructs z from the features. A
-line model has no latent vector: its draws are random by Gumbel noise, and there is nothing to reconstruct. Tanh
-features, label smoothing and the initialisation from an autoencoder are left out. A port minimises the discrepancy in
-the critic too, and maximises the reconstruction error.
+line model has no latent vector: its draws are random by Gumbel noise, and there is nothing to reconstruct. Label
+smoothing and the initialisation from an autoencoder are left out. The critic of a port minimises the discrepancy too.
 
 Samples are ordinary draws, so the model has an exact density; the critic never sees ordinary draws.
 """
@@ -39,7 +39,7 @@ class TextGanSettings(CnnCriticSettings):
     generator_lr: float = 1e-4
     inverse_temperature: float = 2.0
     """Inverse temperature of relaxed draws, rows of probabilities softmax(beta (logits + Gumbel noise))."""
-    bandwidth: float = 1.0
+    bandwidth: float = 10.0
     """Width sigma of the Gaussian kernel exp(-d^2 / (2 sigma^2)) of two lines whose features lie d apart."""
     mmd_weight: float = 1e-3
     """Weight of the MMD of features in the critic's loss; 0: cross-entropy alone."""
@@ -74,13 +74,14 @@ def mmd_game(inverse_temperature: float, bandwidth: float, mmd_weight: float) ->
 
     def generator(networks: Networks, real: Tensor, turn: Turn) -> Mapping[str, Tensor]:
         critic = _critic_of(networks)
-        return {"loss": gaussian_mmd2(critic.features(real), critic.features(drawn(networks, real, turn)), bandwidth)}
+        of_real, of_drawn = bounded_features(critic, real), bounded_features(critic, drawn(networks, real, turn))
+        return {"loss": gaussian_mmd2(of_real, of_drawn, bandwidth)}
 
     def critic(networks: Networks, real: Tensor, turn: Turn) -> Mapping[str, Tensor]:
         critic = _critic_of(networks)
         with torch.no_grad():
             rows = drawn(networks, real, turn)  # [B, L, V]
-        of_real, of_drawn = critic.features(real), critic.features(rows)  # [B, F] each
+        of_real, of_drawn = bounded_features(critic, real), bounded_features(critic, rows)  # [B, F] each
         real_scores, drawn_scores = critic.score(of_real), critic.score(of_drawn)  # [B] each
         mmd = gaussian_mmd2(of_real, of_drawn, bandwidth)
         return {
@@ -90,6 +91,11 @@ def mmd_game(inverse_temperature: float, bandwidth: float, mmd_weight: float) ->
         }
 
     return Game(generator, critic)
+
+
+def bounded_features(critic: TextCnn, x: Tensor) -> Tensor:
+    """Return features [B, F] between 0 and 1 of lines: ids [B, L] or rows of probabilities [B, L, V]."""
+    return critic.features(x).tanh()
 
 
 def _critic_of(networks: Networks) -> TextCnn:
@@ -108,7 +114,7 @@ _WORDS = TextGanSettings()
 # Sizes of the published code, for lines of at most 60 words of books and abstracts.
 _FULL = replace(
     _WORDS, preset="textgan-mmd-ttur", generator_lr=5e-5, critic_lr=5e-4, batch_size=256, dim=500, seq_len=60,
-    vocabulary_size=22_153, filters="textgan", critic_dim=300, pretraining=20_000,
+    vocabulary_size=22_153, filters="textgan", critic_dim=300, bandwidth=20.0, pretraining=20_000,
 )  # fmt: skip
 
 PRESETS = (*_presets(_WORDS), *_presets(_FULL)[:2])
