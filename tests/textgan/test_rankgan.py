@@ -138,7 +138,8 @@ def test_it_learns_an_oracle_after_a_short_pretraining() -> None:
     start = divergences(trainer.generator.network, oracle)
     train_to(trainer, lines, 95)
     end = divergences(trainer.generator.network, oracle)
-    assert end.kl < start.kl - 1.5
+    # Falls of seeds 0 to 2: 3.5, 2.3, 1.9 nats per line; .07, .03, .10. Later the divergences swing.
+    assert end.kl < start.kl - 1
     assert end.jsd < start.jsd - 0.02
 
 

@@ -162,6 +162,7 @@ def test_it_learns_an_oracle_after_a_short_pretraining() -> None:
     start = divergences(trainer.generator.network, oracle)
     train_to(trainer, lines, 85)
     end = divergences(trainer.generator.network, oracle)
+    # Falls of seeds 0 to 2: 3.8, 3.1, 2.2 nats per line; .14, .06, .13.
     assert end.kl < start.kl - 1.5
     assert end.jsd < start.jsd - 0.02
 

@@ -2,8 +2,8 @@
 
 The generator minimises the squared maximum mean discrepancy (MMD) between the features of real lines and of relaxed
 draws (`LineModel.relaxed`, rows fed back). The critic minimises its cross-entropy minus a weight times the same
-discrepancy, which keeps features apart. Features are the tangens hyperbolicus of the CNN's largest responses, and so
-bounded, as the width of the Gaussian kernel is fixed.
+discrepancy, which keeps the features of real lines and draws apart. A feature is the hyperbolic tangent of a filter's
+largest response, so distances are bounded, and a fixed width of the Gaussian kernel suits the whole training.
 
 In the paper draws are random by a latent vector z per line, and the critic also reconstructs z from the features. A
 line model has no latent vector: its draws are random by Gumbel noise, and there is nothing to reconstruct. Label
