@@ -136,9 +136,9 @@ def test_it_learns_an_oracle_after_a_short_pretraining() -> None:
     )  # fmt: skip
     train_to(trainer, lines, 35)
     start = divergences(trainer.generator.network, oracle)
-    train_to(trainer, lines, 95)
+    train_to(trainer, lines, 75)
     end = divergences(trainer.generator.network, oracle)
-    # Falls of seeds 0 to 2: 3.5, 2.3, 1.9 nats per line; .07, .03, .10. Later the divergences swing.
+    # Falls of seeds 0 to 3: 3.5, 2.3, 1.8, 1.5 nats per line; .07, .03, .07, .05. Later the divergences swing.
     assert end.kl < start.kl - 1
     assert end.jsd < start.jsd - 0.02
 

@@ -160,10 +160,10 @@ def test_it_learns_an_oracle_after_a_short_pretraining() -> None:
     )  # fmt: skip
     train_to(trainer, lines, 5)
     start = divergences(trainer.generator.network, oracle)
-    train_to(trainer, lines, 85)
+    train_to(trainer, lines, 45)
     end = divergences(trainer.generator.network, oracle)
-    # Falls of seeds 0 to 2: 3.8, 3.1, 2.2 nats per line; .14, .06, .13.
-    assert end.kl < start.kl - 1.5
+    # Falls of seeds 0 to 3: 3.7, 3.0, 1.8, 1.6 nats per line; .07, .04, .08, .06.
+    assert end.kl < start.kl - 1
     assert end.jsd < start.jsd - 0.02
 
 
