@@ -6,9 +6,9 @@
     python -m textgan.train --preset mle-small --data corpus.txt.gz --symbols unigram
     python -m textgan.train --preset seqgan-words-ttur --data corpus.txt.gz --minutes 20
 
-The preset chooses the model: WGAN-GP, SeqGAN, MaliGAN, ScratchGAN, Falling Short's GAN, RelGAN, GSGAN, CoT, JSDGAN or
-maximum likelihood (table: textgan/models/README.md). The same command continues a run that was stopped. Compare runs
-with: tensorboard --logdir runs
+The preset chooses the model: WGAN-GP, SeqGAN, MaliGAN, ScratchGAN, Falling Short's GAN, RankGAN, RelGAN, GSGAN,
+TextGAN, CoT, JSDGAN or maximum likelihood (table: textgan/models/README.md). The same command continues a stopped run.
+Compare runs with: tensorboard --logdir runs
 """
 
 from collections.abc import Mapping, Sequence

@@ -22,8 +22,10 @@ GAMES: Mapping[str, Mapping[str, Any]] = {
     "falling-short-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "seqgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "maligan-words-control": {**PRETRAINED, "critic_warm_up": 3},
+    "rankgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3, "references": 2},
     "relgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "gsgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
+    "textgan-mmd-words-orig": {**PRETRAINED, "critic_warm_up": 3},
 }
 
 

@@ -23,9 +23,9 @@ from tests.helpers.tiny_lines import (
 from textgan.engine.game import Networks
 from textgan.models.critics import TextCnn
 from textgan.models.estimators import probability
-from textgan.models.line_games import generator_of
+from textgan.models.line_games import generator_of, prefix_values
 from textgan.models.line_settings import FILTERS
-from textgan.models.seqgan import phases, prefix_values, seqgan
+from textgan.models.seqgan import phases, seqgan
 
 COUNT, ROLLOUTS = 5, 3
 # In terms of D, as the paper and the issue write them.
@@ -103,7 +103,9 @@ def test_values_tend_to_the_expected_reward_given_the_prefix() -> None:
         rewards = critic(every).sigmoid()
     assert chance.sum().item() == pytest.approx(1, abs=1e-12)
     drawn = torch.tensor([[1, 2, 3], [3, 1, 0], [2, 0, 0], [2, 3, 2]])
-    values = prefix_values(model, critic, probability, drawn, rollouts, torch.Generator().manual_seed(0))
+    values = prefix_values(
+        model, lambda lines: critic(lines).sigmoid(), drawn, rollouts, torch.Generator().manual_seed(0)
+    )
 
     def expected(prefix: Tensor) -> tuple[float, float]:
         among = (every[:, : len(prefix)] == prefix).all(dim=1)

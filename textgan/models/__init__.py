@@ -10,7 +10,7 @@ from torch import Tensor
 from data.errors import InputError
 from textgan.engine.game import Networks
 from textgan.engine.phases import Phase
-from textgan.models import cot, dense, jsdgan, likelihood, maligan, mle, relgan, seqgan, wgan_gp
+from textgan.models import cot, dense, jsdgan, likelihood, maligan, mle, rankgan, relgan, seqgan, textgan_mmd, wgan_gp
 from textgan.models.settings import TextSettings
 
 
@@ -47,8 +47,10 @@ MODELS: Mapping[str, Model] = {
     "dense": Model(dense.DenseSettings, dense.networks, dense.phases, dense.PRESETS),
     "seqgan": Model(seqgan.SeqGanSettings, seqgan.networks, seqgan.phases, seqgan.PRESETS),
     "maligan": Model(maligan.MaliGanSettings, maligan.networks, maligan.phases, maligan.PRESETS),
+    "rankgan": Model(rankgan.RankGanSettings, rankgan.networks, rankgan.phases, rankgan.PRESETS),
     "relgan": Model(relgan.RelganSettings, relgan.networks, relgan.phases, relgan.RELGAN_PRESETS),
     "gsgan": Model(relgan.GsganSettings, relgan.networks, relgan.phases, relgan.GSGAN_PRESETS),
+    "textgan-mmd": Model(textgan_mmd.TextGanSettings, textgan_mmd.networks, textgan_mmd.phases, textgan_mmd.PRESETS),
 }
 
 PRESETS: Mapping[str, TextSettings] = {config.preset: config for model in MODELS.values() for config in model.presets}

@@ -1,4 +1,4 @@
-"""Critics of lines: a convolutional network that scores whole lines, and an LSTM that scores every prefix."""
+"""Critics of lines: a convolutional network with features and scores of lines, and an LSTM that scores every prefix."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,14 @@ Filters = Sequence[tuple[int, int]]
 """Widths of convolutions, in symbols, and their numbers of filters."""
 
 
-class TextCnn(nn.Module):
-    """Convolutions over embedded symbols, the largest response per filter, and a score (Kim 2014, arXiv 1408.5882).
+class CnnFeatures(nn.Module):
+    """Convolutions over embedded symbols, and the largest response per filter (Kim 2014, arXiv 1408.5882).
 
     Args:
         vocabulary_size: V.
         dim: width of the embedding.
         filters: widths of the convolutions, and their numbers of filters.
-        representations: number S of parts of the embedding, which share the filters and are scored apart; the score of
-            a line is their mean (RelGAN, Nie et al. 2019).
+        representations: number S of parts of the embedding, which share the filters (RelGAN, Nie et al. 2019).
     """
 
     def __init__(self, vocabulary_size: int, dim: int, filters: Filters, representations: int = 1) -> None:
@@ -30,7 +29,6 @@ class TextCnn(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv2d(1, count, (width, dim // representations)) for width, count in filters
         )
-        self.to_score = nn.Linear(sum(count for _, count in filters), 1)
         self._widest = max(width for width, _ in filters)
 
     def features(self, x: Tensor) -> Tensor:
@@ -39,11 +37,28 @@ class TextCnn(nn.Module):
         embedded = F.pad(embedded, (0, 0, 0, max(0, self._widest - embedded.shape[1])))
         parts = embedded.view(*embedded.shape[:2], self.representations, -1)
         parts = parts.transpose(1, 2).flatten(0, 1)  # [B S, L, dim / S]
-        return torch.cat([F.relu(_largest_response(layer, parts)) for layer in self.convolutions], dim=-1)
+        responses = [F.relu(_largest_response(layer, parts)) for layer in self.convolutions]
+        return at_least_float32(torch.cat(responses, dim=-1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features, so that a critic without a score has no weights for one."""
+        return self.features(x)
+
+
+class TextCnn(CnnFeatures):
+    """A linear score of features; the score of a line is the mean over the parts of its embedding."""
+
+    def __init__(self, vocabulary_size: int, dim: int, filters: Filters, representations: int = 1) -> None:
+        super().__init__(vocabulary_size, dim, filters, representations)
+        self.to_score = nn.Linear(sum(count for _, count in filters), 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores [B] of lines: ids [B, L] or rows of probabilities [B, L, V]."""
-        scores: Tensor = self.to_score(self.features(x)).view(len(x), -1)  # [B, S]
+        return self.score(self.features(x))
+
+    def score(self, features: Tensor) -> Tensor:
+        """Return the scores [B] of lines with features [B S, F]."""
+        scores: Tensor = self.to_score(features).view(-1, self.representations)  # [B, S]
         return at_least_float32(scores).mean(dim=1)
 
 

@@ -1,6 +1,6 @@
 """Gradient estimators of sequence GANs: REINFORCE with leave-one-out baselines, returns, rewards of a critic's logit.
 
-Also the losses of games whose generator learns from densities (CoT, JSDGAN).
+Also the losses of games whose generator learns from densities (CoT, JSDGAN) or from features (TextGAN).
 """
 
 import math
@@ -110,3 +110,23 @@ def importance(logits: Tensor) -> Tensor:
     Che et al. 2017, arXiv 1702.07983, algorithm 1, with the constant baseline 1 / B.
     """
     return (logits.softmax(dim=0) - 1 / len(logits)).detach()
+
+
+def gaussian_mmd2(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
+    """Return the squared MMD of two sets of vectors [N, F] and [M, F] (Gretton et al. 2012, JMLR 13, equation 5).
+
+    Means run over all pairs, each vector with itself among them, so the estimate is biased upwards and never negative.
+
+    Args:
+        x: vectors [N, F].
+        y: vectors [M, F].
+        bandwidth: sigma of the kernel k(a, b) = exp(-|a - b|^2 / (2 sigma^2)).
+    """
+    both = torch.cat([x, y])
+    both = both - both.mean(dim=0)  # the distances stay, and lose fewer digits below
+    squares = both.square().sum(dim=1)
+    # Not torch.cdist, whose square root has no gradient at distance 0.
+    distances = (squares.unsqueeze(1) + squares - 2 * both @ both.T).clamp_min(0)
+    kernel = (-distances / (2 * bandwidth**2)).exp()
+    share = torch.cat([x.new_full((len(x),), 1 / len(x)), x.new_full((len(y),), -1 / len(y))])
+    return share @ kernel @ share

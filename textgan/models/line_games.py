@@ -1,6 +1,6 @@
-"""What games of lines share: the types of their players, losses of likelihood and of the critic, the CNN critic."""
+"""What games of lines share: types of players, losses of likelihood and critic, the CNN critic, values of prefixes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -44,3 +44,26 @@ def cross_entropy(networks: Networks, real: Tensor, turn: Turn) -> Mapping[str, 
     total = counted.sum()
     loss = 2 * (F.softplus(-signed) * counted).sum() / total
     return {"loss": loss, "accuracy": ((signed > 0) & counted).sum() / total}
+
+
+@torch.no_grad()
+def prefix_values(
+    model: LineModel, worth: Callable[[Tensor], Tensor], drawn: Tensor, rollouts: int, random: torch.Generator
+) -> Tensor:
+    """Return the value Q_t [B, L] of each prefix of drawn lines [B, L]: the mean reward of its completions.
+
+    Prefixes of a line that has ended, and the whole line, have the reward of the line.
+
+    Args:
+        model: the generator, which completes prefixes.
+        worth: returns the rewards [N] of lines [N, L].
+        drawn: lines of the generator.
+        rollouts: number of completions per prefix; 0: every prefix has the reward of the whole line.
+        random: source of the completions.
+    """
+    whole = worth(drawn)  # [B]
+    if not rollouts:
+        return whole.unsqueeze(1).expand(drawn.shape)
+    completed = model.rollouts(drawn, rollouts, random)  # [L - 1, N, B, L]
+    means = [worth(lines.flatten(0, 1)).view(rollouts, -1).mean(dim=0) for lines in completed]
+    return torch.stack([*means, whole], dim=1)

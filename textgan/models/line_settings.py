@@ -80,7 +80,7 @@ class LineGanSettings(PretrainedSettings, GanSettings):
             raise InputError(f"--rule {self.rule}: needs gradients through samples, and symbols have none")
 
 
-FiltersName = Literal["small", "seqgan", "relgan"]
+FiltersName = Literal["small", "seqgan", "relgan", "textgan"]
 FILTERS: Mapping[FiltersName, Filters] = {
     "small": ((2, 100), (3, 200)),
     "seqgan": (
@@ -88,8 +88,9 @@ FILTERS: Mapping[FiltersName, Filters] = {
         (20, 160),
     ),
     "relgan": ((2, 300), (3, 300), (4, 300), (5, 300)),
+    "textgan": ((3, 300), (4, 300), (5, 300)),
 }  # fmt: skip
-"""Filters of CNN critics: as in Texygen (Zhu et al. 2018, arXiv 1802.01886), SeqGAN and RelGAN."""
+"""Filters of CNN critics: as in Texygen (Zhu et al. 2018, arXiv 1802.01886), SeqGAN, RelGAN and TextGAN."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,24 @@ class CnnCriticSettings(LineGanSettings):
     """Settings of a game against a CNN critic."""
 
     filters: FiltersName = "small"
-    """Filters of the critic: 300 of widths 2 and 3 (in symbols), SeqGAN's 1,720 of widths 1 to 20, or RelGAN's 1,200
-    of widths 2 to 5."""
+    """Filters of the critic: 300 of widths 2 and 3 (in symbols), SeqGAN's 1,720 of widths 1 to 20, RelGAN's 1,200 of
+    widths 2 to 5, or TextGAN's 900 of widths 3 to 5."""
     critic_dim: int = 64
     """Width of the critic's embedding."""
 
     minimums: ClassVar[Mapping[str, int]] = {**LineGanSettings.minimums, "batch_size": 2, "critic_dim": 1}
+
+
+@dataclass(frozen=True)
+class RolloutSettings(CnnCriticSettings):
+    """Settings of a game whose critic rewards every prefix of a line by completions."""
+
+    critic_lr: float = 3e-3
+    critic_warm_up: int = 100
+    rollouts: int = 1
+    """Completions per prefix of a line, whose mean reward is the prefix's; 0: the reward of the whole line."""
+
+    minimums: ClassVar[Mapping[str, int]] = {**CnnCriticSettings.minimums, "rollouts": 0}
 
 
 GanT = TypeVar("GanT", bound=LineGanSettings)

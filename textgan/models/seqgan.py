@@ -16,19 +16,17 @@ penalty are left out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Literal, TypeVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from textgan.engine.game import Game, Networks
 from textgan.engine.phases import Phase, gan_phases
 from textgan.engine.updates import Turn
 from textgan.models.estimators import Reward, identity, minus_log_fake, odds, probability, reinforce
 from textgan.models.likelihood import pretraining
-from textgan.models.line_games import cnn_networks, cross_entropy, generator_of
-from textgan.models.line_settings import CnnCriticSettings, time_scales
-from textgan.models.lines import LineModel
+from textgan.models.line_games import cnn_networks, cross_entropy, generator_of, prefix_values
+from textgan.models.line_settings import RolloutSettings, time_scales
 
 RewardName = Literal["probability", "minus-log-fake", "logit", "odds"]
 _REWARDS: Mapping[RewardName, Reward] = {
@@ -37,20 +35,16 @@ _REWARDS: Mapping[RewardName, Reward] = {
 
 
 @dataclass(frozen=True)
-class SeqGanSettings(CnnCriticSettings):
+class SeqGanSettings(RolloutSettings):
     """Settings of SeqGAN. The defaults are the preset `seqgan-words-ttur`."""
 
     preset: str = "seqgan-words-ttur"
     model: Literal["seqgan"] = "seqgan"
-    critic_lr: float = 3e-3
-    critic_warm_up: int = 100
     reward: RewardName = "probability"
     """Reward of a line, from the critic's probability D that it is real: D, -log(1 - D), log D/(1 - D) or D/(1 - D)."""
-    rollouts: int = 1
-    """Completions per prefix of a line, whose mean reward is the prefix's; 0: the reward of the whole line."""
 
-    minimums: ClassVar[Mapping[str, int]] = {**CnnCriticSettings.minimums, "rollouts": 0}
 
+RolloutT = TypeVar("RolloutT", bound=RolloutSettings)
 
 networks = cnn_networks
 
@@ -74,39 +68,31 @@ def seqgan(reward: Reward, rollouts: int) -> Game:
     def generator(networks: Networks, real: Tensor, turn: Turn) -> Mapping[str, Tensor]:
         model, critic = generator_of(networks), networks.require_critic()
         drawn = model.draw(len(real), turn.random)  # [B, L]
-        values = prefix_values(model, critic, reward, drawn, rollouts, turn.random)
+        values = prefix_values(model, lambda lines: reward(critic(lines)), drawn, rollouts, turn.random)
         return {"loss": reinforce(model.log_probs(drawn), values), "reward": values[:, -1].mean()}
 
     return Game(generator, cross_entropy)
 
 
-@torch.no_grad()
-def prefix_values(
-    model: LineModel, critic: nn.Module, reward: Reward, drawn: Tensor, rollouts: int, random: torch.Generator
-) -> Tensor:
-    """Return the value Q_t [B, L] of each prefix of drawn lines [B, L]: the mean reward of its completions.
+def presets_of(words: RolloutT) -> Sequence[RolloutT]:
+    """Return the presets of a game with SeqGAN's sizes: for two cores, and on the oracle as in the published code.
 
-    Prefixes of a line that has ended, and the whole line, have the reward of the line.
+    The published code runs 120 epochs of maximum likelihood, then 200 iterations with 4,680 critic updates each (15
+    epochs of 20,000 lines), after 10 iterations of the critic alone.
+
+    Args:
+        words: the two-core preset with two time scales.
     """
-    whole = reward(critic(drawn))  # [B]
-    if not rollouts:
-        return whole.unsqueeze(1).expand(drawn.shape)
-    completed = model.rollouts(drawn, rollouts, random)  # [L - 1, N, B, L]
-    means = [reward(critic(lines.flatten(0, 1))).view(rollouts, -1).mean(dim=0) for lines in completed]
-    return torch.stack([*means, whole], dim=1)
+    orig = replace(
+        words, preset=f"{words.model}-orig", data="oracle", dim=32, generator_lr=1e-2, pretraining_lr=1e-2,
+        critic_lr=1e-4, critic_steps=4680, critic_warm_up=10, filters="seqgan", rollouts=16, pretraining=18_720,
+        iterations=18_930, eval_every=30,
+    )  # fmt: skip
+    ttur = replace(
+        orig, preset=f"{words.model}-ttur", generator_lr=1e-3, critic_lr=3e-3, critic_steps=1, critic_warm_up=1000,
+        iterations=200_000, eval_every=100,
+    )  # fmt: skip
+    return (*time_scales(words, orig_lr=1e-4, orig_steps=15), ttur, orig)
 
 
-_WORDS = SeqGanSettings()
-# As the published code on the oracle: 120 epochs of maximum likelihood, 200 iterations with 4,680 critic updates each
-# (15 epochs of 20,000 lines), after 10 of the critic alone.
-_ORACLE = replace(
-    _WORDS, preset="seqgan-orig", data="oracle", dim=32, generator_lr=1e-2, pretraining_lr=1e-2, critic_lr=1e-4,
-    critic_steps=4680, critic_warm_up=10, filters="seqgan", rollouts=16, pretraining=18_720, iterations=18_930,
-    eval_every=30,
-)  # fmt: skip
-_ORACLE_TTUR = replace(
-    _ORACLE, preset="seqgan-ttur", generator_lr=1e-3, critic_lr=3e-3, critic_steps=1, critic_warm_up=1000,
-    iterations=200_000, eval_every=100,
-)  # fmt: skip
-
-PRESETS = (*time_scales(_WORDS, orig_lr=1e-4, orig_steps=15), _ORACLE_TTUR, _ORACLE)
+PRESETS = presets_of(SeqGanSettings())
