@@ -22,8 +22,10 @@ GAMES: Mapping[str, Mapping[str, Any]] = {
     "falling-short-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "seqgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "maligan-words-control": {**PRETRAINED, "critic_warm_up": 3},
+    "dpgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "relgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "gsgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
+    "rnn-wgan-chars-ttur": {"seq_len": 4, "curriculum": 5},
 }
 
 
