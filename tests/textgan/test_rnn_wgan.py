@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from data.errors import InputError
 from tests.helpers.runs import PRESETS, config_of
+from tests.helpers.small_oracle import LENGTH as ORACLE_LENGTH
+from tests.helpers.small_oracle import an_oracle, learner, train_to
 from tests.helpers.tiny_lines import LENGTH, SYMBOLS, gradients, some_lines, turn
 from textgan.engine.game import Networks
 from textgan.engine.phases import counters_at, phase_at
 from textgan.models.common import initialise
-from textgan.models.exact import LineModel
-from textgan.models.lines import in_line
+from textgan.models.lines import LineModel, in_line
 from textgan.models.rnn_wgan import Critic, Generator, phases, recurrent_wgan
 
 COUNT, DIM, WEIGHT = 5, 3, 10.0
@@ -33,9 +34,9 @@ def networks() -> Networks:
 
 def hidden_after(gru: nn.Module, x: Tensor, h: Tensor) -> Tensor:
     """One step of a GRU (Cho et al. 2014) from its equations, x and h being vectors."""
-    assert isinstance(gru, nn.GRU)
-    a_r, a_z, a_n = (gru.weight_ih_l0 @ x + gru.bias_ih_l0).chunk(3)
-    b_r, b_z, b_n = (gru.weight_hh_l0 @ h + gru.bias_hh_l0).chunk(3)
+    of = dict(gru.named_parameters())
+    a_r, a_z, a_n = (of["weight_ih_l0"] @ x + of["bias_ih_l0"]).chunk(3)
+    b_r, b_z, b_n = (of["weight_hh_l0"] @ h + of["bias_hh_l0"]).chunk(3)
     new = (a_n + (a_r + b_r).sigmoid() * b_n).tanh()
     kept = (a_z + b_z).sigmoid()
     return (1 - kept) * new + kept * h
@@ -139,7 +140,7 @@ def test_a_sample_has_most_likely_symbols_and_ends_at_its_first_padding() -> Non
         rows = plain_rows(generator, z, LENGTH, "likeliest", line)
         symbols = torch.stack(rows).argmax(dim=-1)
         assert torch.equal(line, symbols * in_line(symbols))
-    assert len(ids.unique(dim=0)) > 3
+    assert len({tuple(line) for line in ids.tolist()}) > 3
     assert not isinstance(generator, LineModel)  # no exact scores
 
 
@@ -181,10 +182,29 @@ def test_initial_weights_of_a_gru_are_uniform_and_come_from_the_generator() -> N
     assert weights.std().item() == pytest.approx(0.25 / 3**0.5, rel=0.05)
 
 
+def test_it_learns_an_oracle_without_maximum_likelihood() -> None:
+    oracle = an_oracle(0)
+    trainer, lines = learner(
+        PRESETS["rnn-wgan-chars-ttur"], oracle, curriculum=15, generator_lr=3e-3, critic_lr=1e-2
+    )  # fmt: skip
+    held_out = torch.from_numpy(oracle.draw(2000, ORACLE_LENGTH, seed=99) + 2)
+
+    def far() -> float:
+        sampler = trainer.generator.network
+        assert isinstance(sampler, Generator)
+        return distance(sampler.sample(2000, torch.Generator().manual_seed(1)), held_out)
+
+    assert distance(lines, held_out) < 0.25
+    start = far()
+    train_to(trainer, lines, 100)
+    # Falls of four seeds: TODO.
+    assert far() < start - 0.08
+
+
 def distance(first: Tensor, second: Tensor) -> float:
-    """Return the total variation distance of the distributions of the first two symbols."""
-    pairs = [np.bincount(22 * ids[:, 0] + ids[:, 1], minlength=22 * 22) / len(ids) for ids in (first, second)]
-    return float(np.abs(pairs[0] - pairs[1]).sum() / 2)
+    """Return the total variation distance of the pairs of adjacent symbols in lines."""
+    pairs = [np.bincount((22 * ids[:, :-1] + ids[:, 1:]).flatten(), minlength=22 * 22) for ids in (first, second)]
+    return float(np.abs(pairs[0] / pairs[0].sum() - pairs[1] / pairs[1].sum()).sum() / 2)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ game: both players would then increase R(y).
 The cap bounds the critic's loss, which falls without end otherwise: M_t(x_t) tends to 0. With one symbol per line, the
 critic's best response to the densities g and d of generator and data is M ~ max(g - d, 0), with a loss of
 T (H(M) - cap), where T is the total variation distance of g and d, and H the entropy: the generator descends on T.
+This response jumps where g passes d, so a fast generator oscillates.
 
 The published code caps the generator's reward alone, at 12, weighs the critic's term of real lines by 0.01, and also
 trains the generator on real lines, which is left out here. A port draws symbols by argmax along real lines and has no

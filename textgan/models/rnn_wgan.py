@@ -10,11 +10,12 @@ likelihood (section 3):
     teacher helping    the generator reads the symbols of a real line, and adds the last row alone;
                        without it, the generator reads the rows that it has written
 
-Samples are most likely symbols, each read before the next is written, as published: the noise alone tells lines apart,
-and the rows that please the critic are nearly one-hot, as real ones. Therefore lines have no density here, and no exact
-scores. Padding is a symbol like others, and ends a sample.
+A sample has the most likely symbol of each row, and the generator reads it before the next row, as published: samples
+differ by their noise alone, and the critic drives rows towards one-hot rows, which real lines have. A line has no
+density here, so there are no exact scores. The critic sees padding as a symbol; a sample ends at its first one.
 
-The published code puts rows of zeros before short lines; here the critic's score is read at the end of the line.
+The published code puts rows of zeros before short lines; here the critic's score comes from the state after the last
+row of a line.
 """
 
 from collections.abc import Mapping, Sequence
