@@ -10,7 +10,9 @@ from data.naming import as_flag, printable
 
 _MOST = 2**31 - 1
 _MOST_OF = dict.fromkeys(("seed", "seeds", "iterations", "eval_every", "checkpoint_every", "lines"), 2**63 - 1)
-_LEAST_OF = dict.fromkeys(("seed", "seeds", "retries", "order", "critic_warm_up", "pretraining", "rollouts"), 0)
+_LEAST_OF = dict.fromkeys(
+    ("seed", "seeds", "retries", "order", "critic_warm_up", "curriculum", "pretraining", "rollouts"), 0
+)
 
 
 class InputError(Exception):
@@ -36,8 +38,8 @@ def note(message: str) -> None:
 def require_numbers(options: Any) -> None:
     """Refuse NaN, infinity, and integers below 1 or above 2^31 - 1.
 
-    Seeds, retries, orders, rollouts and iterations before a game may be 0; seeds, lines, iterations and the intervals
-    between evaluations or checkpoints may be up to 2^63 - 1.
+    Seeds, retries, orders, rollouts, and iterations before a game or per length of lines may be 0; seeds, lines,
+    iterations and the intervals between evaluations or checkpoints may be up to 2^63 - 1.
 
     Args:
         options: a dataclass of flags; numbers in tuples and nested dataclasses are checked too.

@@ -24,8 +24,10 @@ SUBCOMMANDS = {
     "textgan.theory.__main__": tuple(EXPERIMENTS),
     "textgan.train": (
         "--preset=cot-words-ttur",
+        "--preset=dpgan-words-ttur",
         "--preset=mle",
         "--preset=relgan-words-ttur",
+        "--preset=rnn-wgan-chars-ttur",
         "--preset=scratchgan-words-ttur",
         "--preset=seqgan-words-ttur",
     ),

@@ -6,9 +6,9 @@
     python -m textgan.train --preset mle-small --data corpus.txt.gz --symbols unigram
     python -m textgan.train --preset seqgan-words-ttur --data corpus.txt.gz --minutes 20
 
-The preset chooses the model: WGAN-GP, SeqGAN, MaliGAN, ScratchGAN, Falling Short's GAN, RankGAN, RelGAN, GSGAN,
-TextGAN, CoT, JSDGAN or maximum likelihood (table: textgan/models/README.md). The same command continues a stopped run.
-Compare runs with: tensorboard --logdir runs
+The preset chooses the model: WGAN-GP, recurrent WGAN, SeqGAN, MaliGAN, RankGAN, DPGAN, ScratchGAN, Falling Short's GAN,
+RelGAN, GSGAN, TextGAN, CoT, JSDGAN or maximum likelihood (table: textgan/models/README.md). The same command continues
+a stopped run. Compare runs with: tensorboard --logdir runs
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,6 +46,7 @@ from textgan.models.common import initialise
 from textgan.models.exact import exact_scores, held_out_lines
 from textgan.models.line_settings import LineSettings
 from textgan.models.lines import LineModel, exclude
+from textgan.models.rnn_wgan import RnnWganSettings
 from textgan.models.settings import TextSettings
 from textgan.runs.program import TrainingProgram, final_lines, run_program
 from textgan.sample import sample_ids
@@ -167,8 +168,8 @@ def final_report(folder: Path, summary: dict[str, Any]) -> str:
 
 
 def next_commands(folder: Path, config: TextSettings) -> list[str]:
-    """Return commands that compare a run with others; a game of lines has a rival with the other time scales."""
-    if not isinstance(config, LineSettings):
+    """Return commands that compare a run with others; most games have a rival with the other time scales."""
+    if not isinstance(config, LineSettings | RnnWganSettings):
         return [
             "textgan.train --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
             "textgan.train --preset ttur --data lm1b    # the paper's experiment, for a GPU",

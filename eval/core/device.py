@@ -71,7 +71,7 @@ def arithmetic(precision: Precision, device: "torch.device") -> Iterator[None]:
 
 
 def without_autocast(device: "torch.device") -> "torch.autocast":
-    """Return a context without autocast, for LSTMs, which few processors compute in bfloat16."""
+    """Return a context without autocast, for recurrent layers, which few processors compute in bfloat16."""
     import torch
 
     return torch.autocast(device.type, enabled=False)

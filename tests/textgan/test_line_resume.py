@@ -23,9 +23,11 @@ GAMES: Mapping[str, Mapping[str, Any]] = {
     "seqgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "maligan-words-control": {**PRETRAINED, "critic_warm_up": 3},
     "rankgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3, "references": 2},
+    "dpgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "relgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "gsgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "textgan-mmd-words-orig": {**PRETRAINED, "critic_warm_up": 3},
+    "rnn-wgan-chars-ttur": {"seq_len": 4, "curriculum": 5},
 }
 
 

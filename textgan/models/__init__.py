@@ -10,7 +10,21 @@ from torch import Tensor
 from data.errors import InputError
 from textgan.engine.game import Networks
 from textgan.engine.phases import Phase
-from textgan.models import cot, dense, jsdgan, likelihood, maligan, mle, rankgan, relgan, seqgan, textgan_mmd, wgan_gp
+from textgan.models import (
+    cot,
+    dense,
+    dpgan,
+    jsdgan,
+    likelihood,
+    maligan,
+    mle,
+    rankgan,
+    relgan,
+    rnn_wgan,
+    seqgan,
+    textgan_mmd,
+    wgan_gp,
+)
 from textgan.models.settings import TextSettings
 
 
@@ -40,6 +54,7 @@ class Model:
 
 MODELS: Mapping[str, Model] = {
     "wgan-gp": Model(wgan_gp.WganGpSettings, wgan_gp.networks, wgan_gp.phases, wgan_gp.PRESETS),
+    "rnn-wgan": Model(rnn_wgan.RnnWganSettings, rnn_wgan.networks, rnn_wgan.phases, rnn_wgan.PRESETS),
     "mle": Model(mle.MleSettings, mle.networks, mle.phases, mle.PRESETS),
     "likelihood": Model(likelihood.LikelihoodSettings, likelihood.networks, likelihood.phases, likelihood.PRESETS),
     "jsdgan": Model(jsdgan.JsdganSettings, jsdgan.networks, jsdgan.phases, jsdgan.PRESETS),
@@ -48,6 +63,7 @@ MODELS: Mapping[str, Model] = {
     "seqgan": Model(seqgan.SeqGanSettings, seqgan.networks, seqgan.phases, seqgan.PRESETS),
     "maligan": Model(maligan.MaliGanSettings, maligan.networks, maligan.phases, maligan.PRESETS),
     "rankgan": Model(rankgan.RankGanSettings, rankgan.networks, rankgan.phases, rankgan.PRESETS),
+    "dpgan": Model(dpgan.DpganSettings, dpgan.networks, dpgan.phases, dpgan.PRESETS),
     "relgan": Model(relgan.RelganSettings, relgan.networks, relgan.phases, relgan.RELGAN_PRESETS),
     "gsgan": Model(relgan.GsganSettings, relgan.networks, relgan.phases, relgan.GSGAN_PRESETS),
     "textgan-mmd": Model(textgan_mmd.TextGanSettings, textgan_mmd.networks, textgan_mmd.phases, textgan_mmd.PRESETS),

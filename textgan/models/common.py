@@ -19,7 +19,7 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
 
     Convolutions are uniform with standard deviation sqrt(4 / (fan_in + fan_out)) (a fan is channels times kernel size);
     linear layers are Glorot uniform, with standard deviation sqrt(2 / (fan_in + fan_out)); biases are zero. All weights
-    of an LSTM are uniform in +-1 / sqrt(dim). Embeddings are normal with standard deviation 0.1.
+    of an LSTM or a GRU are uniform in +-1 / sqrt(dim). Embeddings are normal with standard deviation 0.1.
 
     All weights of a line model are normal, as SeqGAN's, with standard deviation 0.1, or 1 / sqrt(dim) if dim is above
     100; layer normalisation starts as the identity.
@@ -36,7 +36,7 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
                 layer.weight.uniform_(-bound, bound, generator=random)
                 assert layer.bias is not None
                 layer.bias.zero_()
-        elif isinstance(layer, nn.LSTM):
+        elif isinstance(layer, nn.LSTM | nn.GRU):
             bound = layer.hidden_size**-0.5
             with torch.no_grad():
                 for weight in layer.parameters():

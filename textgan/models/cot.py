@@ -23,9 +23,9 @@ from textgan.engine.phases import Phase, gan_phases
 from textgan.engine.updates import Turn
 from textgan.models.estimators import cot_loss
 from textgan.models.likelihood import pretraining
-from textgan.models.line_games import generator_of, negative_log_likelihood
+from textgan.models.line_games import critic_model_of, generator_of, negative_log_likelihood
 from textgan.models.line_settings import LineGanSettings, line_model
-from textgan.models.lines import LineModel, in_line
+from textgan.models.lines import in_line
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def imitate(networks: Networks, real: Tensor, turn: Turn, prefix_gradient: bool)
     drawn = generator.draw(len(real), turn.random)
     log_g = generator(drawn).log_softmax(dim=-1)  # [B, L, V]
     with torch.no_grad():
-        log_m = mediator_of(networks)(drawn).log_softmax(dim=-1)
+        log_m = critic_model_of(networks)(drawn).log_softmax(dim=-1)
     mask = in_line(drawn)
     of_drawn = log_g.gather(-1, drawn.unsqueeze(-1)).squeeze(-1) * mask if prefix_gradient else None
     return {"loss": cot_loss(log_g, log_m, mask, of_drawn)}
@@ -73,13 +73,7 @@ def imitate(networks: Networks, real: Tensor, turn: Turn, prefix_gradient: bool)
 def mediate(networks: Networks, real: Tensor, turn: Turn) -> Mapping[str, Tensor]:
     """Return the mediator's negative log-likelihood of real lines and the same number of drawn ones, per symbol."""
     drawn = generator_of(networks).draw(len(real), turn.random)
-    return {"loss": negative_log_likelihood(mediator_of(networks), torch.cat([real, drawn]))}
-
-
-def mediator_of(networks: Networks) -> LineModel:
-    """Return the mediator of the game."""
-    assert isinstance(networks.critic, LineModel)
-    return networks.critic
+    return {"loss": negative_log_likelihood(critic_model_of(networks), torch.cat([real, drawn]))}
 
 
 _WORDS = CotSettings()

@@ -19,6 +19,12 @@ def generator_of(networks: Networks) -> LineModel:
     return networks.generator
 
 
+def critic_model_of(networks: Networks) -> LineModel:
+    """Return the critic of a game in which it is a line model: the mediator of CoT, the critic of DPGAN."""
+    assert isinstance(networks.critic, LineModel)
+    return networks.critic
+
+
 def negative_log_likelihood(model: LineModel, ids: Tensor) -> Tensor:
     """Return the mean of -log p(x_t | x_<t) over the symbols and ends of lines [B, L], in nats."""
     return -model.log_probs(ids).sum() / in_line(ids).sum()

@@ -118,7 +118,7 @@ class RolloutSettings(CnnCriticSettings):
     minimums: ClassVar[Mapping[str, int]] = {**CnnCriticSettings.minimums, "rollouts": 0}
 
 
-GanT = TypeVar("GanT", bound=LineGanSettings)
+GanT = TypeVar("GanT", bound=GanSettings)
 
 
 def time_scales(ttur: GanT, orig_lr: float, orig_steps: int) -> tuple[GanT, GanT, GanT]:
