@@ -105,7 +105,7 @@ class CnnCriticSettings(LineGanSettings):
     minimums: ClassVar[Mapping[str, int]] = {**LineGanSettings.minimums, "batch_size": 2, "critic_dim": 1}
 
 
-GanT = TypeVar("GanT", bound=LineGanSettings)
+GanT = TypeVar("GanT", bound=GanSettings)
 
 
 def time_scales(ttur: GanT, orig_lr: float, orig_steps: int) -> tuple[GanT, GanT, GanT]:
