@@ -12,7 +12,7 @@ from eval.text.words import WordReference, Words
 
 def line_entropy(words: LineNgrams) -> Estimate:
     """Return the mean over lines of the entropy of the words in one line, in nats; 0 for a line without words."""
-    terms = np.bincount(words.line, xlogy(words.count, words.count), words.lines)
+    terms = np.bincount(words.line, xlogy(words.count, words.count), words.lines).astype(np.float64)
     entropies = np.zeros(words.lines)
     spoken = words.sizes > 0
     entropies[spoken] = _entropy(words.sizes[spoken], terms[spoken])
