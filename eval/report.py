@@ -45,7 +45,7 @@ class ReportCommand(CharacterFlags, WordFlags):
     count: int | None = None
     """Random samples to score per file; required if the files differ in length. Default: all."""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
-    """jsd, overlap, likelihood, word-jsd, bleu, ms-jaccard, diversity, memorisation.
+    """jsd, overlap, likelihood, word-jsd, bleu, ms-jaccard, diversity, memorisation, entropy.
     Default: all that suit the reference."""
     plot: Path | None = None
     """Also draw the report to an image file (.png, .svg, .pdf)."""

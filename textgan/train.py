@@ -46,7 +46,6 @@ from textgan.models.common import initialise
 from textgan.models.exact import exact_scores, held_out_lines
 from textgan.models.line_settings import LineSettings
 from textgan.models.lines import LineModel, exclude
-from textgan.models.rnn_wgan import RnnWganSettings
 from textgan.models.settings import TextSettings
 from textgan.runs.program import TrainingProgram, final_lines, run_program
 from textgan.sample import sample_ids
@@ -154,9 +153,10 @@ def as_text(lines: Sequence[str]) -> SampleFile:
 def final_report(folder: Path, summary: dict[str, Any]) -> str:
     """Return the text that ends a run: scores, some samples, and commands to try next."""
     samples = folder / "samples" / f"{summary['totals']['iteration']}.txt"
+    jsd = "n-gram JSD: 0 if samples and training text have the same distribution, 1 if they have no n-gram in common\n"
     shown = [
-        "n-gram JSD: 0 if samples and training text have the same distribution, 1 if they have no n-gram in common",
-        "\nsome of the last samples",
+        *([jsd] if any(name.startswith(("jsd_", "word_jsd_")) for name in summary["best"]) else []),
+        "some of the last samples",
         *(f"    {printable(line)}" for line in samples.read_text("utf-8").split("\n")[:5]),
     ]
     tries = [
@@ -168,18 +168,19 @@ def final_report(folder: Path, summary: dict[str, Any]) -> str:
 
 
 def next_commands(folder: Path, config: TextSettings) -> list[str]:
-    """Return commands that compare a run with others; most games have a rival with the other time scales."""
-    if not isinstance(config, LineSettings | RnnWganSettings):
+    """Return commands that compare a run with others: its rival with other time scales, a sweep over temperatures."""
+    game, _, ending = config.preset.rpartition("-")
+    has_density = isinstance(config, LineSettings)
+    if not has_density and f"{game}-ttur" not in PRESETS:
         return [
             "textgan.train --preset orig-small --minutes 20    # the baseline; ttur-small is its rival",
             "textgan.train --preset ttur --data lm1b    # the paper's experiment, for a GPU",
         ]
-    game, _, ending = config.preset.rpartition("-")
     others = {"ttur": f"{game}-orig", "orig": f"{game}-ttur", "control": f"{game}-ttur"}
     rival = others.get(ending, f"mle-{ending}")  # JSDGAN has no critic
     commands = [f"{as_command('textgan.train', '--preset', rival, '--data', config.data)}    # its rival"]
     sweep = f"{as_command('textgan.sweep', folder)}    # quality against diversity, by temperature"
-    return [*(commands if rival != config.preset else []), sweep]
+    return [*(commands if rival != config.preset else []), *([sweep] if has_density else [])]
 
 
 TEXT = TrainingProgram("textgan.train", PRESETS, open_experiment, final_report)

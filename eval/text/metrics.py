@@ -35,6 +35,7 @@ WORD_METRICS = {
     "ms-jaccard": "eval.text.ms_jaccard.score",
     "diversity": "eval.text.diversity.score",
     "memorisation": "eval.text.memorisation.score",
+    "entropy": "eval.text.entropy.score",
 }
 """Word metrics by name: functions of samples as `Words` and a `WordReference`, imported when called."""
 
@@ -52,7 +53,7 @@ EXACT_SCORES = (
 
 HEADLINES = (
     *("nll_char", "nll_oracle", "nll_test"),
-    *("jsd_4", "jsd_6", "word_jsd_2", "bleu_4", "self_bleu_4", "quality", "coverage"),
+    *("jsd_4", "jsd_6", "word_jsd_2", "bleu_4", "self_bleu_4", "ms_jaccard_4", "quality", "coverage"),
 )
 """Scores that charts and tables show by default, as in the TTUR paper; if none of them is scored, all are shown."""
 
@@ -105,6 +106,8 @@ def require_metrics(names: Sequence[str], flag: str = "--metrics") -> None:
         InputError: a name is not; the message gives the first.
     """
     for name in names:
+        if name in ("nll", *EXACT_SCORES):
+            raise InputError(f"{flag} {name}: an exact score, which runs of models with a density have without a flag")
         if name not in METRICS:
             raise InputError(f"{flag} {name}: not a text metric; choose from {', '.join(METRICS)}")
 

@@ -13,7 +13,7 @@ from textgan.sample import load_generator, sample_ids
 from textgan.train import train
 
 PRETRAINED: Mapping[str, Any] = {"pretraining": 7}
-# Presets of games of lines, and changes that reach every phase within 20 iterations.
+# Presets of games at word and subword level, and changes that reach every phase within 20 iterations.
 GAMES: Mapping[str, Mapping[str, Any]] = {
     "mle-words": {"body": "transformer"},
     "jsdgan-words": PRETRAINED,
@@ -28,6 +28,8 @@ GAMES: Mapping[str, Mapping[str, Any]] = {
     "gsgan-words-ttur": {**PRETRAINED, "critic_warm_up": 3},
     "textgan-mmd-words-orig": {**PRETRAINED, "critic_warm_up": 3},
     "rnn-wgan-chars-ttur": {"seq_len": 4, "curriculum": 5},
+    "wgan-words-ttur": {"critic_warm_up": 3},
+    "wgan-sp1000-orig": {"vocabulary_size": 60, "critic_steps": 2},
 }
 
 

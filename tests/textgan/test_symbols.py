@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from data.corpus import open_corpus
 from data.errors import InputError
+from data.words import WordRule
 from eval.jsd import main as jsd
 from tests.helpers.runs import assert_same_run, tiny_text, train_until_power_cut
 from textgan.engine.run_folder import read_metrics, read_options
@@ -107,20 +109,28 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
         settings(tmp_path / "run", "char", score_seq_len=20)
     with pytest.raises(InputError, match="--vocabulary-size 4000: the text has at most"):
         train(settings(tmp_path / "run", "unigram", vocabulary_size=4000))
-    with pytest.raises(InputError, match="--scores rouge: not a text metric"):
+    with pytest.raises(InputError, match=r"--scores rouge: not a text metric; choose from jsd, .*, entropy$"):
         settings(tmp_path / "run", "char", scores=("rouge",))
+    for name in ("nll", "nll_char", "nll_test"):
+        with pytest.raises(InputError, match=f"--scores {name}: an exact score, which runs of models with a density"):
+            settings(tmp_path / "run", "word", scores=("bleu", name))
 
 
 def test_other_metrics_score_a_run(tmp_path: Path) -> None:
-    config = settings(tmp_path / "run", "word", scores=("word-jsd", "bleu", "ms-jaccard", "jsd"))
+    config = settings(tmp_path / "run", "word", scores=("word-jsd", "bleu", "ms-jaccard", "entropy", "jsd"))
     train(config)
     rows = read_metrics(config.folder)
     options = read_options(config.folder)
     assert {"jsd_4", "word_jsd_2", "bleu_4", "self_bleu_4"} <= options["scores"].keys()
     assert [name for name, score in options["scores"].items() if score["headline"]] == [
-        "jsd_4", "word_jsd_2", "bleu_4", "self_bleu_4",
+        "jsd_4", "word_jsd_2", "bleu_4", "self_bleu_4", "ms_jaccard_4",
     ]  # fmt: skip
     assert options["scores"]["bleu_4"]["better"] == options["scores"]["ms_jaccard_4"]["better"] == "higher"
     assert options["scores"]["self_bleu_4"]["better"] == "lower"
     assert rows[-1].keys() >= {f"scores/{name}" for name in options["scores"]}
     assert options["floor"].keys() == options["scores"].keys()
+    # Words of decoded lines, whatever the symbols of the run; the obvious way, by the word rule alone.
+    split = WordRule(config.words).splitter()
+    lines = (config.folder / "samples" / "4.txt").read_text("utf-8").splitlines()
+    counts = Counter(word for line in lines for word in split(line)[1])
+    assert rows[-1]["scores/unigram_entropy"] == pytest.approx(stats.entropy(list(counts.values())), abs=1e-12)

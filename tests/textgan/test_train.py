@@ -35,7 +35,7 @@ from textgan.engine.trainer import NonFiniteError, Trainer
 from textgan.models.line_settings import LineSettings
 from textgan.models.wgan_gp import WganGpSettings
 from textgan.sample import load_generator, sample_ids
-from textgan.train import main, next_commands, train
+from textgan.train import final_report, main, next_commands, train
 
 
 def flags(config: WganGpSettings) -> list[str]:
@@ -125,6 +125,41 @@ def test_the_end_of_a_game_of_lines_names_its_rival_on_the_same_data(preset: str
     assert first == ([f"textgan.train --preset {rival} --data 'my lines.txt'"] if rival else [])
     assert rival is None or type(PRESETS[rival]) is type(config) or rival.startswith("mle-")
     assert sweep == "textgan.sweep runs/a"
+
+
+@pytest.mark.parametrize(
+    ("preset", "rival"),
+    [
+        ("wgan-words-orig", "wgan-words-ttur"),
+        ("wgan-sp1000-ttur", "wgan-sp1000-orig"),
+        ("wgan-words-control", "wgan-words-ttur"),
+    ],
+)
+def test_the_end_of_a_wgan_of_words_names_its_rival_and_no_sweep(preset: str, rival: str) -> None:
+    """A generator without a density has no curve over temperatures."""
+    (only,) = next_commands(Path("runs/a"), replace(PRESETS[preset], data="a.txt"))
+    assert only == f"textgan.train --preset {rival} --data a.txt    # its rival"
+
+
+@pytest.mark.parametrize(
+    ("scores", "explained"),
+    [
+        (["bleu_4", "self_bleu_4"], False),
+        (["sequence_jsd"], False),
+        (["word_jsd_2"], True),
+        (["bleu_4", "jsd_4"], True),
+    ],
+)
+def test_the_end_explains_the_jsd_only_if_it_is_scored(
+    finished: WganGpSettings, scores: list[str], explained: bool
+) -> None:
+    summary = json.loads((finished.folder / "summary.json").read_text("utf-8"))
+    of_scores = dict.fromkeys(scores, 0.5)
+    best = {name: {"value": 0.5, "iteration": 20} for name in scores}
+    changed = {**summary, "best": best, "first": of_scores, "last": of_scores, "floor": None}
+    said = final_report(finished.folder, changed)
+    assert ("n-gram JSD: 0 if" in said) == explained
+    assert "\n\nsome of the last samples\n    " in said
 
 
 def test_every_game_of_lines_has_a_rival_among_the_presets() -> None:

@@ -44,7 +44,8 @@ class TextSettings(Settings):
     dim: int = 512
     """Width of the networks, in channels."""
     scores: tuple[str, ...] = ("jsd",)
-    """Metrics of the samples as text: jsd (characters), word-jsd, bleu (with Self-BLEU), diversity, ..."""
+    """Metrics of the samples as text: jsd, overlap, likelihood (characters); word-jsd, bleu (with Self-BLEU),
+    ms-jaccard, diversity, memorisation, entropy (words). Models with a density have exact scores without a flag."""
     score_seq_len: int | None = None
     """Characters per line in character metrics, if symbols are words or subwords. Default: 128."""
     ngram: int = 6

@@ -19,6 +19,7 @@ from textgan.engine.losses import LOSSES
 from textgan.engine.phases import Phase, gan_phases
 from textgan.engine.settings import AdversarialSettings
 from textgan.models.common import one_hot
+from textgan.models.line_settings import time_scales
 from textgan.models.settings import TextSettings
 
 _BLOCKS = 5
@@ -161,4 +162,15 @@ _QUICKSTART = replace(
     penalty_weight=1.0, batch_size=64, iterations=1500, minutes=5.0, eval_every=50, checkpoint_every=400,
 )  # fmt: skip
 
-PRESETS = (_QUICKSTART, _TTUR, _ORIG, _TTUR_SMALL, _ORIG_SMALL)
+# Words and subwords, for two cores: the rates of `ttur-small`, lines by epochs.
+_WORDS = replace(
+    _TTUR, preset="wgan-words-ttur", data="grammar", symbols="word", seq_len=20, order="epochs", dim=64,
+    generator_lr=1e-3, critic_lr=3e-3,
+)  # fmt: skip
+_SUBWORDS = replace(_WORDS, preset="wgan-sp1000-ttur", symbols="unigram", vocabulary_size=1000, seq_len=32)
+
+PRESETS = (
+    *(_QUICKSTART, _TTUR, _ORIG, _TTUR_SMALL, _ORIG_SMALL),
+    *time_scales(_WORDS, orig_lr=1e-3, orig_steps=10),
+    *time_scales(_SUBWORDS, orig_lr=1e-3, orig_steps=10),
+)
