@@ -47,7 +47,7 @@ class PairStatistics:
 
 
 Pairs = Callable[[], PairStatistics]
-"""The statistics of all pairs, computed at the first call: metrics share them, and some need none."""
+"""A function that returns the statistics of all pairs: several metrics share them, others never call it."""
 
 
 def pair_statistics(
@@ -86,11 +86,11 @@ def pair_statistics(
 
 @dataclass(frozen=True)
 class _Images:
-    """The images of a set, for products of their features x, as terms that add up over the two images of a pair.
+    """Features x of N images, prepared so that the distance and the kernel of a pair follow from one inner product.
 
-    `centred` [N, D] is x - c, with the same c for both sets: without it distances would lose digits to a large mean.
-    `squares` [N] are its squared lengths. `shifts` [N] are x.x / 2 D + 1/2, so that the shifts of x and y minus their
-    squared distance / 2 D is x.y / D + 1. `group` [N, G] is 1 where an image is in a group, else 0.
+    `centred` [N, D] is x - c with the same c for both sets: without c, distances would lose digits to a large mean.
+    `squares` [N] is |x - c|^2. `shifts` [N] is |x|^2 / 2 D + 1/2: x.y / D + 1 is the sum of both shifts minus the
+    squared distance / 2 D. `group` [N, G] is 1 where an image is in a group, else 0.
     """
 
     centred: Tensor
@@ -100,7 +100,7 @@ class _Images:
 
     @classmethod
     def of(cls, features: Tensor, centre: Tensor, groups: int) -> "_Images":
-        """Return the terms of features [N, D], which are overwritten.
+        """Return features [N, D], which are overwritten, minus the centre [D].
 
         Raises:
             InputError: NaN, infinity or overflow.
