@@ -104,7 +104,7 @@ def score_images(
         size: side in pixels after a centre crop. Default: the source's, or no cropping.
         count: maximum number of images scored (the first ones). The reference is used whole.
         precision: of Inception.
-        device: that computes the features.
+        device: that computes the features, KID, precision and recall.
         batch_size: images per batch.
 
     Raises:
@@ -147,7 +147,7 @@ def _scores(command: FidCommand) -> list[Score]:
     if not command.metrics:
         raise InputError(f"--metrics: name at least one of {', '.join(SCORES)}")
     samples, reference = open_sets(command.samples, command.reference, command.count, command)
-    return score_sets(samples, reference, command.metrics)
+    return score_sets(samples, reference, command.metrics, command.device)
 
 
 def _save(command: StatsCommand) -> int:

@@ -1,8 +1,11 @@
 """Sources of images: the embedded shapes, published data sets, the hub, folders, parquet files and arrays."""
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".
 _IMAGE_COLUMNS = ("image", "img")
 _LABEL_COLUMN = "label"
 _ROWS = 256
+_THREADS = min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -139,11 +143,27 @@ def _local(path: Path, name: str, data_set: HubDataSet | None) -> ImageSource:
         paths = [path]
 
     def images() -> Iterator[Picture]:
-        for file in paths:
-            yield from _file_images(file)
+        for is_image, group in groupby(paths, lambda file: file.suffix.lower() in IMAGE_SUFFIXES):
+            files = list(group)
+            yield from chain.from_iterable(_decoded_ahead(files) if is_image else map(_file_images, files))
 
     crop, size = (data_set.crop, data_set.size) if data_set else (None, None)
     return ImageSource(name, ["files", file_identity(paths, path)], images, crop, size)
+
+
+def _decoded_ahead(files: list[Path]) -> Iterator[list[Picture]]:
+    """Yield the images of each file, in order; threads decode a few files ahead (Pillow's decoders run in parallel).
+
+    Raises:
+        InputError: a file is no image; raised in order, after the images before it.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        # `pool.map` would submit all files at once, and hold all their images.
+        tasks = (pool.submit(lambda path: list(_file_images(path)), file) for file in files)
+        waiting = deque(islice(tasks, 2 * _THREADS))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(islice(tasks, 1))
 
 
 def _file_images(path: Path) -> Iterator[Picture]:

@@ -2,20 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
 
 from data.errors import InputError, note
 from data.images.dataset import ImageDataset
+from eval.core.device import Device, choose_device
 from eval.core.score import Better, Estimate, Score, Signature
 from eval.images.features import Extractor, metric_name
 from eval.images.fid_infinity import frechet
 from eval.images.frechet import distance
 from eval.images.image_sets import ImageSet, dataset_set
 from eval.images.inception_score import SPLITS, inception_score
-from eval.images.kid import kid
-from eval.images.precision_recall import NEIGHBOURS, precision_recall
+from eval.images.kid import kid_of_pairs
+from eval.images.pairs import NEIGHBOURS, Pairs, PairStatistics, pair_statistics
+from eval.images.precision_recall import shares_of_pairs
 
 Metric = Literal["fid", "kid", "precision-recall", "inception-score"]
 
@@ -36,7 +39,7 @@ def signature(
     return dataset_set(reference, extractor).signature(name, samples, {**_ESTIMATOR, **settings})
 
 
-def score_fid(samples: ImageSet, reference: ImageSet) -> Score:
+def score_fid(samples: ImageSet, reference: ImageSet, _pairs: Pairs) -> Score:
     """Return the Fréchet distance of two image sets; no interval if only the statistics of the samples are known."""
     count, statistics = _count(samples), reference.statistics()
     if count < statistics.mean.size:
@@ -53,31 +56,30 @@ def score_fid(samples: ImageSet, reference: ImageSet) -> Score:
     return _score(name, values, "squared distance", "lower", samples, reference, _ESTIMATOR)
 
 
-def score_kid(samples: ImageSet, reference: ImageSet) -> Score:
+def score_kid(samples: ImageSet, reference: ImageSet, pairs: Pairs) -> Score:
     """Return the kernel distance of samples and reference, in thousandths as in publications.
 
     Raises:
-        InputError: too few images, or only the statistics of a set are known.
+        InputError: too few images, or NaN, infinity or overflow in their features.
     """
-    estimate = kid(samples.required_features("kid"), reference.required_features("kid"))
+    estimate = kid_of_pairs(pairs())
     low, high = (None if bound is None else 1000 * bound for bound in (estimate.low, estimate.high))
     name = metric_name("kid", reference.feature_signature)
     values = {f"1000 {name}": Estimate(1000 * estimate.value, low, high)}
     return _score(name, values, "1e-3", "lower", samples, reference, {"kernel": "cubic"})
 
 
-def score_precision_recall(samples: ImageSet, reference: ImageSet) -> Score:
+def score_precision_recall(samples: ImageSet, reference: ImageSet, pairs: Pairs) -> Score:
     """Return improved precision and recall of samples against the reference.
 
     Raises:
-        InputError: too few images, or only the statistics of a set are known.
+        InputError: too few images, or NaN, infinity or overflow in their features.
     """
-    metric = "precision-recall"
-    values = precision_recall(samples.required_features(metric), reference.required_features(metric))
-    return _score(metric, values, "share", "higher", samples, reference, {"k": NEIGHBOURS})
+    values = shares_of_pairs(pairs())
+    return _score("precision-recall", values, "share", "higher", samples, reference, {"k": NEIGHBOURS})
 
 
-def score_inception(samples: ImageSet, _reference: ImageSet) -> Score:
+def score_inception(samples: ImageSet, _reference: ImageSet, _pairs: Pairs) -> Score:
     """Return the Inception Score of the samples in random order: mean of ten splits, with a Student t interval.
 
     Raises:
@@ -92,7 +94,7 @@ def score_inception(samples: ImageSet, _reference: ImageSet) -> Score:
     return Score("inception-score", values, "classes", "higher", len(logits), "no reference", signature)
 
 
-SCORES: Mapping[Metric, Callable[[ImageSet, ImageSet], Score]] = {
+SCORES: Mapping[Metric, Callable[[ImageSet, ImageSet, Pairs], Score]] = {
     "fid": score_fid,
     "kid": score_kid,
     "precision-recall": score_precision_recall,
@@ -100,8 +102,10 @@ SCORES: Mapping[Metric, Callable[[ImageSet, ImageSet], Score]] = {
 }
 
 
-def score_sets(samples: ImageSet, reference: ImageSet, metrics: Sequence[Metric]) -> list[Score]:
-    """Score images by the named metrics.
+def score_sets(
+    samples: ImageSet, reference: ImageSet, metrics: Sequence[Metric], device: Device = "auto"
+) -> list[Score]:
+    """Score images by the named metrics; those of pairs of images are computed on the device, from one pass.
 
     Raises:
         InputError: too few images for a metric, or only the statistics of a set are known.
@@ -110,9 +114,15 @@ def score_sets(samples: ImageSet, reference: ImageSet, metrics: Sequence[Metric]
         _require_enough(metric, samples)
         if metric != "inception-score":
             _require_enough(metric, reference)
-        if metric in ("kid", "precision-recall"):
-            reference.required_features(metric)  # before the statistics, which are then computed from them
-    return [SCORES[metric](samples, reference) for metric in dict.fromkeys(metrics)]
+    # Features come before the statistics of FID, which are then computed from them.
+    of_pairs = [metric for metric in metrics if metric in ("kid", "precision-recall")]
+    features = [images.required_features(metric) for metric in of_pairs for images in (samples, reference)]
+
+    @cache
+    def pairs() -> PairStatistics:
+        return pair_statistics(features[0], features[1], device=choose_device(device))
+
+    return [SCORES[metric](samples, reference, pairs) for metric in dict.fromkeys(metrics)]
 
 
 def _require_enough(metric: Metric, images: ImageSet) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -16,8 +17,9 @@ from eval.images.features import BATCH_SIZE, Extractor, FeatureKind, extract
 from eval.images.fid_infinity import frechet
 from eval.images.frechet import FeatureStatistics
 from eval.images.inception_score import SPLITS, inception_score
-from eval.images.kid import kid
-from eval.images.precision_recall import NEIGHBOURS, precision_recall
+from eval.images.kid import kid_of_pairs
+from eval.images.pairs import NEIGHBOURS, Pairs, PairStatistics, pair_statistics
+from eval.images.precision_recall import shares_of_pairs
 
 Features = NDArray[np.float32]
 
@@ -27,7 +29,10 @@ EXAMPLES = 6
 
 @dataclass(frozen=True)
 class ImageMetric:
-    """An image metric: `prepare(reference_features, extractor)` returns a function from features [N, D] to an Estimate.
+    """An image metric.
+
+    `prepare(reference_features, extractor)` returns a function from features [N, D], and the statistics of their pairs
+    with the reference, to an Estimate.
 
     `settings` are signature fields: what the values depend on besides images and features.
     """
@@ -35,7 +40,7 @@ class ImageMetric:
     better: Better
     unit: str
     settings: Mapping[str, str | int]
-    prepare: Callable[[Features, Extractor], Callable[[Features], Estimate]]
+    prepare: Callable[[Features, Extractor], Callable[[Features, Pairs], Estimate]]
 
 
 @dataclass(frozen=True)
@@ -47,29 +52,29 @@ class SensitivityCurve:
     examples: Images
 
 
-def _frechet(reference: Features, extractor: Extractor) -> Callable[[Features], Estimate]:
+def _frechet(reference: Features, extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
     real = FeatureStatistics.of(reference, extractor.signature)
-    return lambda features: frechet(features, real)
+    return lambda features, _pairs: frechet(features, real)
 
 
-def _kernel_distance(reference: Features, _extractor: Extractor) -> Callable[[Features], Estimate]:
-    return lambda features: kid(features, reference)
+def _kernel_distance(_reference: Features, _extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
+    return lambda _features, pairs: kid_of_pairs(pairs())
 
 
-def _precision(reference: Features, _extractor: Extractor) -> Callable[[Features], Estimate]:
-    return lambda features: precision_recall(features, reference)["precision"]
+def _precision(_reference: Features, _extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
+    return lambda _features, pairs: shares_of_pairs(pairs())["precision"]
 
 
-def _recall(reference: Features, _extractor: Extractor) -> Callable[[Features], Estimate]:
-    return lambda features: precision_recall(features, reference)["recall"]
+def _recall(_reference: Features, _extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
+    return lambda _features, pairs: shares_of_pairs(pairs())["recall"]
 
 
-def _inception_score(_reference: Features, extractor: Extractor) -> Callable[[Features], Estimate]:
+def _inception_score(_reference: Features, extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
     logits = extractor.logits
     if logits is None:
         raise InputError(f"inception-score: {extractor.signature} has no classes; say --features inception")
 
-    def score(features: Features) -> Estimate:
+    def score(features: Features, _pairs: Pairs) -> Estimate:
         return inception_score(logits(torch.from_numpy(features).to(extractor.device)).cpu().numpy())
 
     return score
@@ -116,7 +121,12 @@ def measure(
 
     def scores(images: Images) -> dict[str, Estimate]:
         features = extract(images, extractor, batch_size)
-        return {name: score[name](features) for name in metrics}
+
+        @cache
+        def pairs() -> PairStatistics:
+            return pair_statistics(features, reference_features, device=extractor.device)
+
+        return {name: score[name](features, pairs) for name in metrics}
 
     undisturbed = scores(disturbed)
     curves = []

@@ -1,5 +1,6 @@
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import datasets
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 
 from data.errors import InputError
+from data.images import sources
+from data.images.decoding import decode
 from data.images.shapes import draw_shapes
 from data.images.sources import open_image_source
 from tests.helpers.images import IMAGES, png, write_parquet
@@ -37,6 +40,31 @@ def test_a_folder_is_its_image_files_in_order(tmp_path: Path) -> None:
     (tmp_path / "._b.png").write_bytes(b"what another system left")
     assert pictures(str(tmp_path)) == ([IMAGES[1].tolist(), *IMAGES[[0, 2, 3]].tolist()], [None] * 4)
     assert pictures(str(tmp_path / "b.BMP")) == ([IMAGES[2].tolist()], [None])
+
+
+def test_the_files_of_a_folder_are_decoded_side_by_side_and_come_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(6):
+        Image.fromarray(IMAGES[index]).save(tmp_path / f"{index}.png")
+    (tmp_path / "4.png").write_bytes(b"no image")
+    second_done, decoded = Event(), []
+
+    def decode_the_first_after_the_second(encoded: bytes, where: str) -> Image.Image:
+        if where.endswith("0.png"):
+            assert second_done.wait(60)  # in one thread the second would never be done
+        image = decode(encoded, where)
+        decoded.append(Path(where).stem)
+        if where.endswith("1.png"):
+            second_done.set()
+        return image
+
+    monkeypatch.setattr(sources, "_THREADS", 2)
+    monkeypatch.setattr(sources, "decode", decode_the_first_after_the_second)
+    assert pictures(str(tmp_path), 4) == (IMAGES[:4].tolist(), [None] * 4)
+    assert decoded.index("1") < decoded.index("0")
+    with pytest.raises(InputError, match=r"^.*/4\.png: not an image that Pillow can read"):
+        pictures(str(tmp_path), 5)
 
 
 def test_a_folder_of_images_is_walked_as_one_of_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

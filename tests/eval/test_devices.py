@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from data.images.shapes import draw_shapes
 from eval.core.device import arithmetic
 from eval.images.features import extract, random_conv_extractor, statistics_of
+from eval.images.kid import kid
+from eval.images.precision_recall import precision_recall
 from images.config import ImageConfig
 from images.networks import make_networks
 from images.train import build_trainer
@@ -68,6 +70,17 @@ def test_features_and_statistics_are_those_of_float64(device: str) -> None:
     statistics = statistics_of(images, extractor, 16)
     np.testing.assert_allclose(statistics.mean, expected.astype(np.float64).mean(0), atol=1e-5)
     np.testing.assert_allclose(statistics.covariance, np.cov(expected.astype(np.float64), rowvar=False), atol=1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_kid_precision_and_recall_are_those_of_float64(device: str) -> None:
+    random = np.random.default_rng(0)
+    samples, reference = random.normal(5.1, 1, (530, 32)), random.normal(5, 1, (610, 32))
+    kernel = [(a @ b.T / 32 + 1) ** 3 for a, b in ((samples, samples), (reference, reference), (samples, reference))]
+    within = [(each.sum() - each.trace()) / (len(each) * (len(each) - 1)) for each in kernel[:2]]
+    found = kid(samples, reference, torch.device(device))
+    assert found.value == pytest.approx(sum(within) - 2 * kernel[2].mean(), rel=1e-9)
+    assert precision_recall(samples, reference, 3, torch.device(device)) == precision_recall(samples, reference)
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from data.errors import InputError
 from eval.core.intervals import estimate
-from eval.images import kid as kid_module
+from eval.images import pairs
 from eval.images.kid import kid
 
 Features = NDArray[np.floating[Any]]
@@ -46,7 +46,7 @@ def test_equal_to_every_pair_in_turn(n: int, m: int, size: int, seed: int) -> No
     random = np.random.default_rng(seed)
     samples, reference = draw(random, n, 1.5, size), draw(random, m, 1, size)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kid_module, "_ROWS", 1 + seed % 7)
+        patch.setattr(pairs, "_ROWS", 1 + seed % 7)
         found = kid(samples, reference)
     assert found.value == pytest.approx(obvious(samples, reference), abs=1e-10)
 

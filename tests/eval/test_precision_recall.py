@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from data.errors import InputError
-from eval.images import precision_recall as module
+from eval.images import pairs
 from eval.images.precision_recall import precision_recall
 
 Features = NDArray[np.floating[Any]]
@@ -35,7 +35,7 @@ def test_equal_to_the_obvious_way(n: int, m: int, neighbours: int, seed: int) ->
     random = np.random.default_rng(seed)
     samples, reference = random.normal(0.5, 1, (n, 3)), random.normal(size=(m, 3))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_BLOCK_CELLS", 1 + seed % 40)
+        patch.setattr(pairs, "_ROWS", 1 + seed % 7)
         found = shares(samples, reference, neighbours)
     assert found == (covered(samples, reference, neighbours), covered(reference, samples, neighbours))
 
@@ -77,5 +77,5 @@ def test_too_few_images_and_nan_are_refused() -> None:
     features = np.random.default_rng(3).normal(size=(9, 2))
     with pytest.raises(InputError, match="3 images in a set do not have 3 neighbours each"):
         precision_recall(features, features[:3])
-    with pytest.raises(InputError, match="NaN or infinity"):
+    with pytest.raises(InputError, match="NaN, infinity or overflow"):
         precision_recall(np.where(features == features[4, 1], np.nan, features), features)
