@@ -39,15 +39,10 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 
 def slow_log_rank(line: Tensor, others: Sequence[Tensor], references: Sequence[Tensor], wrong: str = "") -> Tensor:
     """The log rank of features by loops; `wrong` names a fault."""
-    logs = []
+    logs, scale = [], 1 if wrong == "unscaled" else SCALE
     for u in references:
-        near = [SCALE * cosine(line, u), *(SCALE * cosine(other, u) for other in others)]
-        if wrong == "line left out":
-            logs.append(near[0] - sum(map(torch.exp, near[1:]), torch.zeros(())).log())
-        elif wrong == "unscaled":
-            logs.append(near[0] / SCALE - sum(torch.exp(each / SCALE) for each in near).log())
-        else:
-            logs.append(near[0] - sum(map(torch.exp, near), torch.zeros(())).log())
+        near = torch.stack([scale * cosine(each, u) for each in (line, *others)])
+        logs.append(near[0] - near[wrong == "line left out" :].exp().sum().log())
     return torch.stack(logs).exp().mean().log() if wrong == "mean before log" else torch.stack(logs).mean()
 
 
