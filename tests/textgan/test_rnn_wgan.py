@@ -1,6 +1,7 @@
 """The recurrent WGAN: rows and scores by loops over a GRU's equations, both moves, the curriculum, and learning."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,15 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import InputError
+from data.oracle import own_oracle
 from tests.helpers.runs import PRESETS, config_of
-from tests.helpers.small_oracle import LENGTH as ORACLE_LENGTH
-from tests.helpers.small_oracle import an_oracle, learner, train_to
+from tests.helpers.small_oracle import train_to
 from tests.helpers.tiny_lines import LENGTH, SYMBOLS, gradients, some_lines, turn
 from textgan.engine.game import Networks
 from textgan.engine.phases import counters_at, phase_at
+from textgan.engine.trainer import make_trainer
 from textgan.models.common import initialise
 from textgan.models.lines import LineModel, in_line
 from textgan.models.rnn_wgan import Critic, Generator, phases, recurrent_wgan
+from textgan.models.rnn_wgan import networks as new_networks
 
 COUNT, DIM, WEIGHT = 5, 3, 10.0
 
@@ -174,7 +177,7 @@ def test_the_published_preset_has_the_published_updates() -> None:
     assert played[0].counters(15_001, 64)["generator_updates"] == 750_000
 
 
-def test_initial_weights_of_a_gru_are_uniform_and_come_from_the_generator() -> None:
+def test_initial_weights_of_a_gru_are_uniform() -> None:
     critic = Critic(5, 16)
     initialise(critic, torch.Generator().manual_seed(0))
     weights = torch.cat([weight.flatten() for weight in critic.gru.parameters()])
@@ -183,27 +186,33 @@ def test_initial_weights_of_a_gru_are_uniform_and_come_from_the_generator() -> N
 
 
 def test_it_learns_an_oracle_without_maximum_likelihood() -> None:
-    oracle = an_oracle(0)
-    trainer, lines = learner(
-        PRESETS["rnn-wgan-chars-ttur"], oracle, curriculum=15, generator_lr=3e-3, critic_lr=1e-2
+    config = replace(
+        PRESETS["rnn-wgan-chars-ttur"], seq_len=4, dim=16, curriculum=20, generator_lr=3e-3, critic_lr=1e-2,
+        teacher_helping="off",
     )  # fmt: skip
-    held_out = torch.from_numpy(oracle.draw(2000, ORACLE_LENGTH, seed=99) + 2)
+    oracle = own_oracle(1, 6, 16)
+    lines, held_out = (torch.from_numpy(oracle.draw(count, 4, seed=count) + 2) for count in (1000, 2000))
+    players = new_networks(config, 8)
+    random = torch.Generator().manual_seed(1)
+    for network in (players.generator, players.require_critic()):
+        initialise(network, random)
+    trainer = make_trainer(config, phases(config, players), players, torch.device("cpu"))
 
     def far() -> float:
         sampler = trainer.generator.network
         assert isinstance(sampler, Generator)
         return distance(sampler.sample(2000, torch.Generator().manual_seed(1)), held_out)
 
-    assert distance(lines, held_out) < 0.25
+    assert distance(lines, held_out) < 0.1
     start = far()
     train_to(trainer, lines, 100)
-    # Falls of four seeds: TODO.
-    assert far() < start - 0.08
+    # Oracles 0 to 3: from .88, .80, .79, .73 to .34, .39, .38, .42; uniform symbols have .56, .60, .70, .51.
+    assert far() < start - 0.2
 
 
 def distance(first: Tensor, second: Tensor) -> float:
     """Return the total variation distance of the pairs of adjacent symbols in lines."""
-    pairs = [np.bincount((22 * ids[:, :-1] + ids[:, 1:]).flatten(), minlength=22 * 22) for ids in (first, second)]
+    pairs = [np.bincount((8 * ids[:, :-1] + ids[:, 1:]).flatten(), minlength=64) for ids in (first, second)]
     return float(np.abs(pairs[0] / pairs[0].sum() - pairs[1] / pairs[1].sum()).sum() / 2)
 
 

@@ -118,13 +118,13 @@ class RnnWganSettings(TextSettings, GanSettings):
     critic_lr: float = 3e-3
     critic_warm_up: int = 0
     """Iterations before lines of full length that update the critic alone."""
-    penalty_weight: float = 10.0
+    penalty_weight: float = 1.0
     """Weight of the gradient penalty; 0: none."""
     curriculum: int = 200
     """Iterations per length of lines below the full one; 0: full length from the start."""
     teacher_helping: Literal["on", "off"] = "on"
     """on: the generator adds the last symbol of a real line; off: it writes whole lines."""
-    noise_deviation: float = 10.0
+    noise_deviation: float = 3.0
     """Standard deviation of the generator's noise, its first hidden state."""
 
     minimums: ClassVar[Mapping[str, int]] = {
@@ -193,8 +193,8 @@ def recurrent_wgan(length: int, penalty_weight: float, teacher: bool) -> Game:
 _CHARS = RnnWganSettings()
 # The published code: 15,000 iterations per length, each of 10 critic and 50 generator updates at one rate.
 _FULL = replace(
-    _CHARS, preset="rnn-wgan-ttur", data="lm1b", dim=512, generator_lr=1e-4, critic_lr=3e-4, curriculum=15_000,
-    iterations=480_000,
+    _CHARS, preset="rnn-wgan-ttur", data="lm1b", dim=512, generator_lr=1e-4, critic_lr=3e-4, penalty_weight=10.0,
+    curriculum=15_000, noise_deviation=10.0, iterations=480_000,
 )  # fmt: skip
 _ORIG = replace(
     _FULL, preset="rnn-wgan-orig", critic_lr=1e-4, generator_steps=50, critic_steps=10, eval_every=30,
