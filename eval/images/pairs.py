@@ -79,7 +79,7 @@ def pair_statistics(
         precise[rows] |= (squared - reach2[columns]).amin(1) <= 0
         recalled[columns] |= (squared - reach1[rows, None]).amin(0) <= 0
     return PairStatistics(
-        len(samples), len(reference), neighbours, *(sums.cpu().numpy() for sums in (within1, within2, across)),
+        len(samples), len(reference), neighbours, within1.cpu().numpy(), within2.cpu().numpy(), across.cpu().numpy(),
         int(precise.sum()), int(recalled.sum()),
     )  # fmt: skip
 

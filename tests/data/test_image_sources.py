@@ -48,7 +48,8 @@ def test_the_files_of_a_folder_are_decoded_side_by_side_and_come_in_order(
     for index in range(6):
         Image.fromarray(IMAGES[index]).save(tmp_path / f"{index}.png")
     (tmp_path / "4.png").write_bytes(b"no image")
-    second_done, decoded = Event(), []
+    second_done = Event()
+    decoded: list[str] = []
 
     def decode_the_first_after_the_second(encoded: bytes, where: str) -> Image.Image:
         if where.endswith("0.png"):

@@ -124,7 +124,7 @@ def test_one_image_per_set() -> None:
 
 
 def test_both_metrics_of_a_command_come_from_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    passes = []
+    passes: list[tuple[int, int]] = []
 
     def counted(samples: Features, reference: Features, **settings: Any) -> PairStatistics:
         passes.append((len(samples), len(reference)))
