@@ -48,11 +48,12 @@ def kid_of_pairs(pairs: PairStatistics) -> Estimate:
 
     n, m = (np.array(size, np.float64) for size in sizes)
     with np.errstate(invalid="ignore"):
-        value = float(discrepancy(*(sums.sum() for sums in all_sums), n, m))
+        within1, within2, across = (sums.sum() for sums in all_sums)
+        value = float(discrepancy(within1, within2, across, n, m))
     if not np.isfinite(value):
         raise InputError(NOT_FINITE)
     count1, count2 = (np.bincount(np.arange(size) % groups).astype(np.float64) for size in sizes)
     if min(n - count1.max(), m - count2.max()) < 2:
         return Estimate(value)
-    others = (sums.sum() - sums.sum(0) - sums.sum(1) + sums.diagonal() for sums in all_sums)
-    return interval(value, discrepancy(*others, n - count1, m - count2))
+    within1, within2, across = (sums.sum() - sums.sum(0) - sums.sum(1) + sums.diagonal() for sums in all_sums)
+    return interval(value, discrepancy(within1, within2, across, n - count1, m - count2))

@@ -19,7 +19,8 @@ Features = NDArray[np.floating[Any]]
 
 def plain(samples: Features, reference: Features, neighbours: int = 3, dtype: type = np.float64) -> PairStatistics:
     """All pairs at once: kernels of whole matrices, distances as differences, neighbours from sorted rows."""
-    x, y = (np.asarray(features, dtype) for features in (samples, reference))
+    x: Features = np.asarray(samples, dtype)
+    y: Features = np.asarray(reference, dtype)
     groups = min(20, len(x), len(y))
 
     def sums(first: Features, second: Features) -> NDArray[np.float64]:
@@ -30,7 +31,8 @@ def plain(samples: Features, reference: Features, neighbours: int = 3, dtype: ty
         return np.array(by_group, np.float64)
 
     def apart(first: Features, second: Features) -> Features:
-        return np.square(first[:, None] - second).sum(2)
+        distances: Features = np.square(first[:, None] - second).sum(2)
+        return distances
 
     reach1, reach2 = (np.sort(apart(features, features), 1)[:, neighbours] for features in (x, y))  # the 0th is itself
     across = apart(x, y)
