@@ -64,16 +64,20 @@ def _train() -> None:
     train_on_images(tiny_images("quickstart", images))
     likelihood = Path("runs/mle-words-corpus-seed0")
     train(tiny_text("corpus.txt", likelihood, "mle-words", ngram=4, iterations=2, batch_size=2))
-    shutil.copytree(likelihood, "runs/cot-words-ttur-corpus-seed0")
+    for preset in ("cot-words-ttur", "seqgan-words-ttur"):
+        _copy(likelihood, f"runs/{preset}-corpus-seed0", preset=preset)
     for preset in ("ttur-small", "orig-small"):
         for place in ("runs", "suites/suite"):
-            copy = Path(shutil.copytree(text, f"{place}/{preset}-seed0"))
-            options = json.loads((copy / "options.json").read_text("utf-8"))
-            options["config"]["preset"] = preset
-            (copy / "options.json").write_text(json.dumps(options), "utf-8")
+            _copy(text, f"{place}/{preset}-seed0", preset=preset)
     for ratio in (1, 4, 16):
-        copy = Path(shutil.copytree(text, f"suites/controls/ratio-{ratio}-seed0"))
-        options = json.loads((copy / "options.json").read_text("utf-8"))
-        options["config"] |= {"critic_lr": 1e-3 * ratio**0.5, "generator_lr": 1e-3 / ratio**0.5}
-        (copy / "options.json").write_text(json.dumps(options), "utf-8")
+        rates = {"critic_lr": 1e-3 * ratio**0.5, "generator_lr": 1e-3 / ratio**0.5}
+        _copy(text, f"suites/controls/ratio-{ratio}-seed0", **rates)
     (text / "samples" / "2000.txt").write_bytes((text / "samples" / "4.txt").read_bytes())
+
+
+def _copy(run: Path, place: str, **settings: object) -> None:
+    """Copy a run, with other settings in its record."""
+    options = Path(shutil.copytree(run, place), "options.json")
+    recorded = json.loads(options.read_text("utf-8"))
+    recorded["config"] |= settings
+    options.write_text(json.dumps(recorded), "utf-8")
