@@ -33,6 +33,7 @@ from textgan.engine.seeds import stream_seed
 from textgan.engine.settings import as_flags
 from textgan.engine.trainer import NonFiniteError, Trainer
 from textgan.models.line_settings import LineSettings
+from textgan.models.rnn_wgan import RnnWganSettings
 from textgan.models.wgan_gp import WganGpSettings
 from textgan.sample import load_generator, sample_ids
 from textgan.train import main, next_commands, train
@@ -128,7 +129,7 @@ def test_the_end_of_a_game_of_lines_names_its_rival_on_the_same_data(preset: str
 
 
 def test_every_game_of_lines_has_a_rival_among_the_presets() -> None:
-    games = [config for config in PRESETS.values() if isinstance(config, LineSettings)]
+    games = [config for config in PRESETS.values() if isinstance(config, LineSettings | RnnWganSettings)]
     lines = [line for config in games for line in next_commands(Path("runs/a"), config)]
     rivals = {line.split()[2] for line in lines if line.startswith("textgan.train")}
     assert rivals <= set(PRESETS)
