@@ -33,6 +33,7 @@ from textgan.engine.seeds import stream_seed
 from textgan.engine.settings import as_flags
 from textgan.engine.trainer import NonFiniteError, Trainer
 from textgan.models.line_settings import LineSettings
+from textgan.models.rnn_wgan import RnnWganSettings
 from textgan.models.wgan_gp import WganGpSettings
 from textgan.sample import load_generator, sample_ids
 from textgan.train import final_report, main, next_commands, train
@@ -163,7 +164,7 @@ def test_the_end_explains_the_jsd_only_if_it_is_scored(
 
 
 def test_every_game_of_lines_has_a_rival_among_the_presets() -> None:
-    games = [config for config in PRESETS.values() if isinstance(config, LineSettings)]
+    games = [config for config in PRESETS.values() if isinstance(config, LineSettings | RnnWganSettings)]
     lines = [line for config in games for line in next_commands(Path("runs/a"), config)]
     rivals = {line.split()[2] for line in lines if line.startswith("textgan.train")}
     assert rivals <= set(PRESETS)
