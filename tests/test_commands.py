@@ -155,7 +155,9 @@ def test_a_documented_command_works(
     trials = [Trial(3e-3, 1e-3, 2, 1800, [0.6, 0.7])]
     monkeypatch.setattr("textgan.suite.run_all", finished)
     monkeypatch.setattr("textgan.search.search", lambda _program, _command, _sign: trials)
-    monkeypatch.setattr("data.images.shapes.COUNT", 400)
+    monkeypatch.setattr("data.images.shapes.COUNT", 120)
+    for lines in ("TRAIN_LINES", "HELD_OUT_LINES"):
+        monkeypatch.setattr(f"data.grammar.{lines}", 4000)
     status, out, err = run(capfd, module, *arguments, *places)
     assert (status, err) == (0, "")
     if module == "textgan.sample" and "--output" in flags:
@@ -194,7 +196,7 @@ def test_a_wrong_console_command_is_one_line(words: str, message: str, capfd: py
 
 
 def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    for module, data, samples in (("textgan.bench", "corpus.txt.gz", 640), ("images.bench", "folder-of-images", 20)):
+    for module, data, samples in (("textgan.bench", "corpus.txt.gz", 40), ("images.bench", "folder-of-images", 20)):
         arguments = f"--preset quickstart --data {data} --dim 4 --batch-size 4 --eval-samples {samples} --device cpu"
         status, out, _ = run(capfd, module, *arguments.split())
         assert status == 0

@@ -55,7 +55,7 @@ def estimate(value: float, left_out: NDArray[np.float64], within: Range = _ANY) 
 
 def student_reach(error: float, groups: int) -> float:
     """Return the half-width of a 95 % Student t interval with `groups - 1` degrees of freedom."""
-    from scipy.special import stdtrit  # here, as it takes half of a command's start
+    from scipy.special import stdtrit  # slow to import, and help and refusals need no interval
 
     return float(stdtrit(groups - 1, (1 + _CONFIDENCE) / 2)) * error
 

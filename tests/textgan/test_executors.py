@@ -91,31 +91,23 @@ def test_finished_runs_are_skipped(small: WganGpSettings, monkeypatch: pytest.Mo
 def test_both_executors_run_as_train_does_and_others_go_on_when_one_fails(
     small: WganGpSettings, tmp_path: Path, one_thread: ExecutorOptions
 ) -> None:
-    alone = [replace(config, run_dir=tmp_path / "alone" / config.folder.name) for config in seeds(small, 2)]
-    for config in alone:
-        train(config)
+    alone = replace(small, run_dir=tmp_path / "alone")
+    train(alone)
     missing = tmp_path / "missing.txt"
     for execution in (ExecutorOptions("inline"), one_thread):
-        first, second = (
-            replace(config, run_dir=tmp_path / execution.executor / config.folder.name) for config in seeds(small, 2)
-        )
+        run = replace(small, run_dir=tmp_path / execution.executor / "run")
         failing = replace(small, data=str(missing), run_dir=tmp_path / execution.executor / "failing")
-        ended = run_all([first, failing, second], execution)
-        assert [(each.folder, each.state) for each in ended] == [
-            (first.folder, "finished"), (failing.folder, "failed"), (second.folder, "finished")
-        ]  # fmt: skip
-        assert f"{missing}: " in ended[1].message
-        assert "\n" not in ended[1].message
-        for config, expected in zip((first, second), alone, strict=True):
-            assert_same_run(config.folder, expected.folder)
-            recorded = read_options(config.folder)["config"]
-            assert recorded == {**read_options(expected.folder)["config"], "run_dir": str(config.folder)}
-        assert run_all([second, first], execution) == [
-            RunResult(config.folder, "skipped") for config in (second, first)
-        ]  # fmt: skip
+        ended = run_all([failing, run], execution)
+        assert [(each.folder, each.state) for each in ended] == [(failing.folder, "failed"), (run.folder, "finished")]
+        assert f"{missing}: " in ended[0].message
+        assert "\n" not in ended[0].message
+        assert_same_run(run.folder, alone.folder)
+        recorded = read_options(run.folder)["config"]
+        assert recorded == {**read_options(alone.folder)["config"], "run_dir": str(run.folder)}
+        assert run_all([run], execution) == [RunResult(run.folder, "skipped")]
     # What a process said stands in its log.
     assert f"error: {missing}: " in (tmp_path / "processes" / "failing.log").read_text("utf-8")
-    assert "6 iterations" in (tmp_path / "processes" / "run0.log").read_text("utf-8")
+    assert "6 iterations" in (tmp_path / "processes" / "run.log").read_text("utf-8")
 
 
 def test_a_run_with_a_larger_budget_is_continued(small: WganGpSettings, tmp_path: Path) -> None:
@@ -143,7 +135,7 @@ def test_a_run_that_was_continued_to_a_larger_budget_is_finished(small: WganGpSe
 def test_a_process_that_is_killed_is_continued(
     small: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: ExecutorOptions
 ) -> None:
-    config = replace(small, iterations=120, eval_every=10, checkpoint_every=20)
+    config = replace(small, iterations=60, eval_every=5, checkpoint_every=10)
     whole = replace(config, run_dir=tmp_path / "whole")
     train(whole)
     popen, attempts = subprocess.Popen, []

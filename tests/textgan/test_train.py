@@ -23,7 +23,6 @@ from tests.helpers.runs import (
     stop_at,
     tensors,
     tiny_text,
-    wait_until,
     without_clocks,
 )
 from textgan import train as train_module
@@ -198,22 +197,34 @@ def test_a_crash_loses_at_most_the_work_since_the_last_checkpoint(
     assert_same_run(trained / "run", tiny.folder)
 
 
+DIES_SAVING = """
+import os, signal, sys
+from pathlib import Path
+from textgan.train import main
+def dying(move):
+    def move_or_die(path, target):
+        if str(target).endswith(sys.argv[1]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return move(path, target)
+    return move_or_die
+Path.rename, Path.replace = dying(Path.rename), dying(Path.replace)
+main(sys.argv[2:])
+"""
+
+
 @pytest.mark.slow
-def test_kill_9_at_any_moment(tiny: WganGpSettings, tmp_path: Path) -> None:
-    config = replace(tiny, iterations=60, eval_every=5, checkpoint_every=10)
-    whole = replace(config, run_dir=tmp_path / "whole")
-    train(whole)
-    command = [sys.executable, "-m", "textgan.train", *flags(config)]
-    # Kill the first attempts when these samples are there, before and after checkpoints; then let it finish.
-    for iteration in (0, 20):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(process, (config.folder / "samples" / f"{iteration}.txt").exists)
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
-    (config.folder / "checkpoints" / ".000000030.x.partial").mkdir()  # as a kill in the middle of saving leaves it
-    train(config)
-    assert_same_run(whole.folder, config.folder)
-    assert not list(config.folder.rglob("*.partial"))
+def test_kill_9_while_files_are_written(tiny: WganGpSettings, trained: Path) -> None:
+    # The first process dies while it saves the first checkpoint, the second one before the next; then it may finish.
+    saved = []
+    for written in ("checkpoints/000000004", "samples/6.txt"):
+        command = [sys.executable, "-c", DIES_SAVING, written, *flags(tiny)]
+        killed = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        assert killed.returncode == -signal.SIGKILL
+        saved.append(len(list((tiny.folder / "checkpoints").glob("[0-9]*"))))
+    assert saved == [0, 1]
+    train(tiny)
+    assert_same_run(trained / "run", tiny.folder)
+    assert not list(tiny.folder.rglob("*.partial"))
 
 
 @pytest.mark.parametrize("victim", ["tensors.safetensors", "state.json"])
