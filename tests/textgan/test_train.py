@@ -20,6 +20,7 @@ from tests.helpers.runs import (
     PRESETS,
     assert_same_run,
     config_of,
+    dying,
     stop_at,
     tensors,
     tiny_text,
@@ -197,27 +198,12 @@ def test_a_crash_loses_at_most_the_work_since_the_last_checkpoint(
     assert_same_run(trained / "run", tiny.folder)
 
 
-DIES_SAVING = """
-import os, signal, sys
-from pathlib import Path
-from textgan.train import main
-def dying(move):
-    def move_or_die(path, target):
-        if str(target).endswith(sys.argv[1]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return move(path, target)
-    return move_or_die
-Path.rename, Path.replace = dying(Path.rename), dying(Path.replace)
-main(sys.argv[2:])
-"""
-
-
 @pytest.mark.slow
 def test_kill_9_while_files_are_written(tiny: WganGpSettings, trained: Path) -> None:
     # The first process dies while it saves the first checkpoint, the second one before the next; then it may finish.
     saved = []
     for written in ("checkpoints/000000004", "samples/6.txt"):
-        command = [sys.executable, "-c", DIES_SAVING, written, *flags(tiny)]
+        command = dying([sys.executable, "-m", "textgan.train", *flags(tiny)], written)
         killed = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         assert killed.returncode == -signal.SIGKILL
         saved.append(len(list((tiny.folder / "checkpoints").glob("[0-9]*"))))
