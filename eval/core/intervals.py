@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, stdtrit
 
 from eval.core.score import Estimate
 
@@ -56,6 +55,8 @@ def estimate(value: float, left_out: NDArray[np.float64], within: Range = _ANY) 
 
 def student_reach(error: float, groups: int) -> float:
     """Return the half-width of a 95 % Student t interval with `groups - 1` degrees of freedom."""
+    from scipy.special import stdtrit  # slow to import, and help and refusals need no interval
+
     return float(stdtrit(groups - 1, (1 + _CONFIDENCE) / 2)) * error
 
 
@@ -80,6 +81,8 @@ def estimate_ratio(parts: NDArray[np.float64], sizes: NDArray[np.float64], withi
 
 def estimate_share(part: int, whole: int) -> Estimate:
     """Return the proportion part / whole with its exact interval (Clopper & Pearson 1934), nonempty even at 0 and 1."""
+    from scipy.special import betaincinv
+
     tail = (1 - _CONFIDENCE) / 2
     low = float(betaincinv(part, whole - part + 1, tail)) if part else 0.0
     high = float(betaincinv(part + 1, whole - part, 1 - tail)) if part < whole else 1.0

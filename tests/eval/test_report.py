@@ -13,9 +13,16 @@ from eval.core.score import Estimate, Score, Signature
 from eval.ngrams import main as ngrams_main
 from eval.report import main, rendered
 from tests.helpers.commands import jsd_of_words
+from tests.helpers.text import short_lines, write_lines
 
 WORD_METRICS = (jsd_of_words, bleu.main, ms_jaccard.main, diversity.main, memorisation.main)
 METRICS = (jsd.main, overlap.main, likelihood.main, *WORD_METRICS)
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    """400 different short lines."""
+    return Path(write_lines(tmp_path / "text.txt", short_lines()[:400]))
 
 
 @pytest.fixture
@@ -103,7 +110,7 @@ def test_markdown_is_a_table(files: list[Path], text_file: Path, capsys: pytest.
 
 def test_a_figure_is_drawn(files: list[Path], text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figure = text_file.with_name("report.png")
-    run(capsys, *files, "--reference", text_file, "--plot", figure)
+    run(capsys, *files, "--reference", text_file, "--metrics", "jsd", "bleu", "--plot", figure)
     with Image.open(figure) as image:
         assert image.format == "PNG"
         assert len(image.convert("RGB").getcolors(1 << 20) or []) > 50  # something is drawn, in colour

@@ -36,7 +36,11 @@ CHANGES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+BY_MODEL = {config.model: preset for preset, config in PRESETS.items()}
+"""A preset per model; the presets of a model have the same settings with other values."""
+
+
+@pytest.mark.parametrize("preset", BY_MODEL.values())
 def test_flags_give_the_same_settings(preset: str) -> None:
     for change in CHANGES:
         known = {name: value for name, value in change.items() if name in vars(PRESETS[preset])}
@@ -47,7 +51,12 @@ def test_flags_give_the_same_settings(preset: str) -> None:
     if "reward" in unchanged:  # the models that have it do not share a value
         config = replace(PRESETS[preset], reward={"dense": "log-probability", "seqgan": "odds"}[config.model])
         assert config_of(as_flags(config)) == config
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_flags_give_a_preset(preset: str) -> None:
     assert as_flags(PRESETS[preset]) == ["--preset", preset]
+    assert config_of(as_flags(PRESETS[preset])) == PRESETS[preset]
     # Known to be wrong: without the preset, its settings get lost.
     if preset != "quickstart":
         assert config_of(as_flags(PRESETS[preset])[2:]) != PRESETS[preset]
