@@ -23,17 +23,16 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from data.inputs import require_different
 from data.naming import shortest_different
 from data.readers import Lines
 from data.words import Splitting
 from eval.core.figures import label, require_image_ending, save_figure
 from eval.core.score import Score
 from eval.text.api import Text, score_given
-from eval.text.cli import CharacterFlags, WordFlags, chosen_text
+from eval.text.cli import CharacterFlags, WordFlags, chosen_text, open_all
 from eval.text.metrics import METRICS, require_metrics, score_samples
 from eval.text.report_tables import rendered
-from eval.text.samples import SampleLines, open_samples
+from eval.text.samples import SampleLines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ class ReportCommand(CharacterFlags, WordFlags):
     """Flags of `python -m eval.report`."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Text files (plain, .gz, .zst, or Parquet), one sample per line; - for standard input."""
+    """Text files (plain, .gz, .zst, Parquet, or JSON Lines), one sample per line; - for standard input."""
     count: int | None = None
     """Random samples to score per file; required if the files differ in length. Default: all."""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
@@ -102,9 +101,8 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
         raise InputError(f"{repeated[0]}: given twice; leave one out")
     if command.baseline not in (None, *command.files):
         raise InputError(f"--baseline {command.baseline}: not among the files; add it to them")
-    require_different(*command.files, command.reference, command.held_out)
     require_metrics(command.metrics)
-    files = _equal_counts([open_samples(path, command.invalid_utf8) for path in command.files], command.count)
+    files = _equal_counts(open_all(command.files, command), command.count)
     real = chosen_text(command, command.files[0], command.metrics or METRICS)
     metrics = command.metrics or real.metrics()
     return {samples.name: score_samples(samples, metrics, real) for samples in files}
