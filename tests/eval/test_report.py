@@ -112,7 +112,7 @@ def test_differences_are_from_the_baseline_and_named_better_only_if_told() -> No
     assert table_of(rendered(files, "markdown"), "differences from 0.txt") == [
         ["", "1.txt", "2.txt", "detectable"],
         ["---", "---", "---", "---"],
-        ["toy-1", "+0.5000 (0.4101 .. 0.5899) worse", "+0.0500 (-0.0399 .. 0.1399) cannot be told", "0.1267"],
+        ["toy-1", "+0.5000 (0.4101 .. 0.5899) worse", "+0.0500 (-0.0399 .. 0.1399) cannot be told", "0.1266"],
     ]
     head, _, row = table_of(rendered(files, "markdown", baseline=1), "differences from 1.txt")
     assert head == ["", "0.txt", "2.txt", "detectable"]
