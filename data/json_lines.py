@@ -52,7 +52,8 @@ def read_field(path: Path, field: str, invalid_utf8: InvalidUtf8 = "refuse") -> 
     before = 0
     for lines in text_lines(path, invalid_utf8):
         numbered = enumerate(lines, start=before + 1)
-        yield rows_as_lines([_text_at(line, field, f"{path}:{number}") for number, line in numbered if line.strip()])
+        if kept := [_text_at(line, field, f"{path}:{number}") for number, line in numbered if line.strip()]:
+            yield rows_as_lines(kept)
         before += len(lines)
 
 
