@@ -149,7 +149,8 @@ def _from_samples(command: SubmitCommand, task: Task | None, path: Path, name: s
     text = kept_text(path)
     if command.reference is not None:
         require_lasting(command.reference)
-    options = chosen_options(ReferenceFlags(reference=command.reference), path)
+    reference = () if command.reference is None else (command.reference,)
+    options = chosen_options(ReferenceFlags(reference=reference), path)
     rule = WordRule(command.words or "punctuation", command.lower_case)
     metrics: Sequence[str] = command.metrics or ("jsd",)
     if task is not None:
