@@ -61,7 +61,8 @@ def records(tmp_path: Path) -> Path:
     task = tmp_path / "records" / "lines"
     shown = {"distinct_1": "higher", "nll_oracle": "lower", "nll_test": "lower"}
     write(task / "task.json", {
-        "title": "Lines", "signature": SIGNATURE, "floor": {"nll_oracle": 5.9}, "metrics": ["diversity"], "shown": shown,
+        "title": "Lines", "signature": SIGNATURE, "floor": {"nll_oracle": 5.9}, "metrics": ["diversity"],
+        "shown": shown,
     })  # fmt: skip
     write(task / CURVES, ROWS)
     for name, losses in LOSSES.items():
