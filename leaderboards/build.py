@@ -24,13 +24,13 @@ from data.errors import InputError
 from data.files import atomic_write
 from data.naming import printable
 from eval.core.tables import markdown_code, markdown_text
-from leaderboards.excess import CURVES, with_excess
+from leaderboards.excess import CURVES, EXCESS, EXCESS_LEGEND, with_excess
 from leaderboards.matrix import HOW_TO_READ, matrix
 from leaderboards.places import RECORD, RECORDS, TASK, chosen_records, record_folders
 from leaderboards.published import AS_PUBLISHED, WHY_APART, published_tables
 from leaderboards.records import Curve, Record, Task, all_tasks, naming_damage
 from leaderboards.samples import read_text
-from leaderboards.tables import TaskTable, board, legend, markdown_table
+from leaderboards.tables import LEGEND, TaskTable, board, markdown_table
 from textgan.engine.run_folder import score_title
 from textgan.runs.plots import COLOURS
 
@@ -84,7 +84,7 @@ def section(shown: Board) -> dict[str, Any]:
     texts = {record.name: _first_samples(record) for record in records}
     samples = [(row.name, texts[row.name]) for row in table.rows if texts.get(row.name)]
     return {
-        "task": task, "table": table, "script": script, "divs": divs, "samples": samples, "legend": legend(task),
+        "task": task, "table": table, "script": script, "divs": divs, "samples": samples,
         "published": all(record.kind == "published" for record in records), "as_published": shown.published,
     }  # fmt: skip
 
@@ -98,7 +98,7 @@ def page(sections: Sequence[Mapping[str, Any]], models: TaskTable, digest: str) 
     template = environment.from_string(_TEMPLATE.read_text("utf-8"))
     bokeh = Resources(mode="inline", components=["bokeh"]).render()
     return template.render(
-        sections=sections, matrix=models, how_to_read=HOW_TO_READ,
+        sections=sections, matrix=models, how_to_read=HOW_TO_READ, legend=f"{LEGEND} {EXCESS_LEGEND}",
         as_published=AS_PUBLISHED, why_apart=WHY_APART, bokeh=bokeh, digest=digest,
     )  # fmt: skip
 
@@ -167,7 +167,8 @@ def as_markdown(shown: Board) -> str:
     """Return the Markdown page of a task: title, signature, table and legend, then tables of published numbers."""
     signature = shown.task.signature
     about = markdown_code(signature) if signature else "As published; not scored by this project."
-    parts = [f"# {markdown_text(shown.task.title)}", about, markdown_table(shown.table), legend(shown.task)]
+    legend = f"{LEGEND} {EXCESS_LEGEND}" if EXCESS in shown.task.shown else LEGEND
+    parts = [f"# {markdown_text(shown.task.title)}", about, markdown_table(shown.table), legend]
     if shown.published:
         parts += [f"## {AS_PUBLISHED}", WHY_APART, *map(markdown_table, shown.published)]
     return "\n\n".join(parts) + "\n"

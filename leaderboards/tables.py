@@ -7,7 +7,6 @@ from typing import Any
 
 from eval.core.score import Better
 from eval.core.tables import markdown
-from leaderboards.excess import EXCESS, EXCESS_LEGEND
 from leaderboards.records import Record, ScoreEntry, Task
 from textgan.engine.run_folder import score_title
 
@@ -129,11 +128,6 @@ def _setting(value: Any) -> TableCell:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _number(value)
     return TableCell("" if value is None else " ".join(map(str, value)) if isinstance(value, list) else str(value))
-
-
-def legend(task: Task) -> str:
-    """Return the text that explains the columns of a task's table."""
-    return f"{LEGEND} {EXCESS_LEGEND}" if EXCESS in task.shown else LEGEND
 
 
 def markdown_table(table: TaskTable) -> str:

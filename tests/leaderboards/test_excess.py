@@ -12,7 +12,7 @@ from leaderboards.excess import CURVES, excess_over, read_curves, with_excess
 from leaderboards.records import all_tasks
 from textgan.runs.sweeps import Curve, Point
 
-EXACT = "exact|sym:word|oracle:0|samples:9|v:1"
+EXACT = "exact|sym:word-9@1|oracle:0|samples:9|v:1"
 SIGNATURE = f"distinct|samples:9|v:1; {EXACT}"
 
 
