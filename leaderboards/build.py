@@ -85,7 +85,7 @@ def section(shown: Board) -> dict[str, Any]:
     samples = [(row.name, texts[row.name]) for row in table.rows if texts.get(row.name)]
     return {
         "task": task, "table": table, "script": script, "divs": divs, "samples": samples,
-        "published": all(record.kind == "published" for record in records), "as_published": shown.published,
+        "published": {record.kind for record in records} == {"published"}, "as_published": shown.published,
     }  # fmt: skip
 
 

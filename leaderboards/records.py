@@ -240,5 +240,5 @@ def _with_records(folder: Path) -> tuple[Task, list[Record]]:
 
 
 def _page_order(task: Task, records: Sequence[Record]) -> tuple[bool, bool, bool, str]:
-    only_published = all(record.kind == "published" for record in records)
+    only_published = {record.kind for record in records} == {"published"}
     return not task.name.startswith("lm1b"), only_published, not task.metrics, task.title
