@@ -54,7 +54,7 @@ def test_tables_of_the_three_levels_can_stand_side_by_side() -> None:
     tasks = [read_task(RECORDS / name) for name in COCO]
     parts = [set(task.signature.split("; ")) for task in tasks]
     of_samples = [of - set(exact_parts(task.signature)) for of, task in zip(parts, tasks, strict=True)]
-    assert len(of_samples[0]) == 13
+    assert len(of_samples[0]) == 11
     assert of_samples[0] == of_samples[1] == of_samples[2]
     # Losses are on the lines of each level, and do not compare.
     assert len(set.union(*parts) - of_samples[0]) == 3
