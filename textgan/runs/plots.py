@@ -179,7 +179,7 @@ def _save(figure: "Figure", path: Path, columns: int) -> None:
 
 def published_losses() -> dict[str, float]:
     """Return the published nll_oracle of GANs on SeqGAN's oracle, 20 symbols (Nie et al. 2019, RelGAN, table 1)."""
-    with (files("textgan.runs") / "published" / "oracle20.csv").open("r", encoding="utf-8", newline="") as file:
+    with (files("textgan.runs") / "published" / "oracle20.csv").open("r", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if (row["oracle"], row["symbols"]) == ("SeqGAN's", "20")]
     rows = [row for row in rows if row["source"].startswith("Nie et al. 2019")]
     return {
