@@ -13,6 +13,7 @@ from data.images.shapes import draw_shapes
 from eval import fid, ngrams
 from images.train import train as train_on_images
 from leaderboards import build, submit
+from tests.helpers.paths import ROOT
 from tests.helpers.runs import tiny_images, tiny_text
 from tests.helpers.text import short_lines, write_lines
 from textgan.train import train
@@ -51,6 +52,7 @@ def _write_inputs() -> None:
             file.write(f"a line of {part}\n".encode())
     for suite in ("suite.toml", "controls.toml"):
         Path(suite).write_text('[[method]]\npreset = "ttur-small"\n', "utf-8")
+    shutil.copytree(ROOT / "leaderboards" / "suites", "leaderboards/suites")
     Path("folder-of-images").mkdir()
     for number, image in enumerate(draw_shapes(0, 70)[0]):
         Image.fromarray(image.transpose(1, 2, 0)).save(Path("folder-of-images", f"{number}.png"))
