@@ -94,7 +94,7 @@ def oddities(lines: Sequence[str]) -> list[str]:
         warnings.append("every second line is empty: doubled line ends? remove the empty lines")
     rows = [line for line in lines[:_TABLE_LINES] if line]
     if len(rows) >= 2 and all(map(_is_object, rows)):
-        warnings.append("the lines are JSON objects: give the text alone, one sample per line")
+        warnings.append("the lines are JSON objects: give the text alone, or one field of them")
     elif len(rows) >= _LEAST_LINES and len(columns := set(map(_columns, rows))) == 1 and max(columns) > 1:
         warnings.append(f"every line has {max(columns)} columns between commas: a table? give the text's column alone")
     return warnings

@@ -58,6 +58,20 @@ def read_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse", carriage_return
     if is_parquet(path):
         yield from read_parquet(path)
         return
+    remarked = False
+    for lines in text_lines(path, invalid_utf8, carriage_returns):
+        if not remarked:
+            _remark(path, lines)
+        remarked = True
+        yield lines
+
+
+def text_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse", carriage_returns: bool = True) -> Lines:
+    """Yield the lines of a text file as `read_lines` does, without remarks about lines that look like no samples.
+
+    Raises:
+        InputError: not text, bytes that are not UTF-8 (unless replaced), or a damaged compressed file.
+    """
     lines_read, rest = 0, b""
     with open_text(path) as file:
         for block in _line_fed(file, path) if carriage_returns else _blocks(file, path):
@@ -67,8 +81,6 @@ def read_lines(path: Path, invalid_utf8: InvalidUtf8 = "refuse", carriage_return
                 continue
             lines = _decode(rest + complete, path, lines_read, invalid_utf8)
             rest = tail
-            if not lines_read:
-                _remark(path, lines)
             yield lines
             lines_read += len(lines)
     if rest:

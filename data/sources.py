@@ -1,31 +1,35 @@
 """Sources of text: from a `--data` or `--reference` value to lines."""
 
+import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from data.errors import InputError
 from data.hub import hub_lines, read_hub_spec
 from data.inputs import expand_user, file_identity, local_file, read_once, require_lasting, walk
+from data.json_lines import is_json_lines, read_field, require_no_json
 from data.oracle import Oracle, own_oracle, read_oracle
 from data.readers import InvalidUtf8, Lines, Source, read_lines
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst", ".parquet")
 _PUBLISHED = ("lm1b", "oracle")
+_KINDS = ("grammar", "hub", "jsonl", "pool", *_PUBLISHED)
 
 
 def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
     """Return the source that a `--data` or `--reference` value names.
 
     A value is `grammar`; `oracle`, `oracle:SEED` or `oracle:PATH`; `lm1b` or `lm1b:PATH`; `hub:NAME` or
-    `hub:NAME:COLUMN`; - for standard input; or the path of a text file (plain, .gz, .zst), a parquet file, a pipe, or a
-    folder of text and parquet files (with subfolders, without hidden files, each file once: see `data.inputs.walk`).
+    `hub:NAME:COLUMN`; `jsonl:PATH:FIELD` (see `data.json_lines`); `pool:LIST` (see `pooled`); - for standard input; or
+    the path of a text file (plain, .gz, .zst), a parquet file, a pipe, or a folder of text and parquet files (with
+    subfolders, without hidden files, each file once: see `data.inputs.walk`).
 
     Raises:
         InputError: the value is empty, or the source cannot be read.
     """
-    require_named(spec, ("grammar", *_PUBLISHED))
-    kind, _, rest = spec.partition(":")
+    require_named(spec, ("grammar", "jsonl", "pool", *_PUBLISHED))
+    kind, colon, rest = spec.partition(":")
     if kind == "grammar":
         from data import grammar
 
@@ -46,7 +50,37 @@ def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
         return lm1b.open_lm1b(expand_user(rest) if rest else None, invalid_utf8)
     if kind == "hub":
         return _hub_source(rest)
+    if kind == "jsonl" and colon:
+        return _json_source(rest, invalid_utf8)
+    if kind == "pool" and colon:
+        return _pool([open_source(each, invalid_utf8) for each in _pooled_specs(rest)])
     return _file_source(Path(spec), invalid_utf8)
+
+
+def pooled(specs: Sequence[str]) -> str:
+    """Return one value for the lines of several sources, one source after the other, none of them held out.
+
+    Raises:
+        InputError: a source is given twice.
+    """
+    if repeated := [spec for spec in specs if specs.count(spec) > 1]:
+        raise InputError(f"{repeated[0]}: given twice; leave one out")
+    return specs[0] if len(specs) == 1 else f"pool:{json.dumps(list(specs))}"
+
+
+def with_field(spec: str, field: str | None) -> str:
+    """Return the value for a field's text if `spec` is the path of a JSON Lines file, else `spec`.
+
+    Raises:
+        InputError: no field is given, and the file is named .jsonl or .ndjson.
+    """
+    path = expand_user(spec)
+    if spec.partition(":")[0] in _KINDS or not (path.is_file() or read_once(path)):
+        return spec
+    if field is None:
+        require_no_json(path)
+        return spec
+    return f"jsonl:{spec}:{field}" if is_json_lines(path) else spec
 
 
 def open_oracle(spec: str) -> Oracle:
@@ -88,9 +122,12 @@ def absolute_source(spec: str, embedded: str = "grammar", published: Collection[
     require_named(spec, (embedded, *published))
     require_lasting(spec)
     kind, colon, rest = spec.partition(":")
-    if kind == "hub":
-        name, colon, column = rest.partition(":")
-        return f"hub:{expand_user(name).resolve()}{colon}{column}" if expand_user(name).exists() else spec
+    if kind == "pool" and colon:
+        return pooled([absolute_source(each, embedded, published) for each in _pooled_specs(rest)])
+    if kind == "hub" or (kind == "jsonl" and colon):
+        name, colon, column = _split_column(kind, rest)
+        require_lasting(name)
+        return f"{kind}:{expand_user(name).resolve()}{colon}{column}" if expand_user(name).exists() else spec
     if kind == embedded or kind in published:
         return f"{kind}:{expand_user(rest).resolve()}" if kind != embedded and _is_path(kind, rest) else spec
     return str(expand_user(spec).resolve())
@@ -121,8 +158,23 @@ def exists(recorded: str) -> bool:
 def _place(recorded: str) -> tuple[str, Path | None, str]:
     """Split a recorded value into the text before its absolute path, the path (None if absent), and the text after."""
     kind, colon, rest = ("", "", recorded) if Path(recorded).is_absolute() else recorded.partition(":")
-    name, more, column = rest.partition(":") if kind == "hub" else (rest, "", "")
+    name, more, column = _split_column(kind, rest) if kind in ("hub", "jsonl") else (rest, "", "")
     return f"{kind}{colon}", Path(name) if Path(name).is_absolute() else None, f"{more}{column}"
+
+
+def _split_column(kind: str, rest: str) -> tuple[str, str, str]:
+    """Split NAME:COLUMN of the hub at the first colon, PATH:FIELD of JSON Lines at the last one."""
+    return rest.partition(":") if kind == "hub" else rest.rpartition(":")
+
+
+def _pooled_specs(rest: str) -> list[str]:
+    try:
+        specs = json.loads(rest)
+    except ValueError:
+        specs = None
+    if not isinstance(specs, list) or not specs or not all(isinstance(spec, str) for spec in specs):
+        raise InputError(f'pool:{rest}: not a JSON list of sources; say pool:["A", "B"]')
+    return specs
 
 
 def _is_path(kind: str, rest: str) -> bool:
@@ -150,6 +202,31 @@ def _file_source(path: Path, invalid_utf8: InvalidUtf8) -> Source:
 
     name = str(path) if read_once(path) else path.resolve().name
     return Source(name, ["files", file_identity(paths, path), invalid_utf8], train)
+
+
+def _json_source(rest: str, invalid_utf8: InvalidUtf8) -> Source:
+    place, colon, field = rest.rpartition(":")
+    if not colon or not field:
+        raise InputError(f"jsonl:{rest}: names no field; say jsonl:{place or rest}:FIELD")
+    path = expand_user(place)
+    local_file(path)
+    name = f"{path if read_once(path) else path.resolve().name}:{field}"
+    identity = ["jsonl", file_identity([path], path), field, invalid_utf8]
+    return Source(name, identity, lambda: read_field(path, field, invalid_utf8))
+
+
+def _pool(sources: Sequence[Source]) -> Source:
+    def capped(source: Source) -> Iterator[list[str]]:
+        left = source.train_lines
+        for lines in source.train():
+            yield lines[:left]
+            left = None if left is None else left - len(lines)
+            if left is not None and left <= 0:
+                return
+
+    identity = ["pool", [[source.identity, source.train_lines] for source in sources]]
+    name = "+".join(source.name for source in sources)
+    return Source(name, identity, lambda: (lines for source in sources for lines in capped(source)))
 
 
 def _hub_source(rest: str) -> Source:

@@ -4,9 +4,12 @@
     python -m eval.report samples.txt other.txt --reference corpus.txt.gz --count 20 --format markdown
     python -m eval.report samples.txt --reference corpus.txt.gz --plot report.png
 
-The table has one column per file, with 95 % confidence intervals in brackets and * at the best value per row. The last
-column is the score of the same number of held-out lines of the reference. Files are compared only at equal numbers of
-samples.
+The table has one column per file, with 95 % confidence intervals in brackets. The last column is the score of the same
+number of held-out lines of the reference. Files are compared only at equal numbers of samples.
+
+A second table has the difference of each file from the first, or from --baseline, with 95 % confidence interval, and
+whether it can be told from 0; a third one, for three files or more, the ranks that the tests of all pairs allow. In the
+first table * is at a value that is better than all others by these tests.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,20 +23,16 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from data.inputs import require_different
 from data.naming import shortest_different
 from data.readers import Lines
 from data.words import Splitting
 from eval.core.figures import label, require_image_ending, save_figure
-from eval.core.score import Estimate, Score, as_records
-from eval.core.tables import Best, Block, Format, fixed, render
+from eval.core.score import Score
 from eval.text.api import Text, score_given
-from eval.text.cli import CharacterFlags, WordFlags, chosen_text
+from eval.text.cli import CharacterFlags, WordFlags, chosen_text, open_all
 from eval.text.metrics import METRICS, require_metrics, score_samples
-from eval.text.samples import SampleLines, open_samples
-
-_ARROWS = {"lower": "v", "higher": "^"}
-_LATEX_ARROWS = {"lower": "↓", "higher": "↑"}
+from eval.text.report_tables import rendered
+from eval.text.samples import SampleLines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +40,14 @@ class ReportCommand(CharacterFlags, WordFlags):
     """Flags of `python -m eval.report`."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Text files (plain, .gz, .zst, or Parquet), one sample per line; - for standard input."""
+    """Text files (plain, .gz, .zst, Parquet, or JSON Lines), one sample per line; - for standard input."""
     count: int | None = None
     """Random samples to score per file; required if the files differ in length. Default: all."""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
     """jsd, overlap, likelihood, word-jsd, bleu, ms-jaccard, diversity, memorisation, entropy.
     Default: all that suit the reference."""
+    baseline: Path | None = None
+    """Which of the files the others are compared with, by differences. Default: the first."""
     plot: Path | None = None
     """Also draw the report to an image file (.png, .svg, .pdf)."""
 
@@ -98,9 +99,10 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
         raise InputError("no samples: name at least one text file")
     if repeated := [path for path in command.files if command.files.count(path) > 1]:
         raise InputError(f"{repeated[0]}: given twice; leave one out")
-    require_different(*command.files, command.reference, command.held_out)
+    if command.baseline not in (None, *command.files):
+        raise InputError(f"--baseline {command.baseline}: not among the files; add it to them")
     require_metrics(command.metrics)
-    files = _equal_counts([open_samples(path, command.invalid_utf8) for path in command.files], command.count)
+    files = _equal_counts(open_all(command.files, command), command.count)
     real = chosen_text(command, command.files[0], command.metrics or METRICS)
     metrics = command.metrics or real.metrics()
     return {samples.name: score_samples(samples, metrics, real) for samples in files}
@@ -134,40 +136,6 @@ def _equal_counts(files: Sequence[SampleLines], count: int | None) -> list[Sampl
         return SampleLines(samples.name, read)
 
     return [chosen(samples) for samples in files]
-
-
-def rendered(scores: dict[str, list[Score]], output_format: Format) -> str:
-    """Render the report: a table with one column per file; CSV has one line per file and value."""
-    arrows = _LATEX_ARROWS if output_format == "latex" else _ARROWS
-    table: list[list[str | Best]] = [["", "", *shortest_different(list(scores)), "real text"]]
-    for metric_scores in zip(*scores.values(), strict=True):
-        first = metric_scores[0]
-        choose = min if first.better == "lower" else max
-        for name, estimate in first.values.items():
-            estimates = [score.values[name] for score in metric_scores]
-            best = choose(other.value for other in estimates) if len(estimates) > 1 else None
-            cells = [_cell(other, other.value == best) for other in estimates]
-            floor = "-" if estimate.floor is None else fixed(estimate.floor)
-            table.append([name, arrows[first.better], *cells, floor])
-    legend = f"{arrows['lower']} lower is better, {arrows['higher']} higher"
-    legend += "; * best" if output_format == "text" else ""
-    signatures = [str(score.signature) for score in next(iter(scores.values()))]
-    records = [
-        {"file": file, **record}
-        for file, file_scores in scores.items()
-        for score in file_scores
-        for record in as_records(score)
-    ]
-    whole = {file: [score.as_json() for score in file_scores] for file, file_scores in scores.items()}
-    return render(output_format, [Block("", table, [legend], signatures)], records, whole)
-
-
-def _cell(estimate: Estimate, best: bool) -> str | Best:
-    value = fixed(estimate.value)
-    interval = ""
-    if estimate.low is not None and estimate.high is not None:
-        interval = f" ({fixed(estimate.low)} .. {fixed(estimate.high)})"
-    return Best(value, interval) if best else value + interval
 
 
 def plot(scores: dict[str, list[Score]], path: Path) -> None:
@@ -212,7 +180,8 @@ def main(arguments: list[str]) -> int:
     scores = report(command)
     if command.plot is not None:
         plot(scores, command.plot)
-    print(rendered(scores, command.output_format))
+    baseline = 0 if command.baseline is None else command.files.index(command.baseline)
+    print(rendered(scores, command.output_format, baseline))
     return 0
 
 

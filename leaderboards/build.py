@@ -23,11 +23,14 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_write
 from data.naming import printable
-from eval.core.tables import markdown_text
-from leaderboards.places import RECORD, RECORDS, TASK, chosen_records
+from eval.core.tables import markdown_code, markdown_text
+from leaderboards.excess import CURVES, EXCESS, EXCESS_LEGEND, with_excess
+from leaderboards.matrix import HOW_TO_READ, matrix
+from leaderboards.places import RECORD, RECORDS, TASK, chosen_records, record_folders
+from leaderboards.published import AS_PUBLISHED, WHY_APART, published_tables
 from leaderboards.records import Curve, Record, Task, all_tasks, naming_damage
 from leaderboards.samples import read_text
-from leaderboards.tables import LEGEND, TaskTable, as_markdown, board, markdown_table
+from leaderboards.tables import LEGEND, TaskTable, board, markdown_table
 from textgan.engine.run_folder import score_title
 from textgan.runs.plots import COLOURS
 
@@ -49,10 +52,32 @@ class BuildCommand:
     """File whose tables are updated. Default: README.md of the checkout, or none with --records."""
 
 
-def section(task: Task, records: Sequence[Record], table: TaskTable) -> dict[str, Any]:
-    """Return the section of a task for the page's template: table, curves, and the samples that records keep."""
+@dataclass(frozen=True)
+class Board:
+    """A task, the records in its table, the table, and tables of published numbers beside it."""
+
+    task: Task
+    records: Sequence[Record]
+    table: TaskTable
+    published: Sequence[TaskTable]
+
+
+def open_board(folder: Path, task: Task, records: Sequence[Record]) -> Board:
+    """Return what is shown of the task in a folder.
+
+    Raises:
+        InputError: the task's curves of maximum likelihood are damaged.
+    """
+    task, records = with_excess(folder, task, records)
+    measured = [record for record in records if record.kind != "published"] or records
+    return Board(task, measured, board(task, measured), published_tables(task, records))
+
+
+def section(shown: Board) -> dict[str, Any]:
+    """Return the section of a task for the page's template: tables, curves, and the samples that records keep."""
     from bokeh.embed import components
 
+    task, records, table = shown.task, shown.records, shown.table
     curves = {record.name: record.curve for record in records if record.curve is not None}
     drawn = [score for score in task.shown if any(score in curve.bands for curve in curves.values())]
     script, divs = components([_plot(task, curves, score) for score in drawn]) if drawn else ("", ())
@@ -60,19 +85,22 @@ def section(task: Task, records: Sequence[Record], table: TaskTable) -> dict[str
     samples = [(row.name, texts[row.name]) for row in table.rows if texts.get(row.name)]
     return {
         "task": task, "table": table, "script": script, "divs": divs, "samples": samples,
-        "records": len(records), "published": all(record.kind == "published" for record in records),
+        "published": {record.kind for record in records} == {"published"}, "as_published": shown.published,
     }  # fmt: skip
 
 
-def page(sections: Sequence[Mapping[str, Any]], digest: str) -> str:
-    """Return the HTML page: tables, curves and samples of all tasks, in one file that needs no network."""
+def page(sections: Sequence[Mapping[str, Any]], models: TaskTable, digest: str) -> str:
+    """Return the HTML page: matrix, tables, curves and samples of all tasks, in one file that needs no network."""
     import jinja2
     from bokeh.resources import Resources
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(_TEMPLATE.read_text("utf-8"))
     bokeh = Resources(mode="inline", components=["bokeh"]).render()
-    return template.render(sections=sections, bokeh=bokeh, digest=digest, legend=LEGEND)
+    return template.render(
+        sections=sections, matrix=models, how_to_read=HOW_TO_READ, legend=f"{LEGEND} {EXCESS_LEGEND}",
+        as_published=AS_PUBLISHED, why_apart=WHY_APART, bokeh=bokeh, digest=digest,
+    )  # fmt: skip
 
 
 def _plot(task: Task, curves: Mapping[str, Curve], score: str) -> Any:
@@ -111,34 +139,49 @@ def _first_samples(record: Record) -> str:
     return "\n".join(read_text(path).decode("utf-8", "replace").split("\n")[:_SAMPLE_LINES])
 
 
-def _digest(tasks: Sequence[tuple[Task, Sequence[Record]]], records: Path) -> str:
-    """Return a hash of everything the page is built from: template, this module, tasks and records."""
+def _digest(boards: Sequence[Board], records: Path) -> str:
+    """Return a hash of everything the page is built from: template, this module, tasks, curves and records."""
     digest = hashlib.sha256(_TEMPLATE.read_bytes() + Path(__file__).read_bytes())
-    for task, task_records in tasks:
-        for path in (records / task.name / TASK, *(record.folder / RECORD for record in task_records)):
+    for shown in boards:
+        folder = records / shown.task.name
+        paths = [folder / TASK, folder / CURVES, *(place / RECORD for place in record_folders(folder))]
+        for path in filter(Path.exists, paths):
             digest.update(os.fsencode(path.relative_to(records)) + path.read_bytes())
     return digest.hexdigest()
 
 
-def _with_tables(text: str, tasks: Sequence[tuple[Task, Sequence[Record]]]) -> str:
-    for task, records in tasks:
-        begin, end = f"<!-- leaderboard {task.name} -->\n", "<!-- end -->"
+def _with_tables(text: str, boards: Sequence[Board]) -> str:
+    for shown in boards:
+        begin, end = f"<!-- leaderboard {shown.task.name} -->\n", "<!-- end -->"
         if begin in text:
             before, _, after = text.partition(begin)
             _, has_end, rest = after.partition(end)
             if not has_end:
                 raise InputError(f"no {end} after {begin.strip()}; add it below the table")
-            text = f"{before}{begin}\n{markdown_table(board(task, records, narrow=True))}\n\n{end}{rest}"
+            table = markdown_table(board(shown.task, shown.records, narrow=True))
+            text = f"{before}{begin}\n{table}\n\n{end}{rest}"
     return text
 
 
-def index(tasks: Sequence[tuple[Task, Sequence[Record]]]) -> str:
-    """Return the Markdown page that lists the tasks."""
+def as_markdown(shown: Board) -> str:
+    """Return the Markdown page of a task: title, signature, table and legend, then tables of published numbers."""
+    signature = shown.task.signature
+    about = markdown_code(signature) if signature else "As published; not scored by this project."
+    legend = f"{LEGEND} {EXCESS_LEGEND}" if EXCESS in shown.task.shown else LEGEND
+    parts = [f"# {markdown_text(shown.task.title)}", about, markdown_table(shown.table), legend]
+    if shown.published:
+        parts += [f"## {AS_PUBLISHED}", WHY_APART, *map(markdown_table, shown.published)]
+    return "\n\n".join(parts) + "\n"
+
+
+def index(boards: Sequence[Board], models: TaskTable) -> str:
+    """Return the Markdown page with the matrix and the list of tasks."""
     rows = [
-        f"- [{markdown_text(task.title)}]({quote(task.name)}.md): {_count(len(records))}" for task, records in tasks
+        f"- [{markdown_text(shown.task.title)}]({quote(shown.task.name)}.md): {_count(len(shown.records))}"
+        for shown in boards
     ]
     hint = "To sort, filter and read samples: `python -m leaderboards.build`, then open index.html."
-    return "\n".join(["# Leaderboards", "", *rows, "", hint, ""])
+    return "\n".join(["# Leaderboards", "", markdown_table(models), "", HOW_TO_READ, "", *rows, "", hint, ""])
 
 
 def _count(records: int) -> str:
@@ -155,25 +198,25 @@ def main(arguments: list[str]) -> int:
     read = all_tasks(records, damaged)
     if not read and not damaged:
         raise InputError(f"{records}: no task there; submit a record first")
-    tasks: list[tuple[Task, Sequence[Record]]] = []
-    tables, sections = {}, []
+    boards: list[Board] = []
+    sections = []
     for task, task_records in read:
         try:
             with naming_damage(records / task.name):
-                table = board(task, task_records)
-                sections += [] if command.check else [section(task, task_records, table)]
+                shown = open_board(records / task.name, task, task_records)
+                sections += [] if command.check else [section(shown)]
         except InputError as error:
             damaged.append(error)
         else:
-            tables[task.name] = table
-            tasks.append((task, task_records))
-    texts = {output / f"{task.name}.md": as_markdown(task, tables[task.name]) for task, _ in tasks}
-    texts[output / "index.md"] = index(tasks)
+            boards.append(shown)
+    models = matrix([(shown.task, shown.records) for shown in boards])
+    texts = {output / f"{shown.task.name}.md": as_markdown(shown) for shown in boards}
+    texts[output / "index.md"] = index(boards, models)
     if readme is not None and readme.exists():
-        texts[readme] = _with_tables(readme.read_text("utf-8"), tasks)
+        texts[readme] = _with_tables(readme.read_text("utf-8"), boards)
     for problem in damaged:
         print(f"error: {' '.join(str(problem).split())}", file=sys.stderr)
-    digest, path = _digest(tasks, records), output / "index.html"
+    digest, path = _digest(boards, records), output / "index.html"
     if command.check:
         stale = [file.name for file, text in texts.items() if not file.exists() or file.read_text("utf-8") != text]
         if path.exists() and f'content="{digest}"' not in path.read_text("utf-8"):
@@ -183,7 +226,7 @@ def main(arguments: list[str]) -> int:
         else:
             print(f"{len(texts) + 1} files are up to date")
         return 1 if stale or damaged else 0
-    texts[path] = page(sections, digest)
+    texts[path] = page(sections, models, digest)
     for path, text in texts.items():
         with atomic_write(path) as file:
             file.write(text.encode("utf-8", "backslashreplace"))

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from data.errors import InputError
 from eval.core.score import Better, upgraded
 from leaderboards.places import RECORD, TASK, record_folders
+from leaderboards.signatures import fits
 from leaderboards.typed import typed
 
 Kind = Literal["runs", "samples", "published"]
@@ -24,6 +25,7 @@ Kind = Literal["runs", "samples", "published"]
 class Task:
     """The title, signature, floor and metrics shared by all records of a task.
 
+    Records of models without a density lack the signature's parts of exact scores, and these scores.
     `metrics` score the samples; it is empty for images and published numbers. `shown` maps the scores in the tables to
     the direction that is better. `signature` is empty if the task has published numbers only.
     """
@@ -232,11 +234,11 @@ def _with_records(folder: Path) -> tuple[Task, list[Record]]:
     task = read_task(folder)
     records = [read_record(path) for path in record_folders(folder)]
     for record in records:
-        if record.kind != "published" and record.signature != task.signature:
+        if record.kind != "published" and not fits(record.signature, task.signature):
             raise InputError(f"{record.folder}: {record.signature} is not the task's {task.signature}")
     return task, records
 
 
 def _page_order(task: Task, records: Sequence[Record]) -> tuple[bool, bool, bool, str]:
-    only_published = all(record.kind == "published" for record in records)
+    only_published = {record.kind for record in records} == {"published"}
     return not task.name.startswith("lm1b"), only_published, not task.metrics, task.title

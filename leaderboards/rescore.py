@@ -22,7 +22,8 @@ from eval.core.score import Score
 from eval.text.metrics import EXACT_SCORES, HEADLINES, require_metrics, score_file
 from leaderboards.places import RECORD, TASK, chosen_records, record_folders
 from leaderboards.records import Record, ScoreEntry, Task, as_json, read_record, read_task, record_json, task_json
-from leaderboards.samples import exact_parts, joint_signature, reference_of, word_rule
+from leaderboards.samples import reference_of
+from leaderboards.signatures import exact_parts, fits, joint_signature, word_rule
 from leaderboards.submission import of_samples
 from textgan.engine.run_folder import declared, floors_by_name, headline, score_name, values_by_name
 
@@ -78,9 +79,9 @@ def rescore(command: RescoreCommand) -> Path:
             scored = [score_file(path, metrics, options, rule, command.held_out) for path in paths]
             new = _with_scores(record, scored)
             if record is old[0]:
-                signature = new.signature
-                changed = replace(_task(command, task, record, scored[0]), metrics=metrics, signature=signature)
-            elif new.signature != signature:
+                signature = joint_signature([*(score.signature for score in scored[0]), *exact_parts(task.signature)])
+                changed = replace(_task(command, task, old, scored[0]), metrics=metrics, signature=signature)
+            if not fits(new.signature, signature):
                 raise InputError(f"{record.name} is scored as {new.signature}, but {old[0].name} as {signature}")
             (temporary / record.folder.name / RECORD).write_bytes(as_json(record_json(new), record.name))
         (temporary / TASK).write_bytes(as_json(task_json(changed), task.name))
@@ -121,20 +122,23 @@ def _of_runs(entry: ScoreEntry, values: Sequence[float]) -> ScoreEntry:
     return ScoreEntry(entry.better, fmean(values), sd=deviation, runs=values)
 
 
-def _task(command: RescoreCommand, task: Task, record: Record, scored: Sequence[Score]) -> Task:
-    """Return the task with the floors and the shown scores of a scored record.
+def _task(command: RescoreCommand, task: Task, records: Sequence[Record], scored: Sequence[Score]) -> Task:
+    """Return the task with the floors and the shown scores of its first record, which is scored; exact scores stay.
 
     Raises:
         InputError: a score to show is not scored.
     """
-    kept = _kept(record, scored)
-    entries = {**of_samples(scored), **{name: record.scores[name] for name in kept}}
-    if unknown := [name for name in command.shown or () if name not in entries]:
-        raise InputError(f"--shown {unknown[0]}: not scored; choose from {', '.join(entries)}")
-    shown = command.shown or [name for name in task.shown if name in entries] or headline(declared(scored, HEADLINES))
+    exact = {name: entry.better for each in records for name, entry in each.scores.items() if name in EXACT_SCORES}
+    exact |= {name: better for name, better in task.shown.items() if name in EXACT_SCORES}
+    directions = {**{name: entry.better for name, entry in of_samples(scored).items()}, **exact}
+    if unknown := [name for name in command.shown or () if name not in directions]:
+        raise InputError(f"--shown {unknown[0]}: not scored; choose from {', '.join(directions)}")
+    shown = command.shown or [name for name in task.shown if name in directions]
+    shown = shown or headline(declared(scored, HEADLINES))
+    kept = [*_kept(records[0], scored), *EXACT_SCORES]
     before = {name: value for name, value in (task.floor or {}).items() if name in kept}
     floor = {**floors_by_name(scored), **before}
-    return replace(task, floor=floor or None, shown={name: entries[name].better for name in shown})
+    return replace(task, floor=floor or None, shown={name: directions[name] for name in shown})
 
 
 @contextmanager

@@ -1,17 +1,12 @@
 """A record's samples: the text that is kept, the reference that it is scored against, and the signature."""
 
 import gzip
-import re
 import zlib
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast, get_args
 
 from data.errors import InputError
 from data.readers import read_lines
-from data.words import WHITE_SPACE, Splitting, WordRule
-from eval.text.metrics import EXACT
 from eval.text.reference import ReferenceOptions
 from leaderboards.places import RECORD
 from leaderboards.records import Record, naming_damage
@@ -51,19 +46,3 @@ def reference_of(record: Record, data: str | None) -> ReferenceOptions:
     with naming_damage(record.folder / RECORD):
         options = ReferenceOptions.recorded(record.facts["reference"])
     return options if data is None else replace(options, corpus=replace(options.corpus, data=data))
-
-
-def joint_signature(signatures: Iterable[object]) -> str:
-    """Return the joined signature of several scores: everything that they depend on."""
-    return "; ".join(dict.fromkeys(map(str, signatures)))
-
-
-def exact_parts(signature: str) -> list[str]:
-    """Return the parts of a joint signature for exact scores, which no samples give."""
-    return [part for part in signature.split("; ") if part.startswith(f"{EXACT}|")]
-
-
-def word_rule(signature: str) -> WordRule:
-    """Return the word rule in a signature that `eval.core.score.upgraded` returned; white space if it names none."""
-    match = re.search(rf"\|words:({'|'.join(get_args(Splitting))})\|case:(as-is|lower)\|", signature)
-    return WHITE_SPACE if match is None else WordRule(cast(Splitting, match[1]), match[2] == "lower")

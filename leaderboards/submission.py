@@ -15,7 +15,7 @@ from data.naming import as_flag_words, without_folder
 from eval.core.score import Better, Score
 from eval.text.metrics import EXACT_SCORES
 from leaderboards.records import Band, Curve, Record, SampleEntry, ScoreEntry
-from leaderboards.samples import joint_signature
+from leaderboards.signatures import joint_signature
 from textgan.engine.run_folder import headline, read_metrics, read_options, score_name
 from textgan.runs.aggregate import Group, MethodSummary, summarize, window_count
 

@@ -42,7 +42,8 @@ from leaderboards.records import (
     task_json,
 )
 from leaderboards.rescore import run_rescore
-from leaderboards.samples import exact_parts, joint_signature, kept_text, word_rule
+from leaderboards.samples import kept_text
+from leaderboards.signatures import exact_parts, fits, joint_signature, word_rule
 from leaderboards.submission import Submission, from_runs, of_samples, portable_reference, sha256_of
 from textgan.engine.run_folder import declared, find_runs, floors_by_name, headline, values_by_name
 from textgan.runs.aggregate import group_runs, load_run
@@ -149,7 +150,8 @@ def _from_samples(command: SubmitCommand, task: Task | None, path: Path, name: s
     text = kept_text(path)
     if command.reference is not None:
         require_lasting(command.reference)
-    options = chosen_options(ReferenceFlags(reference=command.reference), path)
+    reference = () if command.reference is None else (command.reference,)
+    options = chosen_options(ReferenceFlags(reference=reference), path)
     rule = WordRule(command.words or "punctuation", command.lower_case)
     metrics: Sequence[str] = command.metrics or ("jsd",)
     if task is not None:
@@ -184,7 +186,8 @@ def _write(
     folder: Path, task: Task | None, submissions: Sequence[Submission], title: str, shown: Sequence[str] | None
 ) -> list[Path]:
     """Write all records, and the task if it is new, or nothing."""
-    first = submissions[0]
+    with_exact = [each for each in submissions if exact_parts(each.record.signature)]
+    first = (with_exact or submissions)[0]
     signature = first.record.signature if task is None else task.signature
     names = {}
     for path in record_folders(folder):
@@ -194,7 +197,7 @@ def _write(
     written: dict[str, dict[str, bytes]] = {}
     for submission in submissions:
         record, name = submission.record, submission.record.name
-        if record.signature != signature:
+        if not fits(record.signature, signature):
             raise InputError(f"{name}: scored as {record.signature}, but {folder.name} takes {signature}")
         if name in names:
             raise InputError(f"{names[name]}: there is a record of this name; give another --name, or remove it first")

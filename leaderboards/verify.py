@@ -8,6 +8,7 @@ exit status is 1 if a record failed.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,10 +20,13 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError
+from data.readers import read_lines
+from data.sources import open_oracle
 from eval.text.metrics import EXACT_SCORES, score_file
 from leaderboards.places import RECORD, chosen_records, record_folders
 from leaderboards.records import Band, Record, SampleEntry, ScoreEntry, Task, naming_damage, read_record, read_task
-from leaderboards.samples import exact_parts, joint_signature, kept_text, read_text, reference_of, word_rule
+from leaderboards.samples import kept_text, read_text, reference_of
+from leaderboards.signatures import exact_parts, fits, joint_signature, word_rule
 from textgan.engine.run_folder import values_by_name
 
 _TOLERANCE = 1e-9
@@ -58,7 +62,7 @@ def verify(record: Record, task: Task, reference: str | None, samples: Path | No
             options = reference_of(record, reference) if task.metrics and record.samples else None
     except InputError as error:
         return [str(error)]
-    if record.kind != "published" and record.signature != task.signature:
+    if record.kind != "published" and not fits(record.signature, task.signature):
         errors.append(f"scored as {record.signature}, but the task takes {task.signature}")
     if errors:
         return errors
@@ -77,7 +81,9 @@ def verify(record: Record, task: Task, reference: str | None, samples: Path | No
             errors.append(f"{path.name} is scored as {signature}, the record says {record.signature}")
             continue
         values = values_by_name(scores)
-        of_samples = {name: value for name, value in entry.scores.items() if name not in EXACT_SCORES}
+        if "nll_oracle" in entry.scores:
+            values["nll_oracle"] = _oracle_loss(path, options.corpus.data)
+        of_samples = {name: value for name, value in entry.scores.items() if name in values or name not in EXACT_SCORES}
         if of_samples.keys() != values.keys():
             errors.append(f"{path.name} is scored by {', '.join(values)}, the record has {', '.join(of_samples)}")
             continue
@@ -85,6 +91,18 @@ def verify(record: Record, task: Task, reference: str | None, samples: Path | No
             if not abs(values[name] - value) <= _TOLERANCE:  # also true for NaN
                 errors.append(f"{path.name} scores {name} {values[name]:.6f}, the record says {value:.6f}")
     return errors
+
+
+def _oracle_loss(path: Path, data: str) -> float:
+    """Return the mean of -log o over the symbols of a file's lines, in nats, under the oracle o of a `--data` value.
+
+    It is NaN, which equals no recorded loss, if the lines are not of equal length or hold symbols that o lacks.
+    """
+    oracle, lines = open_oracle(data), [line.split() for block in read_lines(path) for line in block]
+    try:
+        return -float(oracle.log_probs(np.array(lines, np.int64)).mean())
+    except (IndexError, ValueError):
+        return math.nan
 
 
 def _contradictions(record: Record) -> list[str]:

@@ -25,7 +25,9 @@ from textgan.models.wgan_gp import WganGpSettings
 from textgan.train import train
 
 # A loaded machine is no failure, and a failure must come again.
-settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "tests", max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("fuzz", settings.get_profile("tests"), max_examples=10_000)
 settings.load_profile("tests")
 
@@ -93,9 +95,7 @@ def text_file(tmp_path: Path) -> Path:
 
 
 def _tiny(folder: Path) -> WganGpSettings:
-    return tiny_text(
-        folder / "text.txt", folder / "run", iterations=20, eval_every=5, checkpoint_every=10, **LARGE_RATES
-    )
+    return tiny_text(folder / "text.txt", folder / "run", iterations=8, eval_every=2, checkpoint_every=4, **LARGE_RATES)
 
 
 @pytest.fixture
@@ -105,13 +105,13 @@ def tiny(text_file: Path) -> WganGpSettings:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a text, its cache, the run of `tiny` on it, and `whole`, the same run with 30 iterations."""
+    """A folder with a text, its cache, the run of `tiny` on it, and `whole`, the same run with 12 iterations."""
     folder: Path = tmp_path_factory.mktemp("trained")
     write_lines(folder / "text.txt", short_lines())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEXTGAN_CACHE", str(folder / "cache"))
         train(_tiny(folder))
-        train(replace(_tiny(folder), iterations=30, run_dir=folder / "whole"))
+        train(replace(_tiny(folder), iterations=12, run_dir=folder / "whole"))
     return folder
 
 

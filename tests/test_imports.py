@@ -48,12 +48,16 @@ MODULES = {module_name(path): path for package in ALLOWED for path in sorted((RO
 
 def nodes(tree: ast.AST, in_functions: bool) -> Iterator[ast.AST]:
     """Yield the nodes of a syntax tree; nodes inside functions are optional."""
+    if in_functions:
+        yield from ast.walk(tree)
+        return
     yield tree
-    if in_functions or not isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
+    if not isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
         for child in ast.iter_child_nodes(tree):
             yield from nodes(child, in_functions)
 
 
+@cache
 def imports_of(source: str, in_functions: bool = True) -> set[str]:
     """Return the names of the modules that a source imports; `from package import module` imports the module."""
     modules: set[str] = set()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from eval.core.timing import Result
 from images.config import ImageConfig
 from images.train import IMAGES
 from tests.helpers.commands import MOVED
@@ -47,11 +48,22 @@ def test_an_old_name_does_what_the_new_command_does_with_a_note(
     assert out == expected
 
 
-def test_evaluators_are_timed_without_a_subcommand_as_before(capfd: pytest.CaptureFixture[str]) -> None:
+def test_evaluators_are_timed_without_a_subcommand_as_before(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[str | int, ...]] = []
+
+    def record(*sizes: str | int) -> list[Result]:
+        given.append(sizes)
+        return []
+
+    for name in ("build", "score", "dictionaries", "self_bleu"):
+        monkeypatch.setattr(f"eval.text.bench.bench_{name}", record)
     sizes = "--lines 400 --dictionary-lines 700 --self-bleu-lines 20 --nltk-lines 2 --frechet-dims 20 --json"
     status, out, _ = run_as_process("eval.bench", sizes.split(), capfd)
     assert status == 0
-    assert "numpy.sort" in str(json.loads(out)[3]["rival"])
+    assert [size for sizes in given for size in sizes if isinstance(size, int)] == [400, 400, 700, 20, 2]
+    assert [result["name"] for result in json.loads(out)] == ["Fréchet distance, 20 dimensions"]
 
 
 def test_shims_are_no_more_than_a_name() -> None:

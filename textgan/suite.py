@@ -21,6 +21,7 @@ eval_seconds is set. A TOML file describes the same suite:
     name = "slow orig"          # default: the preset and the values from lists
     preset = "orig-small"
     critic_lr = 3e-4
+    seeds = [0]                 # default: those of the suite
     start = "suites/first/orig-small-seed{seed}"    # weights of another suite's run with the same seed
 """
 
@@ -79,10 +80,11 @@ class SuiteCommand(FormatFlags):
 
 @dataclass(frozen=True)
 class Method:
-    """Runs that differ only in the seed: a name, and settings by name, including `preset`."""
+    """Runs that differ only in the seed: a name, settings by name, including `preset`, and seeds; None: the suite's."""
 
     name: str
     settings: Mapping[str, Any]
+    seeds: Sequence[int] | None = None
 
 
 def configs_of(
@@ -96,10 +98,17 @@ def configs_of(
     names = [method.name for method in methods]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"methods {', '.join(sorted(twice))}: given twice; name them apart")
-    if not methods or not seeds:
+    own = {seed for method in methods for seed in method.seeds or ()}
+    runs = [
+        (method, seed)
+        for seed in [*seeds, *sorted(own - {*seeds})]
+        for method in methods
+        if seed in (seeds if method.seeds is None else method.seeds)
+    ]
+    if not runs:
         raise InputError("no runs: give at least one preset and one seed")
     by_clock = not _was_scored_by_iterations(folder)
-    configs = [_config(program, method, seed, folder, by_clock) for seed in seeds for method in methods]
+    configs = [_config(program, method, seed, folder, by_clock) for method, seed in runs]
     folders = [config.folder for config in configs]
     if twice_used := [str(path) for path in folders if folders.count(path) > 1]:
         raise InputError(
@@ -171,12 +180,12 @@ def methods_of(common: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -
     """Yield the methods of a suite; a setting with a list of values makes one method per value."""
     for settings in listed:
         merged = {**common, **settings}
-        name = merged.pop("name", None)
+        name, seeds = merged.pop("name", None), merged.pop("seeds", None)
         varied = {key: value for key, value in merged.items() if isinstance(value, list)}
         for values in product(*varied.values()):
             settings_of_one = {**merged, **dict(zip(varied, values, strict=True))}
             suffix = "".join(f",{key}={settings_of_one[key]}" for key in varied if key != "preset" or name)
-            yield Method(f"{name or settings_of_one.get('preset')}{suffix}", settings_of_one)
+            yield Method(f"{name or settings_of_one.get('preset')}{suffix}", settings_of_one, seeds)
 
 
 def read_suite(path: Path) -> tuple[list[Method], list[int]]:
@@ -192,12 +201,13 @@ def read_suite(path: Path) -> tuple[list[Method], list[int]]:
     if unknown := content.keys() - {"seeds", "common", "method"}:
         raise InputError(f"{path}: unknown {', '.join(sorted(unknown))}; a suite has seeds, [common] and [[method]]")
     seeds, common, listed = content.get("seeds", [0, 1, 2]), content.get("common", {}), content.get("method", [])
-    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
-        raise InputError(f"{path}: seeds must be a list of whole numbers")
     if not isinstance(common, dict):
         raise InputError(f"{path}: common must be a table, [common]")
     if not isinstance(listed, list) or not all(isinstance(method, dict) for method in listed):
         raise InputError(f"{path}: methods must be tables in a list, [[method]]")
+    for given in (seeds, *(method["seeds"] for method in listed if "seeds" in method)):
+        if not isinstance(given, list) or not all(type(seed) is int for seed in given):
+            raise InputError(f"{path}: seeds must be a list of whole numbers")
     return list(methods_of(common, listed)), seeds
 
 

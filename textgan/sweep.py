@@ -197,13 +197,17 @@ def blocks(curves: Sequence[Curve], quality: str, diversity: str) -> list[Block]
             rows.append(row)
             if reason := collapsed(point, curve.symbols):
                 notes.append(f"collapsed at temperature {row[0]}, top-p {row[1]}: {reason}")
-        signatures = [curve.declared[name].signature for name in (quality, diversity) if name in curve.declared]
-        tables.append(Block(f"{curve.name}: {quality} and {diversity}, lower is better", rows, notes, signatures))
+        title = f"{curve.name}: {quality} and {diversity}, lower is better"
+        tables.append(Block(title, rows, notes, _signatures(curve, quality, diversity)))
     return tables
 
 
+def _signatures(curve: Curve, *names: str) -> list[str]:
+    return list(dict.fromkeys(curve.declared[name].signature for name in names if name in curve.declared))
+
+
 def records(curves: Sequence[Curve], quality: str, diversity: str) -> list[dict[str, object]]:
-    """Return a row per point of all curves, with all scores."""
+    """Return a row per point of all curves, with all scores and the signatures of quality and diversity."""
     names = sorted({name for curve in curves for point in curve.points for name in point.scores})
     return [
         {
@@ -211,6 +215,7 @@ def records(curves: Sequence[Curve], quality: str, diversity: str) -> list[dict[
             **{name: point.scores.get(name) for name in names},
             "excess": None if curve is curves[0] else excess(point, curves[0], quality, diversity),
             "collapsed": collapsed(point, curve.symbols),
+            "signature": "; ".join(_signatures(curve, quality, diversity)),
         }
         for curve in curves
         for point in curve.points

@@ -26,7 +26,6 @@ from data.corpus import Corpus, open_corpus
 from data.errors import InputError
 from data.line_ids import Ids
 from data.naming import as_command, printable
-from data.tokenizers import Tokenizer
 from data.words import WordRule
 from eval.core.device import choose_device
 from eval.core.score import Score
@@ -70,7 +69,7 @@ def open_experiment(config: TextSettings) -> Experiment:
     some = corpus.train[np.arange(config.eval_samples) % len(corpus.train)]
     of_real = score_lines(config, corpus.tokenizer.decode(some), real)
     without_floors = replace(real, held_out=())  # of word metrics, whose floors take as long as the scores
-    trainer = build_trainer(config, corpus.tokenizer, device)
+    trainer = build_trainer(config, corpus.tokenizer.size, device)
     record = reference_record(config.reference, scored)
     symbols = {"tokenizer": corpus.tokenizer.as_json()}
     start = start_from(trainer, config, symbols)
@@ -115,10 +114,13 @@ def score_lines(config: TextSettings, lines: list[str], real: RealText) -> list[
     return score_samples(SampleLines("samples", lambda: iter([lines])), config.scores, real, quiet=True)
 
 
-def build_trainer(config: TextSettings, tokenizer: Tokenizer, device: torch.device) -> Trainer:
-    """Return the trainer, with initial weights drawn from the run's seed, the same on every device."""
+def build_trainer(config: TextSettings, symbols: int, device: torch.device) -> Trainer:
+    """Return the trainer of a run on a vocabulary of this many symbols.
+
+    Initial weights are drawn from the run's seed, the same on every device.
+    """
     model = MODELS[config.model]
-    networks = model.networks(config, tokenizer.size)
+    networks = model.networks(config, symbols)
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
     for network in (networks.generator, networks.critic):
         if network is not None:

@@ -8,10 +8,10 @@ applied it to entropies, the terms of a JSD; its variance estimate is conservati
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, stdtrit
 
 from eval.core.score import Estimate
 
@@ -51,18 +51,19 @@ def estimate(value: float, left_out: NDArray[np.float64], within: Range = _ANY) 
     error = math.sqrt((groups - 1) / groups * float(np.square(left_out - mean).sum()))
     reach = student_reach(error, groups)
     corrected = groups * value - (groups - 1) * mean
-    return Estimate(cut(value), cut(value - reach), cut(value + reach), cut(corrected))
+    return Estimate(cut(value), cut(value - reach), cut(value + reach), cut(corrected), error=error, freedom=groups - 1)
 
 
 def student_reach(error: float, groups: int) -> float:
     """Return the half-width of a 95 % Student t interval with `groups - 1` degrees of freedom."""
+    from scipy.special import stdtrit  # slow to import, and help and refusals need no interval
+
     return float(stdtrit(groups - 1, (1 + _CONFIDENCE) / 2)) * error
 
 
 def interval(value: float, left_out: NDArray[np.float64] | Sequence[float], within: Range = _ANY) -> Estimate:
     """Return a score with its interval as `estimate` does, but without a corrected value."""
-    with_correction = estimate(value, np.asarray(left_out, np.float64), within)
-    return Estimate(with_correction.value, with_correction.low, with_correction.high)
+    return replace(estimate(value, np.asarray(left_out, np.float64), within), corrected=None)
 
 
 def estimate_ratio(parts: NDArray[np.float64], sizes: NDArray[np.float64], within: Range = _ANY) -> Estimate:
@@ -79,11 +80,18 @@ def estimate_ratio(parts: NDArray[np.float64], sizes: NDArray[np.float64], withi
 
 
 def estimate_share(part: int, whole: int) -> Estimate:
-    """Return the proportion part / whole with its exact interval (Clopper & Pearson 1934), nonempty even at 0 and 1."""
+    """Return the proportion part / whole with its exact interval (Clopper & Pearson 1934), nonempty even at 0 and 1.
+
+    The standard error, for differences, counts one more of each kind (Agresti & Caffo 2000), so that it is never 0.
+    """
+    from scipy.special import betaincinv
+
     tail = (1 - _CONFIDENCE) / 2
     low = float(betaincinv(part, whole - part + 1, tail)) if part else 0.0
     high = float(betaincinv(part + 1, whole - part, 1 - tail)) if part < whole else 1.0
-    return Estimate(part / whole, low, high)
+    widened = (part + 1) / (whole + 2)
+    error = math.sqrt(widened * (1 - widened) / (whole + 2))
+    return Estimate(part / whole, low, high, error=error, freedom=whole)
 
 
 def group_of_line(lines: int) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from eval.core.tables import Block, Format, fixed, render
@@ -52,6 +52,7 @@ class Estimate:
     """A score's value and the 95 % confidence interval of its expectation at this sample count; None if unknown.
 
     `corrected` estimates the value at infinite sample size; `floor` is the score of the same number of real lines.
+    `error` is the standard error of the value over samples, with `freedom` degrees of freedom; it is not printed.
     """
 
     value: float
@@ -59,6 +60,13 @@ class Estimate:
     high: float | None = None
     corrected: float | None = None
     floor: float | None = None
+    error: float | None = None
+    freedom: int = 0
+
+    def as_json(self) -> dict[str, float | None]:
+        """Return the printed numbers by name."""
+        names = ("value", "low", "high", "corrected", "floor")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class Score:
         """Return the score as a JSON-serialisable object."""
         return {
             "metric": self.metric,
-            "scores": {name: asdict(estimate) for name, estimate in self.values.items()},
+            "scores": {name: estimate.as_json() for name, estimate in self.values.items()},
             "unit": self.unit,
             "better": self.better,
             "samples": self.samples,
@@ -95,7 +103,7 @@ def with_floor(score: Score, real: Score) -> Score:
 def as_records(score: Score) -> list[dict[str, Any]]:
     """Return a score as CSV rows, one per value, with interval, floor and signature."""
     facts = {"unit": score.unit, "better": score.better, "samples": score.samples, "signature": str(score.signature)}
-    return [{"metric": score.metric, "name": name, **asdict(value), **facts} for name, value in score.values.items()]
+    return [{"metric": score.metric, "name": name, **value.as_json(), **facts} for name, value in score.values.items()]
 
 
 def show(scores: Sequence[Score], output_format: Format) -> None:

@@ -44,7 +44,8 @@ def load_inception(weights: Path | None = None) -> tuple[Inception, str]:
     """
     path = published_weights() if weights is None else weights
     tensors = _read(path)
-    network = Inception()
+    with torch.device("meta"):  # without random initial weights
+        network = Inception()
     expected = {name: value for name, value in network.state_dict().items() if not _is_counter(name)}
     tensors = {name: value for name, value in tensors.items() if not _is_counter(name)}
     for name in sorted(expected.keys() ^ tensors.keys()):
@@ -54,7 +55,7 @@ def load_inception(weights: Path | None = None) -> tuple[Inception, str]:
         if not isinstance(tensors[name], Tensor) or tensors[name].shape != value.shape:
             shape = list(getattr(tensors[name], "shape", []))
             raise InputError(f"{path}: weight {name} is {shape}, not {list(value.shape)}; give the weights at {URL}")
-    network.load_state_dict(tensors, strict=False)
+    network.to_empty(device="cpu").load_state_dict(tensors, strict=False)
     name = "inception-2015-12-05" if sha256_of_file(path) == SHA256 else "inception-custom"
     return network, f"{name}@{_hash(network)}"
 

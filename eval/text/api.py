@@ -120,12 +120,12 @@ def score_given(
     with TemporaryDirectory() as folder:
         named = replace(
             flags,
-            reference=_named(reference, Path(folder, "reference")),
+            reference=(_named(reference, Path(folder, "reference")),),
             held_out=None if held_out is None else _named(held_out, Path(folder, "held_out")),
         )
         require_numbers(named)
         require_choices(named)
-        require_different(named.reference, named.held_out)
+        require_different(*named.reference, named.held_out)
         real = chosen_text(named, Path(), metrics or METRICS)
     blocks = SampleLines("lines", lambda: (samples[i : i + _BLOCK] for i in range(0, len(samples), _BLOCK)))
     return score_samples(blocks, metrics or real.metrics(), real)

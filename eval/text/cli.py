@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
 import tyro
 
@@ -11,7 +11,9 @@ from data.command import parse_command
 from data.corpus import Corpus, CorpusOptions, encode_source
 from data.errors import InputError, require_at_least
 from data.inputs import require_different
+from data.json_lines import is_json_lines
 from data.readers import InvalidUtf8
+from data.sources import pooled, with_field
 from data.words import Splitting, WordRule
 from eval.core.score import Score, show
 from eval.core.tables import FormatFlags
@@ -26,9 +28,9 @@ from eval.text.words import open_held_out, open_word_reference
 class ReferenceFlags(FormatFlags):
     """Flags that choose the real text."""
 
-    reference: str | None = None
-    """Real text: grammar, oracle[:SEED or :PATH], lm1b[:PATH], hub:NAME[:COLUMN], a file, a folder, saved counts,
-    or - for stdin.
+    reference: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Real text: grammar, oracle[:SEED or :PATH], lm1b[:PATH], hub:NAME[:COLUMN], jsonl:PATH:FIELD, a file, a folder,
+    saved counts, or - for stdin. The lines of several are scored against as one text: repeat the flag.
     Default: the reference recorded beside the samples, else grammar."""
     lines: int | None = None
     """Maximum reference lines. Default: as recorded, else 200,000 (grammar), 10,000,000 (lm1b) or all."""
@@ -36,6 +38,12 @@ class ReferenceFlags(FormatFlags):
     """Real text for the floor. Default: held-out lines of the reference, else (character JSD) lines in it."""
     invalid_utf8: InvalidUtf8 = "refuse"
     """How to treat bytes that are not UTF-8: refuse the file or replace them."""
+    field: str | None = None
+    """Field with the text in JSON Lines files, of samples and real text; dots lead into objects and lists
+    (choices.0.text)."""
+
+
+Flags = TypeVar("Flags", bound=ReferenceFlags)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +78,7 @@ class CharacterCommand(CharacterFlags):
     """Flags of a command that scores one file by character metrics."""
 
     samples: tyro.conf.Positional[Path]
-    """Text file (plain, .gz, .zst, or Parquet), one sample per line; - for standard input."""
+    """Text file (plain, .gz, .zst, Parquet, or JSON Lines), one sample per line; - for standard input."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +86,7 @@ class WordCommand(WordFlags):
     """Flags of a command that scores one file by word metrics."""
 
     samples: tyro.conf.Positional[Path]
-    """Text file (plain, .gz, .zst, or Parquet), one sample per line; - for standard input."""
+    """Text file (plain, .gz, .zst, Parquet, or JSON Lines), one sample per line; - for standard input."""
 
 
 def chosen_options(flags: ReferenceFlags, samples: Path) -> ReferenceOptions:
@@ -93,9 +101,9 @@ def chosen_options(flags: ReferenceFlags, samples: Path) -> ReferenceOptions:
 def _chosen_options(flags: ReferenceFlags, samples: Path) -> tuple[ReferenceOptions, Corpus | None]:
     """Return the options of the reference, recorded or given, and the recorded corpus if they describe it exactly."""
     require_at_least("--lines", flags.lines, 1)
-    recorded = recorded_reference(samples) if flags.reference is None else None
+    recorded = None if flags.reference else recorded_reference(samples)
     if recorded is None:
-        corpus = CorpusOptions(flags.reference or "grammar", split=False, invalid_utf8=flags.invalid_utf8)
+        corpus = CorpusOptions(pooled(flags.reference or ("grammar",)), split=False, invalid_utf8=flags.invalid_utf8)
         options, opened = ReferenceOptions(corpus), None
     else:
         options, opened = open_recorded(*recorded, samples.parent)
@@ -118,7 +126,12 @@ def _reference(flags: CharacterFlags, options: ReferenceOptions, opened: Corpus 
 
 def _counts_folder(flags: ReferenceFlags) -> Path | None:
     """Return the folder of saved counts that --reference names, None for real text."""
-    return None if flags.reference is None or not is_saved_counts(Path(flags.reference)) else Path(flags.reference)
+    folders = [Path(name) for name in flags.reference if is_saved_counts(Path(name))]
+    if folders and len(flags.reference) > 1:
+        raise InputError(
+            f"{folders[0]}: saved counts are a reference alone; add counts up: python -m eval.ngrams merge"
+        )
+    return folders[0] if folders else None
 
 
 def _corpus_reference(flags: CharacterFlags, options: ReferenceOptions, opened: Corpus | None) -> Reference:
@@ -155,6 +168,7 @@ def chosen_text(flags: ReferenceFlags, samples: Path, metrics: Sequence[str]) ->
     Raises:
         InputError: the text cannot be read, is too short, or has changed since the samples were recorded.
     """
+    flags = _by_field(flags)
     options, opened = _chosen_options(flags, samples)
     characters = words = None
     held_out: Sequence[str] = ()
@@ -166,8 +180,32 @@ def chosen_text(flags: ReferenceFlags, samples: Path, metrics: Sequence[str]) ->
             corpus = replace(corpus, seq_len=characters.text.seq_len)
         words = open_word_reference(corpus, flags.rule)
         held_out = words.held_out if flags.held_out is None else open_held_out(flags.held_out, flags.invalid_utf8)
-    recorded = flags.reference is None and recorded_reference(samples) is not None
+    recorded = not flags.reference and recorded_reference(samples) is not None
     return RealText(characters, words, held_out, recorded)
+
+
+def _by_field(flags: Flags) -> Flags:
+    """Return the flags with JSON Lines files of real text named as sources of the field --field.
+
+    Raises:
+        InputError: a file is JSON Lines, and no field is given.
+    """
+    reference = tuple(with_field(spec, flags.field) for spec in flags.reference)
+    held_out = None if flags.held_out is None else with_field(flags.held_out, flags.field)
+    return replace(flags, reference=reference, held_out=held_out)
+
+
+def open_all(paths: Sequence[Path], flags: ReferenceFlags) -> list[SampleLines]:
+    """Return samples files opened.
+
+    Raises:
+        InputError: a file cannot be read, two inputs are one pipe, or --field is given and no input is JSON Lines.
+    """
+    require_different(*paths, *flags.reference, flags.held_out)
+    files = [open_samples(path, flags.invalid_utf8, flags.field) for path in paths]
+    if flags.field is not None and _by_field(flags) == flags and not any(map(is_json_lines, paths)):
+        raise InputError(f"--field {flags.field}: no input is JSON Lines, one object per line; leave the flag out")
+    return files
 
 
 def open_both(path: Path, flags: ReferenceFlags, metrics: Sequence[str]) -> tuple[SampleLines, RealText]:
@@ -176,8 +214,8 @@ def open_both(path: Path, flags: ReferenceFlags, metrics: Sequence[str]) -> tupl
     Raises:
         InputError: samples or real text cannot be read.
     """
-    require_different(path, flags.reference, flags.held_out)
-    return open_samples(path, flags.invalid_utf8), chosen_text(flags, path, metrics)
+    (samples,) = open_all([path], flags)
+    return samples, chosen_text(flags, path, metrics)
 
 
 def score_by(metrics: Sequence[str], path: Path, flags: ReferenceFlags) -> list[Score]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data.cache import concatenate_on_disk
 from data.errors import InputError
+from data.json_lines import is_json_lines, read_field, require_no_json
 from data.line_ids import Ids
 from data.readers import InvalidUtf8, Lines, read_lines
 from data.tokenizers import PADDING_ID, UNKNOWN_ID
@@ -22,15 +23,27 @@ class SampleLines:
     read: Callable[[], Lines]
 
 
-def open_samples(path: Path, invalid_utf8: InvalidUtf8) -> SampleLines:
-    """Open a text or Parquet file, a pipe, or - for standard input as samples; see `data.readers.read_lines`.
+def open_samples(path: Path, invalid_utf8: InvalidUtf8, field: str | None = None) -> SampleLines:
+    """Open a text, Parquet or JSON Lines file, a pipe, or - for standard input as samples.
+
+    Args:
+        path: the file; see `data.readers.read_lines`.
+        invalid_utf8: whether bytes that are not UTF-8 are refused or replaced.
+        field: the field with the text if the file is JSON Lines; see `data.json_lines.read_field`.
 
     Raises:
-        InputError: the file is missing, empty, a folder, or not text.
+        InputError: the file is missing, empty, a folder, not text, or JSON Lines without the field.
     """
-    if not any(read_lines(path, invalid_utf8)):
+    if field is None:
+        require_no_json(path)
+    by_field = field is not None and is_json_lines(path)
+
+    def read() -> Lines:
+        return read_field(path, field, invalid_utf8) if field and by_field else read_lines(path, invalid_utf8)
+
+    if not any(read()):
         raise InputError(f"{path}: the file is empty; give one sample per line")
-    return SampleLines(str(path), lambda: read_lines(path, invalid_utf8))
+    return SampleLines(str(path), read)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 import hashlib
 import io
 import re
-import shlex
 import subprocess
 import sys
 import tracemalloc
@@ -17,6 +16,8 @@ from data.images import dataset as pictures_module
 from data.images.__main__ import main
 from data.images.dataset import ImageOptions, as_grid, batch_floats, open_dataset, to_uint8
 from data.images.shapes import draw_shapes
+from tests.helpers.commands import run
+from tests.helpers.full_disk import full_disk
 from tests.helpers.images import IMAGES, write_parquet
 from tests.helpers.paths import ROOT
 
@@ -133,13 +134,11 @@ def test_nothing_is_left_behind_when_decoding_fails(folder: Path, cache: Path) -
     assert list((cache / "pictures").iterdir()) == []
 
 
-@pytest.mark.slow
-def test_a_full_disk_is_one_line_and_leaves_nothing(cache: Path) -> None:
-    # A limit on the size of files stands in for a full disk.
-    limited = f"ulimit -f 100; exec {shlex.quote(sys.executable)} -m data.images shapes --count 200"
-    result = subprocess.run(["bash", "-c", limited], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 2
-    assert re.fullmatch(r"error: .*File too large; .*TEXTGAN_CACHE.*\n", result.stderr)
+def test_a_full_disk_is_one_line_and_leaves_nothing(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with full_disk(100):
+        status, _, err = run(capfd, "data.images", "shapes", "--count", "200")
+    assert status == 2
+    assert re.fullmatch(r"error: .*File too large; .*TEXTGAN_CACHE.*\n", err)
     assert list((cache / "pictures").iterdir()) == []
 
 

@@ -1,8 +1,5 @@
 import json
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +23,7 @@ from eval.images.inception import Inception
 from eval.images.kid import kid
 from eval.images.precision_recall import precision_recall
 from tests.helpers.commands import run
-from tests.helpers.paths import ROOT
+from tests.helpers.full_disk import full_disk
 
 Images = NDArray[np.uint8]
 
@@ -298,22 +295,18 @@ def test_a_mistake_is_one_line_and_status_2(
     assert not list(workplace.rglob("*.partial"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kilobytes", "entries"), [(100, 0), (200, 1)])
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
-    workplace: Path, cache: Path, kilobytes: int, entries: int
+    workplace: Path, cache: Path, capfd: pytest.CaptureFixture[str], kilobytes: int, entries: int
 ) -> None:
-    # A limit on the size of files stands in for a full disk: 154 kB of pictures, some 350 kB of statistics.
-    command = "eval.fid stats samples.npz --features random-conv --output stats.npz"
-    limited = (
-        f"ulimit -f {kilobytes}; cd {workplace}; PYTHONPATH={ROOT} exec {shlex.quote(sys.executable)} -m {command}"
-    )
-    result = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False)
+    # 154 kB of pictures, some 350 kB of statistics.
+    with full_disk(kilobytes):
+        status, _, err = run(capfd, "eval.fid", "stats", "samples.npz", *RANDOM, "--output", "stats.npz")
     assert len([path for path in cache.glob("*/*") if path.parent.name != "hashes"]) == entries
     assert not list(workplace.rglob("*.partial"))
     assert not Path("stats.npz").exists()
-    assert result.returncode == 2
-    assert re.fullmatch(r"error: .*File too large; raise the file size limit, or choose another .*\n", result.stderr)
+    assert status == 2
+    assert re.fullmatch(r"error: .*File too large; raise the file size limit, or choose another .*\n", err)
 
 
 def test_different_features_do_not_compare() -> None:

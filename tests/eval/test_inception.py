@@ -2,6 +2,7 @@ import hashlib
 import json
 import math
 import os
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +73,14 @@ def error_of(features: Tensor) -> float:
 
 
 def test_names_and_shapes_are_the_published_ones() -> None:
-    names = [[name, list(value.shape)] for name, value in published(Inception()).items()]
+    with torch.device("meta"):
+        names = [[name, list(value.shape)] for name, value in published(Inception()).items()]
     assert len(names) == 472
     assert hashlib.sha256(json.dumps(names).encode()).hexdigest() == NAMES_SHA256
 
 
 def test_features_are_those_of_pytorch_fid(seeded: Inception, images: Tensor) -> None:
-    exact = Inception()
-    exact.load_state_dict(seeded.state_dict())
-    found = exact.double()(resized(images, "pytorch-fid", torch.float64))
+    found = deepcopy(seeded).double()(resized(images, "pytorch-fid", torch.float64))
     assert error_of(found) < 1e-12
     assert found.sum(1).tolist() == pytest.approx(SUMS, abs=1e-9)
     assert found.norm(dim=1).tolist() == pytest.approx(NORMS, abs=1e-10)
@@ -164,7 +164,7 @@ def test_the_extractor_of_fid(seeded: Inception, weights: Path, images: Tensor) 
 def test_less_precision_is_signed_and_near(weights: Path, images: Tensor) -> None:
     exact, rounded = inception_extractor(weights), inception_extractor(weights, precision="bf16")
     assert rounded.signature == f"{exact.signature}/bf16-cpu"
-    features = [extract(images.numpy(), each) for each in (exact, rounded)]
+    features = [extract(images[:1].numpy(), each) for each in (exact, rounded)]
     error = np.linalg.norm(features[1] - features[0]) / np.linalg.norm(features[0])
     assert 1e-4 < error < 0.05  # bfloat16 has eight bits, and the network 94 convolutions
     with pytest.raises(InputError, match="--precision tf32: not on cpu; say float32 or bf16"):

@@ -219,7 +219,7 @@ def test_the_interval_covers_the_expected_score_and_a_bootstrap_does_not(grammar
     drawn = [draw(grammar_source, 640, random) for _ in range(100)]
     estimates = [estimate_ids(ids, grammar_source) for ids in drawn]
     resampled = [
-        [score_ids(ids[random.integers(640, size=640)], grammar_source.text) for _ in range(40)] for ids in drawn[:10]
+        [score_ids(ids[random.integers(640, size=640)], grammar_source.text) for _ in range(20)] for ids in drawn[:6]
     ]
     for n in (4, 6):
         expected = float(np.mean([found[n].value for found in estimates]))

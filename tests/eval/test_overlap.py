@@ -208,7 +208,7 @@ def test_the_floor_is_the_score_of_held_out_text(text_file: Path, capsys: pytest
     held_out.write_text("\n".join(f"{line[:5]} cat mat {i}" for i, line in enumerate(lines[:200])), "utf-8")
     found = overlap_scores(capsys, [str(samples), *against, "--held-out", str(held_out)])
     reference = chosen_reference(
-        CharacterFlags(reference=str(text_file), ngram=4, held_out=str(held_out)),
+        CharacterFlags(reference=(str(text_file),), ngram=4, held_out=str(held_out)),
         samples,  # as the command's
     )
     real = reference.real_lines(60)

@@ -2,7 +2,9 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -11,11 +13,21 @@ from data.errors import InputError
 from eval import bleu, diversity, jsd, likelihood, memorisation, ms_jaccard, overlap
 from eval.core.score import Estimate, Score, Signature
 from eval.ngrams import main as ngrams_main
-from eval.report import main, rendered
+from eval.report import main
+from eval.text.report_tables import rendered
 from tests.helpers.commands import jsd_of_words
+from tests.helpers.text import short_lines, write_lines
 
 WORD_METRICS = (jsd_of_words, bleu.main, ms_jaccard.main, diversity.main, memorisation.main)
+COMPARED = ("baseline", "difference", "difference_low", "difference_high", "p_value", "verdict", "detectable",
+            "best_rank", "worst_rank")  # fmt: skip
 METRICS = (jsd.main, overlap.main, likelihood.main, *WORD_METRICS)
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    """400 different short lines."""
+    return Path(write_lines(tmp_path / "text.txt", short_lines()[:400]))
 
 
 @pytest.fixture
@@ -33,6 +45,15 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return capsys.readouterr().out
 
 
+def alone(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a file's scores in a report of several files without the comparison with the others."""
+    for score in scores:
+        for value in score["scores"].values():
+            for name in COMPARED:
+                del value[name]
+    return scores
+
+
 def test_the_report_holds_what_the_commands_say(
     files: list[Path], text_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -44,7 +65,7 @@ def test_the_report_holds_what_the_commands_say(
             flags = ["--ngram", "4"] if metric in METRICS[:3] else []
             assert metric([str(file), "--reference", str(text_file), *flags, "--json"]) == 0
             said += json.loads(capsys.readouterr().out)
-        assert found[str(file)][: len(said)] == said
+        assert alone(found[str(file)][: len(said)]) == said
         assert [score["metric"] for score in found[str(file)][len(said) :]] == ["entropy"]
         names = [name for score in said for name in score["scores"]]
         assert {"jsd-4", "recall-2", "quality", "coverage", "word-jsd-3", "bleu-5", "self-bleu-2"} < set(names)
@@ -69,10 +90,11 @@ def test_csv_has_a_line_for_each_value(files: list[Path], text_file: Path, capsy
 
 
 def toy(better: str, *values: float) -> dict[str, list[Score]]:
+    """Return a score per file with standard error 0.03 and 8 degrees of freedom; differences of 0.098 are told."""
     return {
         f"{number}.txt": [
             Score(
-                "toy", {"toy-1": Estimate(value, value - 0.1, value + 0.1, floor=0.5)}, "share",
+                "toy", {"toy-1": Estimate(value, value - 0.1, value + 0.1, floor=0.5, error=0.03, freedom=8)}, "share",
                 "lower" if better == "lower" else "higher", 9, "real", Signature("toy", {"samples": 9}),
             )
         ]
@@ -81,21 +103,79 @@ def toy(better: str, *values: float) -> dict[str, list[Score]]:
 
 
 def test_the_best_of_a_row_is_marked() -> None:
-    (row,) = [line for line in rendered(toy("lower", 0.25, 0.75), "text").splitlines() if line.startswith("toy-1")]
+    row = next(line for line in rendered(toy("lower", 0.25, 0.75), "text").splitlines() if line.startswith("toy-1"))
     assert " ".join(row.split()) == "toy-1 v 0.2500* (0.1500 .. 0.3500) 0.7500 (0.6500 .. 0.8500) 0.5000"
-    (row,) = [
+    row = next(
         line for line in rendered(toy("higher", 0.25, 0.75), "markdown").splitlines() if line.startswith("| toy-1")
-    ]
+    )
     assert row == "| toy-1 | ^ | 0.2500 (0.1500 .. 0.3500) | **0.7500** (0.6500 .. 0.8500) | 0.5000 |"
-    assert "*" not in rendered(toy("lower", 0.25), "text").split("v lower")[0]
-    assert rendered(toy("lower", 0.5, 0.5), "text").count("0.5000*") == 2
+    assert "*" not in rendered(toy("lower", 0.25), "text")
+    for values in ((0.5, 0.5), (0.5, 0.45), (0.5, 0.3, 0.31)):  # the lowest value alone is no reason
+        assert "00*" not in rendered(toy("lower", *values), "text")
     assert "toy|samples:9|v:" in rendered(toy("lower", 0.5), "markdown")
+
+
+def table_of(shown: str, title: str) -> list[list[str]]:
+    """Return the cells of the Markdown table below a title."""
+    rows = shown.partition(title)[2].split("\n\n")[1].splitlines()
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_differences_are_from_the_baseline_and_named_better_only_if_told() -> None:
+    files = toy("lower", 0.25, 0.75, 0.3)
+    assert table_of(rendered(files, "markdown"), "differences from 0.txt") == [
+        ["", "1.txt", "2.txt", "detectable"],
+        ["---", "---", "---", "---"],
+        ["toy-1", "+0.5000 (0.4101 .. 0.5899) worse", "+0.0500 (-0.0399 .. 0.1399) cannot be told", "0.1266"],
+    ]
+    head, _, row = table_of(rendered(files, "markdown", baseline=1), "differences from 1.txt")
+    assert head == ["", "0.txt", "2.txt", "detectable"]
+    assert row[1:3] == ["-0.5000 (-0.5899 .. -0.4101) better", "-0.4500 (-0.5399 .. -0.3601) better"]
+    _, _, row = table_of(rendered(toy("higher", 0.25, 0.75), "markdown"), "differences from 0.txt")
+    assert row[1] == "+0.5000 (0.4101 .. 0.5899) better"
+    ranks = table_of(rendered(files, "markdown"), "ranks that the tests of all pairs allow")
+    assert ranks[2] == ["toy-1", "1-2", "3", "1-2"]
+    assert "ranks" not in rendered(toy("lower", 0.25, 0.75), "markdown")
+    assert "differences" not in rendered(toy("lower", 0.25), "markdown")
+    whole = {name: value["scores"]["toy-1"] for name, (value,) in json.loads(rendered(files, "json")).items()}
+    assert [value["verdict"] for value in whole.values()] == [None, "worse", "cannot be told"]
+    assert [(value["best_rank"], value["worst_rank"]) for value in whole.values()] == [(1, 2), (3, 3), (1, 2)]
+    assert whole["2.txt"]["difference"] == pytest.approx(0.05, rel=1e-12)
+    assert set(COMPARED).isdisjoint(json.loads(rendered(toy("lower", 0.25), "json"))["0.txt"][0]["scores"]["toy-1"])
+    unknown = {name: [replace(score[0], values={"toy-1": Estimate(score[0].values["toy-1"].value)})]
+               for name, score in files.items()}  # fmt: skip
+    _, _, row = table_of(rendered(unknown, "markdown"), "differences from 0.txt")
+    assert row[1:] == ["+0.5000 spread unknown", "+0.0500 spread unknown", "-"]
+
+
+def test_a_baseline_is_one_of_the_files(files: list[Path], text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--reference", text_file, "--metrics", "diversity", "--json")
+    good, bad = (json.loads(run(capsys, *files, *flags, "--baseline", file)) for file in files)
+    name = "distinct-2"
+    forth, back = good[str(files[1])][0]["scores"][name], bad[str(files[0])][0]["scores"][name]
+    assert forth["baseline"] == str(files[0])
+    assert forth["difference"] == -back["difference"] == forth["value"] - back["value"]
+    with pytest.raises(InputError, match=r"--baseline .*text\.txt: not among the files; add it to them"):
+        main([*map(str, files), "--baseline", str(text_file.with_name("text.txt"))])
+
+
+def test_files_with_equal_lines_cannot_be_told(
+    files: list[Path], text_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = text_file.with_name("copy.txt")
+    copy.write_bytes(files[0].read_bytes())
+    rows = list(csv.DictReader(io.StringIO(
+        run(capsys, files[0], copy, "--reference", text_file, "--ngram", 3, "--format", "csv")
+    )))  # fmt: skip
+    assert {row["verdict"] for row in rows} == {"", "cannot be told"}
+    assert {row["difference"] for row in rows} == {"", "0.0"}
+    assert {(row["best_rank"], row["worst_rank"]) for row in rows} == {("1", "2")}
 
 
 def test_markdown_is_a_table(files: list[Path], text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = run(capsys, *files, "--reference", text_file, "--format", "markdown").splitlines()
     assert lines[0] == "|  |  | good.txt | bad.txt | real text |"
-    table = [line for line in lines if line.startswith("|")]
+    table = [line for line in lines[: lines.index("")] if line.startswith("|")]
     assert {line.count("|") for line in table} == {6}
     (word_jsd_row,) = [line for line in table if line.startswith("| word-jsd-2 |")]
     assert re.match(r"\| word-jsd-2 \| v \| \*\*[\d.]+\*\* \([\d.]+ \.\. [\d.]+\) \| [\d.]+ \(", word_jsd_row)
@@ -103,7 +183,7 @@ def test_markdown_is_a_table(files: list[Path], text_file: Path, capsys: pytest.
 
 def test_a_figure_is_drawn(files: list[Path], text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figure = text_file.with_name("report.png")
-    run(capsys, *files, "--reference", text_file, "--plot", figure)
+    run(capsys, *files, "--reference", text_file, "--metrics", "jsd", "bleu", "--plot", figure)
     with Image.open(figure) as image:
         assert image.format == "PNG"
         assert len(image.convert("RGB").getcolors(1 << 20) or []) > 50  # something is drawn, in colour
@@ -129,7 +209,8 @@ def test_different_sample_counts_do_not_compare(
         main([str(files[0]), str(short), "--reference", str(text_file), "--count", "51"])
     flags = ("--reference", text_file, "--count", 50, "--format", "json")
     both = json.loads(run(capsys, files[0], short, *flags))
-    assert both[str(short)] == json.loads(run(capsys, short, "--reference", text_file, "--format", "json"))[str(short)]
+    single = json.loads(run(capsys, short, "--reference", text_file, "--format", "json"))
+    assert alone(both[str(short)]) == single[str(short)]
     assert all(score["samples"] == 50 for score in both[str(files[0])])
 
 

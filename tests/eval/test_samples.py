@@ -215,7 +215,7 @@ def test_flags_override_what_was_recorded(
         record(samples, ReferenceOptions(CorpusOptions(str(text_file), 20, lines=90, split=False), ngram=4))
         flags: dict[str, Any] = {}
     else:
-        flags = {"reference": str(text_file), "ngram": 4, "seq_len": 20, "lines": 90}
+        flags = {"reference": (str(text_file),), "ngram": 4, "seq_len": 20, "lines": 90}
     reference = chosen_reference(CharacterFlags(**(flags | changed)), samples)
     assert list(reference.text.counts) == list(range(1, ngram + 1))
     for n in (1, ngram):
@@ -228,7 +228,7 @@ def test_another_reference_can_be_named_despite_a_record(samples: Path, text_fil
     record(samples, ReferenceOptions(CorpusOptions(str(text_file), seq_len=20), ngram=4))
     other = text_file.with_name("other.txt")
     other.write_text("\n".join(toy_lines(40, 0)), "utf-8")
-    reference = chosen_reference(CharacterFlags(reference=str(other)), samples)
+    reference = chosen_reference(CharacterFlags(reference=(str(other),)), samples)
     assert counts_as_text(reference, 6) == expected_counts(toy_lines(40, 0), 6, 32)  # nothing is left of the record
 
 
@@ -249,7 +249,7 @@ def test_changed_data_are_refused_until_named(samples: Path, text_file: Path) ->
     for changed in overrides:
         with pytest.raises(InputError, match=r"text\.txt: not as it was when the samples were made;.*--reference"):
             chosen_reference(CharacterFlags(**changed), samples)
-    assert chosen_reference(CharacterFlags(reference=str(text_file)), samples).text.lines == 2001
+    assert chosen_reference(CharacterFlags(reference=(str(text_file),)), samples).text.lines == 2001
     # Written anew but the same: what counts is the content.
     text_file.write_text(text, "utf-8")
     assert chosen_reference(CharacterFlags(), samples).text.lines == 2000

@@ -104,6 +104,27 @@ def wait_until(process: subprocess.Popen[Any], done: Callable[[], bool]) -> None
             return
 
 
+_DYING = """
+import os, signal, sys
+from pathlib import Path
+from textgan.train import main
+def deadly(move):
+    def move_or_die(path, target):
+        if str(target).endswith(sys.argv[1]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return move(path, target)
+    return move_or_die
+Path.rename, Path.replace = deadly(Path.rename), deadly(Path.replace)
+main(sys.argv[2:])
+"""
+
+
+def dying(command: Sequence[str], written: str) -> list[str]:
+    """Return the command of a training that kills itself by SIGKILL while it writes a path with this ending."""
+    place = command.index("textgan.train")
+    return [*command[: place - 1], "-c", _DYING, written, *command[place + 1 :]]
+
+
 class PowerCutError(Exception):
     """The machine goes out."""
 

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from data.batches import by_epochs
 from data.oracle import Oracle, own_oracle
-from textgan.engine.trainer import Trainer, make_trainer
-from textgan.models import MODELS
-from textgan.models.common import initialise
+from textgan.engine.trainer import Trainer
 from textgan.models.line_settings import LineSettings
 from textgan.models.lines import LineModel
+from textgan.train import build_trainer
 
 SYMBOLS, LENGTH, LINES = 20, 6, 1000
 
@@ -32,9 +31,9 @@ class Divergences:
 
 
 @cache
-def an_oracle(seed: int) -> Oracle:
-    """Return an oracle of 20 symbols."""
-    return own_oracle(seed, SYMBOLS, 16)
+def an_oracle(seed: int, width: int = 16) -> Oracle:
+    """Return an oracle of 20 symbols; the wider it is, the fewer lines have most of the probability."""
+    return own_oracle(seed, SYMBOLS, width)
 
 
 @torch.no_grad()
@@ -54,14 +53,8 @@ def divergences(model: nn.Module, oracle: Oracle) -> Divergences:
 def learner(config: LineSettings, oracle: Oracle, **changes: Any) -> tuple[Trainer, Tensor]:
     """Return the trainer of a preset on lines of an oracle, with narrow networks, and its training lines [N, 6]."""
     config = replace(config, seq_len=LENGTH, dim=32, **changes)
-    model = MODELS[config.model]
-    networks = model.networks(config, SYMBOLS + 2)
-    random = torch.Generator().manual_seed(config.seed)
-    for network in (networks.generator, networks.critic):
-        if network is not None:
-            initialise(network, random)
     lines = torch.from_numpy(oracle.draw(LINES, LENGTH, seed=config.seed) + 2)
-    return make_trainer(config, model.phases(config, networks), networks, torch.device("cpu")), lines
+    return build_trainer(config, SYMBOLS + 2, torch.device("cpu")), lines
 
 
 def train_to(trainer: Trainer, lines: Tensor, iteration: int) -> None:

@@ -13,6 +13,7 @@ from data.images.shapes import draw_shapes
 from eval import fid, ngrams
 from images.train import train as train_on_images
 from leaderboards import build, submit
+from tests.helpers.paths import ROOT
 from tests.helpers.runs import tiny_images, tiny_text
 from tests.helpers.text import short_lines, write_lines
 from textgan.train import train
@@ -41,7 +42,7 @@ def fill_workplace(folder: Path) -> None:
 
 
 def _write_inputs() -> None:
-    write_lines(Path("corpus.txt"), short_lines())
+    write_lines(Path("corpus.txt"), short_lines()[:600])
     with gzip.open("corpus.txt.gz", "wb") as corpus:
         corpus.write(Path("corpus.txt").read_bytes())
     Path("samples.txt").write_bytes(b"the cat sat on a mat\n" * 20)
@@ -51,6 +52,7 @@ def _write_inputs() -> None:
             file.write(f"a line of {part}\n".encode())
     for suite in ("suite.toml", "controls.toml"):
         Path(suite).write_text('[[method]]\npreset = "ttur-small"\n', "utf-8")
+    shutil.copytree(ROOT / "leaderboards" / "suites", "leaderboards/suites")
     Path("folder-of-images").mkdir()
     for number, image in enumerate(draw_shapes(0, 70)[0]):
         Image.fromarray(image.transpose(1, 2, 0)).save(Path("folder-of-images", f"{number}.png"))

@@ -21,7 +21,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("TEXTGAN_CACHE", str(place / "cache"))
         for name, change in (("a0", {}), ("a1", {"seed": 1}), ("b0", {"critic_lr": 1e-3})):
             config = tiny_text(
-                text, place / "suite" / name, iterations=20, eval_every=5, checkpoint_every=10, ngram=6,
+                text, place / "suite" / name, iterations=8, eval_every=2, checkpoint_every=4, ngram=6,
                 **{**LARGE_RATES, **change},
             )  # fmt: skip
             train(config)

@@ -179,7 +179,7 @@ def test_records_are_found_through_links(few: Path, capsys: pytest.CaptureFixtur
 def test_one_billion_word_comes_first_and_published_numbers_last() -> None:
     tasks = all_tasks(RECORDS)
     assert [task.name for task, _ in tasks[:2]] == ["lm1b-small", "lm1b-char32"]
-    only_published = [all(record.kind == "published" for record in of_task) for _, of_task in tasks[2:]]
+    only_published = [{record.kind for record in of_task} == {"published"} for _, of_task in tasks[2:]]
     assert only_published == sorted(only_published)
     own = [bool(task.metrics) for (task, _), published in zip(tasks[2:], only_published, strict=True) if not published]
     assert own == sorted(own, reverse=True)  # text before images

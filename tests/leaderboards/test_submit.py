@@ -33,7 +33,7 @@ def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> N
     last = [read_metrics(run)[-1] for run in runs]
     assert record.signature == declared_scores(runs[0])["jsd_4"].signature
     assert record.facts["seeds"] == [0, 1]
-    assert record.facts["iterations"] == [20, 20]
+    assert record.facts["iterations"] == [8, 8]
     ends = record.scores["jsd_4"].runs or []
     for run, end in zip(runs, ends, strict=True):
         values = [row["scores/jsd_4"] for row in read_metrics(run)]
@@ -42,7 +42,7 @@ def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> N
     assert record.scores["jsd_4"].best_run in [row["scores/jsd_4"] for run in runs for row in read_metrics(run)]
     for entry, run, row in zip(record.samples, runs, last, strict=True):
         text = gzip.decompress((record.folder / str(entry.file)).read_bytes())
-        assert text == (run / "samples" / "20.txt").read_bytes()
+        assert text == (run / "samples" / "8.txt").read_bytes()
         assert entry.sha256 == hashlib.sha256(text).hexdigest()
         assert entry.scores == {f"jsd_{n}": row[f"scores/jsd_{n}"] for n in range(1, 7)}
     assert str(tmp_path) not in (record.folder / "record.json").read_text("utf-8")  # no place on a machine

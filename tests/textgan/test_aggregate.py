@@ -398,17 +398,17 @@ def test_windows_are_those_of_the_axis(tmp_path: Path, axis: Axis) -> None:
     assert all(means != pytest.approx(other, nan_ok=True) for other in others)
 
 
-def test_a_hundred_runs_of_two_thousand_rows(tmp_path: Path) -> None:
+def test_a_hundred_runs_of_four_hundred_rows(tmp_path: Path) -> None:
     runs = []
     for preset, offset in (("ttur-small", 0.0), ("orig-small", 0.2)):
         for seed in range(50):
             rows = [
-                {"train_seconds": 3.0 * (i + 1), "jsd_6": offset + seed / 1000 + 100 / (i + 200) + (-1) ** i / 10}
-                for i in range(2000)
+                {"train_seconds": 15.0 * (i + 1), "jsd_6": offset + seed / 1000 + 20 / (i + 40) + (-1) ** i / 10}
+                for i in range(400)
             ]
             runs.append(load_run(write_run(tmp_path / f"{preset}-{seed}", rows, preset=preset, seed=seed)))
     found = summarize(group_runs(runs), "jsd_6", "minutes", 100, None)
-    curve = [statistics.fmean(100 / (i + 200) for i in range(20 * w, 20 * w + 20)) for w in range(100)]
+    curve = [statistics.fmean(20 / (i + 40) for i in range(4 * w, 4 * w + 4)) for w in range(100)]
     end = statistics.fmean(curve[-10:])
     for each, offset in zip(found, (0.0, 0.2), strict=True):
         assert each.x.tolist() == pytest.approx([w + 1 for w in range(100)])

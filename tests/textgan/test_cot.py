@@ -4,8 +4,8 @@ from torch import Tensor
 
 from data.errors import InputError
 from tests.helpers.lines import a_line_model
-from tests.helpers.oracle_task import forward_kl, oracle_task, oracle_trainer, train_on
 from tests.helpers.runs import PRESETS, config_of
+from tests.helpers.small_oracle import an_oracle, divergences, learner, train_to
 from textgan.engine.game import Networks
 from textgan.engine.updates import Turn
 from textgan.models.cot import cot, networks
@@ -34,7 +34,7 @@ def flat_gradient(loss: Tensor, model: LineModel) -> Tensor:
     )
 
 
-def divergences() -> list[list[Tensor]]:
+def prefix_divergences() -> list[list[Tensor]]:
     """KL(G_t || M_t) of each symbol of each drawn line, its end included."""
     rows = []
     for line in drawn():
@@ -48,7 +48,7 @@ def divergences() -> list[list[Tensor]]:
 
 def test_the_generator_descends_on_the_divergences_along_its_own_lines() -> None:
     ours = cot(False).generator(PLAYERS, drawn(), turn())["loss"]
-    plain = sum((sum(row, torch.zeros(())) for row in divergences()), torch.zeros(())) / BATCH
+    plain = sum((sum(row, torch.zeros(())) for row in prefix_divergences()), torch.zeros(())) / BATCH
     assert ours.item() == pytest.approx(plain.item(), abs=1e-12)
     assert torch.allclose(flat_gradient(ours, GENERATOR), flat_gradient(plain, GENERATOR), rtol=0, atol=1e-12)
     # Known to be wrong: positions after the ends count.
@@ -57,7 +57,7 @@ def test_the_generator_descends_on_the_divergences_along_its_own_lines() -> None
 
 
 def test_the_prefix_gradient_is_reinforce_of_the_later_divergences() -> None:
-    rows, lines = divergences(), drawn()
+    rows, lines = prefix_divergences(), drawn()
     later = [[sum(value.item() for value in row[t + 1 :]) for t in range(3)] for row in rows]
     surrogate = torch.zeros(())
     for i, line in enumerate(lines):
@@ -104,11 +104,11 @@ def test_the_mediator_is_twice_as_wide_and_starts_without_pretraining() -> None:
 
 @pytest.mark.parametrize("prefix_gradient", ["off", "on"])
 def test_it_learns_an_oracle(prefix_gradient: str) -> None:
-    task = oracle_task()
-    trainer = oracle_trainer("cot-words-ttur", prefix_gradient=prefix_gradient, generator_lr=5e-3, critic_lr=1.5e-2)
-    start = forward_kl(task, trainer.generator.network)
-    train_on(task, trainer, 75)
-    assert forward_kl(task, trainer.generator.network) < 0.5 * start
+    oracle, rates = an_oracle(0), {"generator_lr": 5e-3, "critic_lr": 1.5e-2}
+    trainer, lines = learner(PRESETS["cot-words-ttur"], oracle, prefix_gradient=prefix_gradient, **rates)
+    start = divergences(trainer.generator.network, oracle)
+    train_to(trainer, lines, 75)
+    assert divergences(trainer.generator.network, oracle).kl < 0.5 * start.kl
 
 
 def test_rules_that_need_gradients_through_samples_are_refused() -> None:

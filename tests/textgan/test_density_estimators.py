@@ -29,14 +29,8 @@ from textgan.theory.enumeration import (
     best_critic,
     best_mediator,
     drawn_log_probs,
-    enumeration,
     gradients,
 )
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["27 lines", "15 lines with ends"])
-def game(request: pytest.FixtureRequest) -> Enumeration:
-    return enumeration(seq_len=3, ends=request.param)
 
 
 def test_importance_weights_are_the_odds_share() -> None:

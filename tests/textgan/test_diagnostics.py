@@ -224,7 +224,7 @@ def test_a_run_logs_them_and_is_the_same_run(
     plain = replace(tiny, run_dir=tmp_path / "runs" / "plain")
     diagnosed = replace(tiny, run_dir=tmp_path / "runs" / "diagnosed", diagnostics=True)
     train(plain)
-    train_until_power_cut(monkeypatch, 13, train, replace(diagnosed, diagnostics=False))
+    train_until_power_cut(monkeypatch, 5, train, replace(diagnosed, diagnostics=False))
     assert not OF_CRITIC & read_metrics(diagnosed.folder)[-1].keys()
     train(diagnosed)  # it may be switched on when the run is continued
     weights = tensors(plain.folder)

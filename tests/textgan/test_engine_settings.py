@@ -28,14 +28,19 @@ CHANGES: list[dict[str, Any]] = [
     {"critic_steps": 1, "generator_steps": 1, "rule": "lookahead:3:0.2:extragradient", "diagnostics": True},
     {"body": "transformer", "layers": 2, "pretraining": 3, "pretraining_lr": 1 / 3, "critic_dim": 7,
      "filters": "seqgan", "rollouts": 4, "gamma": 1 / 3, "prefix_gradient": "on", "anneal_iterations": 5,
-     "final_inverse_temperature": 1 / 3, "representations": 7},
+     "final_inverse_temperature": 1 / 3, "representations": 7, "cap": 1 / 3},
+    {"curriculum": 0, "teacher_helping": "off", "noise_deviation": 1 / 3},
     {"loss": "relativistic", "penalty": "r1+r2", "penalty_weight": 1 / 3, "spectral_norm": "on"},
     {"dim": 1, "latent_dim": 3, "batch_size": 5, "critic_steps": 2, "ngram": 9, "seq_len": 20, "vocabulary_size": 30,
      "eval_samples": 11, "eval_every": 13, "checkpoint_every": 17, "generator_ema": 0.999},
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+BY_MODEL = {config.model: preset for preset, config in PRESETS.items()}
+"""A preset per model; the presets of a model have the same settings with other values."""
+
+
+@pytest.mark.parametrize("preset", BY_MODEL.values())
 def test_flags_give_the_same_settings(preset: str) -> None:
     for change in CHANGES:
         known = {name: value for name, value in change.items() if name in vars(PRESETS[preset])}
@@ -46,7 +51,12 @@ def test_flags_give_the_same_settings(preset: str) -> None:
     if "reward" in unchanged:  # the models that have it do not share a value
         config = replace(PRESETS[preset], reward={"dense": "log-probability", "seqgan": "odds"}[config.model])
         assert config_of(as_flags(config)) == config
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_flags_give_a_preset(preset: str) -> None:
     assert as_flags(PRESETS[preset]) == ["--preset", preset]
+    assert config_of(as_flags(PRESETS[preset])) == PRESETS[preset]
     # Known to be wrong: without the preset, its settings get lost.
     if preset != "quickstart":
         assert config_of(as_flags(PRESETS[preset])[2:]) != PRESETS[preset]

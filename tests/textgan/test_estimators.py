@@ -33,11 +33,6 @@ from textgan.theory.enumeration import (
 )
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["27 lines", "15 lines with ends"])
-def game(request: pytest.FixtureRequest) -> Enumeration:
-    return enumeration(seq_len=3, ends=request.param)
-
-
 def test_tables_of_logits_are_line_models(game: Enumeration) -> None:
     for model in (game.generator, game.data):
         chances = density(table_of(model), game.lines)

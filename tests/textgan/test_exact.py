@@ -17,6 +17,7 @@ from data.corpus import open_corpus
 from data.errors import InputError
 from data.line_ids import Ids
 from data.oracle import Floats, Oracle, own_oracle
+from leaderboards.records import all_tasks
 from leaderboards.submit import main as submit
 from leaderboards.verify import main as verify
 from tests.helpers.oracle_files import write_oracle
@@ -354,6 +355,45 @@ def test_exact_scores_are_compared_submitted_and_verified(
     kept = json.loads((Path(record) / "record.json").read_text("utf-8"))["samples"]
     assert [sample["scores"]["nll_test"] for sample in kept] == last
     assert all("word_jsd_2" in sample["scores"] for sample in kept)
+    # Samples of a model without a density join the task, and keep their place when it is scored again.
+    samples = Path(folders[0]) / "samples" / "4.txt"
+    assert submit([str(samples), "--task", "oracle", "--name", "samples", *records]) == 0
+    assert submit(["--rescore", "oracle", "--metrics", "jsd", *records, *reference]) == 0
+    again = json.loads((tmp_path / "records" / "oracle" / "task.json").read_text("utf-8"))
+    assert (again["shown"], again["floor"]["nll_test"]) == (task["shown"], task["floor"]["nll_test"])
+    assert "|oracle:" in again["signature"]
+    assert verify([str(tmp_path / "records"), *reference]) == 0
+    assert capsys.readouterr().out.count(": ok\n") == 2
+    ((_, made),) = all_tasks(tmp_path / "records")
+    by_name = {each.name: each for each in made}
+    assert "nll_oracle" not in by_name["samples"].scores
+    assert by_name["samples"].signature == by_name["likelihood"].signature.partition("; exact")[0]
+    # Samples tell the oracle's loss, so a better one is found even if all of the record's numbers agree with it.
+    path, name = Path(record) / "record.json", "nll_oracle"
+    altered = json.loads(path.read_text("utf-8"))
+    entry, better = altered["scores"][name], 0.125
+    for sample in altered["samples"]:
+        sample["scores"][name] -= better
+    entry["runs"] = [value - better for value in entry["runs"]]
+    entry["windows"] = [[value and value - better for value in run] for run in entry["windows"]]
+    entry["end"], entry["best_run"], entry["best_mean"] = (entry[k] - better for k in ("end", "best_run", "best_mean"))
+    band = altered["curve"][name]
+    altered["curve"][name] = {k: [value and value - better for value in values] for k, values in band.items()}
+    path.write_text(json.dumps(altered), "utf-8")
+    assert verify([record, *reference]) == 1
+    assert "samples-seed0.txt.gz scores nll_oracle" in capsys.readouterr().out
+
+
+def test_a_task_takes_exact_scores_of_its_own_symbols_alone(oracle_data: str, tmp_path: Path) -> None:
+    records = ["--records", str(tmp_path / "records")]
+    for name, changes in (
+        ("first", {}),
+        ("second", {"symbols": "char", "seq_len": 128}),
+    ):  # scored as 128 characters too
+        train(settings(oracle_data, tmp_path / name, **changes))
+    assert submit([str(tmp_path / "first"), "--task", "oracle", *records]) == 0
+    with pytest.raises(InputError, match=r"scored as .*, but oracle takes"):
+        submit([str(tmp_path / "second"), "--task", "oracle", "--name", "other", *records])
 
 
 def test_runs_on_other_symbols_compare_by_scores_of_samples(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from data.errors import InputError
 from tests.helpers.lines import a_line_model, all_lines
-from tests.helpers.oracle_task import line_jsd, oracle_task, oracle_trainer, train_on
-from tests.helpers.runs import config_of
+from tests.helpers.runs import PRESETS, config_of
+from tests.helpers.small_oracle import an_oracle, divergences, learner, train_to
 from textgan.engine.game import Networks
 from textgan.engine.updates import Turn
 from textgan.models.estimators import jsd_weights
@@ -64,12 +64,14 @@ def test_the_logged_number_of_lines_is_that_of_equal_weights() -> None:
 
 
 def test_it_lowers_the_jsd_after_maximum_likelihood() -> None:
-    task = oracle_task(width=128)  # whose lines repeat, so that 1,000 of them are most of the distribution
-    trainer = oracle_trainer("jsdgan-words", pretraining=100, lines=1000, pretraining_lr=1e-2, generator_lr=3e-3)
-    train_on(task, trainer, 100)
-    start = line_jsd(task, trainer.generator.network)
-    train_on(task, trainer, 150)
-    assert line_jsd(task, trainer.generator.network) < start - 0.05
+    oracle = an_oracle(0, width=128)  # whose lines repeat, so that 1,000 of them are most of the distribution
+    trainer, lines = learner(
+        PRESETS["jsdgan-words"], oracle, pretraining=100, lines=1000, pretraining_lr=1e-2, generator_lr=3e-3
+    )
+    train_to(trainer, lines, 100)
+    start = divergences(trainer.generator.network, oracle)
+    train_to(trainer, lines, 150)
+    assert divergences(trainer.generator.network, oracle).jsd < start.jsd - 0.05
 
 
 def test_it_wants_the_number_of_lines() -> None:

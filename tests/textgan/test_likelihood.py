@@ -3,8 +3,8 @@ import torch
 
 from data.errors import InputError
 from tests.helpers.lines import a_line_model
-from tests.helpers.oracle_task import forward_kl, oracle_task, oracle_trainer, train_on
-from tests.helpers.runs import config_of
+from tests.helpers.runs import PRESETS, config_of
+from tests.helpers.small_oracle import an_oracle, divergences, learner, train_to
 from textgan.engine.game import Networks
 from textgan.engine.updates import Turn
 from textgan.models.likelihood import likelihood
@@ -25,10 +25,11 @@ def test_the_loss_is_the_mean_over_symbols_and_ends_of_lines() -> None:
 
 @pytest.mark.parametrize("body", ["lstm", "transformer"])
 def test_it_learns_an_oracle(body: str) -> None:
-    task, trainer = oracle_task(), oracle_trainer("mle-words", body=body, generator_lr=1e-2)
-    start = forward_kl(task, trainer.generator.network)
-    train_on(task, trainer, 60)
-    assert forward_kl(task, trainer.generator.network) < 0.4 * start
+    oracle = an_oracle(0)
+    trainer, lines = learner(PRESETS["mle-words"], oracle, body=body, generator_lr=1e-2)
+    start = divergences(trainer.generator.network, oracle)
+    train_to(trainer, lines, 60)
+    assert divergences(trainer.generator.network, oracle).kl < 0.4 * start.kl
 
 
 def test_wrong_sizes_and_flags_of_a_critic_are_refused() -> None:

@@ -32,7 +32,7 @@ def test_tensorboard_reads_the_training_clock(finished: WganGpSettings) -> None:
     clock = [event.wall_time - started for event in scalars]
     assert clock == pytest.approx([row["time/train_seconds"] for row in rows], abs=1e-3)
     (text,) = events.Tensors("samples/text_summary")[-1].tensor_proto.string_val
-    first = (folder / "samples" / "20.txt").read_text("utf-8").split("\n")[0]
+    first = (folder / "samples" / "8.txt").read_text("utf-8").split("\n")[0]
     assert first in text.decode()
     # The scores of real data are a run of their own with the same tags, so that they are a line in the same charts.
     floor = read_options(folder)["floor"]
@@ -86,16 +86,16 @@ def test_tensorboard_forgets_what_is_made_again(tiny: WganGpSettings, monkeypatc
 
     # Files are read in the order of their names: second, process, and a counter, which must not go from 9 to 10 here.
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
-    for iteration in (8, 18):  # before the first checkpoint, at 10, and after it
+    for iteration in (3, 7):  # before the first checkpoint, at 4, and after it
         with monkeypatch.context() as patch:
             stop_at(patch, iteration, crash)
             with pytest.raises(RuntimeError, match="crash"):
                 train(tiny)
     train(tiny)
     events = EventAccumulator(str(tiny.folder)).Reload()
-    assert [event.step for event in events.Scalars("scores/jsd_4")] == [0, 5, 10, 15, 20]
+    assert [event.step for event in events.Scalars("scores/jsd_4")] == [0, 2, 4, 6, 8]
     real = EventAccumulator(str(tiny.folder / "real data")).Reload()
-    assert [event.step for event in real.Scalars("scores/jsd_4")] == [0, 5, 10, 15, 20]
+    assert [event.step for event in real.Scalars("scores/jsd_4")] == [0, 2, 4, 6, 8]
 
 
 def test_two_processes_cannot_train_in_one_folder(tiny: WganGpSettings) -> None:

@@ -174,10 +174,10 @@ def test_a_run_in_format_1_keeps_its_columns(tmp_path: Path) -> None:
 
 
 def test_a_run_is_continued_only_with_the_signatures_of_its_scores(tiny: WganGpSettings) -> None:
-    train(replace(tiny, iterations=10))
+    train(replace(tiny, iterations=4))
     signature = declared_scores(tiny.folder)["jsd_3"].signature
     declare(tiny.folder, jsd_3={"better": "lower", "signature": signature.replace("ref:text.txt@", "ref:moved.txt@")})
-    assert train(replace(tiny, iterations=15)).summary is not None  # the reference's name is no difference
+    assert train(replace(tiny, iterations=6)).summary is not None  # the reference's name is no difference
     declare(tiny.folder, jsd_3={"better": "lower", "signature": signature.replace("n:4", "n:3")})
     with pytest.raises(InputError, match=r"run: its jsd_3 is jsd\|n:3\|\S+, not jsd\|n:4\|\S+; choose another"):
         train(tiny)

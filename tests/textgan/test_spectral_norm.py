@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from data.tokenizers import CharTokenizer
 from tests.helpers.runs import LARGE_RATES, assert_same_run, tiny_text, train_until_power_cut
 from textgan.engine.spectral_norm import normalise_spectrally
 from textgan.models.common import initialise
@@ -79,10 +78,10 @@ def test_the_vectors_come_from_the_given_generator_alone() -> None:
 
 
 def test_first_weights_are_those_of_a_run_without_it() -> None:
-    tokenizer, off = CharTokenizer("abcdef"), tiny_text("unused.txt", seed=5)
+    off = tiny_text("unused.txt", seed=5)
     states = []
     for config in (off, replace(off, spectral_norm="on")):
-        trainer = build_trainer(config, tokenizer, torch.device("cpu"))
+        trainer = build_trainer(config, 8, torch.device("cpu"))
         assert trainer.critic is not None
         states.append([trainer.generator.network.state_dict(), trainer.critic.network.state_dict()])
     (generator, critic), (same_generator, normalised) = states

@@ -40,8 +40,8 @@ def test_it_begins_at_the_other_runs_last_raw_weights(finished: WganGpSettings, 
     assert first == lines_of(finished, raw, 7)
     assert first != lines_of(finished, average, 7)
     start = read_options(started.folder)["start"]
-    (newest,) = finished.folder.glob("checkpoints/000000020/tensors.safetensors")
-    assert start["iteration"] == 20
+    (newest,) = finished.folder.glob("checkpoints/000000008/tensors.safetensors")
+    assert start["iteration"] == 8
     assert start["sha256"] == hashlib.sha256(newest.read_bytes()).hexdigest()
 
 
@@ -51,7 +51,7 @@ def test_it_continues_without_the_other_run(
     whole = replace(finished, start=finished.folder, run_dir=tmp_path / "started")
     train(whole)
     broken = replace(whole, run_dir=tmp_path / "broken")
-    train_until_power_cut(monkeypatch, 13, train, broken)
+    train_until_power_cut(monkeypatch, 5, train, broken)
     shutil.rmtree(finished.folder)
     train(broken)
     assert_same_run(whole.folder, broken.folder)
@@ -81,13 +81,13 @@ def test_a_run_keeps_its_start(finished: WganGpSettings, tmp_path: Path, monkeyp
     # The start is neither lost nor added, and a moved one is the same.
     for config in (replace(started, start=None), replace(random, start=finished.folder)):
         with pytest.raises(InputError, match=f"--start {config.start}: not the start of the run in"):
-            train(replace(config, iterations=25))
+            train(replace(config, iterations=9))
     moved = Path(shutil.copytree(finished.folder, tmp_path / "moved"))
-    train(replace(started, start=moved, iterations=25))
+    train(replace(started, start=moved, iterations=9))
     # Stopped before the first checkpoint, while the start trains on: its weights are others now.
     young = replace(started, run_dir=tmp_path / "young")
     train_until_power_cut(monkeypatch, 3, train, young)
-    train(replace(finished, iterations=30))
+    train(replace(finished, iterations=12))
     with pytest.raises(InputError, match="not the start of the run in"):
         train(young)
 

@@ -279,6 +279,21 @@ def test_values_of_another_type_are_refused(planned: Planned, tmp_path: Path, co
         main(["--file", str(path)])
 
 
+def test_a_method_has_seeds_of_its_own(planned: Planned, tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    many, one = f'{METHOD}name = "many"\ndim = [8, 16]\n', f'{METHOD}name = "one"\nseeds = [5, 2]\n'
+    path.write_text(f"seeds = [3, 2]\n{one}{many}", "utf-8")
+    main(["--file", str(path), "--suite-dir", "there"])
+    names = [config.folder.name for config in planned.configs]
+    both = ["many,dim=8", "many,dim=16"]
+    in_order = [*(f"{name}-seed3" for name in both), *(f"{name}-seed2" for name in ("one", *both)), "one-seed5"]
+    assert names == in_order
+    for seeds in ("3", '["a"]'):
+        path.write_text(f"{METHOD}seeds = {seeds}\n", "utf-8")
+        with pytest.raises(InputError, match=r"suite\.toml: seeds must be a list of whole numbers"):
+            main(["--file", str(path)])
+
+
 @pytest.mark.parametrize(
     "content",
     [f'{METHOD}name = "a b"\n{METHOD}name = "a-b"\ndim = 8\n', "seeds = [0, 0]\n" + METHOD],

@@ -187,6 +187,8 @@ def test_against_comes_first_and_a_run_without_density_has_one_point(
     rows = json.loads(capsys.readouterr().out)
     assert [(row["run"], row["temperature"]) for row in rows] == [("mle", 1.0), ("mle", 0.5), ("wgan", None)]
     assert [row["excess"] for row in rows[:2]] == [None, None]
+    assert all(row["signature"].startswith("quality|n:2|") for row in rows)
+    assert all("; coverage|n:2|" in row["signature"] for row in rows)
     text = (tmp_path / "figure.svg").read_text("utf-8")
     assert "<!-- COVERAGE (diversity, lower is better) -->" in text
 

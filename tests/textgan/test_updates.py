@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,7 @@ WRITTEN_OUT = (
 )  # fmt: skip
 
 
+@cache  # no test trains one further
 def trained(rule: str, iterations: int = ITERATIONS) -> Trainer:
     trainer = a_trainer(rule=rule)
     for iteration in range(iterations):

@@ -26,7 +26,7 @@ class TextSettings(Settings):
     model: str = ""
     """Model of the preset; other models have presets of their own."""
     data: str = "lm1b"
-    """Training text: grammar (embedded), oracle[:SEED or :PATH], lm1b[:PATH], hub:NAME[:COLUMN],
+    """Training text: grammar (embedded), oracle[:SEED or :PATH], lm1b[:PATH], hub:NAME[:COLUMN], jsonl:PATH:FIELD,
     a text file (.txt, .gz, .zst), a parquet file, or a folder of these with its subfolders."""
     lines: int | None = None
     """Maximum number of training lines. Default: 200,000 for grammar, 10,000,000 for lm1b, else all."""

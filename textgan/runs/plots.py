@@ -1,5 +1,6 @@
 """Figures of runs: a band per method, as in the TTUR paper; times by ratio of rates; searches; curves of a sweep."""
 
+import csv
 from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
@@ -12,7 +13,7 @@ from data.errors import InputError
 from eval.core.figures import label, require_image_ending, save_figure
 from textgan.engine.run_folder import score_title
 from textgan.runs.ratios import by_mean_rate, ratio_name
-from textgan.runs.sweeps import PUBLISHED, collapsed, temperature_of
+from textgan.runs.sweeps import collapsed, temperature_of
 
 if TYPE_CHECKING:  # commands that only import COLOURS start without torch, pandas and matplotlib
     from matplotlib.figure import Figure
@@ -150,7 +151,7 @@ def plot_curves(path: Path, curves: "Sequence[Curve]", quality: str, diversity: 
                 panel.annotate(f"{point.temperature:g}", place, (5, 4), textcoords="offset points", fontsize=7)
     if published:
         middle = sum(panel.get_ylim()) / 2
-        for name, value in PUBLISHED.items():
+        for name, value in published_losses().items():
             same = temperature_of(value, curves[0], quality)
             text = f"{name} {value}" + ("" if same is None else f" = temperature {same:.2f}")
             panel.axhline(value, color="grey", lw=1, ls=":")
@@ -174,6 +175,16 @@ def _save(figure: "Figure", path: Path, columns: int) -> None:
     columns = min(len(labels), columns)
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
     save_figure(figure, path)
+
+
+def published_losses() -> dict[str, float]:
+    """Return the published nll_oracle of GANs on SeqGAN's oracle, 20 symbols (Nie et al. 2019, RelGAN, table 1)."""
+    with (files("textgan.runs") / "published" / "oracle20.csv").open("r", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if (row["oracle"], row["symbols"]) == ("SeqGAN's", "20")]
+    rows = [row for row in rows if row["source"].startswith("Nie et al. 2019")]
+    return {
+        row["model"]: float(row["NLL_oracle"].split()[0]) for row in rows if row["model"] not in ("MLE", "real lines")
+    }
 
 
 def _published(score: str) -> dict[str, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:

@@ -15,9 +15,6 @@ from textgan.engine.run_folder import DeclaredScore
 FEWEST_DISTINCT = 0.5
 """A generator with a smaller share of distinct lines among its samples has collapsed."""
 
-PUBLISHED = {"SeqGAN": 8.736, "RankGAN": 8.247, "LeakGAN": 7.038, "RelGAN": 6.680}
-"""Published nll_oracle of lines of 20 symbols on SeqGAN's oracle (Nie et al. 2019, RelGAN, table 1)."""
-
 
 @dataclass(frozen=True)
 class Point:

@@ -87,7 +87,7 @@ def test_many_steps_are_a_power_of_the_matrix() -> None:
 def findings() -> Findings:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("textgan.theory.timescale.PAIR_STEPS", 300)
-        return study(NoisyFlags())
+        return study(NoisyFlags(paths=40))
 
 
 @pytest.fixture(scope="module")
