@@ -15,6 +15,7 @@ from textgan.engine.updates import Gradients, Play, Turn
 
 R = TypeVar("R")
 
+_PARTS = ("step: generator gradients", "step: critic gradients", "step: critic penalty", "step: optimiser")
 _WARM_UP, _STEPS, _DIVIDED, _EVALUATIONS = 5, 40, 10, 5
 
 
@@ -82,7 +83,7 @@ def measure(experiment: Experiment) -> Breakdown:
     seconds = {part: taken / _STEPS for part, taken in watch.seconds.items()}
     watch.seconds.clear()
     _divide(experiment, watch)
-    seconds |= {part: taken / _DIVIDED for part, taken in watch.seconds.items()}
+    seconds |= {part: watch.seconds[part] / _DIVIDED for part in _PARTS if part in watch.seconds}
     for _ in range(_EVALUATIONS):
         watch.time("evaluation", lambda: experiment.evaluate(trainer.iteration))
     seconds["evaluation"] = watch.seconds["evaluation"] / _EVALUATIONS
@@ -99,7 +100,7 @@ def _divide(experiment: Experiment, watch: Stopwatch) -> None:
     trainer.phases = [*trainer.phases[:-1], replace(phase, rule=timed)]
     plain = Stopwatch(experiment.device)
     for _ in range(_DIVIDED):
-        real = experiment.next_batches(trainer.iteration)
+        real = watch.time("drawing batches", lambda: experiment.next_batches(trainer.iteration))
         if unpenalised is not None:
             without = replace(phase, game=replace(phase.game, critic=unpenalised))
             play = TrainerPlay(trainer, without, trainer.play(real).iteration, real, measure=False)

@@ -43,10 +43,14 @@ def compare(ours: Step, peer: Step, draw: Callable[[int], Sequence[Tensor]], wat
         arms = [("ours", ours, real), ("peer", peer, [[batch.cpu() for batch in batches] for batches in real])]
         watch.seconds.clear()
         for name, step, samples in arms if pair % 2 else reversed(arms):
-            for batches in samples:
-                watch.time(name, partial(step, batches))
+            watch.time(name, partial(_all, step, samples))
         if pair >= _WARM_UP:
             for name, times in seconds.items():
                 times.append(watch.seconds[name] / _STEPS)
     ratios = [slow / fast for slow, fast in zip(seconds["peer"], seconds["ours"], strict=True)]
     return Comparison(median(seconds["ours"]), median(seconds["peer"]), median_interval(ratios))
+
+
+def _all(step: Step, samples: Sequence[Sequence[Tensor]]) -> None:
+    for batches in samples:
+        step(batches)

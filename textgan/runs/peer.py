@@ -79,7 +79,7 @@ def train_step(
 
     `optimisers` are the generator's and the critic's.
     """
-    device, size = generator.project.weight.device, len(batches[0])
+    size, device, kind = len(batches[0]), generator.project.weight.device, generator.project.weight.dtype
     of_generator, of_critic = optimisers
     critic.requires_grad_(False)
     of_generator.zero_grad()
@@ -87,7 +87,7 @@ def train_step(
     of_generator.step()
     critic.requires_grad_(True)
     for ids in batches:
-        real = F.one_hot(ids, generator.to_symbols.out_channels).float().to(device).transpose(1, 2)
+        real = F.one_hot(ids, generator.to_symbols.out_channels).to(kind).to(device).transpose(1, 2)
         with torch.no_grad():
             fake = generator(torch.randn(size, generator.latent_dim, device=device))
         of_critic.zero_grad()
