@@ -207,9 +207,16 @@ def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture
         title, table, notes = out.split("\n\n")
         assert title.startswith(f"quickstart on {data}: batch 4, cpu, ")
         parts = dict(re.split("  +", row) for row in table.splitlines()[1:])
-        assert list(parts) == ["drawing batches", "training step", "evaluation"]
-        assert all(float(milliseconds) > 0 for milliseconds in parts.values())
-        assert notes.endswith(f"\nan evaluation draws and scores {samples} samples\n")
+        step = [f"step: {part}" for part in ("generator gradients", "critic gradients", "critic penalty", "optimiser")]
+        assert list(parts) == ["drawing batches", "training step", *step, "evaluation"]
+        assert all(float(parts[part]) > 0 for part in parts if part != "step: critic penalty")  # a difference
+        assert f"\nan evaluation draws and scores {samples} samples\n" in notes
+    words = "--dims 4 --batch-size 4 --data corpus.txt.gz --eval-samples 640 --device cpu --json"
+    status, out, _ = run(capfd, "textgan.bench", *words.split())
+    (found,) = json.loads(out)
+    assert (status, found["dim"], found["batch_size"], found["critic_steps"]) == (0, 4, 4, 1)
+    assert found["low"] <= found["ratio"] <= found["high"]
+    assert found["flops_per_second"] == pytest.approx(1e3 * found["flops"] / found["milliseconds"])
     sizes = "--lines 2000 --dictionary-lines 700 --self-bleu-lines 30 --nltk-lines 3 --frechet-dims 40"
     status, out, err = run(capfd, "eval.bench", *sizes.split(), "--json")
     assert (status, err) == (0, "")

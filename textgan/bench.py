@@ -1,30 +1,34 @@
-"""Time the parts of a training run: drawing batches, the training step, drawing and scoring samples.
+"""Time the parts of a training run: drawing batches, the training step and its parts, drawing and scoring samples.
 
     python -m textgan.bench --preset quickstart
     python -m textgan.bench --preset ttur --data grammar --device cuda
+    python -m textgan.bench --dims 32 64 128 --training-precision bf16
 
+With --dims: time the training step of WGAN-GP beside the same step as most people write it in PyTorch, in float32.
 Run nothing else at the same time.
 """
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 import torch
 
 from data.command import parse_command, run_command
-from eval.core.tables import Block, FormatFlags, fixed, render
+from data.errors import InputError
+from eval.core.tables import Block, Format, FormatFlags, fixed, render
+from textgan.engine.loop import Experiment
 from textgan.engine.settings import Settings
+from textgan.models.wgan_gp import Generator, WganGpSettings
+from textgan.runs import peer
+from textgan.runs.breakdown import Stopwatch, measure
+from textgan.runs.flops import forward_flops, iteration_flops, lacks_bfloat16, product_peak
+from textgan.runs.pairs import PAIRS, Step, compare
 from textgan.runs.program import TrainingProgram, preset_in
 from textgan.train import TEXT
 
-A = TypeVar("A")
 C = TypeVar("C", bound=Settings)
-R = TypeVar("R")
-
-_WARM_UP, _STEPS, _EVALUATIONS = 5, 40, 5
 
 
 @dataclass(frozen=True)
@@ -35,56 +39,180 @@ class BenchCommand(FormatFlags, Generic[C]):
     """Settings of the run."""
 
 
+@dataclass(frozen=True)
+class TextBenchCommand(BenchCommand[C]):
+    """Flags of a benchmark of text models."""
+
+    dims: tuple[int, ...] = ()
+    """Widths at which to time WGAN-GP beside a plain PyTorch version, in place of the parts of a run.
+    Defaults: --preset ttur-small; --batch-size 32 at width 32, else 64."""
+
+
 def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], description: str | None) -> int:
     """Print the milliseconds that each part takes, and return the exit status; the flags are the training command's.
 
     Raises:
         InputError: a flag or value is wrong, or the data cannot be used.
     """
-    prog = f"{program.package}.bench"
     preset = preset_in(arguments, program.presets, "quickstart")
-    command = parse_command(BenchCommand[type(preset)], arguments, prog, description, BenchCommand(preset))  # type: ignore[misc,arg-type]
-    config = command.config
-    experiment = program.open(config)
-    trainer, device = experiment.trainer, experiment.device
-    seconds = {"drawing batches": 0.0, "training step": 0.0, "evaluation": 0.0}
-
-    def timed(part: str, call: Callable[[A], R], argument: A) -> R:
-        start = time.perf_counter()
-        result = call(argument)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds[part] += time.perf_counter() - start
-        return result
-
-    for number in range(_WARM_UP + _STEPS):
-        if number == _WARM_UP:
-            seconds = dict.fromkeys(seconds, 0.0)
-        real = timed("drawing batches", experiment.next_batches, trainer.iteration)
-        timed("training step", partial(trainer.step, measure=False), real)
-    for _ in range(_EVALUATIONS):
-        timed("evaluation", experiment.evaluate, trainer.iteration)
-    counts = (_STEPS, _STEPS, _EVALUATIONS)
-    times = {part: 1e3 * seconds[part] / count for part, count in zip(seconds, counts, strict=True)}
-    draw, step, _ = times.values()
-    facts = {
-        "preset": config.preset, "data": config.data, "batch_size": config.batch_size,
-        "eval_samples": config.eval_samples, "device": str(device), "threads": torch.get_num_threads(),
-    }  # fmt: skip
-    title = f"{config.preset} on {config.data}: batch {config.batch_size}, {device}, {facts['threads']} threads"
-    notes = [
-        f"{1e3 / (draw + step):.1f} steps/s; drawing batches takes {draw / (draw + step):.2%} of the time",
-        f"an evaluation draws and scores {config.eval_samples:,} samples",
-    ]
-    table = [["part", "ms"], *([part, fixed(taken, 2)] for part, taken in times.items())]
-    records = [{"part": part, "milliseconds": taken, **facts} for part, taken in times.items()]
-    print(render(command.output_format, [Block(title, table, notes)], records))
+    default: BenchCommand[Any] = BenchCommand(preset)
+    command = parse_command(BenchCommand[type(preset)], arguments, f"{program.package}.bench", description, default)  # type: ignore[misc]
+    print(parts_of(program.open(command.config), command.config, command.output_format))
     return 0
 
 
+def parts_of(experiment: Experiment, config: Any, output_format: Format) -> str:
+    """Return a table of the milliseconds that each part of a run takes."""
+    flops = flops_of(experiment, config)
+    found = measure(experiment)
+    seconds = found.seconds
+    draw, step, evaluation = (seconds[part] for part in ("drawing batches", "training step", "evaluation"))
+    facts = {"preset": config.preset, "data": config.data, **facts_of(experiment, config)}
+    facts |= {"steps_per_second": 1 / (draw + step), "peak_memory": found.peak_memory}
+    spent = evaluation / (evaluation + config.eval_every * (draw + step))
+    notes = [
+        f"{1 / (draw + step):.1f} steps/s; drawing batches takes {draw / (draw + step):.2%} of the time",
+        f"an evaluation draws and scores {config.eval_samples:,} samples",
+        f"evaluations take {spent:.2%} of the time at one per {config.eval_every:,} iterations",
+    ]
+    if "step: critic penalty" in seconds:
+        notes.append("the critic's gradients include the penalty")
+    if found.peak_memory is not None:
+        notes.append(f"peak memory {found.peak_memory / 1e6:,.0f} MB")
+    if flops is not None:
+        peak = product_peak(config.training_precision, experiment.device)
+        facts |= {"flops": flops, "flops_per_second": flops / step, "product_peak": peak}
+        notes.append(f"{flops / step / 1e9:,.1f} GFLOP/s, {share(flops / step, peak, config.training_precision)}")
+    notes += precision_notes(config, experiment.device)
+    table = [["part", "ms"], *([part, fixed(1e3 * taken, 2)] for part, taken in seconds.items())]
+    records = [{"part": part, "milliseconds": 1e3 * taken, **facts} for part, taken in seconds.items()]
+    title = f"{config.preset} on {config.data}: batch {config.batch_size}, {on_machine(experiment)}"
+    return render(output_format, [Block(title, table, notes)], records)
+
+
+def facts_of(experiment: Experiment, config: Settings) -> dict[str, Any]:
+    """Return the sizes of a run and the machine, for records."""
+    return {
+        "batch_size": config.batch_size, "eval_samples": config.eval_samples, "device": str(experiment.device),
+        "threads": torch.get_num_threads(), "training_precision": config.training_precision,
+    }  # fmt: skip
+
+
+def on_machine(experiment: Experiment) -> str:
+    """Return device and number of threads in words."""
+    return f"{experiment.device}, {torch.get_num_threads()} threads"
+
+
+def share(rate: float, peak: float, precision: str) -> str:
+    """Return a rate of operations as a share of the peak in words."""
+    return f"{rate / peak:.0%} of this machine's matrix products in {precision}, {peak / 1e9:,.1f} GFLOP/s"
+
+
+def precision_notes(config: Settings, device: torch.device) -> list[str]:
+    """Return a note if the device lacks the run's arithmetic."""
+    lacking = config.training_precision == "bf16" and lacks_bfloat16(device)
+    return ["no bfloat16 arithmetic here: bf16 is emulated, and slow"] if lacking else []
+
+
+def is_published(config: Any) -> bool:
+    """Return whether settings describe the published WGAN-GP: loss, penalty, order of updates, no normalisation."""
+    return isinstance(config, WganGpSettings) and config.penalty_weight > 0 and (
+        config.loss, config.penalty, config.rule, config.spectral_norm, config.generator_steps, config.critic_warm_up,
+    ) == ("wasserstein", "wgan-gp", "alternating", "off", 1, 0)  # fmt: skip
+
+
+def flops_of(experiment: Experiment, config: Any) -> int | None:
+    """Return the floating-point operations that an iteration needs; None unless the run is the published WGAN-GP."""
+    if not is_published(config):
+        return None
+    networks = experiment.trainer.networks
+    generator, critic = networks.generator, networks.require_critic()
+    assert isinstance(generator, Generator)
+    z = torch.zeros(config.batch_size, config.latent_dim, device=experiment.device)
+    with torch.no_grad():
+        lines = generator(z)  # [B, L, V]
+    return iteration_flops(forward_flops(generator, z), forward_flops(critic, lines), config.critic_steps)
+
+
+def peer_step(config: WganGpSettings, symbols: int, device: torch.device) -> Step:
+    """Return the training step of the peer, with networks and optimisers of the same settings."""
+    generator = peer.Generator(symbols, config.seq_len, config.dim, config.latent_dim).to(device)
+    critic = peer.Critic(symbols, config.seq_len, config.dim).to(device)
+    betas = config.beta1, config.beta2
+    optimisers = [
+        torch.optim.Adam(generator.parameters(), config.generator_lr, betas),
+        torch.optim.Adam(critic.parameters(), config.critic_lr, betas),
+    ]
+    return partial(peer.train_step, generator, critic, optimisers, weight=config.penalty_weight)
+
+
+def beside_peer(program: TrainingProgram[Any], configs: Sequence[WganGpSettings], output_format: Format) -> str:
+    """Return a table of the training step beside the peer's, one row per configuration."""
+    precision = configs[0].training_precision
+    table = [["dim", "batch", "peer, ms", "ours, ms", "ratio", "95 % interval", "GFLOP/s", "of peak"]]
+    records = []
+    for config in configs:
+        experiment = program.open(config)
+        trainer, generator = experiment.trainer, experiment.trainer.networks.generator
+        assert isinstance(generator, Generator)
+        theirs = peer_step(config, generator.to_symbols.out_channels, experiment.device)
+        ours = partial(trainer.step, measure=False)
+        found = compare(ours, theirs, experiment.next_batches, Stopwatch(experiment.device))
+        flops = flops_of(experiment, config)
+        assert flops is not None
+        peak = product_peak(precision, experiment.device)
+        rate, ratio = flops / found.ours, found.ratio
+        assert ratio.low is not None
+        assert ratio.high is not None
+        table.append([
+            str(config.dim), str(config.batch_size), fixed(1e3 * found.peer, 1), fixed(1e3 * found.ours, 1),
+            fixed(ratio.value, 2), f"{ratio.low:.2f} .. {ratio.high:.2f}", fixed(rate / 1e9, 1), f"{rate / peak:.0%}",
+        ])  # fmt: skip
+        records.append({
+            "dim": config.dim, "peer_milliseconds": 1e3 * found.peer, "milliseconds": 1e3 * found.ours,
+            "ratio": ratio.value, "low": ratio.low, "high": ratio.high, "flops": flops, "flops_per_second": rate,
+            "product_peak": peak, "critic_steps": config.critic_steps, **facts_of(experiment, config),
+        })  # fmt: skip
+    notes = [
+        f"ratio: median of peer / ours over {PAIRS} interleaved pairs of three steps; batches are drawn beforehand",
+        "peak: the fastest product of two square matrices on this machine in the same precision",
+        *precision_notes(configs[0], experiment.device),
+    ]
+    steps = f"{configs[0].critic_steps} critic updates per iteration"
+    title = f"WGAN-GP in {precision} beside plain PyTorch in float32: {steps}, {on_machine(experiment)}"
+    return render(output_format, [Block(title, table, notes)], records)
+
+
+def configs_of(config: Settings, dims: Sequence[int], arguments: Sequence[str]) -> list[WganGpSettings]:
+    """Return the settings at each width, with batches of 32 at width 32 and 64 at others unless the user sets them.
+
+    Raises:
+        InputError: the settings are not the published WGAN-GP's, or the user sets --dim too.
+    """
+    flags = {argument.partition("=")[0] for argument in arguments}
+    if not isinstance(config, WganGpSettings) or not is_published(config):
+        raise InputError(
+            "--dims: times WGAN-GP with its published loss, penalty and order of updates; choose --preset ttur-small, "
+            "and leave out --loss, --penalty, --rule, --spectral-norm, --generator-steps and --critic-warm-up"
+        )
+    if "--dim" in flags:
+        raise InputError("--dim and --dims: leave one out")
+    sizes = {dim: config.batch_size if "--batch-size" in flags else 32 if dim == 32 else 64 for dim in dims}
+    return [replace(config, dim=dim, batch_size=size) for dim, size in sizes.items()]
+
+
 def main(arguments: list[str]) -> int:
-    """Time a training run on text."""
-    return run_bench(TEXT, arguments, __doc__)
+    """Time a training run on text, or WGAN-GP beside its peer."""
+    wide = any(argument.partition("=")[0] == "--dims" for argument in arguments)
+    preset = preset_in(arguments, TEXT.presets, "ttur-small" if wide else "quickstart")
+    default: TextBenchCommand[Any] = TextBenchCommand(preset)
+    command = parse_command(TextBenchCommand[type(preset)], arguments, "textgan.bench", __doc__, default)  # type: ignore[misc]
+    config = command.config
+    if command.dims:
+        print(beside_peer(TEXT, configs_of(config, command.dims, arguments), command.output_format))
+    else:
+        print(parts_of(TEXT.open(config), config, command.output_format))
+    return 0
 
 
 if __name__ == "__main__":

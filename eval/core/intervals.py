@@ -1,4 +1,4 @@
-"""Confidence intervals: the jackknife over lines or groups of lines, and the exact interval of a proportion.
+"""Confidence intervals: the jackknife over lines or groups of lines, exact intervals of a proportion and of a median.
 
 Why not the bootstrap: resampled lines repeat n-grams, so resampled text looks less varied than the samples and scores
 worse. For the JSD of 640 lines, percentile bootstrap intervals lie above the expected score. Leaving lines out adds no
@@ -9,6 +9,7 @@ applied it to entropies, the terms of a JSD; its variance estimate is conservati
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +93,22 @@ def estimate_share(part: int, whole: int) -> Estimate:
     widened = (part + 1) / (whole + 2)
     error = math.sqrt(widened * (1 - widened) / (whole + 2))
     return Estimate(part / whole, low, high, error=error, freedom=whole)
+
+
+def median_interval(values: Sequence[float]) -> Estimate:
+    """Return the median of independent values [n] with its 95 % interval; the interval is unknown for n below 6.
+
+    The interval runs from the k-th smallest to the k-th largest value. It misses the median of any continuous
+    distribution with probability 2 P(X < k), X binomial with n trials and probability 1/2 (David & Nagaraja 2003, Order
+    Statistics, section 7.1). The largest k of at least 95 % is taken: 4 for n = 15, which gives 96.5 %.
+    """
+    from scipy.special import bdtr
+
+    n, ordered = len(values), sorted(values)
+    ranks = [k for k in range(1, n // 2 + 1) if 2 * bdtr(k - 1, n, 0.5) <= 1 - _CONFIDENCE]
+    if not ranks:
+        return Estimate(median(ordered))
+    return Estimate(median(ordered), ordered[ranks[-1] - 1], ordered[-ranks[-1]])
 
 
 def group_of_line(lines: int) -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
 """Time calls, and report a figure beside the figure of a rival implementation."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,3 +34,13 @@ def timed(call: Callable[[], T]) -> tuple[float, T]:
 def best_of(times: int, call: Callable[[], Any]) -> float:
     """Return the duration of the fastest of `times` calls, in seconds."""
     return min(timed(call)[0] for _ in range(times))
+
+
+def peak_memory() -> int | None:
+    """Return the peak of this process's resident memory in bytes; None on Windows."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

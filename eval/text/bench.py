@@ -14,7 +14,7 @@ import numpy as np
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
 from data.sources import open_source
-from eval.core.timing import Result, best_of, timed
+from eval.core.timing import Result, best_of, peak_memory, timed
 from eval.text.bleu import SelfBleu
 from eval.text.counts import count_up_to, pack
 from eval.text.jsd import estimate_ids, score_ids
@@ -29,9 +29,8 @@ _SAMPLES = 640
 def bench_encoding(options: CorpusOptions) -> list[Result]:
     """Time reading, encoding and caching a text."""
     seconds, corpus = timed(lambda: open_corpus(options))
-    lines = len(corpus.train) + corpus.dropped
-    # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    lines, peak = len(corpus.train) + corpus.dropped, peak_memory()
+    assert peak is not None  # this module needs Unix
     return [
         Result(f"read, encode and cache {lines:,} lines by {corpus.tokenizer.name}", seconds, "s"),
         Result("rate", lines / seconds, "lines/s"),

@@ -18,6 +18,7 @@ from eval.core.intervals import (
     estimate_share,
     group_of_line,
     interval,
+    median_interval,
 )
 from eval.core.score import Estimate
 from tests.helpers.oracles import pseudo_value_interval
@@ -152,6 +153,25 @@ def test_the_interval_of_a_share_covers_at_least_as_often_as_it_says(share: floa
         error = [1.96 * math.sqrt(k / whole * (1 - k / whole) / whole) for k in range(whole + 1)]
         wald = [abs(k / whole - share) <= reach for k, reach in enumerate(error)]
         assert math.fsum(p for p, covers in zip(chances, wald, strict=True) if covers) < 0.7
+
+
+@pytest.mark.parametrize(("n", "k"), [(6, 1), (8, 1), (9, 2), (15, 4)])
+def test_the_interval_of_a_median_is_of_order_statistics(n: int, k: int) -> None:
+    values = [math.exp(number * 7 % n) for number in range(n)]  # n numbers in disorder
+    ordered = sorted(values)
+    found = median_interval(values)
+    assert found == Estimate(statistics.median(values), ordered[k - 1], ordered[n - k])
+
+    # Each value is below the median with probability 1/2; every outcome is enumerated.
+    def coverage(rank: int) -> float:
+        below = [outcome.bit_count() for outcome in range(2**n)]
+        return sum(rank <= number <= n - rank for number in below) / 2**n
+
+    assert coverage(k) >= 0.95 > coverage(k + 1)
+
+
+def test_five_values_have_a_median_without_interval() -> None:
+    assert median_interval([3.0, 1.0, 2.0, 5.0, 4.0]) == Estimate(3.0)
 
 
 @pytest.mark.parametrize(("lines", "sizes"), [(1, [1]), (3, [1] * 3), (20, [1] * 20), (47, [3] * 7 + [2] * 13)])

@@ -1,34 +1,40 @@
-"""What the bench prints, by a clock that only its parts move."""
+"""What the bench prints, by a clock that only its parts move; counts of operations; pairs of measurements."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from tests.helpers.runs import PRESETS
-from textgan.bench import run_bench
+from data.errors import InputError
+from tests.helpers.runs import PRESETS, config_of
+from tests.helpers.trainers import BATCH, LATENT, LENGTH, SYMBOLS, a_trainer, critic_of, real_batches
+from textgan.bench import configs_of, run_bench
+from textgan.engine.game import Game, Networks
 from textgan.engine.loop import Experiment
+from textgan.engine.phases import gan_phases
+from textgan.engine.players import Player
 from textgan.engine.run_log import SampleFile
-from textgan.engine.trainer import Trainer
+from textgan.engine.trainer import make_trainer
+from textgan.engine.updates import Turn
 from textgan.models.wgan_gp import WganGpSettings
+from textgan.runs.breakdown import Stopwatch
+from textgan.runs.flops import forward_flops, iteration_flops, lacks_bfloat16
+from textgan.runs.pairs import compare
 from textgan.runs.program import TrainingProgram
 
 
-class Parts:
-    """Stands in for an experiment: drawing takes 1 ms, a step 3, an evaluation 50, the first five far more.
-
-    On a device of its own, time passes only when it is waited for.
-    """
+class Clock:
+    """A clock that work moves; on CUDA, time passes only when the device is waited for."""
 
     def __init__(self, device: str) -> None:
         self.device = torch.device(device)
         self.now = self.pending = 0.0
-        self.iteration = 0
-        self.drawn: list[int] = []
-        self.evaluated: list[int] = []
 
     def work(self, milliseconds: float) -> None:
         if self.device.type == "cpu":
@@ -40,46 +46,150 @@ class Parts:
         assert device == self.device
         self.now, self.pending = self.now + self.pending, 0.0
 
-    def draw(self, iteration: int) -> Sequence[Tensor]:
-        self.drawn.append(iteration)
-        self.work(1 if iteration >= 5 else 700)
-        return [torch.full((1,), iteration)]
-
-    def step(self, real: Sequence[Tensor], measure: bool) -> None:
-        assert not measure
-        assert [int(batch) for batch in real] == [self.iteration]
-        self.work(3 if self.iteration >= 5 else 900)
-        self.iteration += 1
-
-    def evaluate(self, iteration: int) -> tuple[Mapping[str, float], SampleFile]:
-        self.evaluated.append(iteration)
-        self.work(50)
-        return {}, SampleFile(".txt", b"", lambda *_: None)
-
-    def open(self, _config: WganGpSettings) -> Experiment:
-        return Experiment(cast(Trainer, self), self.device, self.draw, self.evaluate, {}, None, {}, {})
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("textgan.runs.breakdown.time", SimpleNamespace(perf_counter=lambda: self.now))
+        monkeypatch.setattr(torch.cuda, "synchronize", self.synchronise)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_every_part_is_told_its_own_time(
     device: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parts = Parts(device)
-    monkeypatch.setattr("textgan.bench.time", SimpleNamespace(perf_counter=lambda: parts.now))
-    monkeypatch.setattr(torch.cuda, "synchronize", parts.synchronise)
+    # An iteration: drawing 1 ms; gradients 2 of the generator and 7 of the critic, 3 without penalty; 4 per update.
+    clock, drawn, evaluated = Clock(device), list[int](), list[int]()
+
+    def move(milliseconds: float, player: str, networks: Networks, real: Tensor, turn: Turn) -> Mapping[str, Tensor]:
+        assert real.item() == drawn[-1]
+        clock.work(milliseconds)
+        return {"loss": next(vars(networks)[player].parameters()).square().sum()}
+
+    def draw(iteration: int) -> Sequence[Tensor]:
+        drawn.append(iteration)
+        clock.work(1 if iteration >= 8 else 700)
+        return [torch.full((1,), iteration)] * 10
+
+    def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
+        evaluated.append(iteration)
+        clock.work(50)
+        return {}, SampleFile(".txt", b"", lambda *_: None)
+
+    def open_experiment(config: WganGpSettings) -> Experiment:
+        game = Game(partial(move, 2, "generator"), partial(move, 7, "critic"), partial(move, 3, "critic"))
+        networks = Networks(nn.Linear(1, 1), nn.Linear(1, 1, bias=False))
+        trainer = make_trainer(config, gan_phases(config, game), networks, torch.device("cpu"))
+        return Experiment(trainer, clock.device, draw, evaluate, {}, None, {}, {})
+
+    def apply(player: Player, gradients: Sequence[Tensor], learning_rate: float) -> None:
+        clock.work(4)
+
+    clock.install(monkeypatch)
+    monkeypatch.setattr(Player, "apply", apply)
+    monkeypatch.setattr("textgan.engine.players.torch.autograd.grad", lambda *_, **__: [])
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    program: TrainingProgram[Any] = TrainingProgram("words.train", PRESETS, parts.open, lambda *_: "")
-    assert run_bench(program, ["--preset", "orig-small", "--eval-samples", "1200"], None) == 0
+    monkeypatch.setattr("textgan.runs.breakdown.peak_memory", lambda: 123_400_000)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 123_400_000)
+    monkeypatch.setattr("textgan.bench.flops_of", lambda *_: 11_600_000)
+    monkeypatch.setattr("textgan.bench.product_peak", lambda *_: 4e8)
+    program: TrainingProgram[Any] = TrainingProgram("words.train", PRESETS, open_experiment, lambda *_: "")
+    flags = ["--preset", "orig-small", "--eval-samples", "1200", "--critic-warm-up", "3"]
+    assert run_bench(program, flags, None) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"orig-small on grammar: batch 32, {device}, 3 threads",
         "",
-        "part                ms",
-        "drawing batches   1.00",
-        "training step     3.00",
-        "evaluation       50.00",
+        "part                           ms",
+        "drawing batches              1.00",
+        "training step              116.00",
+        "step: generator gradients    2.00",
+        "step: critic gradients      70.00",
+        "step: critic penalty        40.00",
+        "step: optimiser             44.00",
+        "evaluation                  50.00",
         "",
-        "250.0 steps/s; drawing batches takes 25.00% of the time",
+        "8.5 steps/s; drawing batches takes 0.85% of the time",
         "an evaluation draws and scores 1,200 samples",
+        "evaluations take 0.43% of the time at one per 100 iterations",
+        "the critic's gradients include the penalty",
+        "peak memory 123 MB",
+        "0.1 GFLOP/s, 25% of this machine's matrix products in float32, 0.4 GFLOP/s",
     ]
-    assert parts.drawn == list(range(45))
-    assert parts.evaluated == [45] * 5
+    assert drawn == list(range(3, 58))  # the warm-up of the critic is another phase
+    assert evaluated == [58] * 5
+
+
+def test_operations_of_a_forward_pass_in_closed_form() -> None:
+    trainer = a_trainer()
+    dim, body = 4, 10 * 5 * 4**2  # multiply-adds per position in ten convolutions of width 5
+    z = torch.zeros(BATCH, LATENT, dtype=torch.float64)
+    x = torch.zeros(BATCH, LENGTH, SYMBOLS, dtype=torch.float64)
+    of_generator = forward_flops(trainer.generator.network, z)
+    of_critic = forward_flops(critic_of(trainer), x)
+    assert of_generator == 2 * BATCH * LENGTH * (LATENT * dim + body + dim * SYMBOLS)
+    assert of_critic == 2 * BATCH * LENGTH * (SYMBOLS * dim + body + dim)
+    assert of_critic != BATCH * LENGTH * (SYMBOLS * dim + body + dim)  # wrong: a multiply-add as one
+    # 16 F per iteration with one critic update, 5 F + 11 F each with ten.
+    assert iteration_flops(100, 100, 1) == 1600
+    assert iteration_flops(100, 100, 10) == 11500
+
+
+def test_a_training_step_spends_the_operations_that_it_needs() -> None:
+    trainer = a_trainer()
+    trainer.step(real_batches(0, 1))  # the first iteration has no update of the generator
+    with FlopCounterMode(display=False) as counter:
+        trainer.step(real_batches(1, 1))
+    forward = [
+        forward_flops(trainer.generator.network, torch.zeros(BATCH, LATENT, dtype=torch.float64)),
+        forward_flops(critic_of(trainer), torch.zeros(BATCH, LENGTH, SYMBOLS, dtype=torch.float64)),
+    ]
+    needed = iteration_flops(forward[0], forward[1], 1)
+    assert counter.get_total_flops() == pytest.approx(needed, rel=0.03)
+    assert counter.get_total_flops() != pytest.approx(needed * 18 / 16, rel=0.03)  # with a double backward
+
+
+def test_pairs_take_turns_and_their_ratios_have_an_exact_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, calls, drawn = Clock("cpu"), list[str](), list[int]()
+    clock.install(monkeypatch)
+
+    def draw(iteration: int) -> Sequence[Tensor]:
+        drawn.append(iteration)
+        clock.work(500)
+        return [torch.full((1,), iteration)]
+
+    def ours(real: Sequence[Tensor]) -> None:
+        calls.append("ours")
+        clock.work(10 if real[0] >= 3 else 900)
+
+    def peer(real: Sequence[Tensor]) -> None:
+        calls.append("peer")
+        clock.work(10 + int(real[0]) // 3)  # one more from pair to pair
+
+    found = compare(ours, peer, draw, Stopwatch(clock.device))
+    assert drawn == list(range(48))
+    assert calls == [
+        name for pair in range(16) for name in (["ours", "peer"] if pair % 2 else ["peer", "ours"]) for _ in range(3)
+    ]
+    # Ratios 1.1, 1.2, ..., 2.5: the median is the eighth, the interval from the fourth to the twelfth.
+    assert found.ours == pytest.approx(0.010)
+    assert found.peer == pytest.approx(0.018)
+    ratio = found.ratio
+    assert [ratio.value, ratio.low, ratio.high] == [pytest.approx(value) for value in (1.8, 1.4, 2.2)]
+
+
+def test_widths_have_their_batches_unless_the_user_sets_one() -> None:
+    config = config_of(["--preset", "ttur-small"])
+    found = configs_of(config, (32, 64, 128), [])
+    assert [(each.dim, each.batch_size) for each in found] == [(32, 32), (64, 64), (128, 64)]
+    given = config_of(["--preset", "ttur-small", "--batch-size=7"])
+    assert [each.batch_size for each in configs_of(given, (32, 64), ["--batch-size=7"])] == [7, 7]
+    with pytest.raises(InputError, match="--dim and --dims: leave one out"):
+        configs_of(config, (32,), ["--dim", "8"])
+    for flags in (["--preset", "mle-small"], ["--preset", "ttur-small", "--loss", "hinge"]):
+        with pytest.raises(InputError, match="choose --preset ttur-small, and leave out --loss"):
+            configs_of(config_of(flags), (32,), [])
+
+
+def test_a_processor_says_whether_it_has_bfloat16(tmp_path: Path) -> None:
+    processor = tmp_path / "cpuinfo"
+    for flags, lacks in (("fpu avx512f avx512_vnni", True), ("fpu avx512_bf16 amx_int8", False), ("fp bf16", False)):
+        processor.write_text(f"flags\t\t: {flags}\n")
+        assert lacks_bfloat16(torch.device("cpu"), processor) is lacks
+    assert not lacks_bfloat16(torch.device("cpu"), tmp_path / "absent")

@@ -6,6 +6,7 @@ likelihood is a game without a critic.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -36,10 +37,14 @@ Move = Callable[[Networks, Tensor, Turn], Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Game:
-    """The moves of both players; `critic` is None if there is no critic."""
+    """The moves of both players; `critic` is None if there is no critic.
+
+    `unpenalised` is the critic's move without its gradient penalty, to measure the penalty's time; None: no penalty.
+    """
 
     generator: Move
     critic: Move | None = None
+    unpenalised: Move | None = None
 
 
 def _unchanged(real: Tensor) -> Tensor:
@@ -71,12 +76,12 @@ def adversarial_game(
         scores = score(networks.generator(sample_latent(len(real), turn.random)))  # [B]
         return {"loss": loss.generator(scores - score(encode(real)) if loss.relative else scores)}
 
-    def critic(networks: Networks, real: Tensor, turn: Turn) -> dict[str, Tensor]:
+    def critic(networks: Networks, real: Tensor, turn: Turn, weight: float) -> dict[str, Tensor]:
         score = networks.require_critic()
         real = encode(real).detach()  # not the caller's tensor, which must not require gradients
         with torch.set_grad_enabled(turn.second_order):
             fake = networks.generator(sample_latent(len(real), turn.random))  # [B, ...]
-        penalised = [real] * ("r1" in penalty) + [fake] * ("r2" in penalty)
+        penalised = ([real] * ("r1" in penalty) + [fake] * ("r2" in penalty)) if weight else []
         for samples in penalised:
             samples.requires_grad_()
         if score_together:
@@ -85,14 +90,15 @@ def adversarial_game(
             real_scores, fake_scores = score(real), score(fake)
         value = loss.critic(real_scores, fake_scores)
         measured = {"wasserstein": real_scores.mean() - fake_scores.mean()}
-        if penalty_weight:
+        if weight:
             if penalised:
                 size = squared_gradient_norm(torch.cat([real_scores, fake_scores]), penalised)
             else:
                 alpha = torch.rand(len(real), generator=turn.random, device=real.device, dtype=real.dtype)
                 size = gradient_penalty(score, real, fake, alpha)
             measured["gradient_penalty"] = size
-            value = value + penalty_weight * size
+            value = value + weight * size
         return {"loss": value, **measured}
 
-    return Game(generator, critic)
+    unpenalised = partial(critic, weight=0.0) if penalty_weight else None
+    return Game(generator, partial(critic, weight=penalty_weight), unpenalised)
