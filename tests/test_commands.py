@@ -67,7 +67,7 @@ def workplace(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def documented() -> list[str]:
     sources = [command_module(module).__doc__ or "" for module in (*COMMANDS, *BENCHES)]
-    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "COMING_FROM_TEXYGEN.md")]
+    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "eval/coming_from_texygen.md")]
     sources += [page.read_text("utf-8") for page in (*pages, *ROOT.glob("[a-z]*/README.md"))]
     found = re.findall(r"^ *(?:[$] )?python -m ([\w.]+ [^#\n]*|[\w.]+$)", "\n".join(sources), re.MULTILINE)
     return sorted({command.strip() for command in found})

@@ -15,7 +15,14 @@ from textgan.models.wgan_gp import WganGpSettings
 
 PACKAGES = ("data", "eval", "textgan", "images", "leaderboards")
 MODELS_PAGE = ROOT / "textgan/models/README.md"
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / package / "README.md" for package in PACKAGES), MODELS_PAGE])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        ROOT / "eval/coming_from_texygen.md",
+        *(ROOT / package / "README.md" for package in PACKAGES),
+        MODELS_PAGE,
+    ]
+)
 
 
 def section(page: Path, title: str) -> str:

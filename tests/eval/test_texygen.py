@@ -13,7 +13,7 @@ from tests.helpers.paths import REAL_DATA, ROOT
 from tests.helpers.text import numbered, plain_reference
 
 FOLDER = REAL_DATA / "coco"
-PAGE = ROOT / "COMING_FROM_TEXYGEN.md"
+PAGE = ROOT / "eval" / "coming_from_texygen.md"
 # docs/evaluation.md of Texygen at commit 2bf2502, "Self-BLEU" and "BLEU on training dataset", n = 2 to 5.
 SELF_BLEU = {"seqgan": (0.950, 0.840, 0.670, 0.489), "mle": (0.916, 0.769, 0.583, 0.408)}
 BLEU = {"seqgan": (0.917, 0.747, 0.530, 0.348), "mle": (0.921, 0.768, 0.570, 0.392)}
