@@ -63,12 +63,14 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, alpha: Tenso
     """E[(||grad_x D(x)||_2 - 1)^2] between real and fake lines [B, V, L], with alpha [B, 1, 1] from U(0, 1)."""
     x = (real + alpha * (fake - real)).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
-    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    norm: Tensor = gradient.flatten(1).norm(dim=1)  # [B]
+    return (norm - 1).square().mean()
 
 
 def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, alpha: Tensor, weight: float) -> Tensor:
     """E[D(fake)] - E[D(real)] plus the weighted penalty."""
-    return critic(fake).mean() - critic(real).mean() + weight * gradient_penalty(critic, real, fake, alpha)
+    loss: Tensor = critic(fake).mean() - critic(real).mean() + weight * gradient_penalty(critic, real, fake, alpha)
+    return loss
 
 
 def train_step(
@@ -83,7 +85,7 @@ def train_step(
     of_generator, of_critic = optimisers
     critic.requires_grad_(False)
     of_generator.zero_grad()
-    (-critic(generator(torch.randn(size, generator.latent_dim, device=device))).mean()).backward()  # type: ignore[no-untyped-call]
+    (-critic(generator(torch.randn(size, generator.latent_dim, device=device))).mean()).backward()
     of_generator.step()
     critic.requires_grad_(True)
     for ids in batches:
