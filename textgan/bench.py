@@ -56,7 +56,7 @@ def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], descripti
     """
     preset = preset_in(arguments, program.presets, "quickstart")
     default: BenchCommand[Any] = BenchCommand(preset)
-    command = parse_command(BenchCommand[type(preset)], arguments, f"{program.package}.bench", description, default)  # type: ignore[misc]
+    command = parse_command(BenchCommand[type(preset)], arguments, f"{program.package}.bench", description, default)  # type: ignore[misc,arg-type]
     print(parts_of(program.open(command.config), command.config, command.output_format))
     return 0
 
@@ -206,7 +206,7 @@ def main(arguments: list[str]) -> int:
     wide = any(argument.partition("=")[0] == "--dims" for argument in arguments)
     preset = preset_in(arguments, TEXT.presets, "ttur-small" if wide else "quickstart")
     default: TextBenchCommand[Any] = TextBenchCommand(preset)
-    command = parse_command(TextBenchCommand[type(preset)], arguments, "textgan.bench", __doc__, default)  # type: ignore[misc]
+    command = parse_command(TextBenchCommand[type(preset)], arguments, "textgan.bench", __doc__, default)  # type: ignore[misc,arg-type]
     config = command.config
     if command.dims:
         print(beside_peer(TEXT, configs_of(config, command.dims, arguments), command.output_format))

@@ -165,7 +165,8 @@ def test_the_interval_of_a_median_is_of_order_statistics(n: int, k: int) -> None
     # Each value is below the median with probability 1/2; every outcome is enumerated.
     def coverage(rank: int) -> float:
         below = [outcome.bit_count() for outcome in range(2**n)]
-        return sum(rank <= number <= n - rank for number in below) / 2**n
+        inside = [rank <= number <= n - rank for number in below]
+        return statistics.fmean(inside)
 
     assert coverage(k) >= 0.95 > coverage(k + 1)
 

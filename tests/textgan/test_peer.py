@@ -36,7 +36,8 @@ def one_axis_penalty(critic: nn.Module, real: Tensor, fake: Tensor, alpha: Tenso
     """Wrong, as in a port in wide use: the norm over the symbols of each position."""
     x = (real + alpha * (fake - real)).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
-    return ((gradient.norm(dim=1) - 1) ** 2).mean()
+    penalty: Tensor = ((gradient.norm(dim=1) - 1) ** 2).mean()
+    return penalty
 
 
 def worst_differences(monkeypatch: pytest.MonkeyPatch, inplace: bool = False) -> dict[str, float]:
@@ -48,9 +49,9 @@ def worst_differences(monkeypatch: pytest.MonkeyPatch, inplace: bool = False) ->
         "critic": (networks.require_critic(), peer.Critic(SYMBOLS, LENGTH, DIM).double()),
     }
     for ours, theirs in pairs.values():
-        for weight in ours.parameters():
-            nn.init.normal_(weight, std=0.3, generator=random)
-        weights = translated(ours, [weight.detach() for weight in ours.parameters()])
+        for parameter in ours.parameters():
+            nn.init.normal_(parameter, std=0.3, generator=random)
+        weights = translated(ours, [parameter.detach() for parameter in ours.parameters()])
         for to, weight in zip(theirs.parameters(), weights, strict=True):
             to.data.copy_(weight)
     generator, critic = pairs["generator"][1], pairs["critic"][1]
@@ -79,7 +80,8 @@ def worst_differences(monkeypatch: pytest.MonkeyPatch, inplace: bool = False) ->
         assert move is not None
         loss = move(networks, ids, Turn(player, 1, None, random.manual_seed(9)))["loss"]
         gradients = translated(ours, list(torch.autograd.grad(loss, list(ours.parameters()))))
-        worst = max((g - p.grad).abs().max().item() for g, p in zip(gradients, theirs.parameters(), strict=True))
+        of_peer = [parameter.grad for parameter in theirs.parameters() if parameter.grad is not None]
+        worst = max((g - p).abs().max().item() for g, p in zip(gradients, of_peer, strict=True))
         differences[player] = max(worst, abs(loss.item() - losses[player]))
     return differences
 

@@ -40,7 +40,8 @@ def compare(ours: Step, peer: Step, draw: Callable[[int], Sequence[Tensor]], wat
     seconds: dict[str, list[float]] = {"ours": [], "peer": []}
     for pair in range(_WARM_UP + PAIRS):
         real = [draw(pair * _STEPS + number) for number in range(_STEPS)]
-        arms = [("ours", ours, real), ("peer", peer, [[batch.cpu() for batch in batches] for batches in real])]
+        on_host: list[Sequence[Tensor]] = [[batch.cpu() for batch in batches] for batches in real]
+        arms = [("ours", ours, real), ("peer", peer, on_host)]
         watch.seconds.clear()
         for name, step, samples in arms if pair % 2 else reversed(arms):
             watch.time(name, partial(_all, step, samples))
