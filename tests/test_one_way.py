@@ -56,12 +56,12 @@ def test_a_new_score_and_a_new_statistic_reach_every_output(
         # metrics.jsonl and summary: the best is the highest.
         assert summary is not None
         assert summary["best"]["vowels"]["value"] == max(curve) > min(curve)
-        assert [row["train/temperature"] for row in read_metrics(run)[1:]] == [1 / 5, 1 / 10, 1 / 15, 1 / 20]
+        assert [row["train/temperature"] for row in read_metrics(run)[1:]] == [1 / 2, 1 / 4, 1 / 6, 1 / 8]
         # TensorBoard
         events = EventAccumulator(str(run)).Reload()
         assert [event.value for event in events.Scalars("scores/vowels")] == pytest.approx(curve, rel=1e-6)
         drawn = [event.value for event in events.Scalars("train/temperature")]
-        assert drawn == pytest.approx([1 / 5, 1 / 10, 1 / 15, 1 / 20], rel=1e-6)
+        assert drawn == pytest.approx([1 / 2, 1 / 4, 1 / 6, 1 / 8], rel=1e-6)
         even_clock(run)  # then each evaluation after the start has a window of its own
     # compare
     assert compare([str(tmp_path / "suite"), "--scores", "vowels", "--format", "json"]) == 0
@@ -86,4 +86,6 @@ def test_a_new_score_and_a_new_statistic_reach_every_output(
     head, _, row, *_ = [line for line in (out / "toy.md").read_text("utf-8").splitlines() if line.startswith("| ")]
     cells = dict(zip(head.split(" | "), row.split(" | "), strict=True))
     assert cells["VOWELS best run (higher is better)"] == f"{best:.3f}"
-    assert "VOWELS best run (higher is better)" in (out / "index.html").read_text("utf-8").replace("</span>", "")
+    assert "VOWELS best run (higher is better)" in (out / "index.html").read_text("utf-8").replace(
+        "<span>", ""
+    ).replace("</span>", "")

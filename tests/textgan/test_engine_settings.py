@@ -29,9 +29,11 @@ CHANGES: list[dict[str, Any]] = [
     {"body": "transformer", "layers": 2, "pretraining": 3, "pretraining_lr": 1 / 3, "critic_dim": 7,
      "filters": "seqgan", "rollouts": 4, "gamma": 1 / 3, "prefix_gradient": "on", "anneal_iterations": 5,
      "final_inverse_temperature": 1 / 3, "representations": 7, "cap": 1 / 3},
+    {"training_precision": "bf16", "inverse_temperature": 1 / 3, "bandwidth": 1 / 3, "mmd_weight": 1 / 3,
+     "rank_scale": 1 / 3},
     {"curriculum": 0, "teacher_helping": "off", "noise_deviation": 1 / 3},
     {"loss": "relativistic", "penalty": "r1+r2", "penalty_weight": 1 / 3, "spectral_norm": "on"},
-    {"dim": 1, "latent_dim": 3, "batch_size": 5, "critic_steps": 2, "ngram": 9, "seq_len": 20, "vocabulary_size": 30,
+    {"dim": 1, "latent_dim": 3, "batch_size": 5, "references": 3, "critic_steps": 2, "ngram": 9, "seq_len": 20, "vocabulary_size": 30,
      "eval_samples": 11, "eval_every": 13, "checkpoint_every": 17, "generator_ema": 0.999},
 ]  # fmt: skip
 
