@@ -33,8 +33,8 @@ CHANGES: list[dict[str, Any]] = [
      "rank_scale": 1 / 3},
     {"curriculum": 0, "teacher_helping": "off", "noise_deviation": 1 / 3},
     {"loss": "relativistic", "penalty": "r1+r2", "penalty_weight": 1 / 3, "spectral_norm": "on"},
-    {"dim": 1, "latent_dim": 3, "batch_size": 5, "references": 3, "critic_steps": 2, "ngram": 9, "seq_len": 20, "vocabulary_size": 30,
-     "eval_samples": 11, "eval_every": 13, "checkpoint_every": 17, "generator_ema": 0.999},
+    {"dim": 1, "latent_dim": 3, "batch_size": 5, "references": 3, "critic_steps": 2, "ngram": 9, "seq_len": 20,
+     "vocabulary_size": 30, "eval_samples": 11, "eval_every": 13, "checkpoint_every": 17, "generator_ema": 0.999},
 ]  # fmt: skip
 
 
