@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from scipy.special import stdtr, stdtrit
-
 from eval.core.score import Better, Estimate
 
 LEVEL = 0.05
@@ -47,6 +45,8 @@ def difference(first: Estimate, second: Estimate) -> Difference:
 
     The spread is unknown if one score's is, or if leaving out lines changes neither score.
     """
+    from scipy.special import stdtr, stdtrit  # slow to import, and help and refusals need no interval
+
     value = first.value - second.value
     if first.error is None or second.error is None:
         return Difference(value)

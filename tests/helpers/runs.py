@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
+from data.errors import InputError
 from images.config import PRESETS as IMAGE_PRESETS
 from images.config import ImageConfig
 from textgan.engine.checkpoint import read_newest
@@ -52,6 +53,14 @@ def tiny_images(preset: str, run_dir: Path | None = None, **changes: Any) -> Ima
 def config_of(flags: Sequence[str]) -> Any:
     """Return the settings that flags of `textgan.train` give."""
     return parse_train(flags, PRESETS, "textgan.train", None).config
+
+
+def assert_refused(flags: Sequence[str], message: str) -> None:
+    """Assert that flags of `textgan.train` are refused in one line that begins with a message."""
+    with pytest.raises(InputError) as error:
+        config_of(flags)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
 
 
 CLOCKS = {"time/wall_seconds", "time/train_seconds"}

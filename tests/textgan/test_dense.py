@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.errors import InputError
-from tests.helpers.runs import PRESETS, config_of
+from tests.helpers.runs import PRESETS, assert_refused, config_of
 from tests.helpers.small_oracle import an_oracle, divergences, learner, train_to
 from tests.helpers.tiny_lines import LENGTH, SYMBOLS, assert_loss, gradients, some_lines, tiny_networks, turn
 from textgan.engine.game import Networks
@@ -127,7 +126,4 @@ def test_presets_begin_and_go_on_as_published() -> None:
     ],
 )
 def test_wrong_flags_are_refused_in_one_line(flag: str, message: str) -> None:
-    with pytest.raises(InputError) as error:
-        config_of(["--preset=scratchgan-words-ttur", flag])
-    assert str(error.value).startswith(message)
-    assert "\n" not in str(error.value)
+    assert_refused(["--preset=scratchgan-words-ttur", flag], message)

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from data.errors import InputError
-from tests.helpers.runs import PRESETS, config_of
+from tests.helpers.runs import PRESETS, assert_refused
 from tests.helpers.small_oracle import an_oracle, divergences, learner, train_to
 from tests.helpers.tiny_lines import SYMBOLS, gradients, some_lines, tiny_networks, turn
 from textgan.engine.game import Networks
@@ -177,7 +176,4 @@ def test_it_learns_an_oracle_after_a_short_pretraining() -> None:
     ],
 )
 def test_wrong_flags_are_refused_in_one_line(flag: str, message: str) -> None:
-    with pytest.raises(InputError) as error:
-        config_of(["--preset=textgan-mmd-words-ttur", flag])
-    assert str(error.value).startswith(message)
-    assert "\n" not in str(error.value)
+    assert_refused(["--preset=textgan-mmd-words-ttur", flag], message)
