@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from textgan.models.bodies import BodyName
 from textgan.models.common import initialise
-from textgan.models.lines import BodyName, LineModel
+from textgan.models.lines import LineModel
 
 
 def a_line_model(

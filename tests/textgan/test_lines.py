@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.helpers.lines import a_line_model, all_lines, counts_of, require_counts
-from textgan.models.lines import BodyName, LineModel, exclude, in_line, pick
+from textgan.models.bodies import BodyName
+from textgan.models.lines import LineModel, exclude, in_line, pick
 
 BODIES = [("lstm", 1), ("lstm", 2), ("transformer", 1), ("transformer", 2)]
 SYMBOLS, LENGTH = 4, 3
@@ -16,6 +17,10 @@ LINES = all_lines(SYMBOLS, LENGTH)
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def uniform(count: int, random: torch.Generator | None = None) -> Tensor:
+    return torch.rand(count, generator=random or seeded(), dtype=torch.float64)
 
 
 def chance_of(model: LineModel, **options: float) -> Tensor:
@@ -160,31 +165,29 @@ def test_logits_are_those_of_an_lstm_or_transformer_that_sees_the_past_alone(bod
 
 def test_ids_are_picked_by_their_probabilities_and_never_without_any() -> None:
     logits = torch.tensor([[0.0, -math.inf, 1.0, -1e4, 2.0, -math.inf], [-math.inf, 3.0, 0.0, 0.5, -math.inf, -1e4]])
-    ids = pick(logits.repeat(20_000, 1), seeded()).view(20_000, 2)
+    ids = pick(logits.repeat(20_000, 1), uniform(40_000)).view(20_000, 2)
     for column, row in zip(ids.T, logits, strict=True):
         require_counts(torch.bincount(column, minlength=6), row.double().softmax(dim=0))
-    assert (pick(torch.randn(1000, 7, generator=seeded()), seeded()) < 7).all()
+    assert (pick(torch.randn(1000, 7, generator=seeded()), uniform(1000)) < 7).all()
 
 
-@pytest.mark.parametrize(("uniform", "expected"), [(0.0, [1, 0]), (1 - 2**-53, [3, 2])])
-def test_the_ends_of_the_unit_interval_pick_the_first_and_the_last_possible_id(
-    uniform: float, expected: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch, "rand", lambda *shape, dtype, **_: torch.full(shape, uniform, dtype=dtype))
+@pytest.mark.parametrize(("end", "expected"), [(0.0, [1, 0]), (1 - 2**-53, [3, 2])])
+def test_the_ends_of_the_unit_interval_pick_the_first_and_the_last_possible_id(end: float, expected: list[int]) -> None:
     logits = torch.tensor([[-math.inf, 0.0, 0.0, 0.3], [0.1, 0.2, 0.3, -1e4]])
-    assert pick(logits, seeded()).tolist() == expected
+    assert pick(logits, torch.full((2,), end, dtype=torch.float64)).tolist() == expected
     # Rows of single precision whose sum is below and above 1.
     rows = torch.randn(300, 999, generator=seeded())
     sums = rows.softmax(dim=-1).double().sum(dim=-1)
     assert sums.min() < 1 < sums.max()
-    assert set(pick(rows, seeded()).tolist()) == ({0} if uniform == 0 else {998})
+    ends = torch.full((300,), end, dtype=torch.float64)
+    assert set(pick(rows, ends).tolist()) == ({0} if end == 0 else {998})
     # Known to be wrong: the total of each row taken for 1, or an id of probability 0 at the start of the interval.
     cumulated = rows.softmax(dim=-1).cumsum(dim=-1, dtype=torch.float64)
-    without_total = torch.searchsorted(cumulated, torch.full((300, 1), uniform, dtype=torch.float64), right=True)
-    assert (without_total == 999).any().item() == (uniform > 0)
+    without_total = torch.searchsorted(cumulated, ends.unsqueeze(1), right=True)
+    assert (without_total == 999).any().item() == (end > 0)
     cumulated = logits.softmax(dim=-1).cumsum(dim=-1, dtype=torch.float64)
-    from_left = torch.searchsorted(cumulated, uniform * cumulated[:, -1:]).flatten().tolist()
-    assert (from_left != expected) == (uniform == 0)
+    from_left = torch.searchsorted(cumulated, end * cumulated[:, -1:]).flatten().tolist()
+    assert (from_left != expected) == (end == 0)
 
 
 @pytest.mark.parametrize(("body", "layers"), BODIES)
@@ -193,7 +196,7 @@ def test_a_draw_picks_from_the_logits_of_the_line_so_far(body: BodyName, layers:
     drawn, random = model.draw(50, seeded(3)), seeded(3)
     ids = torch.zeros(50, 6, dtype=torch.long)
     for t in range(6):
-        ids[:, t] = pick(model(ids)[:, t], random)
+        ids[:, t] = pick(model(ids)[:, t], uniform(50, random))
         ids *= in_line(ids)
     assert torch.equal(drawn, ids)
     assert (drawn == 0).any()

@@ -9,8 +9,9 @@ from data.batches import Order
 from data.errors import InputError
 from data.tokenizers import Level
 from textgan.engine.settings import GanSettings
+from textgan.models.bodies import HEADS, BodyName
 from textgan.models.critics import Filters
-from textgan.models.lines import HEADS, BodyName, LineModel
+from textgan.models.lines import LineModel
 from textgan.models.settings import TextSettings
 
 

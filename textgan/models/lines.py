@@ -5,78 +5,17 @@ symbol has a row of its own in the embedding and is never drawn.
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from data.tokenizers import PADDING_ID
-from eval.core.device import at_least_float32, without_autocast
+from eval.core.device import at_least_float32
+from textgan.models.bodies import Body, BodyName, LstmBody, State, TransformerBody
 
-State = tuple[Tensor, ...]
-"""Tensors [N, ...] that a body keeps of the symbols so far, one row per line."""
-BodyName = Literal["lstm", "transformer"]
-
-HEADS = 4
-"""Heads of the transformer; they divide the width."""
+_LINES_AT_ONCE = 64  # of which a CPU computes logits
 _EXCLUDED = -1e4  # bias of a symbol with a probability of exactly 0; finite, since 0 log 0 must be 0
-
-
-class Body(Protocol):
-    """Maps embedded symbols [N, T, dim] to features [N, T, dim]; with a state, of one symbol (T = 1) that follows."""
-
-    def __call__(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Return the features of each position, and the state after the last one."""
-        ...
-
-
-class LstmBody(nn.Module):
-    """An LSTM (Hochreiter & Schmidhuber 1997)."""
-
-    def __init__(self, dim: int, layers: int) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(dim, dim, layers, batch_first=True)
-
-    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        # nn.LSTM wants states [layers, N, dim]
-        before = (
-            None if state is None else (state[0].transpose(0, 1).contiguous(), state[1].transpose(0, 1).contiguous())
-        )
-        with without_autocast(x.device):
-            features, (hidden, cell) = self.lstm(at_least_float32(x), before)  # [N, T, dim]
-        return features, (hidden.transpose(0, 1), cell.transpose(0, 1))
-
-
-class TransformerBody(nn.Module):
-    """A causal transformer with layer normalisation before each part (Vaswani et al. 2017, arXiv 1706.03762).
-
-    The state holds keys and values [N, T, dim] of each layer, so that a draw computes each position once.
-    """
-
-    def __init__(self, dim: int, layers: int, seq_len: int) -> None:
-        super().__init__()
-        self.positions = nn.Embedding(seq_len, dim)
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2 * layers + 1))
-        self.projections = nn.ModuleList(nn.Linear(dim, 3 * dim) for _ in range(layers))
-        self.mixers = nn.ModuleList(nn.Linear(dim, dim) for _ in range(layers))
-        self.wideners = nn.ModuleList(nn.Linear(dim, 4 * dim) for _ in range(layers))
-        self.narrowers = nn.ModuleList(nn.Linear(4 * dim, dim) for _ in range(layers))
-
-    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        past, length = 0 if state is None else state[0].shape[1], x.shape[1]
-        x = x + self.positions.weight[past : past + length]  # [N, T, dim]
-        after: list[Tensor] = []
-        for layer, project in enumerate(self.projections):
-            query, key, value = project(self.norms[2 * layer](x)).chunk(3, dim=-1)  # [N, T, dim] each
-            if state is not None:
-                key, value = torch.cat([state[2 * layer], key], 1), torch.cat([state[2 * layer + 1], value], 1)
-            after += [key, value]
-            q, k, v = (part.unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in (query, key, value))  # [N, H, T, d]
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=state is None)
-            x = x + self.mixers[layer](mixed.transpose(1, 2).flatten(2))
-            x = x + self.narrowers[layer](F.gelu(self.wideners[layer](self.norms[2 * layer + 1](x))))
-        return self.norms[-1](x), tuple(after)
 
 
 class LineModel(nn.Module):
@@ -105,16 +44,23 @@ class LineModel(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the logits [B, L, V] of each symbol of lines [B, L], given the symbols before it."""
-        before = torch.cat([ids.new_full((len(ids), 1), self.vocabulary_size), ids[:, :-1]], dim=1)
-        return self._logits(self.body(self.embedding(before), None)[0])
+        return self._logits(self._features(ids))
 
     def log_probs(self, ids: Tensor, temperature: float = 1.0) -> Tensor:
         """Return the log-probabilities [B, L], in nats, of the symbols of lines [B, L]; 0 after the end of a line.
 
         They are the model's at temperature 1; at another one, of the model whose logits are divided by it.
         """
-        logits: Tensor = self(ids) / temperature
-        return logits.log_softmax(dim=-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1) * in_line(ids)
+        counted = in_line(ids).flatten()
+        # A CPU saves the logits after the ends of lines; other devices would wait for the number of positions.
+        kept = counted.nonzero().squeeze(1) if ids.device.type == "cpu" else slice(None)
+        logits = self._logits(self._features(ids).flatten(0, 1)[kept])  # [positions, V]
+        if temperature != 1:
+            logits = logits / temperature
+        drawn = -F.cross_entropy(logits, ids.flatten()[kept], reduction="none")
+        log_probs = drawn.new_zeros(ids.numel())
+        log_probs[kept] = drawn
+        return (log_probs * counted).view(ids.shape)
 
     @torch.no_grad()
     def draw(self, count: int, random: torch.Generator, temperature: float = 1.0, top_p: float = 1.0) -> Tensor:
@@ -131,8 +77,8 @@ class LineModel(nn.Module):
         drawn: list[Tensor] = []
         for _ in range(self.seq_len):
             if drawn:
-                rows.feed(drawn[-1], self.embedding(drawn[-1]))
-            drawn.append(rows.draw(_nucleus(rows.logits / temperature, top_p), random))
+                rows.feed(drawn[-1])
+            drawn.append(rows.draw(random, temperature, top_p))
         return torch.stack(drawn, dim=1)
 
     def sample(self, count: int, random: torch.Generator) -> Tensor:
@@ -158,9 +104,9 @@ class LineModel(nn.Module):
         # The last rows are the lines themselves; the rows before them are completions of t = 1, 2, ...
         rows, symbols = _Rows(self, batch, ids.device), ids[:, 0]
         for position in range(1, length):
-            rows.feed(symbols, self.embedding(symbols))
+            rows.feed(symbols)
             rows.repeat_last(batch, count)
-            drawn = rows.draw(rows.logits, random)[:-batch]
+            drawn = rows.draw(random)[:-batch]
             completed[:position, :, :, position] = drawn.view(position, count, batch)
             symbols = torch.cat([drawn, ids[:, position]])
         return completed
@@ -183,13 +129,18 @@ class LineModel(nn.Module):
         padding = F.one_hot(torch.tensor(PADDING_ID, device=random.device), self.vocabulary_size)
         for _ in range(self.seq_len):
             if drawn:
-                symbols = drawn[-1].argmax(dim=-1)
-                rows.feed(symbols, drawn[-1] @ self.embedding.weight[:-1] if soft else self.embedding(symbols))
-            uniform = torch.rand(rows.logits.shape, generator=random, device=random.device, dtype=rows.logits.dtype)
+                rows.feed(drawn[-1].argmax(dim=-1), drawn[-1] if soft else None)
+            logits = self._logits(rows.features)
+            shape = count, self.vocabulary_size
+            uniform = torch.rand(shape, generator=random, device=random.device, dtype=logits.dtype)[rows.kept]
             gumbel = -(-uniform.clamp_min(torch.finfo(uniform.dtype).tiny).log()).log()
-            row = (inverse_temperature * (rows.logits + gumbel)).softmax(dim=-1)  # [count, V]
-            drawn.append(torch.where(rows.alive.unsqueeze(-1), row, padding.to(row.dtype)))
+            row = (inverse_temperature * (logits + gumbel)).softmax(dim=-1)
+            drawn.append(rows.spread(row, padding.to(row.dtype)))
         return torch.stack(drawn, dim=1)
+
+    def _features(self, ids: Tensor) -> Tensor:
+        before = torch.cat([ids.new_full((len(ids), 1), self.vocabulary_size), ids[:, :-1]], dim=1)
+        return self.body(self.embedding(before), None)[0]  # [B, L, dim]
 
     def _logits(self, features: Tensor) -> Tensor:
         bias = self.to_symbols.bias.masked_fill(self.excluded, _EXCLUDED)
@@ -197,37 +148,70 @@ class LineModel(nn.Module):
 
 
 class _Rows:
-    """Lines that grow by one symbol per step: the logits [N, V] of their next symbols, and which have not ended."""
+    """Lines that grow by one symbol per step.
+
+    Attributes:
+        kept: the lines that are computed. A CPU leaves lines out that have ended; other devices would wait for their
+            number.
+        features: the body's features [lines kept, dim] after the symbols so far.
+    """
 
     def __init__(self, model: LineModel, count: int, device: torch.device) -> None:
         self._model = model
         self._state: State | None = None
-        self.alive = torch.ones(count, dtype=torch.bool, device=device)
+        self._going = torch.ones(count, dtype=torch.bool, device=device)
+        self.kept: Tensor | slice = slice(None)
         self._step(model.embedding(torch.full((count,), model.vocabulary_size, device=device)))
 
-    def feed(self, symbols: Tensor, embedded: Tensor) -> None:
-        """Append a symbol [N] to each line; the body reads it as a vector [N, E]."""
-        self.alive = self.alive & (symbols != PADDING_ID)
-        self._step(embedded)
+    def feed(self, symbols: Tensor, soft: Tensor | None = None) -> None:
+        """Append a symbol [N] to each line; with rows of probabilities [N, V] the body reads these."""
+        going = self._going & (symbols != PADDING_ID)
+        if going.device.type == "cpu" and not torch.equal(going, self._going):
+            assert self._state is not None
+            self._state = tuple(rows[going[self.kept]] for rows in self._state)
+            self.kept = going.nonzero().squeeze(1)
+        self._going = going
+        embedding = self._model.embedding
+        self._step(embedding(symbols[self.kept]) if soft is None else soft[self.kept] @ embedding.weight[:-1])
 
     def _step(self, embedded: Tensor) -> None:
-        features, self._state = self._model.body(embedded.unsqueeze(1), self._state)
-        self.logits = self._model._logits(features.squeeze(1))
+        if len(embedded):
+            features, self._state = self._model.body(embedded.unsqueeze(1), self._state)
+            self.features = features.squeeze(1)
+        else:
+            self.features = embedded
 
-    def draw(self, logits: Tensor, random: torch.Generator) -> Tensor:
-        """Draw a symbol [N] per line from logits [N, V]; padding where the line has ended."""
-        return pick(logits, random) * self.alive
+    def draw(self, random: torch.Generator, temperature: float = 1.0, top_p: float = 1.0) -> Tensor:
+        """Draw a symbol [N] per line, padding where the line has ended; see `LineModel.draw`."""
+        uniform = torch.rand(len(self._going), generator=random, device=random.device, dtype=torch.float64)
+        # Few lines at once: the logits of all would not fit in the cache of a CPU.
+        at_once = _LINES_AT_ONCE if uniform.device.type == "cpu" else len(uniform)
+        drawn = [
+            pick(_nucleus(self._model._logits(features) / temperature, top_p), numbers)
+            for features, numbers in zip(self.features.split(at_once), uniform[self.kept].split(at_once), strict=True)
+        ]
+        return self.spread(torch.cat(drawn), self._going.new_tensor(PADDING_ID, dtype=torch.long))
+
+    def spread(self, values: Tensor, padding: Tensor) -> Tensor:
+        """Return values [lines kept, ...] as [N, ...], with `padding` [...] for lines that have ended."""
+        if isinstance(self.kept, slice):
+            return torch.where(self._going.view(-1, *[1] * padding.dim()), values, padding)
+        return padding.expand(len(self._going), *padding.shape).index_copy(0, self.kept, values)
 
     def repeat_last(self, lines: int, count: int) -> None:
         """Insert `count` copies of each of the last lines before them."""
 
-        def repeated(rows: Tensor) -> Tensor:
-            last = rows[-lines:]
-            return torch.cat([rows[:-lines], last.repeat(count, *[1] * (last.dim() - 1)), last])
+        def repeated(rows: Tensor, last: int) -> Tensor:
+            ends = rows[len(rows) - last :]
+            return torch.cat([rows[: len(rows) - last], ends.repeat(count, *[1] * (rows.dim() - 1)), ends])
 
         assert self._state is not None
-        self._state = tuple(map(repeated, self._state))
-        self.logits, self.alive = repeated(self.logits), repeated(self.alive)
+        last = lines if isinstance(self.kept, slice) else int(self._going[-lines:].sum())
+        self._state = tuple(repeated(rows, last) for rows in self._state)
+        self.features = repeated(self.features, last)
+        self._going = repeated(self._going, lines)
+        if isinstance(self.kept, Tensor):
+            self.kept = self._going.nonzero().squeeze(1)
 
 
 def exclude(network: nn.Module, ids: Sequence[int]) -> None:
@@ -248,16 +232,18 @@ def in_line(ids: Tensor) -> Tensor:
     return padding.cumsum(dim=-1) - padding.long() == 0
 
 
-def pick(logits: Tensor, random: torch.Generator) -> Tensor:
+def pick(logits: Tensor, uniform: Tensor) -> Tensor:
     """Draw an id per row of logits [N, V] by the inverse of the cumulative distribution.
 
-    One uniform number per row; `torch.multinomial` draws V and takes several times as long. Symbols of probability 0
-    are never drawn.
+    `torch.multinomial` draws V numbers per row and takes several times as long. Symbols of probability 0 are never
+    drawn.
+
+    Args:
+        logits: logits [N, V].
+        uniform: a number per row [N] from [0, 1), of 53 bits: times the total of a row it stays below it, rounded too.
     """
     cumulated = logits.softmax(dim=-1).cumsum(dim=-1, dtype=torch.float64)  # [N, V]
-    # Numbers below 1 of 53 bits: times the total of a row they stay below it, rounded too.
-    uniform = torch.rand(len(logits), 1, generator=random, device=random.device, dtype=torch.float64)
-    return torch.searchsorted(cumulated, uniform * cumulated[:, -1:], right=True).squeeze(-1)
+    return torch.searchsorted(cumulated, uniform.unsqueeze(1) * cumulated[:, -1:], right=True).squeeze(1)
 
 
 def _nucleus(logits: Tensor, top_p: float) -> Tensor:

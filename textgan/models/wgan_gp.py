@@ -98,8 +98,8 @@ class Critic(nn.Module):
                 y = y + _RESIDUAL_WEIGHT * F.conv2d(F.relu(inner), second, block.second.bias, padding=_PADDING)
         gradient = _to_image(self.to_score.weight.view(1, x.shape[1], -1))  # [1, dim, 1, L]: the same for each line
         for (first, second), (outer_mask, inner_mask) in zip(reversed(weights), reversed(masks), strict=True):
-            inner = inner_mask * F.conv_transpose2d(gradient, second, padding=_PADDING)
-            change = outer_mask * F.conv_transpose2d(inner, first, padding=_PADDING)
+            inner = torch.where(inner_mask, F.conv_transpose2d(gradient, second, padding=_PADDING), 0)
+            change = torch.where(outer_mask, F.conv_transpose2d(inner, first, padding=_PADDING), 0)
             gradient = gradient + _RESIDUAL_WEIGHT * change  # [B, dim, 1, L]
         return at_least_float32(_from_image(F.conv_transpose2d(gradient, symbols)))
 
@@ -130,10 +130,12 @@ class WganGpSettings(TextSettings, AdversarialSettings):
 
 def networks(config: WganGpSettings, vocabulary_size: int) -> Networks:
     """Return generator and critic, with uninitialised weights."""
-    return Networks(
-        Generator(vocabulary_size, config.seq_len, config.dim, config.latent_dim),
-        Critic(vocabulary_size, config.seq_len, config.dim),
-    )
+    generator = Generator(vocabulary_size, config.seq_len, config.dim, config.latent_dim)
+    critic = Critic(vocabulary_size, config.seq_len, config.dim)
+    for network in (generator, critic):
+        # As the lines: otherwise each convolution would rearrange its weights anew.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Networks(generator, critic)
 
 
 def phases(config: WganGpSettings, players: Networks) -> Sequence[Phase]:

@@ -10,7 +10,8 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from data.tokenizers import PADDING_ID
-from textgan.models.lines import LineModel, State, in_line
+from textgan.models.bodies import State
+from textgan.models.lines import LineModel, in_line
 
 _NEVER = -1e4
 """Logit of a symbol of probability 0; it is finite, since 0 log 0 must be 0."""
