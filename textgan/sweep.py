@@ -160,7 +160,7 @@ def sweep_run(folder: Path, command: SweepCommand) -> Curve:
             scores += exact_scores(model, held_out, ids, temperature)
         values = values_by_name(scores)
         if held_out is not None and held_out.oracle is not None and top_p < 1:
-            values["nll_oracle"] = -float(oracle_log_probs(held_out.oracle, ids).mean()) / ids.shape[1]
+            values["nll_oracle"] = -float(oracle_log_probs(held_out.oracle, ids).mean())
         points.append(Point(temperature, top_p, values, len(set(lines)) / len(lines)))
         found += scores
     return Curve(folder.name, points, declared(found, ()), generator.tokenizer.size)

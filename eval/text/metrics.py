@@ -48,8 +48,9 @@ EXACT = "exact"
 EXACT_SCORES = (
     *("nll_line", "nll_token", "nll_char"),
     *("nll_oracle", "nll_test", "kl_oracle_model", "kl_model_oracle", "sequence_jsd"),
+    *("sequence_jsd_1", "sequence_jsd_2", "sequence_jsd_5", "sequence_jsd_10"),
 )
-"""Names of exact scores in runs and records; on lines of a synthetic oracle the second row."""
+"""Names of exact scores in runs and records; on lines of a synthetic oracle the second and third row."""
 
 HEADLINES = (
     *("nll_char", "nll_oracle", "nll_test"),

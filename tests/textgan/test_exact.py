@@ -86,7 +86,7 @@ def values_of(scores: Any) -> dict[str, float]:
 def test_probabilities_of_all_lines_sum_to_one(temperature: float) -> None:
     lines = all_lines()
     assert len(lines) == 1 + 4 + 16 + 64  # ended after 0, 1 or 2 symbols, or full
-    found = log_probs(tiny_model(), lines, temperature)
+    found = log_probs(tiny_model(), lines, temperature).sum(axis=1)
     assert abs(np.exp(found).sum() - 1) < 1e-12
     expected = [slow_log_prob(tiny_model(), line, temperature)[0] for line in lines.tolist()]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
@@ -97,16 +97,16 @@ def test_excluded_symbols_have_probability_zero_and_the_rest_one() -> None:
     exclude(torch.nn.ModuleList([model]), [0, 1])
     words = all_lines(first=2)
     assert len(words) == 27
-    assert abs(np.exp(log_probs(model, words)).sum() - 1) < 1e-12
+    assert abs(np.exp(log_probs(model, words).sum(axis=1)).sum() - 1) < 1e-12
     others = [line for line in all_lines().tolist() if min(line) < 2]
-    assert (np.exp(log_probs(model, np.array(others, np.uint8))) == 0).all()
+    assert (np.exp(log_probs(model, np.array(others, np.uint8)).sum(axis=1)) == 0).all()
     drawn = model.draw(500, torch.Generator().manual_seed(0))
     assert drawn.min() >= 2
     copy = tiny_model(seed=1)
     copy.load_state_dict(model.state_dict())  # strict: the choice is saved with the weights
     assert copy.excluded.tolist() == [True, True, False, False, False]
     exclude(model, [])
-    assert abs(np.exp(log_probs(model, all_lines())).sum() - 1) < 1e-12
+    assert abs(np.exp(log_probs(model, all_lines()).sum(axis=1)).sum() - 1) < 1e-12
 
 
 def test_losses_per_line_symbol_and_character() -> None:
@@ -135,18 +135,28 @@ def test_divergences_of_two_hand_made_distributions() -> None:
     # Four lines of two symbols; each line occurs so often that the means over lines are expectations.
     o, g = np.array([4, 2, 1, 1]) / 8, np.array([1, 1, 2, 4]) / 8
     of_oracle, of_model = ([4, 2, 1, 1], [1, 1, 2, 4])
-    held_out, drawn = (
-        LogProbs(np.repeat(np.log(o), counts), np.repeat(np.log(g), counts)) for counts in (of_oracle, of_model)
-    )
+    # Two symbols per line: the first one is 0 in the first two lines.
+    first = [np.repeat([p[:2].sum(), p[2:].sum()], 2) for p in (o, g)]
+
+    def log_probs_of(counts: list[int]) -> LogProbs:
+        rows = [np.log(np.stack([start, p / start], axis=1)) for p, start in zip((o, g), first, strict=True)]
+        return LogProbs(*(np.repeat(row, counts, axis=0) for row in rows))
+
+    held_out, drawn = log_probs_of(of_oracle), log_probs_of(of_model)
     lines = held_out_of(np.zeros((8, 2), np.uint8), np.ones(8), own_oracle(0, size=2, width=1))
     found = values_of(divergences(held_out, drawn, lines))
-    m = (o + g) / 2
+
+    def jsd(p: Floats, q: Floats) -> float:
+        m = (p + q) / 2
+        return float((p * np.log2(p / m)).sum() + (q * np.log2(q / m)).sum()) / 2
+
     expected = {
         "nll-oracle": -(g * np.log(o)).sum() / 2,
         "nll-test": -(o * np.log(g)).sum() / 2,
         "kl-oracle-model": (o * np.log(o / g)).sum() / 2,
         "kl-model-oracle": (g * np.log(g / o)).sum() / 2,
-        "sequence-jsd": ((o * np.log2(o / m)).sum() + (g * np.log2(g / m)).sum()) / 2,
+        "sequence-jsd": jsd(o, g),
+        "sequence-jsd-1": jsd(first[0][::2], first[1][::2]),
     }
     assert found.keys() == expected.keys()
     for name, value in expected.items():
@@ -154,7 +164,8 @@ def test_divergences_of_two_hand_made_distributions() -> None:
     exchanged = values_of(divergences(drawn, held_out, lines))
     assert abs(exchanged["kl-oracle-model"] - expected["kl-oracle-model"]) > 0.1
     # Disjoint distributions: 1 bit, without overflow.
-    apart = LogProbs(np.full(8, -3.0), np.full(8, -900.0)), LogProbs(np.full(8, -900.0), np.full(8, -3.0))
+    likely, unlikely = np.full((8, 2), -1.5), np.full((8, 2), -450.0)
+    apart = LogProbs(likely, unlikely), LogProbs(unlikely, likely)
     assert values_of(divergences(*apart, lines))["sequence-jsd"] == 1.0
 
 
@@ -195,10 +206,10 @@ def test_a_model_that_is_the_oracle_has_divergence_zero() -> None:
         assert abs(found[name].value) < 1e-10
         assert found[name].floor == 0
     # Both losses are the entropy: of held-out lines exactly, of drawn lines within four standard errors.
-    entropy = -oracle_log_probs(oracle, ids).mean() / 6
+    entropy = -oracle_log_probs(oracle, ids).mean()
     assert abs(found["nll-test"].value - entropy) < 1e-10
     assert found["nll-oracle"].floor == found["nll-test"].floor == pytest.approx(entropy, abs=1e-12)
-    error = oracle_log_probs(oracle, drawn).std() / 6 / math.sqrt(3000)
+    error = oracle_log_probs(oracle, drawn).sum(axis=1).std() / 6 / math.sqrt(3000)
     assert abs(found["nll-oracle"].value - entropy) < 4 * error * math.sqrt(2)
     # A lower temperature: samples that are more likely, held-out lines that are less likely.
     cold = model.draw(3000, torch.Generator().manual_seed(1), temperature=0.6).numpy()

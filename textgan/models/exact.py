@@ -30,6 +30,7 @@ Floats = NDArray[np.float64]
 
 _MOST_LINES = 2000
 _BATCH = 64
+_PREFIXES = (1, 2, 5, 10)  # numbers of symbols
 _FIRST_WORD = 2  # id of an oracle's symbol 0, after padding and unknown
 
 
@@ -53,13 +54,13 @@ class HeldOut:
 
     @cached_property
     def oracle_log_probs(self) -> Floats:
-        """Log-probabilities [N] of the lines under the oracle that drew them."""
+        """Log-probabilities [N, L] of the lines' symbols under the oracle that drew them."""
         assert self.oracle is not None
         return oracle_log_probs(self.oracle, self.ids)
 
 
 class LogProbs(NamedTuple):
-    """Log-probabilities [N] of the same lines under an oracle and under a model, in nats."""
+    """Log-probabilities [N, L] of the symbols of the same lines under an oracle and under a model, in nats."""
 
     oracle: Floats
     model: Floats
@@ -114,7 +115,7 @@ def exact_scores(model: LineModel, held_out: HeldOut, drawn: Ids, temperature: f
 
 @torch.no_grad()
 def log_probs(model: LineModel, ids: Ids, temperature: float = 1.0) -> Floats:
-    """Return the log-probabilities [N] of lines [N, L] under a model in evaluation mode, in nats."""
+    """Return the log-probabilities [N, L] of the symbols of lines under a model in evaluation mode, in nats."""
     training, device = model.training, model.embedding.weight.device
     model.eval()
     batches = [
@@ -122,15 +123,14 @@ def log_probs(model: LineModel, ids: Ids, temperature: float = 1.0) -> Floats:
         for start in range(0, len(ids), _BATCH)
     ]
     model.train(training)
-    lines: Floats = torch.cat([batch.double().sum(dim=1) for batch in batches]).cpu().numpy()
-    return lines
+    symbols: Floats = torch.cat(batches).double().cpu().numpy()
+    return symbols
 
 
 def oracle_log_probs(oracle: Oracle, ids: Ids) -> Floats:
-    """Return the log-probabilities [N] of lines [N, L] of an oracle's symbols under the oracle, in nats."""
+    """Return the log-probabilities [N, L] of the symbols of an oracle's lines under the oracle, in nats."""
     assert ids.min() >= _FIRST_WORD, "an oracle's lines have neither padding nor unknown symbols"
-    total: Floats = oracle.log_probs(ids.astype(np.int64) - _FIRST_WORD).sum(axis=1)
-    return total
+    return oracle.log_probs(ids.astype(np.int64) - _FIRST_WORD)
 
 
 def loss(model: Floats, held_out: HeldOut) -> Score:
@@ -141,9 +141,10 @@ def loss(model: Floats, held_out: HeldOut) -> Score:
     is one (Kudo 2018, arXiv 1804.10959).
 
     Args:
-        model: log-probabilities [N] of the lines under the model.
+        model: log-probabilities [N, L] of the lines' symbols under the model.
         held_out: the lines.
     """
+    model = model.sum(axis=1)
     symbols = in_line(torch.from_numpy(held_out.ids.astype(np.int64))).sum(dim=1).double().numpy()
     sizes = {"nll-line": np.ones_like(model), "nll-token": symbols, "nll-char": held_out.characters}
     values = {name: estimate_ratio(-model, size, POSITIVE) for name, size in sizes.items()}
@@ -155,18 +156,20 @@ def divergences(of_held_out: LogProbs, of_drawn: LogProbs, held_out: HeldOut) ->
 
     In nats per symbol: nll-oracle is E_g[-log o] / L (Yu et al. 2017, arXiv 1609.05473), nll-test E_o[-log g] / L,
     kl-oracle-model KL(o || g) / L, and kl-model-oracle KL(g || o) / L. In bits: sequence-jsd is the JSD of both
-    distributions of whole lines. The floors are the values of g = o.
+    distributions of whole lines, which soon comes near 1, and sequence-jsd-t the JSD of their first t symbols. The
+    floors are the values of g = o.
 
     Args:
-        of_held_out: log-probabilities [N] of lines of the oracle.
-        of_drawn: log-probabilities [S] of lines of the model.
+        of_held_out: log-probabilities [N, L] of lines of the oracle.
+        of_drawn: log-probabilities [S, L] of lines of the model.
         held_out: the lines of the oracle.
     """
     seq_len, oracle = held_out.ids.shape[1], held_out.oracle
     assert oracle is not None
-    entropy = -float(of_held_out.oracle.mean()) / seq_len
+    entropy = -float(of_held_out.oracle.sum(axis=1).mean()) / seq_len
 
-    def per_symbol(lines: Floats, floor: float) -> Estimate:
+    def per_symbol(symbols: Floats, floor: float) -> Estimate:
+        lines = symbols.sum(axis=1)
         return replace(estimate_ratio(lines, np.full_like(lines, seq_len)), floor=floor)
 
     values = {
@@ -176,15 +179,24 @@ def divergences(of_held_out: LogProbs, of_drawn: LogProbs, held_out: HeldOut) ->
         "kl-model-oracle": per_symbol(of_drawn.model - of_drawn.oracle, 0.0),
     }
     settings: dict[str, str | int] = {"oracle": oracle.sha256[:12], "samples": len(of_drawn.model)}
-    jsd = {"sequence-jsd": _jsd(of_held_out, of_drawn)}
+    lengths = {f"-{length}": length for length in _PREFIXES if length < seq_len}
+    jsd = {
+        f"sequence-jsd{name}": _jsd(*(_prefixes(each, length) for each in (of_held_out, of_drawn)))
+        for name, length in (lengths | {"": seq_len}).items()
+    }
     return [
         _score("oracle", values, "nats per symbol", held_out, settings),
         _score("sequence-jsd", jsd, "bits", held_out, settings),
     ]
 
 
+def _prefixes(symbols: LogProbs, length: int) -> LogProbs:
+    """Return the log-probabilities [N] of the first symbols of lines."""
+    return LogProbs(*(each[:, :length].sum(axis=1) for each in symbols))
+
+
 def _jsd(of_held_out: LogProbs, of_drawn: LogProbs) -> Estimate:
-    """Return E_o[log2 o / m] / 2 + E_g[log2 g / m] / 2 with m = (o + g) / 2."""
+    """Return E_o[log2 o / m] / 2 + E_g[log2 g / m] / 2 with m = (o + g) / 2, of log-probabilities [N]."""
     own = (of_held_out.oracle, of_held_out), (of_drawn.model, of_drawn)
     terms = [1 + (log_probs - np.logaddexp(*both)) / math.log(2) for log_probs, both in own]
     value = float(sum(term.mean() for term in terms)) / 2
