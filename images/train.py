@@ -32,6 +32,7 @@ from textgan.engine.game import Networks, adversarial_game
 from textgan.engine.loop import Experiment
 from textgan.engine.losses import LOSSES
 from textgan.engine.phases import gan_phases
+from textgan.engine.processes import world_size
 from textgan.engine.run_folder import DeclaredScore, score_name
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
@@ -46,6 +47,7 @@ def open_experiment(config: ImageConfig) -> Experiment:
     Raises:
         InputError: the images or the Inception weights cannot be used.
     """
+    refuse_to_share(config)
     device = choose_device(config.device)
     extractor = open_extractor(config.features, config.weights, config.resize, device, config.precision)
     dataset = open_dataset(config.pictures)
@@ -81,6 +83,20 @@ def open_experiment(config: ImageConfig) -> Experiment:
         },
         beside_samples={},
     )
+
+
+def refuse_to_share(config: ImageConfig) -> None:
+    """Refuse several processes if a critic's score, or a gradient penalty, takes more than one image.
+
+    Raises:
+        InputError: names the flag.
+    """
+    if world_size() > 1 and config.folds:
+        raise InputError("--compat paper: one critic score per four images; leave it out, or start one process")
+    if world_size() > 1 and config.model == "dcgan" and config.critic_norm == "batch" and config.penalty_weight:
+        raise InputError(
+            "--penalty-weight: several processes need a critic without batch normalisation; add --critic-norm none"
+        )
 
 
 def build_trainer(config: ImageConfig, device: torch.device) -> Trainer:

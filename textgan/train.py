@@ -33,6 +33,7 @@ from eval.text.metrics import HEADLINES, RealText, real_text, score_samples
 from eval.text.reference import FOLDER_RECORD, reference_record
 from eval.text.samples import SampleLines
 from textgan.engine.loop import Experiment
+from textgan.engine.processes import world_size
 from textgan.engine.run_folder import declared, floors_by_name, read_options, values_by_name
 from textgan.engine.run_log import SampleFile
 from textgan.engine.seeds import stream_seed
@@ -120,6 +121,10 @@ def build_trainer(config: TextSettings, symbols: int, device: torch.device) -> T
     Initial weights are drawn from the run's seed, the same on every device.
     """
     model = MODELS[config.model]
+    if world_size() > 1 and not model.mean_over_lines:
+        raise InputError(
+            f"--preset {config.preset}: a loss of {config.model} couples the lines of a batch; start one process"
+        )
     networks = model.networks(config, symbols)
     random = torch.Generator().manual_seed(stream_seed(config.seed, "initialise", 0))
     for network in (networks.generator, networks.critic):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from textgan.engine.losses import Loss, gradient_penalty, squared_gradient_norm
+from textgan.engine.processes import own_rows, world_size
 from textgan.engine.settings import PenaltyName
 from textgan.engine.updates import Turn
 
@@ -71,16 +72,20 @@ def adversarial_game(
         penalty: gradient penalty of the critic.
     """
 
+    def fake_of(networks: Networks, real: Tensor, turn: Turn) -> Tensor:
+        fake: Tensor = networks.generator(own_rows(sample_latent(len(real) * world_size(), turn.random)))  # [B, ...]
+        return fake
+
     def generator(networks: Networks, real: Tensor, turn: Turn) -> dict[str, Tensor]:
         score = networks.require_critic()
-        scores = score(networks.generator(sample_latent(len(real), turn.random)))  # [B]
+        scores = score(fake_of(networks, real, turn))  # [B]
         return {"loss": loss.generator(scores - score(encode(real)) if loss.relative else scores)}
 
     def critic(networks: Networks, real: Tensor, turn: Turn, weight: float) -> dict[str, Tensor]:
         score = networks.require_critic()
         real = encode(real).detach()  # not the caller's tensor, which must not require gradients
         with torch.set_grad_enabled(turn.second_order):
-            fake = networks.generator(sample_latent(len(real), turn.random))  # [B, ...]
+            fake = fake_of(networks, real, turn)
         penalised = ([real] * ("r1" in penalty) + [fake] * ("r2" in penalty)) if weight else []
         for samples in penalised:
             samples.requires_grad_()
@@ -94,8 +99,10 @@ def adversarial_game(
             if penalised:
                 size = squared_gradient_norm(torch.cat([real_scores, fake_scores]), penalised)
             else:
-                alpha = torch.rand(len(real), generator=turn.random, device=real.device, dtype=real.dtype)
-                size = gradient_penalty(score, real, fake, alpha)
+                alpha = torch.rand(
+                    len(real) * world_size(), generator=turn.random, device=real.device, dtype=real.dtype
+                )
+                size = gradient_penalty(score, real, fake, own_rows(alpha))
             measured["gradient_penalty"] = size
             value = value + weight * size
         return {"loss": value, **measured}

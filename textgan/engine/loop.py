@@ -10,17 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data.errors import InputError
 from data.files import write_json
 from data.signals import stop_signals
 from textgan.engine.checkpoint import load_checkpoint, save_checkpoint
 from textgan.engine.diagnostics import diagnose
 from textgan.engine.phases import phase_at
+from textgan.engine.processes import of_rank_0, rank
 from textgan.engine.progress import Budget, Clock, Evaluations, Progress
 from textgan.engine.run_folder import DeclaredScore, headline
 from textgan.engine.run_log import RunLog, SampleFile, begin_or_continue, locked, make_row
 from textgan.engine.schedules import assumption_a2
 from textgan.engine.settings import GanSettings, Settings
 from textgan.engine.trainer import Trainer
+
+_STEP, _END = 1, 0  # what rank 0 tells the others before each step, and at the end
 
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -52,7 +56,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """The end of a training run: its summary, or None and the signal that stopped it."""
+    """The end of a training run: its summary, or None and the signal that stopped it; both None beside rank 0."""
 
     folder: Path
     summary: dict[str, Any] | None
@@ -61,6 +65,8 @@ class RunOutcome:
 
 def run(config: Settings, experiment: Experiment, report: Report | None = None) -> RunOutcome:
     """Run or continue an experiment in its folder, until the budget is used or a signal asks to stop.
+
+    Of several processes rank 0 alone does this, and the others follow.
 
     Losses and norms are read from the device only after steps that are logged. If an evaluation is due by the clock,
     one more step is taken, and logged, before it.
@@ -73,7 +79,10 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
     Raises:
         InputError: the folder holds a run with different settings.
         NonFiniteError: a loss, gradient or weight became infinite or NaN; the last checkpoint is kept.
+        LostProcessError: another process of the run ended.
     """
+    if rank():
+        return _follow(config.folder, experiment)
     trainer, folder = experiment.trainer, config.folder
     budget, evaluations = Budget(config.iterations, config.minutes), Evaluations(config.eval_every, config.eval_seconds)
     scores_declared = {name: asdict(score) for name, score in experiment.scores.items()}
@@ -84,6 +93,7 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
         for name, content in experiment.beside_samples.items():
             write_json(folder / "samples" / name, content)
         clock = load_checkpoint(folder, trainer) or Clock()
+        of_rank_0(trainer.iteration)
         log = RunLog(folder, trainer.iteration, experiment.floor)
         first = saved = trainer.iteration
         started = time.perf_counter() - clock.wall_seconds
@@ -91,6 +101,7 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
         def advance(logged: bool) -> dict[str, float] | None:
             """Take a step on the training clock, and return its statistics if it is logged."""
             tick = time.perf_counter()
+            of_rank_0(_STEP)
             stats = trainer.step(experiment.next_batches(trainer.iteration), logged)
             clock.count_training(tick, experiment.device, logged)
             progress.update(trainer.iteration, clock)
@@ -119,12 +130,31 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
                     save_checkpoint(folder, trainer, clock)
                     saved = trainer.iteration
                 if ends:
+                    of_rank_0(_END)
                     break
                 following = trainer.iteration + 1
                 stats = advance(logged=evaluations.counted(following) or following == config.iterations)
         if not finished:
             return RunOutcome(folder, None, stopped())
         return RunOutcome(folder, log.summarise(_rate_facts(config, trainer)), None)
+
+
+def _follow(folder: Path, experiment: Experiment) -> RunOutcome:
+    """Take this process's share of the steps of rank 0, from its checkpoint until it ends; signals are left to it.
+
+    Raises:
+        InputError: the folder lacks the checkpoint of rank 0.
+        LostProcessError: another process of the run ended.
+    """
+    trainer = experiment.trainer
+    with stop_signals():
+        iteration = of_rank_0()
+        load_checkpoint(folder, trainer)
+        if trainer.iteration != iteration:
+            raise InputError(f"{folder}: not the folder of rank 0; give a --run-dir that all machines share")
+        while of_rank_0() == _STEP:
+            trainer.step(experiment.next_batches(trainer.iteration), measure=False)
+    return RunOutcome(folder, None, None)
 
 
 def _rate_facts(config: Settings, trainer: Trainer) -> dict[str, Any]:

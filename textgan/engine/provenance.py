@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from data.missing import textgan_version
+from textgan.engine.processes import world_size
 
 
 def versions() -> dict[str, str]:
@@ -19,12 +20,13 @@ def versions() -> dict[str, str]:
 
 
 def describe_device(device: torch.device) -> dict[str, Any]:
-    """Return a device's type and name, the number of threads, and the operations computed in TF32."""
+    """Return a device's type and name, the numbers of threads and processes, and the operations computed in TF32."""
     tf32 = {"matmul": torch.backends.cuda.matmul.allow_tf32, "convolutions": torch.backends.cudnn.allow_tf32}
     return {
         "type": device.type,
         "name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor_name(),
         "threads": torch.get_num_threads(),
+        "processes": world_size(),
         # By default PyTorch uses TF32 in convolutions.
         "tf32": [name for name, used in tf32.items() if used] if device.type == "cuda" else [],
     }

@@ -270,9 +270,9 @@ def _require_larger_budget(folder: Path, config: Mapping[str, Any], before: Mapp
 
 
 def _changes(folder: Path, options: Mapping[str, Any], device: torch.device, last: Row) -> list[dict[str, Any]]:
-    """Return the changes of threads, processor and torch version since the run last trained, and print a note.
+    """Return changes of threads, processes, processor and torch since the run last trained, and print a note.
 
-    Floating-point sums depend on all three, so losses and scores differ from those of an uninterrupted run.
+    Floating-point sums depend on all four, so losses and scores differ from those of an uninterrupted run.
     """
     now = datetime.now(UTC)
     if now.timestamp() < options["started"] + last["time/wall_seconds"]:
@@ -280,11 +280,11 @@ def _changes(folder: Path, options: Mapping[str, Any], device: torch.device, las
             f"{folder}: the system's clock is earlier than when the run was last written; TensorBoard "
             "orders events by this clock, and may not show the curves from here on"
         )
-    before = {**options["device"], **options["versions"]}
+    before = {"processes": 1, **options["device"], **options["versions"]}
     for change in options.get("continued", []):
         before |= change
     here = {**describe_device(device), **versions()}
-    changed = {name: here[name] for name in ("threads", "name", "torch") if here[name] != before.get(name)}
+    changed = {name: here[name] for name in ("threads", "processes", "name", "torch") if here[name] != before.get(name)}
     if not changed:
         return []
     differences = ", ".join(f"{name} {value} (before: {before.get(name)})" for name, value in changed.items())

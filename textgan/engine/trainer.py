@@ -11,6 +11,7 @@ from eval.core.device import arithmetic
 from textgan.engine.game import Networks
 from textgan.engine.phases import Phase, counters_at, phase_at
 from textgan.engine.players import Player
+from textgan.engine.processes import averaged, own_rows, shared
 from textgan.engine.seeds import stream_seed
 from textgan.engine.settings import Settings
 from textgan.engine.updates import Gradients, Turn
@@ -144,7 +145,7 @@ class TrainerPlay:
             of = None if phase.iterations is None else phase.iterations * scale.steps
             for step, real in zip(range(scale.steps if n >= 0 else 0), real_batches, strict=False):
                 last[name] = Turn(name, n * scale.steps + step, of, self._random)
-                self._real[last[name]] = real
+                self._real[last[name]] = own_rows(real)
         self.turns: Sequence[Turn] = list(self._real)
         self._measured_turns = set(last.values()) if measure else set()
         self._before: dict[str, list[Tensor]] = {}
@@ -163,6 +164,8 @@ class TrainerPlay:
             scalars = dict(move(self._trainer.networks, self._real[turn], replace(turn, second_order=second_order)))
             loss = scalars.pop("loss")
             gradients = self._trainer.players[name].gradients(loss, second_order)
+        loss, *means = averaged([loss, *scalars.values(), *gradients])
+        scalars, gradients = dict(zip(scalars, means, strict=False)), means[len(scalars) :]
         self.losses += loss.detach()
         if turn in self._measured_turns:
             if name not in self._before:
@@ -194,6 +197,6 @@ class TrainerPlay:
 
 def make_trainer(config: Settings, phases: Sequence[Phase], networks: Networks, device: torch.device) -> Trainer:
     """Return the trainer of networks that hold the initial weights; the generator has an EMA if the run wants one."""
-    generator = Player(networks.generator, config, device, config.generator_ema)
-    critic = None if networks.critic is None else Player(networks.critic, config, device)
+    generator = Player(shared(networks.generator, config, device), config, device, config.generator_ema)
+    critic = None if networks.critic is None else Player(shared(networks.critic, config, device), config, device)
     return Trainer(phases, generator, critic, config, device)

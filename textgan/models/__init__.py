@@ -44,18 +44,20 @@ class Model:
         networks: returns the networks of given settings and vocabulary size, with uninitialised weights.
         phases: returns the phases of a run with these settings and networks.
         presets: named settings.
+        mean_over_lines: whether all losses are means over the lines of a batch, so that processes can share a batch.
     """
 
     settings: type[TextSettings]
     networks: Callable[[Any, int], Networks]
     phases: Callable[[Any, Networks], Sequence[Phase]]
     presets: Sequence[TextSettings]
+    mean_over_lines: bool = False
 
 
 MODELS: Mapping[str, Model] = {
-    "wgan-gp": Model(wgan_gp.WganGpSettings, wgan_gp.networks, wgan_gp.phases, wgan_gp.PRESETS),
-    "rnn-wgan": Model(rnn_wgan.RnnWganSettings, rnn_wgan.networks, rnn_wgan.phases, rnn_wgan.PRESETS),
-    "mle": Model(mle.MleSettings, mle.networks, mle.phases, mle.PRESETS),
+    "wgan-gp": Model(wgan_gp.WganGpSettings, wgan_gp.networks, wgan_gp.phases, wgan_gp.PRESETS, True),
+    "rnn-wgan": Model(rnn_wgan.RnnWganSettings, rnn_wgan.networks, rnn_wgan.phases, rnn_wgan.PRESETS, True),
+    "mle": Model(mle.MleSettings, mle.networks, mle.phases, mle.PRESETS, True),
     "likelihood": Model(likelihood.LikelihoodSettings, likelihood.networks, likelihood.phases, likelihood.PRESETS),
     "jsdgan": Model(jsdgan.JsdganSettings, jsdgan.networks, jsdgan.phases, jsdgan.PRESETS),
     "cot": Model(cot.CotSettings, cot.networks, cot.phases, cot.PRESETS),

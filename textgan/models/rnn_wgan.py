@@ -32,6 +32,7 @@ from eval.core.device import without_autocast
 from textgan.engine.game import Game, Networks
 from textgan.engine.losses import gradient_penalty, wasserstein_critic, wasserstein_generator
 from textgan.engine.phases import Phase, critic_scale, gan_phases, generator_scale
+from textgan.engine.processes import own_rows, world_size
 from textgan.engine.settings import GanSettings
 from textgan.engine.updates import Turn, parse_rule
 from textgan.models.line_settings import time_scales
@@ -162,8 +163,8 @@ def recurrent_wgan(length: int, penalty_weight: float, teacher: bool) -> Game:
         generator = networks.generator
         assert isinstance(generator, Generator)
         ids = real[:, :length]
-        lengths = torch.randint(1, length + 1, (len(ids),), generator=turn.random, device=ids.device)
-        noise = generator.sample_noise(len(ids), turn.random)
+        lengths = torch.randint(1, length + 1, (len(ids) * world_size(),), generator=turn.random, device=ids.device)
+        lengths, noise = own_rows(lengths), own_rows(generator.sample_noise(len(ids) * world_size(), turn.random))
         rows = F.one_hot(ids, generator.vocabulary_size).to(noise.dtype)
         if not teacher:
             return rows, generator.write(noise, length, soft=True), lengths
@@ -182,8 +183,10 @@ def recurrent_wgan(length: int, penalty_weight: float, teacher: bool) -> Game:
         loss = wasserstein_critic(real_scores, fake_scores)
         measured = {"wasserstein": -loss}
         if penalty_weight:
-            alpha = torch.rand(len(rows), generator=turn.random, device=rows.device, dtype=rows.dtype)
-            measured["gradient_penalty"] = gradient_penalty(partial(score, lengths=lengths), rows, fake, alpha)
+            alpha = torch.rand(len(rows) * world_size(), generator=turn.random, device=rows.device, dtype=rows.dtype)
+            measured["gradient_penalty"] = gradient_penalty(
+                partial(score, lengths=lengths), rows, fake, own_rows(alpha)
+            )
             loss = loss + penalty_weight * measured["gradient_penalty"]
         return {"loss": loss, **measured}
 

@@ -15,6 +15,7 @@ from data.errors import InputError
 from data.naming import as_command, as_flag, printable, without_folder
 from eval.core.tables import aligned, fixed
 from textgan.engine.loop import Experiment, Report, RunOutcome, run
+from textgan.engine.processes import after_rank_0, joined, rank
 from textgan.engine.run_folder import score_title
 from textgan.engine.settings import GanSettings, Settings, as_flags, refuse_both_intervals
 from textgan.engine.trainer import NonFiniteError
@@ -58,7 +59,8 @@ class TrainingProgram(Generic[C]):
             InputError: data or weights cannot be used, or the folder holds a run with different settings.
             NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint is kept.
         """
-        experiment = self.open(config)
+        with after_rank_0():
+            experiment = self.open(config)
         facts = {**experiment.facts, "program": self.module, "command": self.command(config), "argv": argv}
         return run(config, replace(experiment, facts=facts), report)
 
@@ -131,13 +133,17 @@ def preset_in(arguments: Sequence[str], presets: Mapping[str, C], default: str) 
     return presets[preset]
 
 
+@joined()
 def run_program(program: TrainingProgram[C], arguments: Sequence[str], description: str | None) -> int:
     """Train with the settings of the flags, print the result, and return the exit status.
+
+    Of several processes, which torchrun starts, rank 0 alone prints.
 
     Raises:
         InputError: a flag or value is wrong, or the data cannot be used.
     """
-    command = parse_train(arguments, program.presets, program.module, description)
+    with after_rank_0():
+        command = parse_train(arguments, program.presets, program.module, description)
     config = command.config
     if command.dry_run:
         print(json.dumps(config.as_json(), indent=2))
@@ -148,6 +154,8 @@ def run_program(program: TrainingProgram[C], arguments: Sequence[str], descripti
         message = f"error: {error}; the last checkpoint in {config.folder} is kept; try smaller learning rates"
         print(printable(message), file=sys.stderr)
         return 1
+    if rank():
+        return 0
     if outcome.summary is None:
         print(printable(f"stopped; the same command continues {outcome.folder}"), file=sys.stderr)
         return 128 + (outcome.stopped_by or 0)
