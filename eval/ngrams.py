@@ -3,12 +3,11 @@
     python -m eval.ngrams build corpus.txt.gz --ngram 6
     python -m eval.ngrams build part-1.txt.gz --output part-1.ngrams
     python -m eval.ngrams merge part-1.ngrams part-2.ngrams --output whole.ngrams
-    python -m eval.ngrams build corpus --executor ray --output corpus.ngrams
 
 Commands that score against the same text reuse the cached counts. Saved counts are a reference too:
 `python -m eval.jsd samples.txt --reference whole.ngrams`. Parts may be counted on different machines and merged in any
-order; the result equals the counts of the whole text. `--executor ray` does both for the files of a folder, over all
-cores of this machine or of a Ray cluster.
+order; the result equals the counts of the whole text. `build FOLDER --executor ray --output whole.ngrams` counts each
+file of a folder on Ray, over all cores of this machine or of the cluster at --address, and merges the counts as a tree.
 """
 
 from dataclasses import dataclass
