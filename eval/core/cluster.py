@@ -42,8 +42,8 @@ def ray_cluster(address: str | None, cores: int | None = None) -> Iterator[None]
 def reduce_on_ray(items: Sequence[T], count: Callable[[T], R], join: Callable[[R, R], R]) -> R:
     """Return the join of `count(item)` over one or more items, each call a task on the connected Ray cluster.
 
-    Neighbours are joined in pairs, level by level, so every worker joins and no machine holds all values. A task whose
-    worker is lost runs again, up to three times; so does one whose value is lost with a machine.
+    Neighbours are joined in pairs, level by level, so that all workers share the joining. A task whose worker is lost
+    runs again, up to three times, and so does a task whose value is lost with a machine.
 
     Raises:
         InputError: `count` or `join` raised it, or a task lost four workers.
@@ -58,7 +58,7 @@ def reduce_on_ray(items: Sequence[T], count: Callable[[T], R], join: Callable[[R
     try:
         value: R = ray.get(level[0])
     except ray.exceptions.RayError as error:
-        cause = getattr(error, "cause", error)  # of an error inside a task
+        cause = getattr(error, "cause", None) or error  # the error inside a task
         if isinstance(cause, InputError):
             raise cause from None
         if isinstance(cause, ray.exceptions.RayError):
