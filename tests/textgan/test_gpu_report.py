@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from importlib import import_module
@@ -46,7 +47,7 @@ def test_errors_of_a_step_are_rounding_and_larger_in_bfloat16() -> None:
     exact, short = errors(SMALL), errors(SMALL, "bf16")
     for name in ("losses", "gradient_median", "gradient_most"):
         assert 0 < getattr(exact, name) < 1e-4
-        assert 1e-4 < getattr(short, name) < 0.3
+        assert 1e-4 < getattr(short, name) < 1
     assert exact.gradient_median < exact.gradient_most
     assert 0 < exact.update < 1e-3
 
@@ -87,7 +88,9 @@ def test_the_part_on_errors_has_the_values_of_the_function() -> None:
     ids = torch.randint(96, (4, 8), generator=random)
     draw = Draw(torch.eye(96)[ids], torch.randn(4, 5, generator=random), torch.rand(4, generator=random))
     assert [record] == [asdict(each) for each in step_errors(SMALL, players, draw, CPU, ["float32"])]
-    assert part.shown([record]).startswith(f"float32: losses {record['losses']:.1e}, gradients ")
+    ((name, shown),) = part.shown([record]).items()
+    assert name == "relative errors, float32"
+    assert shown.startswith(f"losses {record['losses']:.1e}, gradients {record['gradient_median']:.1e} (median), ")
 
 
 def test_the_commands_of_the_benches_measure_what_the_report_shows(
@@ -131,9 +134,14 @@ def test_the_commands_of_the_benches_measure_what_the_report_shows(
         *(("shapes", 600, 256, tmp_path / "w", "cpu", eager_only) for eager_only in (True, False)),
     ]
     figures = [each.figures for each in outcomes]
-    assert figures[0] == "125.0 steps/s, 2.50 (2.25 .. 2.75) times the peer, 20% of 350 TFLOP/s"
-    assert figures[3] == "100.0 steps/s, a step takes 9.50 ms, peak memory 2 MB"
-    assert figures[7] == "float32 eager: 500 images/s, FID +0.0e+00; bf16 compiled: 1500 images/s, FID +5.0e-04"
+    assert figures[0] == {
+        "steps/s": "125.0", "times the peer": "2.50 (2.25 .. 2.75)", "of the product peak": "20% of 350 TFLOP/s"
+    }  # fmt: skip
+    times = {"drawing, ms": "9.50", "training step, ms": "9.50"}
+    assert figures[3] == {"steps/s": "100.0", **times, "peak memory, MB": "2"}
+    assert figures[7] == {
+        "float32, eager": "500 images/s, FID +0.0e+00", "bf16, compiled": "1,500 images/s, FID +5.0e-04"
+    }  # fmt: skip
 
 
 def test_a_process_has_its_time_and_its_last_line(tmp_path: Path) -> None:
@@ -165,29 +173,31 @@ def test_parts_that_fail_or_come_too_late_do_not_stop_the_others(
 
     failing = taking(10, torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate"))
     parts = [
-        Part("first", 20, taking(15), lambda records: f"x is {records[0]['x']}"),
-        Part("full", 20, failing, lambda _: "never shown"),
-        Part("long", 300, taking(30), lambda _: "within what is left"),
-        Part("odd", 20, taking(5), lambda records: f"{records[0]['y']}"),
-        Part("late", 20, taking(1), lambda _: "never shown"),
+        Part("first", 20, taking(15), lambda records: {"x": f"{records[0]['x']} in", "y": "2"}),
+        Part("full", 20, failing, lambda _: {"never": "shown"}),
+        Part("long", 300, taking(30), lambda _: {"within": "what is left"}),
+        Part("odd", 20, taking(5), lambda records: {"y": f"{records[0]['y']}"}),
+        Part("late", 20, taking(1), lambda _: {"never": "shown"}),
     ]
     outcomes = run_parts(parts, total=60)
     assert given == [20, 20, 35, 5]
     assert [(each.state, each.seconds, each.figures or each.message) for each in outcomes] == [
-        ("finished", 15, "x is 15"),
+        ("finished", 15, {"x": "15 in", "y": "2"}),
         ("failed", 10, "CUDA out of memory."),
-        ("finished", 30, "within what is left"),
+        ("finished", 30, {"within": "what is left"}),
         ("failed", 5, "'y'"),
         ("failed", 0, "no time left"),
     ]
     shown = write_report(tmp_path / "gpu.json", outcomes, CPU, "random", "text")
-    rows = [line.split("  ") for line in shown.splitlines()]
-    assert [row[0] for row in rows[2:8]] == ["part", "first", "full", "long", "odd", "late"]
-    assert "failed: CUDA out of memory." in shown
+    assert [re.split("  +", line) for line in shown.splitlines()[2:9]] == [
+        ["part", "figure", "value"], ["first", "x", "15 in"], ["", "y", "2"], ["full", "failed", "CUDA out of memory."],
+        ["long", "within", "what is left"], ["odd", "failed", "'y'"], ["late", "failed", "no time left"],
+    ]  # fmt: skip
     assert "Inception weights: random;" in shown
     written = json.loads((tmp_path / "gpu.json").read_text("utf-8"))
     assert written["parts"][0] == {
-        "part": "first", "state": "finished", "seconds": 15, "figures": "x is 15", "records": [{"x": 15}], "message": ""
+        "part": "first", "state": "finished", "seconds": 15, "figures": {"x": "15 in", "y": "2"},
+        "records": [{"x": 15}], "message": "",
     }  # fmt: skip
     assert (written["device"]["type"], written["versions"]["torch"]) == ("cpu", torch.__version__)
     assert json.loads(write_report(tmp_path / "b.json", outcomes, CPU, "random", "json")) == written

@@ -26,6 +26,7 @@ from textgan.engine.provenance import code_version, describe_device, versions
 from textgan.runs.executors import python_command
 
 Records = Sequence[Mapping[str, Any]]
+Figures = Mapping[str, str]
 
 TOTAL_SECONDS = 450.0
 """Time of all parts together, so that the report takes less than eight minutes with its own start and end."""
@@ -37,23 +38,23 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bf16")
 class Part:
     """A part of the report: its records come from `measure(seconds)`, which may take that long.
 
-    `shown` returns the figures for people, from the records.
+    `shown` returns the figures for people by name, from the records.
     """
 
     name: str
     seconds: float
     measure: Callable[[float], Records]
-    shown: Callable[[Records], str]
+    shown: Callable[[Records], Figures]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a part ended: its records and their figures in words, or the message of its failure; and its time."""
+    """How a part ended: its records and figures, or the message of its failure; and its time."""
 
     part: str
     state: Literal["finished", "failed"]
     seconds: float
-    figures: str
+    figures: Figures
     records: Records
     message: str = ""
 
@@ -123,37 +124,41 @@ def run_parts(parts: Sequence[Part], total: float = TOTAL_SECONDS) -> list[Outco
             outcomes.append(Outcome(part.name, "finished", time.monotonic() - begin, part.shown(records), records))
         except Exception as error:  # one part's failure must not end the others
             message = first_line(error)
-            outcomes.append(Outcome(part.name, "failed", time.monotonic() - begin, "", [], message))
+            outcomes.append(Outcome(part.name, "failed", time.monotonic() - begin, {}, [], message))
     return outcomes
 
 
 def write_report(
     output: Path, outcomes: Sequence[Outcome], device: torch.device, inception_weights: str, output_format: Format
 ) -> str:
-    """Write the outcomes with machine and versions to a JSON file, and return them as a table of one row per part."""
+    """Write the outcomes with machine and versions to a JSON file, and return them as a table of one row per figure."""
     machine = describe_device(device)
     parts = [asdict(outcome) for outcome in outcomes]
     facts = {"code": code_version(), "versions": versions(), "device": machine}
     report = {**facts, "inception_weights": inception_weights, "parts": parts}
     write_json(output, report)
-    table = [["part", "seconds", "figures"]]
-    table += [[each.part, fixed(each.seconds, 0), each.figures or f"failed: {each.message}"] for each in outcomes]
+    table = [["part", "figure", "value"]]
+    for each in outcomes:
+        rows = each.figures or {"failed": each.message}
+        names = [each.part, *[""] * (len(rows) - 1)]
+        table += [[name, *row] for name, row in zip(names, rows.items(), strict=True)]
     notes = [
         "peer: WGAN-GP as most people write it, in float32; its seconds over ours, with the 95 % interval of the ratio",
-        "of TFLOP/s: share of the fastest product of two matrices on the same device in the same precision",
+        "product peak: the fastest product of two matrices on the same device in the same precision",
         f"Inception weights: {inception_weights}; FID: relative change of the distance from eager float32",
     ]
     block = Block(f"{machine['name']}, torch {torch.__version__}", table, notes)
-    return render(output_format, [block], [{**each, "records": json.dumps(each["records"])} for each in parts], report)
+    rows = [{**each, **{name: json.dumps(each[name]) for name in ("figures", "records")}} for each in parts]
+    return render(output_format, [block], rows, report)
 
 
-def shown_errors(records: Records) -> str:
-    """Return relative errors of a step in words."""
-    return "; ".join(
-        f"{each['precision']}: losses {each['losses']:.1e}, gradients {each['gradient_median']:.1e} (median), "
-        f"update {each['update']:.1e}"
+def shown_errors(records: Records) -> Figures:
+    """Return relative errors of a step in words, by precision."""
+    return {
+        f"relative errors, {each['precision']}": f"losses {each['losses']:.1e}, gradients "
+        f"{each['gradient_median']:.1e} (median), update {each['update']:.1e}"
         for each in records
-    )
+    }
 
 
 def _read(file: IO[bytes]) -> str:
@@ -161,23 +166,26 @@ def _read(file: IO[bytes]) -> str:
     return file.read().decode("utf-8", "replace").strip()
 
 
-def _beside_peer(records: Records) -> str:
+def _beside_peer(records: Records) -> Figures:
     (found,) = records
-    rate, share = 1e3 / found["milliseconds"], found["flops_per_second"] / found["product_peak"]
-    ratio = f"{found['ratio']:.2f} ({found['low']:.2f} .. {found['high']:.2f}) times the peer"
-    return f"{rate:.1f} steps/s, {ratio}, {share:.0%} of {found['product_peak'] / 1e12:,.3g} TFLOP/s"
+    share, peak = found["flops_per_second"] / found["product_peak"], found["product_peak"] / 1e12
+    return {
+        "steps/s": fixed(1e3 / found["milliseconds"], 1),
+        "times the peer": f"{found['ratio']:.2f} ({found['low']:.2f} .. {found['high']:.2f})",
+        "of the product peak": f"{share:.0%} of {peak:,.3g} TFLOP/s",
+    }
 
 
-def _steps(records: Records) -> str:
-    parts = {each["part"]: each["milliseconds"] for each in records}
+def _steps(records: Records) -> Figures:
+    figures = {"steps/s": fixed(records[0]["steps_per_second"], 1)}
+    figures |= {f"{each['part']}, ms": fixed(each["milliseconds"], 2) for each in records}
     memory = records[0]["peak_memory"]
-    spent = "" if memory is None else f", peak memory {memory / 1e6:,.0f} MB"
-    return f"{records[0]['steps_per_second']:.1f} steps/s, a step takes {parts['training step']:.2f} ms{spent}"
+    return figures if memory is None else {**figures, "peak memory, MB": f"{memory / 1e6:,.0f}"}
 
 
-def _features(records: Records) -> str:
-    return "; ".join(
-        f"{each['precision']} {'compiled' if each['compiled'] else 'eager'}: {each['images_per_second']:.4g} images/s, "
-        f"FID {each['fid'] / records[0]['fid'] - 1:+.1e}"
+def _features(records: Records) -> Figures:
+    return {
+        f"{each['precision']}, {'compiled' if each['compiled'] else 'eager'}": f"{each['images_per_second']:,.0f} "
+        f"images/s, FID {each['fid'] / records[0]['fid'] - 1:+.1e}"
         for each in records
-    )
+    }
