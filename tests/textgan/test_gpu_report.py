@@ -105,7 +105,14 @@ def test_the_commands_of_the_benches_measure_what_the_report_shows(
 
     def beside_peer(_program: Any, configs: Sequence[WganGpSettings], output_format: str) -> str:
         measured.extend((each.dim, each.batch_size, each.training_precision, each.critic_steps) for each in configs)
-        record = {"milliseconds": 8, "ratio": 2.5, "low": 2.25, "high": 2.75, "flops_per_second": 7e13}
+        record = {
+            "milliseconds": 8,
+            "peer_milliseconds": 20,
+            "ratio": 2.5,
+            "low": 2.25,
+            "high": 2.75,
+            "flops_per_second": 7e13,
+        }
         return json.dumps([{**record, "product_peak": 3.5e14}])
 
     def parts_of(_experiment: Any, config: Any, output_format: str) -> str:
@@ -135,7 +142,8 @@ def test_the_commands_of_the_benches_measure_what_the_report_shows(
     ]
     figures = [each.figures for each in outcomes]
     assert figures[0] == {
-        "steps/s": "125.0", "times the peer": "2.50 (2.25 .. 2.75)", "of the product peak": "20% of 350 TFLOP/s"
+        "steps/s": "125.0", "steps/s of the peer": "50.0", "times the peer": "2.50 (2.25 .. 2.75)",
+        "of the product peak": "20% of 350 TFLOP/s",
     }  # fmt: skip
     times = {"drawing, ms": "9.50", "training step, ms": "9.50"}
     assert figures[3] == {"steps/s": "100.0", **times, "peak memory, MB": "2"}
@@ -176,22 +184,28 @@ def test_parts_that_fail_or_come_too_late_do_not_stop_the_others(
         Part("first", 20, taking(15), lambda records: {"x": f"{records[0]['x']} in", "y": "2"}),
         Part("full", 20, failing, lambda _: {"never": "shown"}),
         Part("long", 300, taking(30), lambda _: {"within": "what is left"}),
+        Part("no number", 20, lambda _: [{"x": float("nan")}], lambda _: {"never": "shown"}),
         Part("odd", 20, taking(5), lambda records: {"y": f"{records[0]['y']}"}),
         Part("late", 20, taking(1), lambda _: {"never": "shown"}),
     ]
+    with pytest.raises(ValueError) as nan:
+        json.dumps(float("nan"), allow_nan=False)
+    not_json = str(nan.value)  # differs by version
     outcomes = run_parts(parts, total=60)
     assert given == [20, 20, 35, 5]
     assert [(each.state, each.seconds, each.figures or each.message) for each in outcomes] == [
         ("finished", 15, {"x": "15 in", "y": "2"}),
         ("failed", 10, "CUDA out of memory."),
         ("finished", 30, {"within": "what is left"}),
+        ("failed", 0, not_json),
         ("failed", 5, "'y'"),
         ("failed", 0, "no time left"),
     ]
     shown = write_report(tmp_path / "gpu.json", outcomes, CPU, "random", "text")
-    assert [re.split("  +", line) for line in shown.splitlines()[2:9]] == [
+    assert [re.split("  +", line) for line in shown.splitlines()[2:10]] == [
         ["part", "figure", "value"], ["first", "x", "15 in"], ["", "y", "2"], ["full", "failed", "CUDA out of memory."],
-        ["long", "within", "what is left"], ["odd", "failed", "'y'"], ["late", "failed", "no time left"],
+        ["long", "within", "what is left"], ["no number", "failed", not_json], ["odd", "failed", "'y'"],
+        ["late", "failed", "no time left"],
     ]  # fmt: skip
     assert "Inception weights: random;" in shown
     written = json.loads((tmp_path / "gpu.json").read_text("utf-8"))

@@ -121,6 +121,7 @@ def run_parts(parts: Sequence[Part], total: float = TOTAL_SECONDS) -> list[Outco
             if left <= 0:
                 raise InputError("no time left")
             records = part.measure(left)
+            json.dumps(records, allow_nan=False)  # NaN is no figure
             outcomes.append(Outcome(part.name, "finished", time.monotonic() - begin, part.shown(records), records))
         except Exception as error:  # one part's failure must not end the others
             message = first_line(error)
@@ -139,9 +140,9 @@ def write_report(
     write_json(output, report)
     table = [["part", "figure", "value"]]
     for each in outcomes:
-        rows = each.figures or {"failed": each.message}
-        names = [each.part, *[""] * (len(rows) - 1)]
-        table += [[name, *row] for name, row in zip(names, rows.items(), strict=True)]
+        shown = each.figures or {"failed": each.message}
+        names = [each.part, *[""] * (len(shown) - 1)]
+        table += [[name, *row] for name, row in zip(names, shown.items(), strict=True)]
     notes = [
         "peer: WGAN-GP as most people write it, in float32; its seconds over ours, with the 95 % interval of the ratio",
         "product peak: the fastest product of two matrices on the same device in the same precision",
@@ -171,6 +172,7 @@ def _beside_peer(records: Records) -> Figures:
     share, peak = found["flops_per_second"] / found["product_peak"], found["product_peak"] / 1e12
     return {
         "steps/s": fixed(1e3 / found["milliseconds"], 1),
+        "steps/s of the peer": fixed(1e3 / found["peer_milliseconds"], 1),
         "times the peer": f"{found['ratio']:.2f} ({found['low']:.2f} .. {found['high']:.2f})",
         "of the product peak": f"{share:.0%} of {peak:,.3g} TFLOP/s",
     }
