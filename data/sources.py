@@ -57,6 +57,19 @@ def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
     return _file_source(Path(spec), invalid_utf8)
 
 
+def text_files(folder: Path) -> list[Path]:
+    """Return the text and Parquet files of a folder and its subfolders, sorted (see `data.inputs.walk`).
+
+    Raises:
+        InputError: there is none.
+    """
+    listing = walk(folder, TEXT_SUFFIXES)
+    if not listing.files:
+        raise InputError(f"{folder}: no {', '.join(TEXT_SUFFIXES)} file in this folder")
+    listing.note(folder)
+    return listing.files
+
+
 def pooled(specs: Sequence[str]) -> str:
     """Return one value for the lines of several sources, one source after the other, none of them held out.
 
@@ -187,11 +200,7 @@ def _file_source(path: Path, invalid_utf8: InvalidUtf8) -> Source:
     if path.name.endswith((".tar.gz", ".tgz", ".tar")) and not path.is_file():
         raise InputError(f"{path}: an archive; for the One Billion Word Benchmark say lm1b:{path}, else unpack it")
     if path.is_dir():
-        listing = walk(path, TEXT_SUFFIXES)
-        paths = listing.files
-        if not paths:
-            raise InputError(f"{path}: no {', '.join(TEXT_SUFFIXES)} file in this folder")
-        listing.note(path)
+        paths = text_files(path)
     else:
         local_file(path)
         paths = [path]

@@ -76,6 +76,8 @@ class ImagesCommand(FormatFlags, InceptionFlags):
     """Image source, as for `python -m data.images`."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
     """Maximum number of images, from the start of the source."""
+    eager_only: bool = False
+    """Leave out compiled networks, each of which takes a minute to compile."""
 
 
 Commands = (
@@ -131,7 +133,7 @@ def _show_images(command: ImagesCommand) -> None:
     from eval.images.bench import measure
 
     device = choose_device(command.device)
-    timings = measure(command.source, command.count, command, device)
+    timings = measure(command.source, command.count, command, device, command.eager_only)
     rows = [["precision", "", "images/s", "speed-up", "FID", "change", "mixed"]]
     for timing in timings:
         speed_up = timing.images_per_second / timings[0].images_per_second

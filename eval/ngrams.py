@@ -6,7 +6,8 @@
 
 Commands that score against the same text reuse the cached counts. Saved counts are a reference too:
 `python -m eval.jsd samples.txt --reference whole.ngrams`. Parts may be counted on different machines and merged in any
-order; the result equals the counts of the whole text.
+order; the result equals the counts of the whole text. `build FOLDER --executor ray --output whole.ngrams` counts each
+file of a folder on Ray, over all cores of this machine or of the cluster at --address, and merges the counts as a tree.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,15 @@ from data.errors import InputError
 from data.naming import printable
 from data.readers import InvalidUtf8
 from eval.core.tables import Block, FormatFlags, render, tell
-from eval.text.reference_counts import count_reference, load_counts, merge_counts, require_new, save_counts
+from eval.text.part_counts import count_folder
+from eval.text.reference_counts import (
+    ReferenceCounts,
+    count_reference,
+    load_counts,
+    merge_counts,
+    require_new,
+    save_counts,
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,10 @@ class BuildCommand(FormatFlags):
     """How to treat bytes that are not UTF-8: refuse the file or replace them."""
     output: Path | None = None
     """Folder to save the counts in, also for merging. Default: only the cache."""
+    executor: Literal["inline", "ray"] = "inline"
+    """inline: in this process; ray: each file of a folder by a task on Ray (extra textgan[ray]), with --output."""
+    address: str | None = None
+    """Address of a Ray cluster whose machines all see the folder, for --executor ray. Default: start one here."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +83,7 @@ def main(arguments: list[str]) -> int:
     if command.output is not None:
         require_new(command.output)
     if isinstance(command, BuildCommand):
-        options = CorpusOptions(
-            command.source, command.seq_len, command.vocabulary_size, command.lines, False, command.invalid_utf8
-        )
-        text = count_reference(open_corpus(options), command.ngram, command.padding == "in", command.vocabulary_size)
+        text = _count(command)
     else:
         if not command.parts:
             raise InputError("merge: no parts; name folders written by `build --output`")
@@ -89,6 +99,24 @@ def main(arguments: list[str]) -> int:
     if command.output is not None:
         tell(command.output_format, f"wrote {printable(command.output)}")
     return 0
+
+
+def _count(command: BuildCommand) -> ReferenceCounts:
+    options = CorpusOptions(
+        command.source, command.seq_len, command.vocabulary_size, command.lines, False, command.invalid_utf8
+    )
+    padding = command.padding == "in"
+    if command.executor == "inline":
+        if command.address is not None:
+            raise InputError(f"--address {command.address}: only with --executor ray")
+        return count_reference(open_corpus(options), command.ngram, padding, command.vocabulary_size)
+    if command.lines is not None:
+        raise InputError(
+            "--lines: files counted apart know no first lines of the whole; leave out --executor or --lines"
+        )
+    if command.output is None:
+        raise InputError("--executor ray: merged counts are not cached; name a folder for them with --output")
+    return count_folder(options, command.ngram, padding, command.address)
 
 
 if __name__ == "__main__":

@@ -3,32 +3,46 @@
     python -m textgan.bench --preset quickstart
     python -m textgan.bench --preset ttur --data grammar --device cuda
     python -m textgan.bench --dims 32 64 128 --training-precision bf16
+    python -m textgan.bench --gpu-report gpu.json
 
 With --dims: time the training step of WGAN-GP beside the same step as most people write it in PyTorch, in float32.
+With --gpu-report: measure the errors of a step on a GPU against float64, WGAN-GP at width 512 in each precision, steps
+on images, and Inception features, in less than eight minutes. A part that fails is reported, and the others go on.
 Run nothing else at the same time.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Generic, TypeVar
 
 import torch
 
 from data.command import parse_command, run_command
 from data.errors import InputError
+from data.outputs import require_output
+from eval.core.device import Precision
 from eval.core.tables import Block, Format, FormatFlags, fixed, render
+from eval.images.inception_weights import save_random_weights
 from textgan.engine.loop import Experiment
 from textgan.engine.settings import Settings
-from textgan.models.wgan_gp import Generator, WganGpSettings
+from textgan.models.common import initialise
+from textgan.models.wgan_gp import Generator, WganGpSettings, networks
 from textgan.runs import peer
 from textgan.runs.breakdown import Stopwatch, measure
+from textgan.runs.exactness import Draw, step_errors
 from textgan.runs.flops import forward_flops, iteration_flops, lacks_bfloat16, product_peak
+from textgan.runs.gpu_report import PRECISIONS, Part, bench_parts, run_parts, shown_errors, write_report
 from textgan.runs.pairs import PAIRS, Step, compare
 from textgan.runs.program import TrainingProgram, preset_in
 from textgan.train import TEXT
 
 C = TypeVar("C", bound=Settings)
+
+_SYMBOLS = 96
+"""Symbols of the random lines that a step's errors are measured on."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,10 @@ class TextBenchCommand(BenchCommand[C]):
     dims: tuple[int, ...] = ()
     """Widths at which to time WGAN-GP beside a plain PyTorch version, in place of the parts of a run.
     Defaults: --preset ttur-small; --batch-size 32 at width 32, else 64."""
+    gpu_report: Path | None = None
+    """JSON file for all figures of a GPU, at sizes of its own, in place of the parts of a run."""
+    inception_weights: Path | None = None
+    """Inception weights for --gpu-report. Default: random ones, which show speed and rounding, but no distances."""
 
 
 def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], description: str | None) -> int:
@@ -201,6 +219,53 @@ def configs_of(config: Settings, dims: Sequence[int], arguments: Sequence[str]) 
     return [replace(config, dim=dim, batch_size=size) for dim, size in sizes.items()]
 
 
+def refuse_other_flags(arguments: Sequence[str]) -> None:
+    """Refuse flags that have no effect on a GPU's report.
+
+    Raises:
+        InputError: names the flag.
+    """
+    flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
+    for flag in flags:
+        if flag not in ("--gpu-report", "--inception-weights", "--format", "--json"):
+            raise InputError(f"{flag} and --gpu-report: the report has sizes of its own; leave one out")
+
+
+def errors_part(config: WganGpSettings, device: torch.device, precisions: Sequence[Precision] = PRECISIONS) -> Part:
+    """Return the report's part on errors of a step of WGAN-GP on a device against float64 on the CPU."""
+
+    def measured(_seconds: float) -> list[dict[str, Any]]:
+        random = torch.Generator().manual_seed(config.seed)
+        players = networks(config, _SYMBOLS)
+        for network in (players.generator, players.require_critic()):
+            initialise(network, random)
+        ids = torch.randint(_SYMBOLS, (config.batch_size, config.seq_len), generator=random)
+        z = torch.randn(config.batch_size, config.latent_dim, generator=random)
+        alpha = torch.rand(config.batch_size, generator=random)
+        draw = Draw(torch.eye(_SYMBOLS)[ids], z, alpha)
+        return [asdict(each) for each in step_errors(config, players, draw, device, precisions)]
+
+    return Part(f"WGAN-GP at width {config.dim} against float64", 60, measured, shown_errors)
+
+
+def gpu_report(output: Path, weights: Path | None, output_format: Format) -> str:
+    """Measure all figures of this machine's GPU, write them to a JSON file, and return them as a table.
+
+    Raises:
+        InputError: there is no GPU, or a file cannot be used.
+    """
+    if not torch.cuda.is_available():
+        raise InputError("--gpu-report: no CUDA on this machine or in this build of torch; run it where a GPU is")
+    require_output("--gpu-report", output, (".json",))
+    device = torch.device("cuda")
+    with TemporaryDirectory() as folder:
+        chosen = weights or Path(folder, "random.safetensors")
+        if weights is None:
+            save_random_weights(chosen)
+        outcomes = run_parts([errors_part(TEXT.presets["ttur"], device), *bench_parts("cuda", chosen)])
+    return write_report(output, outcomes, device, "random" if weights is None else weights.name, output_format)
+
+
 def main(arguments: list[str]) -> int:
     """Time a training run on text, or WGAN-GP beside its peer."""
     wide = any(argument.partition("=")[0] == "--dims" for argument in arguments)
@@ -208,7 +273,12 @@ def main(arguments: list[str]) -> int:
     default: TextBenchCommand[Any] = TextBenchCommand(preset)
     command = parse_command(TextBenchCommand[type(preset)], arguments, "textgan.bench", __doc__, default)  # type: ignore[misc,arg-type]
     config = command.config
-    if command.dims:
+    if command.gpu_report is not None:
+        refuse_other_flags(arguments)
+        print(gpu_report(command.gpu_report, command.inception_weights, command.output_format))
+    elif command.inception_weights is not None:
+        raise InputError("--inception-weights: only with --gpu-report")
+    elif command.dims:
         print(beside_peer(TEXT, configs_of(config, command.dims, arguments), command.output_format))
     else:
         print(parts_of(TEXT.open(config), config, command.output_format))

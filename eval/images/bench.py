@@ -33,8 +33,10 @@ class Timing:
     mixed: float
 
 
-def measure(source: str, count: int | None, flags: InceptionFlags, device: torch.device) -> list[Timing]:
-    """Return a timing per precision, eager and compiled, on this device; eager float32 is the first.
+def measure(
+    source: str, count: int | None, flags: InceptionFlags, device: torch.device, eager_only: bool = False
+) -> list[Timing]:
+    """Return a timing per precision, eager and (unless `eager_only`) compiled; eager float32 is the first.
 
     Raises:
         InputError: the weights or the images cannot be read, or half the images do not fill two batches.
@@ -48,7 +50,7 @@ def measure(source: str, count: int | None, flags: InceptionFlags, device: torch
     exact_features: list[NDArray[np.float32]] = []
     timings = []
     for precision in precisions:
-        for compiled_for in (None, flags.batch_size):
+        for compiled_for in (None,) if eager_only else (None, flags.batch_size):
             extractor = inception_extractor(flags.weights, flags.resize, device, precision, compiled_for)
             extract(first[: flags.batch_size], extractor, flags.batch_size)
             start = time.perf_counter()

@@ -1,6 +1,7 @@
 """The published weights of the Inception network: download, verify, and load them without unpickling any code."""
 
 import hashlib
+import math
 import urllib.error
 import urllib.request
 import zipfile
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load
+from safetensors.torch import load, save
 from torch import Tensor
 from tqdm import tqdm
 
@@ -76,6 +77,23 @@ def published_weights() -> Path:
     except (urllib.error.URLError, ConnectionError, TimeoutError, HTTPException) as error:
         raise InputError(f"the Inception weights cannot be fetched ({error}); {by_hand}") from error
     return path
+
+
+def save_random_weights(path: Path, seed: int = 0) -> None:
+    """Write random weights (.safetensors) that keep the scale of features, to time the network without a download.
+
+    Convolutions are normal with variance 2 / fan-in (He et al. 2015, arXiv 1502.01852); batch normalisation is the
+    identity.
+    """
+    random = torch.Generator().manual_seed(seed)
+    network = Inception()
+    for name, value in network.named_parameters():
+        if value.dim() > 1:
+            value.normal_(0, math.sqrt(2 / value[0].numel()), generator=random)
+        else:
+            value.fill_(float(name.endswith("bn.weight")))
+    with atomic_write(path) as file:
+        file.write(save({name: value for name, value in network.state_dict().items() if not _is_counter(name)}))
 
 
 def _save(response: Any, path: Path, by_hand: str) -> None:

@@ -92,7 +92,7 @@ def count_ngrams(
 
     # A single chunk is counted faster than threads start.
     counted = count(0) if len(ids) <= _CHUNK_LINES else merge(_in_threads(count, range(0, len(ids), _CHUNK_LINES)))
-    return counted if padding else _without_padding(counted, ngram, vocabulary_size)
+    return counted if padding else without_padding(counted, ngram, vocabulary_size)
 
 
 def count_up_to(ids: Lines, most: int, vocabulary_size: int, padding: bool = True) -> dict[int, NgramCounts]:
@@ -109,7 +109,7 @@ def count_up_to(ids: Lines, most: int, vocabulary_size: int, padding: bool = Tru
         counted[ngram] = merge([prefixes, count_ngrams(ids, ngram, vocabulary_size, last_only=True)])
     if padding:
         return dict(sorted(counted.items()))
-    return {ngram: _without_padding(counted[ngram], ngram, vocabulary_size) for ngram in sorted(counted)}
+    return {ngram: without_padding(counted[ngram], ngram, vocabulary_size) for ngram in sorted(counted)}
 
 
 def narrow(vocabulary_size: int) -> int:
@@ -181,6 +181,12 @@ def distinct(keys: Keys) -> NgramCounts:
     return NgramCounts(cast(Keys, unique), counts.astype(np.int64))
 
 
+def without_padding(counted: NgramCounts, ngram: int, vocabulary_size: int) -> NgramCounts:
+    """Return the counts of the n-grams that contain no padding."""
+    whole = (unpack(counted.keys, ngram, vocabulary_size) != PADDING_ID).all(axis=1)
+    return NgramCounts(counted.keys[whole], counted.counts[whole])
+
+
 def _words(ids: Ids, ngram: int, vocabulary_size: int) -> NDArray[np.uint64]:
     """Return the n-grams of ids [lines, L] as base-V integers [lines, L - n + 1]."""
     windows = ids.shape[1] - ngram + 1
@@ -202,11 +208,6 @@ def _in_threads(count: Callable[[int], NgramCounts], starts: Iterable[int]) -> I
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
-
-
-def _without_padding(counted: NgramCounts, ngram: int, vocabulary_size: int) -> NgramCounts:
-    whole = (unpack(counted.keys, ngram, vocabulary_size) != PADDING_ID).all(axis=1)
-    return NgramCounts(counted.keys[whole], counted.counts[whole])
 
 
 def _merge_two(a: NgramCounts, b: NgramCounts, total: np.ufunc) -> NgramCounts:

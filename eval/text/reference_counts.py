@@ -81,17 +81,26 @@ class ReferenceCounts:
         return replace(self, counts={n: self.counts[n] for n in range(1, most + 1)})
 
 
-def count_reference(corpus: Corpus, most: int, padding: bool, vocabulary_limit: int) -> ReferenceCounts:
+def count_reference(
+    corpus: Corpus, most: int, padding: bool, vocabulary_limit: int, part: bool = False
+) -> ReferenceCounts:
     """Return the n-gram counts of a corpus's training lines for n = 1 .. `most`, from the cache if it has them.
 
+    Args:
+        corpus: the encoded lines.
+        most: longest n.
+        padding: whether n-grams that contain padding are counted.
+        vocabulary_limit: maximum number of symbols that the text was encoded with.
+        part: whether the corpus is part of a text; only other parts may have lines of `most` symbols.
+
     Raises:
-        InputError: the corpus has no n-grams of length `most`, or they do not fit a key.
+        InputError: the corpus has no n-grams of length `most` (unless it is a part), or they do not fit a key.
     """
     largest = min(corpus.seq_len, 2 * narrow(corpus.tokenizer.size))
     if not 1 <= most <= largest:
         raise InputError(f"--ngram {most}: {corpus.name} in lines of {corpus.seq_len} allows n from 1 to {largest}")
-    if not has_ngrams(corpus.train, most):
-        raise InputError(f"{corpus.name}: every line is shorter than n = {most}; lower --ngram or give longer lines")
+    if not part and not has_ngrams(corpus.train, most):
+        raise too_short(corpus.name, most)
     # Counting at least up to the default n costs little, and one cache entry then serves most commands.
     counted = max(most, min(_USUAL_NGRAM, largest))
 
@@ -111,6 +120,11 @@ def count_reference(corpus: Corpus, most: int, padding: bool, vocabulary_limit: 
 def has_ngrams(ids: Lines, ngram: int) -> bool:
     """Whether at least one line of ids [lines, seq_len] has `ngram` or more symbols before its padding."""
     return any((block[:, ngram - 1 :] != PADDING_ID).any() for block in blocks(ids, _BLOCK_LINES))
+
+
+def too_short(name: str, ngram: int) -> InputError:
+    """Return the error of a text without a line of `ngram` symbols."""
+    return InputError(f"{name}: every line is shorter than n = {ngram}; lower --ngram or give longer lines")
 
 
 def save_counts(text: ReferenceCounts, folder: Path) -> None:

@@ -19,7 +19,7 @@ from eval.core.device import arithmetic
 from eval.images import inception, inception_weights
 from eval.images.features import extract, inception_extractor, open_extractor
 from eval.images.inception import Inception, resized
-from eval.images.inception_weights import load_inception, published_weights
+from eval.images.inception_weights import load_inception, published_weights, save_random_weights
 
 # Features of pytorch-fid's InceptionV3 (block 3) in float64, with the weights of `seeded` and the images of `images`
 # resized its way; computed with that program by others, not with this code.
@@ -293,3 +293,21 @@ def test_offline_says_what_to_do(release: Path, cache: Path) -> None:
 
 def test_the_published_name_ends_with_the_hash() -> None:
     assert inception_weights.URL.endswith(f"-{inception_weights.SHA256[:8]}.pth")
+
+
+def test_random_weights_keep_the_scale_of_features(tmp_path: Path) -> None:
+    path = tmp_path / "random.safetensors"
+    save_random_weights(path)
+    network, name = load_inception(path)
+    assert name.startswith("inception-custom@")
+    for part, value in network.state_dict().items():
+        if value.dim() > 1:
+            assert float(value.std()) == pytest.approx(math.sqrt(2 / math.prod(value.shape[1:])), rel=0.1)
+        elif "bn" in part:
+            assert value.unique().tolist() == [float("weight" in part or "var" in part)]
+    pixels = resized(
+        torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32), np.uint8)), "tensorflow1"
+    )
+    with torch.no_grad():
+        assert 1e-2 < float(network(pixels).square().mean()) < 1e2
+        assert float(Inception()(pixels).square().mean()) < 1e-6  # wrong: PyTorch's own initial weights

@@ -105,3 +105,14 @@ def write_lines(path: Path, lines: Sequence[str]) -> str:
 
 def held_out_by_checksum(lines: Iterable[str]) -> list[str]:
     return [line for line in lines if zlib.crc32(line.encode()) % 10 == 0]
+
+
+def folder_of_parts(folder: Path) -> Path:
+    """Write 32 lines to five files: of different characters, of short lines alone, packed, in a subfolder, empty."""
+    (folder / "more").mkdir(parents=True)
+    write_lines(folder / "a.txt", ["a cat", "the dog sat", "a cat sat on the mat", "\u00fcnder", "", "a\u2400b"] * 3)
+    write_lines(folder / "b.txt", ["ox", "", "zu"])
+    (folder / "c.txt.gz").write_bytes(gzip.compress(b"dogs & cats\nthe mat\n" * 5))
+    write_lines(folder / "more" / "a.txt", ["\u6f22\u5b57 in a text"])
+    (folder / "more" / "b.txt").touch()
+    return folder

@@ -79,19 +79,25 @@ def run_one(config: Settings, run: Callable[[Any], Any]) -> RunResult:
     return RunResult(config.folder, "finished")
 
 
+def python_command() -> list[str]:
+    """Return the words that start Python for a child process, which imports from the same folders as this process.
+
+    The console command does not import from the working folder.
+    """
+    return [sys.executable] if sys.path[:1] == [str(Path.cwd())] else [sys.executable, "-P"]
+
+
 def _in_processes(
     program: TrainingProgram[Any], configs: Sequence[Settings], execution: ExecutorOptions
 ) -> list[RunResult]:
     running: dict[Path, subprocess.Popen[bytes]] = {}
     threads = max(1, (os.cpu_count() or 1) // execution.workers)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    # Child processes must import from the same folders: the console command does not import from the working folder.
-    safe_path = [] if sys.path[:1] == [str(Path.cwd())] else ["-P"]
 
     def run(config: Settings) -> RunResult:
         log = config.folder.with_name(f"{config.folder.name}.log")
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, *safe_path, "-m", program.module, *as_flags(config, program.presets)]
+        command = [*python_command(), "-m", program.module, *as_flags(config, program.presets)]
         for _ in range(execution.retries + 1):
             with log.open("ab") as output:
                 process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
+from eval.core.cluster import NOT_INSTALLED, ray_cluster
 from textgan.runs.options import ExecutorOptions
 
 ReportFn = Callable[[Mapping[str, Any]], None]
@@ -27,16 +28,14 @@ def tune_on_ray(
         halving: arguments of Ray's ASHA scheduler, which stops runs that fall behind. Default: no run is stopped.
 
     Raises:
-        InputError: Ray is not installed.
+        InputError: Ray is not installed, or no cluster answers at the address.
     """
     try:
-        import ray
         from ray import tune
         from ray.tune.schedulers import ASHAScheduler
     except ImportError as error:
-        raise InputError("--executor ray: Ray is not installed; pip install 'textgan[ray]'") from error
-    ray.init(address=execution.address, num_cpus=None if execution.address else execution.workers)
-    try:
+        raise InputError(NOT_INSTALLED) from error
+    with ray_cluster(execution.address, execution.workers):
         results = tune.Tuner(
             tune.with_resources(lambda trial: run(trial["name"], tune.report), {"cpu": 1, "gpu": execution.gpus}),
             param_space={"name": tune.grid_search(list(names))},
@@ -47,8 +46,6 @@ def tune_on_ray(
                 storage_path=str(storage), failure_config=tune.FailureConfig(max_failures=execution.retries)
             ),
         ).fit()
-    finally:
-        ray.shutdown()
     reported: dict[str, Mapping[str, Any]] = {}
     for number in range(len(results)):
         result = results[number]
