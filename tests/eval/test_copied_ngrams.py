@@ -8,14 +8,15 @@ from data.line_ids import Ragged
 from eval.text import copied_ngrams
 from eval.text.copied_ngrams import longest_copies, score
 from eval.text.ngram_hashes import ngram_hashes
-from tests.helpers.oracles import pseudo_value_interval, windows
+from tests.helpers.oracles import pseudo_value_interval
 from tests.helpers.text import coco_lines, numbered, plain_reference, random_lines, sentences
 
 
 def plain(sample: str, references: Sequence[str]) -> int:
-    """The obvious way: all n-grams of the sample, the longest first, in all lines."""
-    for n in range(20, 0, -1):
-        if any(windows(sample, n).keys() & windows(line, n).keys() for line in references):
+    """The obvious way: look for each run of words, the longest first, between spaces in the text of all lines."""
+    words, text = sample.split(), "\n".join(f" {' '.join(line.split())} " for line in references)
+    for n in range(min(len(words), 20), 0, -1):
+        if any(f" {' '.join(words[start : start + n])} " in text for start in range(len(words) - n + 1)):
             return n
     return 0
 
