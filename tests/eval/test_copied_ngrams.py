@@ -55,11 +55,11 @@ def test_at_most_twenty_words_are_looked_up() -> None:
     assert found([" ".join(f"w{i}" for i in range(10, 29))], [line]) == [19]
 
 
-@pytest.mark.parametrize("words", [1, 5, 64])
+@pytest.mark.parametrize("words", [16, 100])
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch, words: int) -> None:
-    samples, references = random_lines(60, seed=1, alphabet="abc"), random_lines(50, seed=2, alphabet="abcd")
+    samples, references = random_lines(30, seed=1, alphabet="abc"), random_lines(30, seed=2, alphabet="abcd")
     expected = [plain(sample, references) for sample in samples]
-    assert max(expected) > 5
+    assert max(expected) > 4
     for name in ("_SAMPLE_WORDS", "_REFERENCE_WORDS", "_COUNTED_LINES"):
         monkeypatch.setattr(copied_ngrams, name, words)
     assert found(samples, references) == expected
