@@ -28,10 +28,11 @@ def length_distance(samples: NDArray[np.int64], reference: NDArray[np.int64]) ->
     def distance(at_most: NDArray[np.int64], lines: int) -> float:
         return float(steps @ np.abs(at_most / lines - share))
 
-    others = samples.size - 1
-    without = [distance(up_to - (length <= points[:-1]), others) for length in lengths] if others else []
-    left_out = np.array(without)[which] if others else without
-    return interval(distance(up_to, samples.size), left_out, POSITIVE)
+    value, others = distance(up_to, samples.size), samples.size - 1
+    if not others:
+        return interval(value, [], POSITIVE)
+    without = np.array([distance(up_to - (length <= points[:-1]), others) for length in lengths])
+    return interval(value, without[which], POSITIVE)
 
 
 def _up_to(points: NDArray[np.int64], lengths: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
