@@ -14,13 +14,13 @@ from data.readers import InvalidUtf8, Lines, Source, read_lines
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst", ".parquet")
 _PUBLISHED = ("lm1b", "oracle")
-_KINDS = ("grammar", "hub", "jsonl", "pool", *_PUBLISHED)
+_KINDS = ("brown", "grammar", "hub", "jsonl", "pool", *_PUBLISHED)
 
 
 def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
     """Return the source that a `--data` or `--reference` value names.
 
-    A value is `grammar`; `oracle`, `oracle:SEED` or `oracle:PATH`; `lm1b` or `lm1b:PATH`; `hub:NAME` or
+    A value is `grammar`; `oracle`, `oracle:SEED` or `oracle:PATH`; `lm1b` or `lm1b:PATH`; `brown:PATH`; `hub:NAME` or
     `hub:NAME:COLUMN`; `jsonl:PATH:FIELD` (see `data.json_lines`); `pool:LIST` (see `pooled`); - for standard input; or
     the path of a text file (plain, .gz, .zst), a parquet file, a pipe, or a folder of text and parquet files (with
     subfolders, without hidden files, each file once: see `data.inputs.walk`).
@@ -28,7 +28,7 @@ def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
     Raises:
         InputError: the value is empty, or the source cannot be read.
     """
-    require_named(spec, ("grammar", "jsonl", "pool", *_PUBLISHED))
+    require_named(spec, ("brown", "grammar", "jsonl", "pool", *_PUBLISHED))
     kind, colon, rest = spec.partition(":")
     if kind == "grammar":
         from data import grammar
@@ -48,6 +48,10 @@ def open_source(spec: str, invalid_utf8: InvalidUtf8 = "refuse") -> Source:
         from data import lm1b
 
         return lm1b.open_lm1b(expand_user(rest) if rest else None, invalid_utf8)
+    if kind == "brown" and colon:
+        from data import brown
+
+        return brown.open_brown(expand_user(rest), invalid_utf8)
     if kind == "hub":
         return _hub_source(rest)
     if kind == "jsonl" and colon:
@@ -135,6 +139,8 @@ def absolute_source(spec: str, embedded: str = "grammar", published: Collection[
     require_named(spec, (embedded, *published))
     require_lasting(spec)
     kind, colon, rest = spec.partition(":")
+    if kind == "brown" and rest:
+        return f"brown:{expand_user(rest).resolve()}"
     if kind == "pool" and colon:
         return pooled([absolute_source(each, embedded, published) for each in _pooled_specs(rest)])
     if kind == "hub" or (kind == "jsonl" and colon):

@@ -1,35 +1,50 @@
-"""Check that image metrics grow with disturbance, as in the TTUR paper's figure "FID versus Inception Score".
+"""Check that metrics grow with disturbance, as in the TTUR paper's figure "FID versus Inception Score".
 
     python -m eval.disturb shapes --features random-conv --count 2000
     python -m eval.disturb shapes --features random-conv --count 2000 --output disturbances.png
+    python -m eval.disturb text corpus.txt.gz --count 2000 --output text-disturbances.svg
 
-The images are split at random into halves: one is disturbed, the other is the reference, since a generator's images are
-not reference images either. Level 0 is the score of the undisturbed half: the floor at this number of images. (Compared
-with themselves, images would score 0 at any number.) All levels disturb the same half.
+The first word is an image source, or `text` before a source of text (a folder named text is ./text). Images or lines
+are split at random into halves: one is disturbed, the other is the reference, since a generator's samples are not
+reference samples either. Level 0 is the score of the undisturbed half: the floor at this number of samples. (Compared
+with themselves, samples would score 0 at any number.) All levels disturb the same half.
 
 rho is Spearman's rank correlation of level and badness: 1 if the metric follows the disturbance, -1 if it takes worse
-images for better ones. A violation is a level that scores no worse than the previous one. Intervals are for each value
-alone; since all levels use the same images, their values rise and fall together.
+samples for better ones. A violation is a level that scores no worse than the previous one. For text the table has rho
+alone; --format csv has the values. Intervals are for each value alone; since all levels use the same samples, their
+values rise and fall together.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
 import tyro
 
 from data.command import parse_command, run_command
+from data.corpus import CorpusOptions
 from data.errors import InputError
+from data.files import sha256_of_json
 from data.images import shapes
 from data.images.dataset import ImageOptions, open_dataset
+from data.sources import open_source
+from data.words import Splitting, WordRule
 from eval.core.figures import require_image_ending, save_figure
 from eval.core.score import Estimate, Score
+from eval.core.sensitivity import SEED, Response, as_json, as_rows, shown_correlation, values_by_level
 from eval.core.tables import Block, Format, FormatFlags, render
-from eval.images.disturbances import SEED, SHARES, SWIRL_RADIUS, Images, all_disturbances, require_others, split
+from eval.images.disturbances import SHARES, SWIRL_RADIUS, Images, all_disturbances, require_others, split
 from eval.images.image_sets import ExtractorFlags, dataset_set
-from eval.images.sensitivity import DEFAULT_METRICS, METRICS, ImageMetric, SensitivityCurve, measure, monotonicity
+from eval.images.sensitivity import DEFAULT_METRICS, METRICS, ImageMetric, SensitivityCurve, measure
+from eval.text import disturbances as text_disturbances
+from eval.text import sensitivity as text_sensitivity
+from eval.text.metrics import METRICS as TEXT_METRICS
+from eval.text.metrics import real_text, require_metrics
+from eval.text.reference import ReferenceOptions
 
 _BLOCK = 1 << 10
 
@@ -71,9 +86,36 @@ class DisturbCommand(FormatFlags, ExtractorFlags):
     """Plot the curves and example images here (.png, .svg, .pdf)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextDisturbCommand(FormatFlags):
+    """Flags of `python -m eval.disturb text`."""
+
+    source: tyro.conf.Positional[str]
+    """Text: a value as of --reference (grammar, lm1b, brown:PATH, a file, a folder, ...)."""
+    contaminate_with: Annotated[str, tyro.conf.arg(metavar="SOURCE")] = "grammar"
+    """Source of the contaminating lines, another text."""
+    metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
+    """Metrics as of `eval.report`. Default: all."""
+    count: Annotated[int, tyro.conf.arg(metavar="LINES")] = 4000
+    """Maximum number of lines (the first ones); half of them are disturbed."""
+    words: Splitting = "punctuation"
+    """Split lines at punctuation and white space, at white space only, or into single characters."""
+    lower_case: bool = False
+    """Convert all lines to lower case."""
+    seq_len: int = 32
+    """Characters per line for metrics of characters; longer lines are cut."""
+    output: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
+    """Plot the rank correlations here (.png, .svg, .pdf)."""
+
+
 def main(arguments: list[str]) -> int:
-    """Print each metric at the levels of each disturbance; plot the curves if asked."""
-    command = parse_command(DisturbCommand, arguments, "eval.disturb", __doc__)
+    """Print how metrics answer to the levels of each disturbance; plot it if asked."""
+    if arguments[:1] == ["text"]:
+        return _disturb_text(parse_command(TextDisturbCommand, arguments[1:], "eval.disturb text", __doc__))
+    return _disturb_images(parse_command(DisturbCommand, arguments, "eval.disturb", __doc__))
+
+
+def _disturb_images(command: DisturbCommand) -> int:
     if command.output is not None:
         require_image_ending(command.output, "--output")
     metrics = _chosen_metrics(command)
@@ -94,47 +136,76 @@ def main(arguments: list[str]) -> int:
             for disturbance in disturbances
         },
     }
-    scores = []
+    found = []
     for name, metric in metrics.items():
-        values = {
-            f"{curve.disturbance.name} {level:g}": value
-            for curve in curves
-            for level, value in zip(curve.disturbance.levels, curve.values[name], strict=True)
-        }
+        responses = [Response(curve.disturbance.name, curve.disturbance.levels, curve.values[name]) for curve in curves]
         signature = dataset_set(dataset, extractor).signature(name, len(disturbed), {**metric.settings, **settings})
-        title = f"the other half of {dataset.name}"
-        scores.append(Score(name, values, metric.unit, metric.better, len(disturbed), title, signature))
-    _show(scores, curves, command.output_format)
+        title, values = f"the other half of {dataset.name}", values_by_level(responses)
+        found.append((Score(name, values, metric.unit, metric.better, len(disturbed), title, signature), responses))
+    _show_images(found, command.output_format)
     if command.output is not None:
         plot(command.output, curves, metrics)
     return 0
 
 
-def _show(scores: Sequence[Score], curves: Sequence[SensitivityCurve], output_format: Format) -> None:
+def _disturb_text(command: TextDisturbCommand) -> int:
+    if command.output is not None:
+        require_image_ending(command.output, "--output")
+    require_metrics(command.metrics)
+    if command.contaminate_with == command.source:
+        raise InputError(f"--contaminate-with {command.source}: the disturbed text itself; name another text")
+    source, other = open_source(command.source), open_source(command.contaminate_with)
+    disturbed, reference = text_disturbances.split(
+        list(islice(chain.from_iterable(source.train()), command.count)), source.name
+    )
+    others = list(islice(chain.from_iterable(other.train()), len(disturbed)))
+    text_disturbances.require_others(others, disturbed)
+    settings: dict[str, str | int] = {
+        "seed": SEED,
+        "other": f"{other.name}@{sha256_of_json([other.identity])[:12]}",
+        "levels": ",".join(f"{level:g}" for level in text_disturbances.LEVELS),
+    }
+    disturbances = text_disturbances.all_disturbances(others, "" if command.words == "characters" else " ")
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "other-half")
+        path.write_text("".join(f"{line}\n" for line in reference), "utf-8")
+        options = ReferenceOptions(CorpusOptions(str(path), command.seq_len, split=False))
+        real = real_text(command.metrics or TEXT_METRICS, options, WordRule(command.words, command.lower_case))
+        metrics = command.metrics or real.metrics()
+        found = text_sensitivity.measure(disturbed, real, metrics, disturbances, settings)
+    _show_text(found, f"the other half of {source.name}", command.output_format)
+    if command.output is not None:
+        text_sensitivity.plot(command.output, found)
+    return 0
+
+
+def _show_images(found: Sequence[tuple[Score, Sequence[Response]]], output_format: Format) -> None:
     """Print one table per metric with a row per disturbance; JSON has the scores, rank correlations and violations."""
-    blocks, records, whole = [], [], []
-    for score in scores:
-        table = [["", "levels", *("" for _ in curves[0].disturbance.levels), "rho", "violations"]]
-        correlations, violations = {}, {}
-        for curve in curves:
-            name, values = curve.disturbance.name, curve.values[score.metric]
-            rho, count = monotonicity([value.value for value in values], score.better)
-            correlations[name], violations[name] = rho, count
-            levels = " ".join(f"{level:g}" for level in curve.disturbance.levels)
-            table.append([name, levels, *map(_cell, values), "-" if rho is None else f"{rho:+.1f}", str(count)])
-            records += [
-                {
-                    "metric": score.metric, "disturbance": name, "level": level, "value": value.value,
-                    "low": value.low, "high": value.high, "rank_correlation": rho, "violations": count,
-                    "unit": score.unit, "better": score.better, "images": score.samples,
-                    "signature": str(score.signature),
-                }
-                for level, value in zip(curve.disturbance.levels, values, strict=True)
-            ]  # fmt: skip
+    blocks = []
+    for score, responses in found:
+        table = [["", "levels", *("" for _ in responses[0].levels), "rho", "violations"]]
+        for response in responses:
+            rho, count = response.monotonicity(score.better)
+            levels = " ".join(f"{level:g}" for level in response.levels)
+            cells = [*map(_cell, response.values), shown_correlation(rho), str(count)]
+            table.append([response.disturbance, levels, *cells])
         title = f"{score.metric} of {score.samples:,} images against {score.reference}, {score.better} is better"
         blocks.append(Block(title, table, (), [str(score.signature)]))
-        whole.append({**score.as_json(), "rank_correlation": correlations, "violations": violations})
-    print(render(output_format, blocks, records, whole))
+    rows = [row for score, responses in found for row in as_rows(score, responses, "images")]
+    print(render(output_format, blocks, rows, [as_json(score, responses) for score, responses in found]))
+
+
+def _show_text(found: Sequence[tuple[Score, Sequence[Response]]], reference: str, output_format: Format) -> None:
+    """Print a table of rank correlations with a row per score; CSV and JSON have the values at all levels."""
+    table = [["", "better", *(response.disturbance for response in found[0][1])]]
+    for score, responses in found:
+        correlations = (response.monotonicity(score.better)[0] for response in responses)
+        table.append([score.metric, score.better, *map(shown_correlation, correlations)])
+    title = f"rank correlation of level and badness, of {found[0][0].samples:,} lines against {reference}"
+    signatures = list(dict.fromkeys(str(score.signature) for score, _ in found))
+    rows = [row for score, responses in found for row in as_rows(score, responses, "lines")]
+    whole = [as_json(score, responses) for score, responses in found]
+    print(render(output_format, [Block(title, table, (), signatures)], rows, whole))
 
 
 def _cell(value: Estimate) -> str:

@@ -38,7 +38,7 @@ class BuildCommand(FormatFlags):
     """Count the n-grams of a text for n = 1 up to --ngram."""
 
     source: tyro.conf.Positional[str]
-    """Text to count: grammar, oracle[:SEED or :PATH], lm1b[:PATH], hub:NAME[:COLUMN], jsonl:PATH:FIELD,
+    """Text to count: grammar, oracle[:SEED or :PATH], lm1b[:PATH], brown:PATH, hub:NAME[:COLUMN], jsonl:PATH:FIELD,
     a text file (.txt, .gz, .zst), a Parquet file, or a folder of these."""
     ngram: int = 6
     """Longest n-gram in characters."""

@@ -44,8 +44,8 @@ class ReportCommand(CharacterFlags, WordFlags):
     count: int | None = None
     """Random samples to score per file; required if the files differ in length. Default: all."""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
-    """jsd, overlap, likelihood, word-jsd, bleu, ms-jaccard, diversity, memorisation, entropy.
-    Default: all that suit the reference."""
+    """jsd, overlap, likelihood, word-jsd, bleu, ms-jaccard, diversity, memorisation, entropy, repetition, zipf,
+    lengths, copied-ngrams, classifier. Default: all that suit the reference."""
     baseline: Path | None = None
     """Which of the files the others are compared with, by differences. Default: the first."""
     plot: Path | None = None

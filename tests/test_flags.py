@@ -16,6 +16,7 @@ from textgan.theory.__main__ import EXPERIMENTS
 FROZEN = Path(__file__).with_name("flags.txt")
 SUBCOMMANDS = {
     "eval.bench": ("encoding", "images", "text"),
+    "eval.disturb": ("text",),
     "eval.fid": ("stats",),
     "eval.ngrams": ("build", "merge"),
     "images.suite": ("controls",),

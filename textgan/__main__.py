@@ -32,7 +32,7 @@ COMMANDS = {
     "ngrams": ("eval.ngrams", "count n-grams of a reference, and merge counts"),
     "ngram-sampler": ("eval.ngram_sampler", "draw samples from an n-gram model"),
     "fid": ("eval.fid", "score images: FID, KID, precision and recall, Inception Score"),
-    "disturb": ("eval.disturb", "test whether image metrics follow disturbances"),
+    "disturb": ("eval.disturb", "test whether metrics follow disturbances of images or of text"),
     "eval-bench": ("eval.bench", "time the evaluators"),
     "submit": ("leaderboards.submit", "make leaderboard records from runs or samples"),
     "build": ("leaderboards.build", "make the leaderboards' pages"),

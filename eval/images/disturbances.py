@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from data.errors import InputError
 from data.images.dataset import ImageDataset, batch_floats, to_uint8
+from eval.core.sensitivity import SEED
 
 Images = NDArray[np.uint8]
 
@@ -25,9 +26,6 @@ SWIRL_RADIUS = 70 / 64
 """Radius of the swirl, in sides of the image: the paper's 70 pixels for CelebA at 64 pixels."""
 
 _BLOCK_VALUES = 1 << 21  # pixel values converted to floats at once
-
-SEED = 0
-"""Seed of the split into halves and of the random disturbances."""
 
 
 @dataclass(frozen=True)

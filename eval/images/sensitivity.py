@@ -1,4 +1,4 @@
-"""How image metrics respond to increasing disturbance, and whether they increase with it."""
+"""How image metrics respond to increasing disturbance."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from functools import cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from data.errors import InputError
 from eval.core.score import Better, Estimate
-from eval.images.disturbances import SEED, Disturbance, Images
+from eval.core.sensitivity import SEED
+from eval.images.disturbances import Disturbance, Images
 from eval.images.features import BATCH_SIZE, Extractor, FeatureKind, extract
 from eval.images.fid_infinity import frechet
 from eval.images.frechet import FeatureStatistics
@@ -140,14 +140,3 @@ def measure(
         by_metric = {name: [at_level[name] for at_level in values] for name in metrics}
         curves.append(SensitivityCurve(disturbance, by_metric, np.stack(examples)))
     return curves
-
-
-def monotonicity(values: Sequence[float], better: Better) -> tuple[float | None, int]:
-    """Return the rank correlation of level and badness, and the number of levels no worse than the previous one.
-
-    The correlation is Spearman's, and None if all values are equal.
-    """
-    badness = np.array(values) * (1 if better == "lower" else -1)
-    violations = int((np.diff(badness) <= 0).sum())
-    same = bool((badness == badness[0]).all())
-    return None if same else float(spearmanr(np.arange(len(badness)), badness).statistic), violations

@@ -29,8 +29,8 @@ class ReferenceFlags(FormatFlags):
     """Flags that choose the real text."""
 
     reference: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Real text: grammar, oracle[:SEED or :PATH], lm1b[:PATH], hub:NAME[:COLUMN], jsonl:PATH:FIELD, a file, a folder,
-    saved counts, or - for stdin. The lines of several are scored against as one text: repeat the flag.
+    """Real text: grammar, oracle[:SEED or :PATH], lm1b[:PATH], brown:PATH, hub:NAME[:COLUMN], jsonl:PATH:FIELD, a file,
+    a folder, saved counts, or - for stdin. The lines of several are scored against as one text: repeat the flag.
     Default: the reference recorded beside the samples, else grammar."""
     lines: int | None = None
     """Maximum reference lines. Default: as recorded, else 200,000 (grammar), 10,000,000 (lm1b) or all."""

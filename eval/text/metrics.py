@@ -36,6 +36,11 @@ WORD_METRICS = {
     "diversity": "eval.text.diversity.score",
     "memorisation": "eval.text.memorisation.score",
     "entropy": "eval.text.entropy.score",
+    "repetition": "eval.text.repetition.score",
+    "zipf": "eval.text.zipf.score",
+    "lengths": "eval.text.lengths.score",
+    "copied-ngrams": "eval.text.copied_ngrams.score",
+    "classifier": "eval.text.classifier.score",
 }
 """Word metrics by name: functions of samples as `Words` and a `WordReference`, imported when called."""
 

@@ -23,7 +23,7 @@ from data.cache import (
 from data.corpus import CorpusOptions, split_lines
 from data.errors import InputError, note
 from data.files import sha256_of_json
-from data.line_ids import Ids, starts_of
+from data.line_ids import Ids, Ragged, starts_of
 from data.readers import InvalidUtf8, Source
 from data.sources import open_source
 from data.tokenizers import ragged
@@ -38,8 +38,9 @@ LONGEST = 5
 WORD_BASE = 1 << 21
 """Base of the keys of word n-grams; the largest possible number of distinct words is one less."""
 
-_FORMAT = 2
+_FORMAT = 3
 _DESCRIPTION = "description.json"
+_TEXT = ("text.row", "text.lengths")
 _PART_LINES = 1 << 17
 _JUDGED_LINES = 1000
 
@@ -119,7 +120,8 @@ class WordReference:
 
     `counts` are n-gram counts for n = 1 .. 5; `largest` is the largest count of each n-gram in a single line. `lengths`
     are the distinct numbers of words per line, sorted. `whole` are the sorted hashes of the distinct lines, `cut` the
-    sorted hashes of the first `seq_len` characters of longer lines. `held_out` are lines outside these statistics.
+    sorted hashes of the first `seq_len` characters of longer lines. `text` are the lines, as numbers of words.
+    `held_out` are lines outside these statistics.
     `unspaced` is true if the text has no spaces between words.
     """
 
@@ -133,6 +135,7 @@ class WordReference:
     lengths: NDArray[np.int64]
     whole: NDArray[np.uint64]
     cut: NDArray[np.uint64]
+    text: Ragged
     held_out: Sequence[str]
     rule: WordRule = WHITE_SPACE
     unspaced: bool = False
@@ -203,6 +206,8 @@ def _build(source: Source, options: CorpusOptions, rule: WordRule, folder: Path)
     save_array(folder / "whole.npy", np.unique(text.hashes))
     save_array(folder / "cut.npy", np.unique(np.concatenate(cut)))
     save_array(folder / "lengths.npy", np.unique(text.lengths))
+    for name, array in zip(_TEXT, (text.row, text.lengths), strict=True):
+        save_array(folder / f"{name}.npy", array)
     for name, strings in (("words", list(numbers)), ("held_out", held_out)):
         (folder / f"{name}.json").write_text(json.dumps(strings), "utf-8")
     description = {
@@ -218,9 +223,11 @@ def _read(folder: Path) -> WordReference:
         raise ValueError("written by another version")
     arrays = open_arrays(folder, description)
     lengths = range(1, LONGEST + 1)
+    # The hash in signatures is from before the lines themselves were kept.
+    hashes = {name: sha256 for name, sha256 in description["sha256"].items() if Path(name).stem not in _TEXT}
     return WordReference(
         name=description["name"],
-        sha256=sha256_of_json(description["sha256"]),
+        sha256=sha256_of_json(hashes),
         lines=description["lines"],
         seq_len=description["seq_len"],
         words=json.loads((folder / "words.json").read_text("utf-8")),
@@ -229,6 +236,7 @@ def _read(folder: Path) -> WordReference:
         lengths=arrays["lengths"],
         whole=arrays["whole"],
         cut=arrays["cut"],
+        text=Ragged(*(arrays[name] for name in _TEXT)),
         held_out=json.loads((folder / "held_out.json").read_text("utf-8")),
         rule=WordRule(**description["rule"]),
         unspaced=description["unspaced"],

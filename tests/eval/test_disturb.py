@@ -14,6 +14,7 @@ from data.errors import InputError
 from data.images.dataset import ImageOptions, open_dataset
 from data.images.shapes import draw_shapes
 from eval import disturb
+from eval.core.sensitivity import monotonicity
 from eval.disturb import main, other_images
 from eval.images.disturbances import Disturbance, Images, all_disturbances, gaussian_blur, salt_and_pepper, split
 from eval.images.features import Extractor, extract, random_conv_extractor
@@ -22,7 +23,7 @@ from eval.images.frechet import FeatureStatistics, distance
 from eval.images.inception_score import inception_score
 from eval.images.kid import kid
 from eval.images.precision_recall import precision_recall
-from eval.images.sensitivity import METRICS, measure, monotonicity
+from eval.images.sensitivity import METRICS, measure
 
 
 def brightness(images: torch.Tensor) -> torch.Tensor:
@@ -175,7 +176,7 @@ def test_documented_commands_work_and_draw_an_undisturbed_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    commands = re.findall(r"^ {4}python -m eval\.disturb (.*)$", disturb.__doc__ or "", re.MULTILINE)
+    commands = re.findall(r"^ {4}python -m eval\.disturb (shapes .*)$", disturb.__doc__ or "", re.MULTILINE)
     assert len(commands) == 2
     arguments = [shlex.split(command.replace("--count 2000", "--count 12")) for command in commands]
     assert [main(each) for each in arguments] == [0, 0]

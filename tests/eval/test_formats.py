@@ -66,6 +66,7 @@ TABLES = [
     ("eval.ngrams", "build", NASTY, "--ngram", "3"),
     ("eval.fid", "images", "images", "--features", "random-conv", "--metrics", "fid", "kid", "precision-recall"),
     ("eval.disturb", "images", "--features", "random-conv", "--metrics", "fd-random", "precision"),
+    ("eval.disturb", "text", NASTY, "--metrics", "diversity", "lengths", "--count", "40"),
     ("textgan.compare", "runs"),
 ]
 

@@ -171,6 +171,15 @@ def test_a_reference_knows_what_dictionaries_know(
         assert as_windows(reference.largest[n], n, reference.words) == largest_windows(train, n)
 
 
+def test_a_reference_keeps_its_lines_and_its_hash_is_as_before(tmp_path: Path) -> None:
+    lines = ["the cat sat on a mat", "a dog", "", "the cat sat"]
+    reference = open_word_reference(CorpusOptions(write_lines(tmp_path / "text.txt", lines), split=False))
+    assert reference.text.lengths.tolist() == [6, 2, 0, 3]
+    assert [reference.words[number - 1] for number in reference.text.row] == " ".join(lines).split()
+    # As printed at commit 0e0c44e, when the cache entry did not hold the lines: signatures of records have it.
+    assert reference.sha256 == "65e9d3b9c7f54618b679eed7b6867e13ccba6d8398a67ef941f6611e1cd93bf4"
+
+
 def test_a_last_part_too_short_for_any_ngram_does_not_widen_the_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

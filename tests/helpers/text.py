@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from data.line_ids import Ids
+from data.line_ids import Ids, Ragged
 from data.tokenizers import CharTokenizer
 from eval.text.counts import count_up_to
 from eval.text.reference_counts import ReferenceCounts
@@ -67,6 +67,7 @@ def plain_reference(lines: Sequence[str], seq_len: int = 32) -> WordReference:
         lengths=np.unique(words.lengths),
         whole=np.unique(words.hashes),
         cut=np.unique(line_hashes([line[:seq_len] for line in lines if len(line) > seq_len])),
+        text=Ragged(words.row, words.lengths),
         held_out=[],
     )
 

@@ -109,7 +109,7 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
         settings(tmp_path / "run", "char", score_seq_len=20)
     with pytest.raises(InputError, match="--vocabulary-size 4000: the text has at most"):
         train(settings(tmp_path / "run", "unigram", vocabulary_size=4000))
-    with pytest.raises(InputError, match=r"--scores rouge: not a text metric; choose from jsd, .*, entropy$"):
+    with pytest.raises(InputError, match=r"--scores rouge: not a text metric; choose from jsd, .*, classifier$"):
         settings(tmp_path / "run", "char", scores=("rouge",))
     for name in ("nll", "nll_char", "nll_test"):
         with pytest.raises(InputError, match=f"--scores {name}: an exact score, which runs of models with a density"):

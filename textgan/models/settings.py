@@ -26,8 +26,8 @@ class TextSettings(Settings):
     model: str = ""
     """Model of the preset; other models have presets of their own."""
     data: str = "lm1b"
-    """Training text: grammar (embedded), oracle[:SEED or :PATH], lm1b[:PATH], hub:NAME[:COLUMN], jsonl:PATH:FIELD,
-    a text file (.txt, .gz, .zst), a parquet file, or a folder of these with its subfolders."""
+    """Training text: grammar (embedded), oracle[:SEED or :PATH], lm1b[:PATH], brown:PATH, hub:NAME[:COLUMN],
+    jsonl:PATH:FIELD, a text file (.txt, .gz, .zst), a parquet file, or a folder of these with its subfolders."""
     lines: int | None = None
     """Maximum number of training lines. Default: 200,000 for grammar, 10,000,000 for lm1b, else all."""
     symbols: Level = "char"
@@ -45,7 +45,8 @@ class TextSettings(Settings):
     """Width of the networks, in channels."""
     scores: tuple[str, ...] = ("jsd",)
     """Metrics of the samples as text: jsd, overlap, likelihood (characters); word-jsd, bleu (with Self-BLEU),
-    ms-jaccard, diversity, memorisation, entropy (words). Models with a density have exact scores without a flag."""
+    ms-jaccard, diversity, memorisation, entropy, repetition, zipf, lengths, copied-ngrams, classifier (words).
+    Models with a density have exact scores without a flag."""
     score_seq_len: int | None = None
     """Characters per line in character metrics, if symbols are words or subwords. Default: 128."""
     ngram: int = 6
