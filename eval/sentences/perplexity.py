@@ -1,9 +1,9 @@
 """Perplexity of samples under an n-gram model of another text, and the entropy of the words in each sample beside it.
 
 Both together, since either alone rewards a fault: text that repeats a few frequent words has a low perplexity, random
-words have a high entropy. The model is the n-gram model of characters of `eval.likelihood` (Witten & Bell 1991), so that
-no word is unknown. Bits per word are the bits of all lines, line ends included, divided by the number of words; 2 to the
-power of bits per word is the perplexity per word.
+words have a high entropy. The model is the n-gram model of characters of `eval.likelihood` (Witten & Bell 1991), in
+which no word is unknown. Bits per word are the bits of all lines, line ends included, divided by the number of words; 2
+to the power of bits per word is the perplexity per word.
 """
 
 import math
