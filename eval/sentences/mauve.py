@@ -76,8 +76,8 @@ def frontier_scores(
 ) -> tuple[dict[str, Estimate], dict[str, float]]:
     """Return MAUVE and frontier integral of features [N, D] and [M, D], and each one's standard deviation over seeds.
 
-    The number of clusters is a tenth of the smaller set, at least 2. The variance of a mean over seeds is the
-    jackknife's over twenty groups of samples in fixed clusters, plus the seeds' variance / 5. The reference is fixed.
+    The variance of a mean over seeds is the jackknife's over twenty groups of samples, with clusters fixed, plus a fifth
+    of the variance over seeds. The reference is fixed.
 
     Raises:
         InputError: fewer than two lines in a set.
@@ -85,7 +85,7 @@ def frontier_scores(
     lines = min(len(samples), len(reference))
     if lines < 2:
         raise InputError(f"{lines} line in a set has no MAUVE; give at least two, better thousands")
-    clusters = max(2, lines // _LINES_PER_CLUSTER)
+    clusters = cluster_count(len(samples), len(reference))
     joint = principal(np.concatenate([samples, reference]))
     seeds = tqdm(range(SEEDS), "k-means", disable=None, delay=1, leave=False)
     tables = np.array([_left_out(k_means(joint, clusters, seed), len(samples), clusters) for seed in seeds])
@@ -94,6 +94,11 @@ def frontier_scores(
         estimates[name] = _over_seeds(table)
         spreads[name] = float(table[:, 0].std(ddof=1))
     return estimates, spreads
+
+
+def cluster_count(samples: int, reference: int) -> int:
+    """Return the number of clusters: a tenth of the lines of the smaller set, at least 2."""
+    return max(2, min(samples, reference) // _LINES_PER_CLUSTER)
 
 
 def _left_out(labels: NDArray[np.int64], samples: int, clusters: int) -> Array:
@@ -171,7 +176,12 @@ def _nearest(rows: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray
     ])  # fmt: skip
 
 
-def settings(features: int, reference: int) -> Mapping[str, str | int]:
-    """Return the signature fields of both scores of sets of these sizes."""
-    clusters = max(2, min(features, reference) // _LINES_PER_CLUSTER)
-    return {"k": clusters, "seeds": SEEDS, "c": int(SCALE), "mixtures": MIXTURES, "pca": str(EXPLAINED)}
+def settings(samples: int, reference: int) -> Mapping[str, str | int]:
+    """Return the signature fields of both scores of this many samples and reference lines."""
+    return {
+        "k": cluster_count(samples, reference),
+        "seeds": SEEDS,
+        "c": int(SCALE),
+        "mixtures": MIXTURES,
+        "pca": str(EXPLAINED),
+    }
