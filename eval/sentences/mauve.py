@@ -76,8 +76,8 @@ def frontier_scores(
 ) -> tuple[dict[str, Estimate], dict[str, float]]:
     """Return MAUVE and frontier integral of features [N, D] and [M, D], and each one's standard deviation over seeds.
 
-    The variance of a mean over seeds is the jackknife's over twenty groups of samples, with clusters fixed, plus a fifth
-    of the variance over seeds. The reference is fixed.
+    The variance of a mean over seeds is the jackknife's over twenty groups of samples, with clusters fixed, plus a
+    fifth of the variance over seeds. The reference is fixed.
 
     Raises:
         InputError: fewer than two lines in a set.

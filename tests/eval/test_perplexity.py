@@ -10,7 +10,7 @@ import pytest
 from data.errors import InputError
 from data.words import WHITE_SPACE, WordRule
 from eval.core.score import Estimate
-from eval.sentences.perplexity import LENGTH, open_outside, score
+from eval.sentences.perplexity import LENGTH, open_ngram_model, score
 from tests.helpers.oracles import pseudo_value_interval
 from tests.helpers.text import write_lines
 
@@ -41,7 +41,7 @@ def plain_bits(line: str, text: Sequence[str], order: int) -> float:
 
 
 def scored(lines: Sequence[str], folder: Path, rule: WordRule = WHITE_SPACE) -> dict[str, Estimate]:
-    outside = open_outside(write_lines(folder / "outside.txt", OUTSIDE))
+    outside = open_ngram_model(write_lines(folder / "outside.txt", OUTSIDE))
     return {name: value for found in score(lines, outside, rule) for name, value in found.values.items()}
 
 
