@@ -23,20 +23,22 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError
+from data.inputs import require_different
 from data.naming import shortest_different
 from data.readers import Lines
 from data.words import Splitting
 from eval.core.figures import label, require_image_ending, save_figure
 from eval.core.score import Score
+from eval.sentences.cli import SENTENCE_METRICS, SentenceFlags, require_flags, score_sentences
 from eval.text.api import Text, score_given
-from eval.text.cli import CharacterFlags, WordFlags, chosen_text, open_all
+from eval.text.cli import CharacterFlags, chosen_text, open_all
 from eval.text.metrics import METRICS, require_metrics, score_samples
 from eval.text.report_tables import rendered
 from eval.text.samples import SampleLines
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportCommand(CharacterFlags, WordFlags):
+class ReportCommand(CharacterFlags, SentenceFlags):
     """Flags of `python -m eval.report`."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
@@ -45,7 +47,8 @@ class ReportCommand(CharacterFlags, WordFlags):
     """Random samples to score per file; required if the files differ in length. Default: all."""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
     """jsd, overlap, likelihood, word-jsd, bleu, ms-jaccard, diversity, memorisation, entropy, repetition, zipf,
-    lengths, copied-ngrams, classifier. Default: all that suit the reference."""
+    lengths, copied-ngrams, classifier; sentence-frechet, sentence-kid, sentence-precision-recall, mauve, perplexity
+    (of whole lines). Default: all before the semicolon that suit the reference."""
     baseline: Path | None = None
     """Which of the files the others are compared with, by differences. Default: the first."""
     plot: Path | None = None
@@ -101,11 +104,21 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
         raise InputError(f"{repeated[0]}: given twice; leave one out")
     if command.baseline not in (None, *command.files):
         raise InputError(f"--baseline {command.baseline}: not among the files; add it to them")
-    require_metrics(command.metrics)
+    of_lines = [name for name in command.metrics if name in SENTENCE_METRICS]
+    counting = [name for name in command.metrics if name not in SENTENCE_METRICS]
+    require_metrics(counting)
+    require_flags(command, of_lines)
+    require_different(*command.files, *command.reference, command.held_out, command.outside)
     files = _equal_counts(open_all(command.files, command), command.count)
-    real = chosen_text(command, command.files[0], command.metrics or METRICS)
-    metrics = command.metrics or real.metrics()
-    return {samples.name: score_samples(samples, metrics, real) for samples in files}
+    scores: dict[str, list[Score]] = {samples.name: [] for samples in files}
+    if counting or not of_lines:
+        real = chosen_text(command, command.files[0], counting or METRICS)
+        metrics = counting or real.metrics()
+        scores = {samples.name: score_samples(samples, metrics, real) for samples in files}
+    if of_lines:
+        found = score_sentences(files, of_lines, command, command.files[0])
+        scores = {name: [*scores[name], *more] for name, more in zip(scores, found, strict=True)}
+    return scores
 
 
 def _equal_counts(files: Sequence[SampleLines], count: int | None) -> list[SampleLines]:

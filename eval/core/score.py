@@ -63,6 +63,12 @@ class Estimate:
     error: float | None = None
     freedom: int = 0
 
+    def scaled(self, factor: float) -> "Estimate":
+        """Return the estimate in another unit: all numbers times a positive factor."""
+        names = ("value", "low", "high", "corrected", "floor", "error")
+        numbers = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: factor * number for name, number in numbers.items() if number is not None})
+
     def as_json(self) -> dict[str, float | None]:
         """Return the printed numbers by name."""
         names = ("value", "low", "high", "corrected", "floor")

@@ -62,10 +62,8 @@ def score_kid(samples: ImageSet, reference: ImageSet, pairs: Pairs) -> Score:
     Raises:
         InputError: too few images, or NaN, infinity or overflow in their features.
     """
-    estimate = kid_of_pairs(pairs())
-    low, high = (None if bound is None else 1000 * bound for bound in (estimate.low, estimate.high))
     name = metric_name("kid", reference.feature_signature)
-    values = {f"1000 {name}": Estimate(1000 * estimate.value, low, high)}
+    values = {f"1000 {name}": kid_of_pairs(pairs()).scaled(1000)}
     return _score(name, values, "1e-3", "lower", samples, reference, {"kernel": "cubic"})
 
 

@@ -168,7 +168,7 @@ def chosen_text(flags: ReferenceFlags, samples: Path, metrics: Sequence[str]) ->
     Raises:
         InputError: the text cannot be read, is too short, or has changed since the samples were recorded.
     """
-    flags = _by_field(flags)
+    flags = by_field(flags)
     options, opened = _chosen_options(flags, samples)
     characters = words = None
     held_out: Sequence[str] = ()
@@ -184,7 +184,19 @@ def chosen_text(flags: ReferenceFlags, samples: Path, metrics: Sequence[str]) ->
     return RealText(characters, words, held_out, recorded)
 
 
-def _by_field(flags: Flags) -> Flags:
+def chosen_corpus(flags: ReferenceFlags, samples: Path) -> CorpusOptions:
+    """Return the lines of real text that the flags choose.
+
+    Raises:
+        InputError: the value of a flag is impossible, the recorded lines have changed, or saved counts are named.
+    """
+    flags = by_field(flags)
+    if (folder := _counts_folder(flags)) is not None:
+        raise InputError(f"{folder}: saved counts have no lines; name the text itself with --reference")
+    return chosen_options(flags, samples).corpus
+
+
+def by_field(flags: Flags) -> Flags:
     """Return the flags with JSON Lines files of real text named as sources of the field --field.
 
     Raises:
@@ -203,7 +215,7 @@ def open_all(paths: Sequence[Path], flags: ReferenceFlags) -> list[SampleLines]:
     """
     require_different(*paths, *flags.reference, flags.held_out)
     files = [open_samples(path, flags.invalid_utf8, flags.field) for path in paths]
-    if flags.field is not None and _by_field(flags) == flags and not any(map(is_json_lines, paths)):
+    if flags.field is not None and by_field(flags) == flags and not any(map(is_json_lines, paths)):
         raise InputError(f"--field {flags.field}: no input is JSON Lines, one object per line; leave the flag out")
     return files
 

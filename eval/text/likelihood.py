@@ -61,7 +61,7 @@ def _with_line_ends(counts: Mapping[int, NgramCounts], vocabulary_size: int) -> 
 
 def quality(ids: Ids, text: ReferenceCounts) -> Estimate:
     """Return the bits per character of samples' ids [samples, seq_len] under the n-gram model of the reference."""
-    return estimate_ratio(*line_bits(ids, _narrow_counts(text), text.tokenizer.size), POSITIVE)
+    return estimate_ratio(*line_bits(ids, narrow_counts(text), text.tokenizer.size), POSITIVE)
 
 
 def coverage(ids: Ids, text: ReferenceCounts, real: Ids) -> Estimate:
@@ -70,7 +70,7 @@ def coverage(ids: Ids, text: ReferenceCounts, real: Ids) -> Estimate:
     The jackknife interval is over 20 groups of samples; the real lines are fixed.
     """
     groups = count_groups(ids, text)
-    counted = {n: merge(group[n] for group in groups) for n in _narrow_counts(text)}
+    counted = {n: merge(group[n] for group in groups) for n in narrow_counts(text)}
 
     def bits_per_character(counts: Mapping[int, NgramCounts]) -> float:
         bits, characters = line_bits(real, counts, text.tokenizer.size)
@@ -101,7 +101,7 @@ def score(ids: Ids, reference: Reference) -> list[Score]:
             "--padding out, --ngram 1: cross-entropy needs pairs of characters and the padding behind lines"
         )
     samples = len(ids)
-    settings = {**text.settings(samples), "n": max(_narrow_counts(text)), "model": "witten-bell"}
+    settings = {**text.settings(samples), "n": max(narrow_counts(text)), "model": "witten-bell"}
     real = reference.real_lines(samples)
     value = replace(quality(ids, text), floor=None if real is None else quality(real, text).value)
     scores = [_score("quality", value, text, samples, settings)]
@@ -125,5 +125,6 @@ def _some(lines: Lines | None) -> Ids | None:
     return lines[fixed_sample(len(lines), _REAL_LINES, seed=1)]
 
 
-def _narrow_counts(text: ReferenceCounts) -> dict[int, NgramCounts]:
+def narrow_counts(text: ReferenceCounts) -> dict[int, NgramCounts]:
+    """Return the counts of the n-grams that the model can use: those with integer keys."""
     return {n: counts for n, counts in text.counts.items() if n <= narrow(text.tokenizer.size)}

@@ -1,0 +1,1 @@
+"""Scores of whole lines: by sentence features, and by a language model of another text."""

@@ -1,0 +1,62 @@
+"""Bits of lines under a causal language model of the Hugging Face hub that is on this machine, such as GPT-2.
+
+The model is loaded by `transformers`, from safetensors, without code of the hub and without the network.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from data.errors import InputError
+from eval.core.device import choose_device
+from eval.sentences.batches import by_length, padded, weights_sha256
+from eval.sentences.perplexity import Array, OutsideModel
+
+
+def open_causal_lm(name: str) -> OutsideModel:
+    """Return the model of a hub name or folder; the signature holds the hash of the weights.
+
+    A line is read after the model's start symbol (GPT-2: the end symbol), and its end symbol counts.
+
+    Raises:
+        InputError: transformers is not installed, the model is not on this machine, or it has no end symbol.
+    """
+    try:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        raise InputError(f"--outside causal-lm:{name}: needs transformers; pip install transformers") from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=True)
+        model = AutoModelForCausalLM.from_pretrained(name, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"--outside causal-lm:{name}: not on this machine ({reason}); where there is a network: hf download {name}"
+        ) from error
+    end = tokenizer.eos_token_id
+    start = end if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    if end is None:
+        raise InputError(f"--outside causal-lm:{name}: has no end symbol; choose a model such as gpt2")
+    device = choose_device("auto")
+    model = model.to(device, torch.float32).eval()
+    longest = getattr(model.config, "max_position_embeddings", None) or 1024
+
+    def batch(rows: list[list[int]]) -> torch.Tensor:
+        ids = padded(rows, end).to(device)
+        seen = padded([[1] * len(row) for row in rows], 0).to(device)
+        logits = model(input_ids=ids, attention_mask=seen).logits[:, :-1]
+        losses = F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+        return (losses * seen[:, 1:]).sum(1, keepdim=True) / math.log(2)
+
+    def bits(lines: Sequence[str]) -> tuple[Array, Array]:
+        texts = [tokenizer.encode(line, add_special_tokens=False) for line in lines]
+        rows = [[start, *text[: longest - 2], end] for text in texts]
+        return by_length(rows, batch)[:, 0].astype(np.float64), np.array([len(line) + 1.0 for line in lines])
+
+    weights = {key: value.cpu().numpy() for key, value in model.state_dict().items()}
+    outside = f"{Path(name).name}@{weights_sha256(weights)[:12]}"
+    return OutsideModel(outside, {"model": "causal-lm", "len": longest, "outside": outside}, bits)

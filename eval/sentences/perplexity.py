@@ -1,0 +1,90 @@
+"""Perplexity of samples under a model of another text, and the entropy of the words in each sample beside it.
+
+Both together, since either alone rewards a fault: text that repeats a few frequent words has a low perplexity, random
+words have a high entropy. The outside model is the n-gram model of characters of `eval.likelihood` (Witten & Bell
+1991), in which no word is unknown, or a causal language model of the Hugging Face hub. Bits per word are the bits of
+all lines, line ends included, divided by the number of words; 2 to the power of bits per word is the perplexity.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.corpus import CorpusOptions
+from data.errors import InputError
+from data.readers import InvalidUtf8
+from data.words import WordRule
+from eval.core.intervals import POSITIVE, estimate_ratio
+from eval.core.score import Score, Signature
+from eval.text.entropy import line_entropy
+from eval.text.likelihood import line_bits, narrow_counts
+from eval.text.reference import ReferenceOptions, open_reference
+from eval.text.words import number_words
+
+LENGTH = 256
+"""Characters per line under an n-gram model; longer lines are cut, of samples and of the outside text."""
+
+_BLOCK = 1 << 12
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OutsideModel:
+    """A model of lines: `bits` returns the bits and the number of characters of each line, line ends included.
+
+    `settings` are the signature fields that the bits depend on.
+    """
+
+    title: str
+    settings: Mapping[str, str | int]
+    bits: Callable[[Sequence[str]], tuple[Array, Array]]
+
+
+def open_ngram_model(data: str, invalid_utf8: InvalidUtf8 = "refuse") -> OutsideModel:
+    """Return the n-gram model of all lines of a source, from the cache if they have been counted before.
+
+    Raises:
+        InputError: the source cannot be read, or its lines are all shorter than six characters.
+    """
+    corpus = CorpusOptions(data, seq_len=LENGTH, split=False, invalid_utf8=invalid_utf8)
+    text = open_reference(ReferenceOptions(corpus)).text
+    counts, tokenizer = narrow_counts(text), text.tokenizer
+
+    def bits(lines: Sequence[str]) -> tuple[Array, Array]:
+        blocks = [lines[start : start + _BLOCK] for start in range(0, len(lines), _BLOCK)]
+        parts = [line_bits(tokenizer.encode(block).padded(LENGTH), counts, tokenizer.size) for block in blocks]
+        return np.concatenate([found for found, _ in parts]), np.concatenate([sizes for _, sizes in parts])
+
+    outside = f"{text.name}@{text.sha256[:12]}"
+    settings = {"model": "witten-bell", "n": max(counts), "len": LENGTH, "outside": outside}
+    return OutsideModel(text.title, settings, bits)
+
+
+def score(lines: Sequence[str], outside: OutsideModel, rule: WordRule) -> list[Score]:
+    """Return the bits of samples per character and per word, and the entropy of the words in a sample.
+
+    Raises:
+        InputError: no sample has a word.
+    """
+    bits, characters = outside.bits(lines)
+    words = number_words(lines, {}, rule)
+    if not words.row.size:
+        raise InputError("no words in the samples; give at least one line with a word")
+    values = {
+        "bits-per-character": estimate_ratio(bits, characters, POSITIVE),
+        "bits-per-word": estimate_ratio(bits, words.lengths.astype(np.float64), POSITIVE),
+    }
+    samples = len(lines)
+    signature = Signature("perplexity", {**outside.settings, "samples": samples, **rule.settings})
+    in_bits = line_entropy(words.ngrams(1)).scaled(1 / math.log(2))
+    entropy = Signature("sample-entropy", {"sym": "word", "samples": samples, **rule.settings})
+    return [
+        Score("perplexity", values, "bits", "lower", samples, outside.title, signature),
+        Score(
+            "sample-entropy", {"sample-entropy": in_bits}, "bits", "higher", samples, "the samples themselves", entropy
+        ),
+    ]

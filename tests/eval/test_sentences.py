@@ -1,0 +1,213 @@
+"""Scores of sentence features: shifts, equal sets, a double loop; the language model; the report."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from data.corpus import CorpusOptions
+from data.errors import InputError
+from data.words import WHITE_SPACE, WordRule
+from eval.report import main
+from eval.sentences import language_model
+from eval.sentences.batches import Encoder
+from eval.sentences.language_model import LanguageModel, LmSettings, open_language_model, train
+from eval.sentences.real_lines import RealLines, open_real_lines
+from eval.sentences.scores import FeatureReference, Features, score_features
+from tests.helpers.text import write_lines
+from tests.helpers.tiny_bert import write_tiny_bert
+
+TINY = LmSettings(words=4, length=5, width=6, iterations=3, batch_size=8)
+LINES = ["a cat sat", "the dog ran off and on", "", "a dog", "the cat sat on the dog"] * 3
+PLAIN_METRICS = ("sentence-frechet", "sentence-kid", "sentence-precision-recall")
+
+
+def drawn(lines: int, seed: int, dims: int = 5) -> Features:
+    return np.random.default_rng(seed).normal(1, 2, (lines, dims)).astype(np.float32)
+
+
+def reference_of(features: Features) -> FeatureReference:
+    real = RealLines.of([f"line {number}" for number in range(len(features))])
+    return FeatureReference(real, Encoder("drawn", lambda _lines: features), features)
+
+
+def values(samples: Features, reference: Features, *metrics: str) -> dict[str, float]:
+    found = score_features(samples, metrics or PLAIN_METRICS, reference_of(reference))
+    return {name: value.value for score in found for name, value in score.values.items()}
+
+
+def test_a_shift_adds_its_squared_length() -> None:
+    features, shift = drawn(200, 0), np.array([3, 0, -4, 0, 12], np.float32)
+    assert values(features + shift, features, "sentence-frechet") == {"sentence-frechet": pytest.approx(169, rel=1e-5)}
+
+
+def test_equal_sets() -> None:
+    features = drawn(50, 1)
+    found = values(features, features, *PLAIN_METRICS, "mauve")
+    assert found["sentence-frechet"] == pytest.approx(0, abs=1e-6)
+    assert found["sentence-precision"] == found["sentence-recall"] == 1
+    assert (found["mauve"], found["frontier-integral"]) == pytest.approx((1, 0), abs=1e-6)
+    assert found["mauve-seed-sd"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_kernel_distance_is_that_of_all_pairs_of_scaled_features() -> None:
+    samples, real = drawn(12, 2), drawn(15, 3) + 1
+    scale = math.sqrt(5 / np.mean([row @ row for row in real.astype(float)]))
+
+    def kernel(x: Features, y: Features, factor: float) -> float:
+        return float((factor**2 * (x.astype(float) @ y.astype(float)) / 5 + 1) ** 3)
+
+    def slow(factor: float) -> float:
+        def within(rows: Features) -> float:
+            pairs = [(a, b) for i, a in enumerate(rows) for j, b in enumerate(rows) if i != j]
+            return math.fsum(kernel(a, b, factor) for a, b in pairs) / len(pairs)
+
+        across = math.fsum(kernel(a, b, factor) for a in samples for b in real) / (12 * 15)
+        return 1000 * (within(samples) + within(real) - 2 * across)
+
+    for factor in (1, 1 / 64):  # the scale of the features does not matter
+        found = values(factor * samples, factor * real, "sentence-kid")["1000 sentence-kid"]
+        assert found == pytest.approx(slow(scale), rel=1e-5)
+    assert slow(1) != pytest.approx(slow(scale), rel=0.1)  # known to be wrong: unscaled
+
+
+def test_scores_carry_what_they_depend_on() -> None:
+    for score in score_features(drawn(40, 4), (*PLAIN_METRICS, "mauve"), reference_of(drawn(60, 5))):
+        found = str(score.signature)
+        assert "|features:drawn|" in found and "|ref:lines@" in found and "|real-lines:60|samples:40|" in found
+        assert ("|k:4|seeds:5|c:5|mixtures:25|pca:0.9|" in found) == (
+            score.metric in ("mauve", "frontier-integral", "seed-sd")
+        )
+
+
+def test_too_few_lines_are_refused() -> None:
+    with pytest.raises(InputError, match=r"3 line\(s\) in a set of sentences; give at least 4"):
+        values(drawn(3, 0), drawn(9, 0))
+
+
+# --- The language model
+
+
+def plain_loss(model: LanguageModel, rows: list[list[int]]) -> float:
+    """The mean negative log-probability of each word and line end, one row after the other, without padding."""
+    terms = []
+    for row in rows:
+        states = model.lstm(model.embedding(torch.tensor([row])))[0][0]
+        for state, word in zip(states, [*row[1:], 0], strict=True):
+            terms.append(-float(model.to_words(state).log_softmax(-1)[word]))
+    return math.fsum(terms) / len(terms)
+
+
+def test_loss_and_features_do_not_depend_on_padding() -> None:
+    torch.manual_seed(0)
+    model, rows = LanguageModel(7, 6), [[2, 3, 4, 5], [2], [2, 6, 1]]
+    padded = torch.tensor([[*row, *[0] * (6 - len(row))] for row in rows])
+    assert float(model.loss(padded[:, :5])) == pytest.approx(plain_loss(model, rows), rel=1e-5)
+    for row, features in zip(rows, model.features(padded), strict=True):
+        states = model.lstm(model.embedding(torch.tensor([row])))[0][0]
+        assert features.tolist() == pytest.approx((states.sum(0) / len(row)).tolist(), abs=1e-6)
+
+
+def test_training_learns_what_follows_what() -> None:
+    """Of lines of a fixed order of words, only the first word is uncertain: log 3 / 4 per word and line end."""
+    rows = [[2, 3, 4, 5], [2, 4, 5, 3], [2, 5, 3, 4]]
+    model = train(rows, 6, LmSettings(width=16, iterations=120, batch_size=16, rate=0.02))
+    assert plain_loss(model, rows) == pytest.approx(math.log(3) / 4, abs=0.03)
+
+
+def test_a_language_model_is_trained_once_with_equal_bits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    first = open_language_model(LINES, WHITE_SPACE, TINY)
+    monkeypatch.setenv("TEXTGAN_CACHE", str(tmp_path / "another"))
+    second = open_language_model(LINES, WHITE_SPACE, TINY)
+    assert first.signature == second.signature
+    assert first.encode(LINES).tolist() == second.encode(LINES).tolist()
+    monkeypatch.setattr(language_model, "train", None)  # from now on only the cache can give a model
+    cached = open_language_model(LINES, WHITE_SPACE, TINY)
+    assert cached.encode(LINES[::-1])[::-1] == pytest.approx(first.encode(LINES), abs=1e-6)
+    monkeypatch.undo()
+    others = [
+        (LINES[1:], WHITE_SPACE, TINY),
+        (LINES, WordRule("characters"), TINY),
+        (LINES, WHITE_SPACE, LmSettings(iterations=1)),
+    ]
+    assert len({first.signature, *(open_language_model(*other).signature for other in others)}) == 4
+
+
+def test_rare_words_are_one_word(tmp_path: Path) -> None:
+    encoder = open_language_model(["b a", "a b", "b a c", "a b d"], WHITE_SPACE, LmSettings(words=2, iterations=1))
+    found = encoder.encode(["a b c", "a b zebra", "b a c"])
+    assert found[0].tolist() == found[1].tolist() != found[2].tolist()
+
+
+def test_a_reference_is_a_fixed_part_of_a_long_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"line {number}" for number in range(50)]
+    options = CorpusOptions(write_lines(tmp_path / "text.txt", lines), split=False)
+    monkeypatch.setattr("eval.sentences.real_lines.MOST", 20)
+    found = open_real_lines(options, None)
+    assert len(found.lines) == 20 and found.total == 50 and found.lines == [x for x in lines if x in found.lines]
+    assert found == open_real_lines(options, None)
+    assert found.floor_lines(1) is None
+    held_out = open_real_lines(options, write_lines(tmp_path / "held-out.txt", ["x", "y", "z"]))
+    assert held_out.sha256 == found.sha256
+    assert held_out.floor_lines(3) == ["x", "y", "z"]
+    assert held_out.floor_lines(4) is None
+
+
+# --- The report
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    assert main([*map(str, arguments), "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    random = np.random.default_rng(7)
+
+    def text(name: str, words: str) -> str:
+        return write_lines(tmp_path / name, [" ".join(random.choice(words.split(), 7)) for _ in range(45)])
+
+    same = "the cat sat dog a . runn"
+    return [text("real.txt", same), text("held-out.txt", same), text("good.txt", same), text("bad.txt", "dots ! the")]
+
+
+def test_a_report_of_sentences(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    real, held_out, good, bad = files
+    flags = ("--reference", real, "--features", write_tiny_bert(tmp_path / "bert"), "--outside", real)
+    metrics = ("--metrics", "diversity", *PLAIN_METRICS, "mauve", "perplexity")
+    found = run(capsys, good, bad, *flags, "--held-out", held_out, *metrics)
+    values = {
+        file: {name: value for score in scores for name, value in score["scores"].items()}
+        for file, scores in found.items()
+    }
+    for name in ("sentence-frechet", "1000 sentence-kid", "frontier-integral", "bits-per-word"):
+        assert values[good][name]["value"] < values[bad][name]["value"], name
+        assert values[bad][name]["floor"] < values[bad][name]["low"], name
+    for name in ("sentence-precision", "sentence-recall", "mauve", "sample-entropy"):
+        assert values[good][name]["value"] > values[bad][name]["value"], name
+        assert values[bad][name]["floor"] > values[bad][name]["high"], name
+    assert values[bad]["mauve"]["verdict"] == "worse"
+    assert "distinct-1" in values[good]
+    alone = run(capsys, held_out, *flags, "--metrics", "sentence-frechet", "perplexity")[held_out]
+    floors = {name: value["value"] for score in alone for name, value in score["scores"].items()}
+    assert {name: values[good][name]["floor"] for name in floors} == pytest.approx(floors)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--features", "lm", "--metrics", "perplexity", "--outside", "x"], "--features lm: no metric uses them"),
+        (["--outside", "x", "--metrics", "mauve"], "--outside x: no metric uses it; add --metrics perplexity"),
+        (["--metrics", "perplexity"], "needs a model of another text; name the text with --outside"),
+        (["--features", "lm"], "--features lm: no metric uses them"),
+    ],
+)
+def test_flags_without_their_metric_are_refused(flags: list[str], message: str, files: list[str]) -> None:
+    with pytest.raises(InputError, match=message):
+        main([files[2], "--reference", files[0], *flags])
