@@ -28,7 +28,8 @@ from eval.core.figures import require_image_ending, save_figure
 from eval.core.score import Estimate, Score
 from eval.core.tables import Block, Format, FormatFlags, render
 from eval.images.disturbances import SEED, SHARES, SWIRL_RADIUS, Images, all_disturbances, require_others, split
-from eval.images.image_sets import ExtractorFlags, dataset_set
+from eval.images.flags import ExtractorFlags
+from eval.images.image_sets import dataset_set
 from eval.images.sensitivity import (
     ImageMetric,
     SensitivityCurve,

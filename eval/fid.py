@@ -41,7 +41,8 @@ from eval.core.processes import process_group, rank_zero_first
 from eval.core.score import Score, show
 from eval.core.tables import FormatFlags
 from eval.images.features import BATCH_SIZE, shared_statistics
-from eval.images.image_sets import ExtractorFlags, ImageSet, dataset_set, open_images, open_sets
+from eval.images.flags import ExtractorFlags
+from eval.images.image_sets import ImageSet, dataset_set, open_images, open_sets
 from eval.images.inception import Resize
 from eval.images.influence import influences
 from eval.images.nearest import SHOWN, nearest_rows, paired_images

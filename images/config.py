@@ -10,7 +10,7 @@ from data.images.dataset import ImageOptions
 from data.images.sources import absolute_source
 from data.naming import as_flag
 from eval.core.device import Precision
-from eval.images.extractors.choice import FeatureKind, refuse_inception_flags
+from eval.images.extractors.choice import FeatureKind, refuse_other_flags
 from eval.images.inception import Resize
 from textgan.engine.settings import AdversarialSettings, LossName
 
@@ -79,7 +79,7 @@ class ImageConfig(AdversarialSettings):
         super().__post_init__()
         if self.size < 32 or self.size % 16:
             raise InputError(f"--size {self.size}: must be 32 or a larger multiple of 16")
-        refuse_inception_flags(self.features, self.weights, self.precision)
+        refuse_other_flags(self.features, self.weights, self.precision)
         if self.compat == "paper" and not self.folds:
             raise InputError("--compat paper: applies only to --model wgan-gp with --size 32")
         for name, usual in (("upsampling", "transposed"), ("critic_norm", "batch")):

@@ -19,8 +19,8 @@ from eval.core.device import Precision
 from eval.images.disturbances import gaussian_blur, split
 from eval.images.extractors.inception import inception_extractor
 from eval.images.features import extract
+from eval.images.flags import InceptionFlags
 from eval.images.frechet import FeatureStatistics, distance
-from eval.images.image_sets import InceptionFlags
 
 
 @dataclass(frozen=True)

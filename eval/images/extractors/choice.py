@@ -66,7 +66,7 @@ def require_features(features: str) -> None:
         raise InputError(f"--features {features!r}: choose from {', '.join(kinds)}, or give MODULE:FUNCTION")
 
 
-def refuse_inception_flags(features: str, weights: Path | None, precision: Precision, compiled: bool = False) -> None:
+def refuse_other_flags(features: str, weights: Path | None, precision: Precision, compiled: bool = False) -> None:
     """Refuse flags that do not apply to the features.
 
     Raises:
