@@ -27,8 +27,8 @@ from data.tokenizers import Level
 from eval.core.device import choose_device
 from eval.core.tables import Block, FormatFlags, render
 from eval.core.timing import Result, best_of, timed
+from eval.images.flags import InceptionFlags
 from eval.images.frechet import FeatureStatistics, distance
-from eval.images.image_sets import InceptionFlags
 from eval.text import bench
 
 

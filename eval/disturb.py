@@ -38,8 +38,9 @@ from eval.core.score import Estimate, Score
 from eval.core.sensitivity import SEED, Response, as_json, as_rows, shown_correlation, values_by_level
 from eval.core.tables import Block, Format, FormatFlags, render
 from eval.images.disturbances import SHARES, SWIRL_RADIUS, Images, all_disturbances, require_others, split
-from eval.images.image_sets import ExtractorFlags, dataset_set
-from eval.images.sensitivity import DEFAULT_METRICS, METRICS, ImageMetric, SensitivityCurve, measure
+from eval.images.flags import ExtractorFlags
+from eval.images.image_sets import dataset_set
+from eval.images.sensitivity import ImageMetric, SensitivityCurve, default_metrics, image_metrics, measure
 from eval.text import disturbances as text_disturbances
 from eval.text import sensitivity as text_sensitivity
 from eval.text.metrics import METRICS as TEXT_METRICS
@@ -76,8 +77,8 @@ class DisturbCommand(FormatFlags, ExtractorFlags):
     contaminate_with: Annotated[str, tyro.conf.arg(metavar="SOURCE")] = "shapes"
     """Source of the contaminating images; shapes are enlarged if the images are shapes too."""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
-    """inception: fid and inception-score (the default), kid, precision, recall;
-    random-conv: fd-random (the default), kd-random, precision, recall."""
+    """With --features inception: fid and inception-score (the default), kid, precision, recall, density, coverage;
+    with others: the Fréchet distance (the default), such as fd-random, kd-random, and the same without classes."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
     """Maximum number of images (the first ones); half of them are disturbed."""
     swirl_radius: Annotated[float, tyro.conf.arg(metavar="SIDES")] = SWIRL_RADIUS
@@ -216,11 +217,11 @@ def _cell(value: Estimate) -> str:
 
 
 def _chosen_metrics(command: DisturbCommand) -> dict[str, ImageMetric]:
-    known = METRICS[command.features]
+    known = image_metrics(command.features)
     for name in command.metrics:
         if name not in known:
             raise InputError(f"--metrics {name}: with --features {command.features} choose from {', '.join(known)}")
-    return {name: known[name] for name in dict.fromkeys(command.metrics or DEFAULT_METRICS[command.features])}
+    return {name: known[name] for name in dict.fromkeys(command.metrics or default_metrics(command.features))}
 
 
 def plot(path: Path, curves: Sequence[SensitivityCurve], metrics: Mapping[str, ImageMetric]) -> None:

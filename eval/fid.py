@@ -4,9 +4,12 @@
     python -m eval.fid samples.npz folder-of-images --size 32 --metrics fid kid precision-recall --json
     python -m eval.fid stats folder-of-images --size 32 --output reference.npz
     python -m eval.fid samples.npz reference.npz
+    python -m eval.fid samples.npz folder-of-images --size 32 --features random-conv --nearest nearest.png
+    python -m eval.fid sample-features.npy real-features.npy --metrics fid kid density-coverage
 
-Samples and reference are each a source of `data.images` (shapes, cifar10, hub:NAME, a folder of images, an .npz, .npy
-or .parquet file, ...), the folder of a training run on images with samples.npz in it, or a statistics file.
+Samples and reference are each a source of `data.images` (shapes, cifar10, hub:NAME, a folder or .zip of images, an
+.npz, .npy or .parquet file, ...), the folder of a training run on images with samples.npz in it, or a statistics file.
+Or both are .npy files of features [N, D], floats that any other program computed.
 
 The floor is the distance of the same number of reference images to the rest of the reference: with few images even real
 ones do not reach 0. The confidence interval is for the expected distance at this sample count, against this reference;
@@ -29,16 +32,20 @@ from torch.distributed import is_initialized
 from data.cache import save_array
 from data.command import parse_command, run_command
 from data.errors import InputError, require_choices, require_numbers
+from data.images.dataset import as_grid
 from data.inputs import expand_user
 from data.naming import printable
-from data.outputs import require_output, told_on
+from data.outputs import require_output, told_on, write_output
 from eval.core.device import Device, Precision
 from eval.core.processes import process_group, rank_zero_first
 from eval.core.score import Score, show
 from eval.core.tables import FormatFlags
-from eval.images.features import BATCH_SIZE, FeatureKind, shared_statistics
-from eval.images.image_sets import ExtractorFlags, dataset_set, open_images, open_sets
+from eval.images.features import BATCH_SIZE, shared_statistics
+from eval.images.flags import ExtractorFlags
+from eval.images.image_sets import ImageSet, dataset_set, open_images, open_sets
 from eval.images.inception import Resize
+from eval.images.influence import influences
+from eval.images.nearest import SHOWN, nearest_rows, paired_images
 from eval.images.scores import SCORES, Metric, score_sets
 
 
@@ -51,9 +58,13 @@ class FidCommand(FormatFlags, ExtractorFlags):
     reference: tyro.conf.Positional[str]
     """Real images: a source, a run's folder, or a statistics file."""
     metrics: Annotated[tuple[Metric, ...], tyro.conf.arg(metavar="NAME...")] = ("fid",)
-    """Metrics to print: fid, kid, precision-recall, inception-score."""
+    """Metrics to print: fid, kid, precision-recall, density-coverage, inception-score."""
     count: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
     """Maximum number of samples (the first ones). The reference is used whole."""
+    influence: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None
+    """Write how much each sample raises the Fréchet distance: the distance minus the distance without the sample."""
+    nearest: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
+    """Draw the first 32 samples, each above the real image whose features are nearest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +84,15 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["stats"]:
         return _save(parse_command(StatsCommand, arguments[1:], "eval.fid stats", __doc__))
     command = parse_command(FidCommand, arguments, "eval.fid", __doc__)
-    show(_scores(command), command.output_format)
+    require_output("--influence", command.influence, (".csv",), (command.samples, command.reference))
+    require_output("--nearest", command.nearest, (".png",), (command.samples, command.reference))
+    samples, reference = _sets(command)
+    if command.nearest is not None:
+        _draw_nearest(samples, reference, command.nearest)
+    scores = score_sets(samples, reference, command.metrics, command.device)
+    if command.influence is not None:
+        _write_influences(samples, reference, command.influence)
+    show(scores, command.output_format)
     return 0
 
 
@@ -82,7 +101,7 @@ def score_images(
     reference: str | Path | NDArray[np.uint8],
     metrics: Sequence[Metric] = ("fid",),
     *,
-    features: FeatureKind = "inception",
+    features: str = "inception",
     weights: Path | None = None,
     resize: Resize = "tensorflow1",
     size: int | None = None,
@@ -97,9 +116,10 @@ def score_images(
         images: uint8 [N, 3, H, W], or a source, path or statistics file as the command takes it. An array scores like a
             file `images.npy`.
         reference: real images, in the same forms.
-        metrics: any of fid, kid, precision-recall, inception-score.
-        features: of the Inception network (FID), or of random convolutions (FD-random).
-        weights: file of Inception weights. Default: the published ones, downloaded once.
+        metrics: any of fid, kid, precision-recall, density-coverage, inception-score.
+        features: of a network (inception, inception-spatial, random-conv, efficientnet-lite0, dinov2-vitl14), or of a
+            function of images, as MODULE:FUNCTION.
+        weights: file of the network's weights. Default: Inception's are downloaded once.
         resize: resizing for Inception.
         size: side in pixels after a centre crop. Default: the source's, or no cropping.
         count: maximum number of images scored (the first ones). The reference is used whole.
@@ -118,7 +138,7 @@ def score_images(
         )  # fmt: skip
         require_numbers(command)
         require_choices(command)
-        return _scores(command)
+        return score_sets(*_sets(command), command.metrics, command.device)
 
 
 def _named(images: str | Path | NDArray[np.uint8], folder: Path) -> str:
@@ -140,14 +160,34 @@ def _named(images: str | Path | NDArray[np.uint8], folder: Path) -> str:
     return str(path)
 
 
-def _scores(command: FidCommand) -> list[Score]:
-    """Return the scores that a command chooses."""
+def _sets(command: FidCommand) -> tuple[ImageSet, ImageSet]:
+    """Return the samples and the reference that a command names."""
     if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("torchrun works only with eval.fid stats; compare the saved statistics without torchrun")
     if not command.metrics:
         raise InputError(f"--metrics: name at least one of {', '.join(SCORES)}")
-    samples, reference = open_sets(command.samples, command.reference, command.count, command)
-    return score_sets(samples, reference, command.metrics, command.device)
+    return open_sets(command.samples, command.reference, command.count, command)
+
+
+def _draw_nearest(samples: ImageSet, reference: ImageSet, path: Path) -> None:
+    """Write a grid of the first samples above their nearest real images."""
+    for images in (samples, reference):
+        if images.images is None:
+            raise InputError(f"--nearest: {images.name} holds no images; give images for both")
+    assert samples.images is not None
+    assert reference.images is not None
+    shown = samples.required_features("--nearest")[:SHOWN]
+    nearest = nearest_rows(shown, reference.required_features("--nearest"))
+    with write_output(path) as file:
+        as_grid(paired_images(samples.images[:SHOWN], reference.images, nearest)).save(file, "PNG")
+
+
+def _write_influences(samples: ImageSet, reference: ImageSet, path: Path) -> None:
+    """Write a CSV file with a row per sample, numbered from 0: its influence on the Fréchet distance."""
+    values = influences(samples.required_features("--influence"), reference.statistics())
+    rows = (f"{index},{value!r}\n" for index, value in enumerate(values.tolist()))
+    with write_output(path) as file:
+        file.write("".join(["image,influence\n", *rows]).encode())
 
 
 def _save(command: StatsCommand) -> int:

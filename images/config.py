@@ -10,7 +10,7 @@ from data.images.dataset import ImageOptions
 from data.images.sources import absolute_source
 from data.naming import as_flag
 from eval.core.device import Precision
-from eval.images.features import FeatureKind, refuse_inception_flags
+from eval.images.extractors.choice import FeatureKind, refuse_other_flags
 from eval.images.inception import Resize
 from textgan.engine.settings import AdversarialSettings, LossName
 
@@ -50,11 +50,12 @@ class ImageConfig(AdversarialSettings):
     compat: Literal["corrected", "paper"] = "corrected"
     """paper: with the published code's fault, one critic score per four images (wgan-gp, 32 pixels)."""
     features: FeatureKind = "inception"
-    """Features of the Fréchet distance: inception (FID), or random-conv (FD-random, no download)."""
+    """Features of the Fréchet distance: inception (FID), inception-spatial (sFID), random-conv (FD-random, no
+    download), efficientnet-lite0 (from a package), or dinov2-vitl14 (from a file)."""
     weights: Path | None = None
-    """Inception weights (.pth, .safetensors). Default: the published ones, downloaded once."""
+    """Weights of the features (.pth, .safetensors). Default: Inception's are downloaded once."""
     resize: Resize = "tensorflow1"
-    """Method of resizing images for Inception: as in the original graph, or as in pytorch-fid."""
+    """Method of resizing images for Inception: as in the original graph, as in pytorch-fid, or as in clean-fid."""
     precision: Precision = "float32"
     """Precision of Inception; tf32 (CUDA) and bf16 are faster, but change FID and signature."""
     beta2: float = 0.999
@@ -78,7 +79,7 @@ class ImageConfig(AdversarialSettings):
         super().__post_init__()
         if self.size < 32 or self.size % 16:
             raise InputError(f"--size {self.size}: must be 32 or a larger multiple of 16")
-        refuse_inception_flags(self.features, self.weights, self.precision)
+        refuse_other_flags(self.features, self.weights, self.precision)
         if self.compat == "paper" and not self.folds:
             raise InputError("--compat paper: applies only to --model wgan-gp with --size 32")
         for name, usual in (("upsampling", "transposed"), ("critic_norm", "batch")):

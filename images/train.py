@@ -22,8 +22,9 @@ from data.errors import InputError
 from data.images.dataset import GRID_IMAGES, ImageDataset, as_grid, batch_floats, open_dataset
 from data.naming import as_command, printable
 from eval.core.device import choose_device
+from eval.images.extractors.choice import open_extractor
 from eval.images.feature_cache import dataset_statistics
-from eval.images.features import open_extractor, statistics_of
+from eval.images.features import statistics_of
 from eval.images.frechet import distance
 from eval.images.scores import floor, signature
 from images.config import PRESETS, ImageConfig

@@ -179,7 +179,7 @@ def test_nothing_is_ever_unpickled() -> None:
     for path in MODULES.values():
         source = path.read_text("utf-8")
         loads = 0
-        if path == ROOT / "eval" / "images" / "inception_weights.py":  # published as .pth, which only PyTorch reads
+        if path == ROOT / "eval" / "images" / "weights.py":  # published as .pth, which only PyTorch reads
             loads = sum("torch.load(" in line and "weights_only=True" in line for line in source.splitlines())
             assert loads == 1
             source = source.replace("from pickle import UnpicklingError\n", "")  # what it raises

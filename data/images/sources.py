@@ -2,9 +2,10 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count, groupby, islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from data import sources
 from data.errors import InputError
 from data.hub import hub_access, read_hub_spec
 from data.images import shapes
+from data.images.archives import is_image_archive, open_archive
 from data.images.arrays import is_arrays, read_arrays
 from data.images.decoding import decode
 from data.inputs import expand_user, file_identity, local_file, read_once, walk
@@ -83,8 +85,9 @@ def open_image_source(spec: str, size: int | None = None) -> ImageSource:
     """Return the source that a `--data` value names.
 
     A value is `shapes`; `celeba`, `cifar10`, `svhn` or `lsun-bedrooms`, from the hub or as NAME:PATH; `hub:NAME` or
-    `hub:NAME:COLUMN`; an image, parquet, .npy or .npz file, also through a pipe or - for standard input; or a folder of
-    images and parquet files (with subfolders, without hidden files, each file once: see `data.inputs.walk`).
+    `hub:NAME:COLUMN`; an image, a .zip of images, a parquet, .npy or .npz file, also through a pipe or - for standard
+    input; or a folder of images and parquet files (with subfolders, without hidden files, each file once: see
+    `data.inputs.walk`).
 
     Raises:
         InputError: the source does not exist, or has no image.
@@ -145,13 +148,14 @@ def _local(path: Path, name: str, data_set: HubDataSet | None) -> ImageSource:
     def images() -> Iterator[Picture]:
         for is_image, group in groupby(paths, lambda file: file.suffix.lower() in IMAGE_SUFFIXES):
             files = list(group)
-            yield from chain.from_iterable(_decoded_ahead(files) if is_image else map(_file_images, files))
+            tasks = [partial(_file_images, file) for file in files]
+            yield from chain.from_iterable(_decoded_ahead(tasks) if is_image else (task() for task in tasks))
 
     crop, size = (data_set.crop, data_set.size) if data_set else (None, None)
     return ImageSource(name, ["files", file_identity(paths, path)], images, crop, size)
 
 
-def _decoded_ahead(files: list[Path]) -> Iterator[list[Picture]]:
+def _decoded_ahead(files: Iterable[Callable[[], Iterable[Picture]]]) -> Iterator[list[Picture]]:
     """Yield the images of each file, in order; threads decode a few files ahead (Pillow's decoders run in parallel).
 
     Raises:
@@ -159,7 +163,7 @@ def _decoded_ahead(files: list[Path]) -> Iterator[list[Picture]]:
     """
     with ThreadPoolExecutor(_THREADS) as pool:
         # `pool.map` would submit all files at once, and hold all their images.
-        tasks = (pool.submit(lambda path: list(_file_images(path)), file) for file in files)
+        tasks = (pool.submit(lambda images: list(images()), file) for file in files)
         waiting = deque(islice(tasks, 2 * _THREADS))
         while waiting:
             yield waiting.popleft().result()
@@ -169,6 +173,8 @@ def _decoded_ahead(files: list[Path]) -> Iterator[list[Picture]]:
 def _file_images(path: Path) -> Iterator[Picture]:
     if is_parquet(path):
         yield from _parquet(path)
+    elif is_image_archive(path, IMAGE_SUFFIXES):
+        yield from _archive(path)
     elif is_arrays(path):
         for index, (image, label) in enumerate(read_arrays(path)):
             yield Picture(f"{path} image {index}", Image.fromarray(image), label)
@@ -176,9 +182,18 @@ def _file_images(path: Path) -> Iterator[Picture]:
         yield Picture(str(path), decode(local_file(path).read_bytes(), str(path)), None)
     else:
         raise InputError(
-            f"{path}: not a file of images ({', '.join((*IMAGE_SUFFIXES, '.parquet', '.npz', '.npy'))}); "
+            f"{path}: not a file of images ({', '.join((*IMAGE_SUFFIXES, '.zip', '.parquet', '.npz', '.npy'))}); "
             "give one of these, or a folder of images"
         )
+
+
+def _archive(path: Path) -> Iterator[Picture]:
+    def image(name: str) -> list[Picture]:
+        where = f"{path}/{name}"
+        return [Picture(where, decode(read(name), where), None)]
+
+    with open_archive(path, IMAGE_SUFFIXES) as (names, read):
+        yield from chain.from_iterable(_decoded_ahead(partial(image, name) for name in names))
 
 
 def _parquet(path: Path) -> Iterator[Picture]:

@@ -17,9 +17,10 @@ from data.errors import InputError
 from data.images.dataset import ImageOptions, open_dataset
 from eval.core.device import Precision
 from eval.images.disturbances import gaussian_blur, split
-from eval.images.features import extract, inception_extractor
+from eval.images.extractors.inception import inception_extractor
+from eval.images.features import extract
+from eval.images.flags import InceptionFlags
 from eval.images.frechet import FeatureStatistics, distance
-from eval.images.image_sets import InceptionFlags
 
 
 @dataclass(frozen=True)

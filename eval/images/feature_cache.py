@@ -10,7 +10,8 @@ from data.cache import cache_folder, open_cached, read_manifest, save_array, wri
 from data.files import sha256_of_json
 from data.images.dataset import ImageDataset
 from eval.core.sampling import fixed_sample
-from eval.images.features import BATCH_SIZE, Extractor, extract, statistics_of
+from eval.images.extractors.extractor import Extractor
+from eval.images.features import BATCH_SIZE, extract, statistics_of
 from eval.images.frechet import FeatureStatistics, read_statistics
 
 _FORMAT = 2

@@ -173,11 +173,18 @@ def read_statistics(path: Path, published_extractor: str = UNKNOWN_EXTRACTOR) ->
 
 
 def require_comparable(first: FeatureStatistics, second: FeatureStatistics) -> None:
-    """Raise an error if two statistics are of different features."""
+    """Refuse statistics of different features.
+
+    Raises:
+        InputError: the extractors or the numbers of features differ.
+    """
     if first.extractor != second.extractor:
         raise InputError(
             f"features of {first.extractor} and {second.extractor} do not compare; use one extractor for both"
         )
+    if first.mean.size != second.mean.size:
+        sizes = f"{first.mean.size:,} and {second.mean.size:,} features per image"
+        raise InputError(f"{sizes} do not compare; use one extractor for both")
 
 
 def distance(first: FeatureStatistics, second: FeatureStatistics) -> float:

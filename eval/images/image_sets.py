@@ -1,12 +1,14 @@
-"""Image sets named on the command line: a source, a run folder, or a statistics file.
+"""Image sets named on the command line: a source, a run folder, a file of features, or a statistics file.
 
 Any source of `data.images` will do; a run folder belongs to a training run on images and holds `samples.npz`; a
-statistics file is an .npz file with mu and sigma, without images.
+file of features is an .npy file of floats [N, D], made by the user; a statistics file is an .npz file with mu and
+sigma. The last two have no images.
 """
 
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +16,19 @@ import torch
 from numpy.typing import NDArray
 
 from data.cache import DAMAGED_ARRAYS
-from data.errors import InputError, note, require_at_least
+from data.errors import InputError, note
 from data.files import sha256_of_file
 from data.images.dataset import ImageDataset, ImageOptions, open_dataset
 from data.inputs import expand_user, local_file, read_once, require_different
 from data.naming import as_command
-from eval.core.device import Device, Precision, choose_device
+from eval.core.sampling import fixed_sample
 from eval.core.score import Signature
+from eval.images.extractors.extractor import Extractor
 from eval.images.feature_cache import dataset_features, dataset_statistics
-from eval.images.features import BATCH_SIZE, Extractor, FeatureKind, open_extractor, refuse_inception_flags
+from eval.images.feature_files import SIGNATURE, open_features
+from eval.images.features import BATCH_SIZE
+from eval.images.flags import ExtractorFlags
 from eval.images.frechet import UNKNOWN_EXTRACTOR, FeatureStatistics, read_statistics
-from eval.images.inception import Resize
 
 _RUN_OPTIONS, _RUN_SAMPLES = "options.json", "samples.npz"
 
@@ -36,7 +40,8 @@ class ImageSet:
     `feature_signature` names everything the features depend on besides the images: extractor and size in pixels.
     `count` is None if a published statistics file does not give it. `part(n)` returns the statistics of n random
     images. `part` and `features` [N, D] are None for a statistics file; so are `logits` [N, classes], which are also
-    None if the features are not a classifier's.
+    None if the features are not a classifier's. `images` uint8 [N, 3, H, W] are None for both kinds of files without
+    images.
     """
 
     name: str
@@ -47,6 +52,7 @@ class ImageSet:
     features: Callable[[], NDArray[np.floating]] | None = None
     part: Callable[[int], FeatureStatistics] | None = None
     logits: Callable[[], NDArray[np.floating]] | None = None
+    images: NDArray[np.uint8] | None = None
 
     @property
     def title(self) -> str:
@@ -74,60 +80,6 @@ class ImageSet:
         return {"features": features, "size": size} if features else {"features": self.feature_signature}
 
 
-@dataclass(frozen=True, kw_only=True)
-class InceptionFlags:
-    """Flags of the Inception network."""
-
-    weights: Path | None = None
-    """Inception weights (.pth, .safetensors). Default: the published ones, downloaded once."""
-    resize: Resize = "tensorflow1"
-    """Resizing for Inception: as in the original graph, or as in the program pytorch-fid."""
-    size: int | None = None
-    """Side of the images after a centre crop, in pixels. Default: the source's, or no cropping."""
-    batch_size: int = BATCH_SIZE
-    """Images per batch."""
-    device: Device = "auto"
-    """Device that computes the features; auto takes CUDA if there is one."""
-
-    def __post_init__(self) -> None:
-        """Refuse a batch size below 1.
-
-        Raises:
-            InputError: the message names the flag.
-        """
-        require_at_least("--batch-size", self.batch_size, 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtractorFlags(InceptionFlags):
-    """Flags of the feature extractor."""
-
-    features: FeatureKind = "inception"
-    """Features: of the Inception network (FID), or of random convolutions (FD-random, no download)."""
-    precision: Precision = "float32"
-    """Precision of Inception; tf32 (CUDA) and bf16 are faster, but change distance and signature."""
-    compile: bool = False
-    """Compile Inception first: takes a minute, then runs faster; same features up to rounding."""
-
-    def __post_init__(self) -> None:
-        """Refuse Inception flags for other features.
-
-        Raises:
-            InputError: the message names the flag.
-        """
-        super().__post_init__()
-        refuse_inception_flags(self.features, self.weights, self.precision, self.compile)
-
-    def open_extractor(self) -> Extractor:
-        """Return the extractor that the flags describe.
-
-        Raises:
-            InputError: the weights cannot be read or downloaded, or there is no CUDA.
-        """
-        device, compiled_for = choose_device(self.device), self.batch_size if self.compile else None
-        return open_extractor(self.features, self.weights, self.resize, device, self.precision, compiled_for)
-
-
 def open_sets(samples: str, reference: str, count: int | None, flags: ExtractorFlags) -> tuple[ImageSet, ImageSet]:
     """Return the first `count` samples and the whole reference, with features that compare.
 
@@ -135,24 +87,27 @@ def open_sets(samples: str, reference: str, count: int | None, flags: ExtractorF
         InputError: a set cannot be read, or the two differ in image size or extractor.
     """
     require_different(samples, reference)
-    first, second = _open(samples, flags.size, count), _open(reference, flags.size, None)
-    datasets = [opened for opened in (first, second) if isinstance(opened, ImageDataset)]
+    opened = [_open(samples, flags.size, count), _open(reference, flags.size, None)]
+    datasets = [each for each in opened if isinstance(each, ImageDataset)]
+    given = [each for each in opened if isinstance(each, ImageSet)]
     if len({_size(dataset) for dataset in datasets}) == 2:
         sizes = " and ".join(f"{dataset.name} is {_size(dataset)}" for dataset in datasets)
         raise InputError(f"{sizes} pixels; give --size to crop and resize both")
-    files = [read_statistics(opened) for opened in (first, second) if isinstance(opened, Path)]
+    if datasets and any(each.features is not None for each in given):
+        raise InputError(f"{given[0].name} holds features, {datasets[0].name} images; give the same kind for both")
     if datasets:
         extractor = flags.open_extractor()
         feature_signature, dims = _feature_signature(extractor, datasets[0]), extractor.dims
-        sets = {dataset.sha256: dataset_set(dataset, extractor, flags.batch_size) for dataset in datasets}
     else:
-        known = (statistics.extractor for statistics in files if statistics.extractor != UNKNOWN_EXTRACTOR)
-        feature_signature, dims = next(known, UNKNOWN_EXTRACTOR), files[0].mean.size
-    first_set, second_set = (
-        _statistics_set(opened, feature_signature, dims) if isinstance(opened, Path) else sets[opened.sha256]
-        for opened in (first, second)
+        known = (each.feature_signature for each in given if each.feature_signature != UNKNOWN_EXTRACTOR)
+        feature_signature, dims = next(known, UNKNOWN_EXTRACTOR), _width(given[0])
+    first, second = (
+        dataset_set(each, extractor, flags.batch_size)
+        if isinstance(each, ImageDataset)
+        else _comparable(each, feature_signature, dims)
+        for each in opened
     )
-    return first_set, second_set
+    return first, second
 
 
 def dataset_set(dataset: ImageDataset, extractor: Extractor, batch_size: int = BATCH_SIZE) -> ImageSet:
@@ -175,7 +130,7 @@ def dataset_set(dataset: ImageDataset, extractor: Extractor, batch_size: int = B
 
     return ImageSet(
         dataset.name, dataset.sha256, len(dataset.images), feature_signature, statistics, features, statistics,
-        None if to_logits is None else logits,
+        None if to_logits is None else logits, dataset.images,
     )  # fmt: skip
 
 
@@ -208,14 +163,17 @@ def _iteration(path: Path) -> int | None:
         return None
 
 
-def _open(spec: str, size: int | None, count: int | None) -> ImageDataset | Path:
-    """Return images, or the path of a statistics file."""
+def _open(spec: str, size: int | None, count: int | None) -> ImageDataset | ImageSet:
+    """Return images, or the set that a file of features or of statistics describes."""
     path = expand_user(spec)
+    if (features := open_features(path, count)) is not None:
+        return _feature_set(path, features)
     if not _holds_statistics(path):
         return open_images(spec, size, count)
     if count is not None:
         raise InputError(f"--count {count}: {path} holds statistics of all its images; give the images instead")
-    return path
+    statistics = read_statistics(path)
+    return ImageSet(*_name_and_hash(path), statistics.count, statistics.extractor, lambda: statistics)
 
 
 def _holds_statistics(path: Path) -> bool:
@@ -229,20 +187,47 @@ def _holds_statistics(path: Path) -> bool:
         return False
 
 
-def _statistics_set(path: Path, feature_signature: str, dims: int) -> ImageSet:
-    statistics = read_statistics(path)
-    if statistics.mean.size != dims:
-        raise InputError(f"{path}: statistics of {statistics.mean.size:,} features, but the other set has {dims:,}")
-    if statistics.extractor == UNKNOWN_EXTRACTOR:
-        note(f"{path} names no feature extractor; assuming {feature_signature}")
-    elif statistics.extractor != feature_signature:
+def _feature_set(path: Path, features: NDArray[np.floating]) -> ImageSet:
+    def statistics(some: int | None = None) -> FeatureStatistics:
+        rows = features if some is None else features[fixed_sample(len(features), some)]
+        return FeatureStatistics.of(rows, SIGNATURE)
+
+    return ImageSet(
+        *_name_and_hash(path), len(features), SIGNATURE, cache(statistics), lambda: features, statistics
+    )  # fmt: skip
+
+
+def _name_and_hash(path: Path) -> tuple[str, str]:
+    return str(path) if read_once(path) else path.name, sha256_of_file(local_file(path))
+
+
+def _comparable(images: ImageSet, feature_signature: str, dims: int | None) -> ImageSet:
+    """Return a set without images whose features compare with the other set's.
+
+    Raises:
+        InputError: they have another extractor or size.
+    """
+    name, width = images.name, _width(images)
+    if dims is not None and width != dims:
+        what = "statistics" if images.features is None else "rows"
+        raise InputError(f"{name}: {what} of {width:,} features, but the other set has {dims:,}")
+    if images.feature_signature == UNKNOWN_EXTRACTOR:
+        note(f"{name} names no feature extractor; assuming {feature_signature}")
+    elif images.feature_signature != feature_signature:
         raise InputError(
-            f"{path}: statistics of {statistics.extractor}, not of {feature_signature}; "
+            f"{name}: statistics of {images.feature_signature}, not of {feature_signature}; "
             "give the --features, --weights, --resize and --size they were made with"
         )
-    statistics = replace(statistics, extractor=feature_signature)
-    name = str(path) if read_once(path) else path.name
-    return ImageSet(name, sha256_of_file(local_file(path)), statistics.count, feature_signature, lambda: statistics)
+    statistics = images.statistics
+    return replace(
+        images, feature_signature=feature_signature,
+        statistics=lambda: replace(statistics(), extractor=feature_signature),
+    )  # fmt: skip
+
+
+def _width(images: ImageSet) -> int:
+    """Return the number of features per image."""
+    return images.statistics().mean.size if images.features is None else images.features().shape[1]
 
 
 def _feature_signature(extractor: Extractor, dataset: ImageDataset) -> str:

@@ -4,7 +4,8 @@ It is Inception v3 (Szegedy et al. 2015, arXiv 1512.00567) as TensorFlow publish
 are named as in the PyTorch port. Images are bytes, and the method of resizing them to 299 x 299 changes every distance:
 
 - `tensorflow1`, as in the original graph (and torch-fidelity): bilinear without half-pixel centres, (x - 128) / 128;
-- `pytorch-fid`, as in the program of that name: bilinear with half-pixel centres, 2 x / 255 - 1.
+- `pytorch-fid`, as in the program of that name: bilinear with half-pixel centres, 2 x / 255 - 1;
+- `clean`, as in clean-fid: bicubic with antialiasing in floats (`eval.images.clean_resize`), (x - 128) / 128.
 """
 
 from typing import Literal
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Resize = Literal["tensorflow1", "pytorch-fid"]
+from eval.images.clean_resize import clean_resized
+
+Resize = Literal["tensorflow1", "pytorch-fid", "clean"]
 
 FEATURES = 2048
 CLASSES = 1008
@@ -22,6 +25,8 @@ SIZE = 299
 
 def resized(images: Tensor, resize: Resize, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return images uint8 [B, 3, H, W] of any size as the network's input [B, 3, 299, 299], about -1 to 1."""
+    if resize == "clean":
+        return (clean_resized(images, SIZE).to(dtype) - 128) / 128
     x = images.to(dtype)
     if resize == "pytorch-fid":
         return 2 * F.interpolate(x / 255, (SIZE, SIZE), mode="bilinear", align_corners=False) - 1
@@ -193,13 +198,23 @@ class Inception(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(F.max_pool2d(x, 3, 2)))
-        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(F.max_pool2d(x, 3, 2))))
-        x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))))
+        x = self.Mixed_6e(self.Mixed_6d(self._lower_layers(x)))
         x = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))
         # The mean of bfloat16 values is kept in float32.
         return x.mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
+
+    def spatial(self, x: Tensor) -> Tensor:
+        """Return a map [B, 192, 17, 17] of the output of `resized`: TensorFlow's tensor mixed_6/conv, of sFID."""
+        maps: Tensor = self.Mixed_6d.branch1x1(self._lower_layers(x))
+        return maps
+
+    def _lower_layers(self, x: Tensor) -> Tensor:
+        """Return the maps [B, 768, 17, 17] that Mixed_6d reads."""
+        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
+        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(F.max_pool2d(x, 3, 2)))
+        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(F.max_pool2d(x, 3, 2))))
+        maps: Tensor = self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))
+        return maps
 
     def logits(self, features: Tensor) -> Tensor:
         """Return the logits [B, 1008] of features [B, 2048] for the Inception Score: without the bias.

@@ -1,8 +1,9 @@
-"""Sums and counts over all pairs of images of two sets, from one pass, for KID and for precision and recall.
+"""Sums and counts over all pairs of images of two sets, from one pass.
 
-Both metrics follow from the inner product of every two images: with the lengths of both images it gives their distance,
-and the kernel of KID is a polynomial of it. With 2,048 features nearly all time goes into these products, so they are
-computed once, block by block, in float64. In float32 the errors of the kernel would be as large as a small KID.
+KID, precision, recall, density and coverage follow from the inner product of every two images: with the lengths of
+both images it gives their distance, and the kernel of KID is a polynomial of it. With 2,048 features nearly all time
+goes into these products, so they are computed once, block by block, in float64. In float32 the errors of the kernel
+would be as large as a small KID.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ from data.errors import InputError
 from eval.core.intervals import GROUPS
 
 NEIGHBOURS = 3
+"""Neighbour that the ball of an image reaches to, for precision and recall."""
+DENSITY_NEIGHBOURS = 5
+"""Neighbour that the ball of an image reaches to, for density and coverage."""
 CPU = torch.device("cpu")
 NOT_FINITE = "NaN, infinity or overflow in features; check the images and the weights"
 
@@ -34,6 +38,9 @@ class PairStatistics:
     ordered pairs of different samples, of different reference images, and over pairs of a sample and a reference image.
     The ball of an image reaches to its k-th nearest neighbour in the same set, k being `neighbours`: `precise` samples
     lie inside a ball of the reference, `recalled` reference images inside a ball of the samples.
+
+    Density and coverage have balls of the reference that reach to the fifth neighbour, without their edge: `balls` [N]
+    is the number of balls that each sample lies in, `covered` the number of balls that hold a sample.
     """
 
     samples: int
@@ -44,6 +51,8 @@ class PairStatistics:
     across: NDArray[np.float64]
     precise: int
     recalled: int
+    balls: NDArray[np.int64]
+    covered: int
 
 
 Pairs = Callable[[], PairStatistics]
@@ -69,18 +78,25 @@ def pair_statistics(
     sets = [torch.from_numpy(np.array(features)).to(device, torch.float64) for features in (samples, reference)]
     centre = sets[1].mean(0)
     first, second = (_Images.of(features, centre, groups) for features in sets)
-    within1, reach1 = _within(first, neighbours)
-    within2, reach2 = _within(second, neighbours)
+    within1, nearest1 = _within(first, neighbours)
+    within2, nearest2 = _within(second, max(neighbours, DENSITY_NEIGHBOURS))
+    reach1, reach2 = nearest1[:, neighbours - 1], nearest2[:, neighbours - 1]
+    # Rounding errors must not put an image on the edge of a ball inside it.
+    inner = nearest2[:, DENSITY_NEIGHBOURS - 1] * (1 - _EQUAL)
     across = torch.zeros_like(within1)
-    precise, recalled = (torch.zeros(len(reach), dtype=torch.bool, device=device) for reach in (reach1, reach2))
+    precise, recalled, covered = (reach.new_zeros(len(reach), dtype=torch.bool) for reach in (reach1, reach2, reach2))
+    balls = torch.zeros(len(reach1), dtype=torch.int64, device=device)
     for rows, columns in _blocks(len(reach1), len(reach2)):
         kernel, squared = _kernel_and_distance(first, rows, second, columns)
         across += first.group[rows].T @ kernel @ second.group[columns]
         precise[rows] |= (squared - reach2[columns]).amin(1) <= 0
         recalled[columns] |= (squared - reach1[rows, None]).amin(0) <= 0
+        inside = squared < inner[columns]
+        balls[rows] += inside.sum(1)
+        covered[columns] |= inside.any(0)
     return PairStatistics(
         len(samples), len(reference), neighbours, within1.cpu().numpy(), within2.cpu().numpy(), across.cpu().numpy(),
-        int(precise.sum()), int(recalled.sum()),
+        int(precise.sum()), int(recalled.sum()), balls.cpu().numpy(), int(covered.sum()),
     )  # fmt: skip
 
 
@@ -116,10 +132,10 @@ class _Images:
 
 
 def _within(images: _Images, neighbours: int) -> tuple[Tensor, Tensor]:
-    """Return the sums [G, G] of the kernel over ordered pairs of different images, and each image's squared reach [N].
+    """Return the sums [G, G] of the kernel over ordered pairs of different images, and squared distances [N, k].
 
-    The reach is the distance to the k-th nearest other image, k being `neighbours`. Blocks below the diagonal are not
-    computed: they are those above it, transposed.
+    The distances are from each image to its nearest other images, k being `neighbours`, in order; infinity if there are
+    fewer. Blocks below the diagonal are not computed: they are those above it, transposed.
     """
     count, groups = images.group.shape
     sums = images.group.new_zeros(groups, groups)
@@ -139,7 +155,7 @@ def _within(images: _Images, neighbours: int) -> tuple[Tensor, Tensor]:
         if rows != columns:
             sums += block.T
             keep_nearest(columns, squared.T)
-    return sums, nearest[:, -1]
+    return sums, nearest
 
 
 def _kernel_and_distance(first: _Images, rows: slice, second: _Images, columns: slice) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The scores of images: FID, KID, precision and recall, Inception Score, each with signature and, if known, floor."""
+"""The scores of images by metric, each with its signature and, if known, its floor."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,18 +11,24 @@ from data.errors import InputError, note
 from data.images.dataset import ImageDataset
 from eval.core.device import Device, choose_device
 from eval.core.score import Better, Estimate, Score, Signature
-from eval.images.features import Extractor, metric_name
+from eval.images.density_coverage import density_of_pairs
+from eval.images.extractors.choice import metric_name
+from eval.images.extractors.extractor import Extractor
 from eval.images.fid_infinity import frechet
 from eval.images.frechet import distance
 from eval.images.image_sets import ImageSet, dataset_set
 from eval.images.inception_score import SPLITS, inception_score
 from eval.images.kid import kid_of_pairs
-from eval.images.pairs import NEIGHBOURS, Pairs, PairStatistics, pair_statistics
+from eval.images.pairs import DENSITY_NEIGHBOURS, NEIGHBOURS, Pairs, PairStatistics, pair_statistics
 from eval.images.precision_recall import shares_of_pairs
 
-Metric = Literal["fid", "kid", "precision-recall", "inception-score"]
+Metric = Literal["fid", "kid", "precision-recall", "density-coverage", "inception-score"]
 
-_LEAST: Mapping[Metric, int] = {"fid": 2, "kid": 2, "precision-recall": NEIGHBOURS + 1, "inception-score": SPLITS}
+_LEAST: Mapping[Metric, int] = {
+    "fid": 2, "kid": 2, "precision-recall": NEIGHBOURS + 1, "density-coverage": DENSITY_NEIGHBOURS + 1,
+    "inception-score": SPLITS,
+}  # fmt: skip
+_OF_PAIRS = ("kid", "precision-recall", "density-coverage")
 _ESTIMATOR: Mapping[str, str | int] = {"cov": "unbiased"}
 
 
@@ -77,6 +83,16 @@ def score_precision_recall(samples: ImageSet, reference: ImageSet, pairs: Pairs)
     return _score("precision-recall", values, "share", "higher", samples, reference, {"k": NEIGHBOURS})
 
 
+def score_density_coverage(samples: ImageSet, reference: ImageSet, pairs: Pairs) -> Score:
+    """Return density and coverage of samples against the reference.
+
+    Raises:
+        InputError: too few images, or NaN, infinity or overflow in their features.
+    """
+    values = density_of_pairs(pairs())
+    return _score("density-coverage", values, "ratio", "higher", samples, reference, {"k": DENSITY_NEIGHBOURS})
+
+
 def score_inception(samples: ImageSet, _reference: ImageSet, _pairs: Pairs) -> Score:
     """Return the Inception Score of the samples in random order: mean of ten splits, with a Student t interval.
 
@@ -96,6 +112,7 @@ SCORES: Mapping[Metric, Callable[[ImageSet, ImageSet, Pairs], Score]] = {
     "fid": score_fid,
     "kid": score_kid,
     "precision-recall": score_precision_recall,
+    "density-coverage": score_density_coverage,
     "inception-score": score_inception,
 }
 
@@ -113,7 +130,7 @@ def score_sets(
         if metric != "inception-score":
             _require_enough(metric, reference)
     # Features come before the statistics of FID, which are then computed from them.
-    of_pairs = [metric for metric in metrics if metric in ("kid", "precision-recall")]
+    of_pairs = [metric for metric in metrics if metric in _OF_PAIRS]
     features = [images.required_features(metric) for metric in of_pairs for images in (samples, reference)]
 
     @cache

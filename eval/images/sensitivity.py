@@ -12,13 +12,16 @@ from tqdm import tqdm
 from data.errors import InputError
 from eval.core.score import Better, Estimate
 from eval.core.sensitivity import SEED
+from eval.images.density_coverage import density_of_pairs
 from eval.images.disturbances import Disturbance, Images
-from eval.images.features import BATCH_SIZE, Extractor, FeatureKind, extract
+from eval.images.extractors.choice import metric_name
+from eval.images.extractors.extractor import Extractor
+from eval.images.features import BATCH_SIZE, extract
 from eval.images.fid_infinity import frechet
 from eval.images.frechet import FeatureStatistics
 from eval.images.inception_score import SPLITS, inception_score
 from eval.images.kid import kid_of_pairs
-from eval.images.pairs import NEIGHBOURS, Pairs, PairStatistics, pair_statistics
+from eval.images.pairs import DENSITY_NEIGHBOURS, NEIGHBOURS, Pairs, PairStatistics, pair_statistics
 from eval.images.precision_recall import shares_of_pairs
 
 Features = NDArray[np.float32]
@@ -69,6 +72,14 @@ def _recall(_reference: Features, _extractor: Extractor) -> Callable[[Features, 
     return lambda _features, pairs: shares_of_pairs(pairs())["recall"]
 
 
+def _density(_reference: Features, _extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
+    return lambda _features, pairs: density_of_pairs(pairs())["density"]
+
+
+def _coverage(_reference: Features, _extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
+    return lambda _features, pairs: density_of_pairs(pairs())["coverage"]
+
+
 def _inception_score(_reference: Features, extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
     logits = extractor.logits
     if logits is None:
@@ -85,22 +96,22 @@ _KERNEL = ImageMetric("lower", "squared discrepancy", {"kernel": "cubic"}, _kern
 _NEIGHBOURS = {
     "precision": ImageMetric("higher", "share", {"k": NEIGHBOURS}, _precision),
     "recall": ImageMetric("higher", "share", {"k": NEIGHBOURS}, _recall),
+    "density": ImageMetric("higher", "ratio", {"k": DENSITY_NEIGHBOURS}, _density),
+    "coverage": ImageMetric("higher", "ratio", {"k": DENSITY_NEIGHBOURS}, _coverage),
 }
+_CLASSES = ImageMetric("higher", "classes", {"splits": SPLITS}, _inception_score)
 
-METRICS: Mapping[FeatureKind, Mapping[str, ImageMetric]] = {
-    "inception": {
-        "fid": _FRECHET,
-        "inception-score": ImageMetric("higher", "classes", {"splits": SPLITS}, _inception_score),
-        "kid": _KERNEL,
-        **_NEIGHBOURS,
-    },
-    "random-conv": {"fd-random": _FRECHET, "kd-random": _KERNEL, **_NEIGHBOURS},
-}
-"""Metrics by kind of features; the metrics of the paper's figure come first."""
-DEFAULT_METRICS: Mapping[FeatureKind, Sequence[str]] = {
-    "inception": ("fid", "inception-score"),
-    "random-conv": ("fd-random",),
-}
+
+def image_metrics(features: str) -> dict[str, ImageMetric]:
+    """Return the metrics of a kind of features, or of MODULE:FUNCTION, by name; the default ones come first."""
+    kind = "own" if ":" in features else features
+    classes = {"inception-score": _CLASSES} if kind == "inception" else {}
+    return {metric_name("fid", kind): _FRECHET, **classes, metric_name("kid", kind): _KERNEL, **_NEIGHBOURS}
+
+
+def default_metrics(features: str) -> Sequence[str]:
+    """Return the names of the metrics in the paper's figure: the Fréchet distance and, of Inception, its score."""
+    return list(image_metrics(features))[: 2 if features == "inception" else 1]
 
 
 def measure(

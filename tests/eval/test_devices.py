@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from data.images.shapes import draw_shapes
 from eval.core.device import arithmetic
-from eval.images.features import extract, random_conv_extractor, statistics_of
+from eval.images.extractors.random_conv import random_conv_extractor
+from eval.images.features import extract, statistics_of
 from eval.images.kid import kid
 from eval.images.precision_recall import precision_recall
 from images.config import ImageConfig

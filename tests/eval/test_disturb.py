@@ -17,13 +17,15 @@ from eval import disturb
 from eval.core.sensitivity import monotonicity
 from eval.disturb import main, other_images
 from eval.images.disturbances import Disturbance, Images, all_disturbances, gaussian_blur, salt_and_pepper, split
-from eval.images.features import Extractor, extract, random_conv_extractor
+from eval.images.extractors.extractor import Extractor
+from eval.images.extractors.random_conv import random_conv_extractor
+from eval.images.features import extract
 from eval.images.fid_infinity import frechet
 from eval.images.frechet import FeatureStatistics, distance
 from eval.images.inception_score import inception_score
 from eval.images.kid import kid
 from eval.images.precision_recall import precision_recall
-from eval.images.sensitivity import METRICS, measure
+from eval.images.sensitivity import image_metrics, measure
 
 
 def brightness(images: torch.Tensor) -> torch.Tensor:
@@ -61,7 +63,7 @@ def test_responses_are_the_metrics_of_the_disturbed_images() -> None:
     random = np.random.default_rng(0)
     disturbed, reference = (random.integers(0, 200, (count, 3, 4, 4), np.uint8) for count in (40, 41))
     (found,) = measure(
-        disturbed, reference, BRIGHTNESS, METRICS["inception"], [Disturbance("paler", (0, 5, 50), paler)]
+        disturbed, reference, BRIGHTNESS, image_metrics("inception"), [Disturbance("paler", (0, 5, 50), paler)]
     )
     ours, theirs = (images.mean((1, 2, 3)) / 255 for images in (disturbed, reference))
     deviations = ours.std(ddof=1), theirs.std(ddof=1)
@@ -82,7 +84,9 @@ def test_responses_are_the_metrics_of_the_disturbed_images() -> None:
 def test_values_are_those_of_the_commands_with_their_intervals() -> None:
     random = np.random.default_rng(0)
     disturbed, reference = (random.integers(0, 200, (count, 3, 4, 4), np.uint8) for count in (60, 41))
-    (found,) = measure(disturbed, reference, BRIGHTNESS, METRICS["inception"], [Disturbance("paler", (5,), paler)])
+    (found,) = measure(
+        disturbed, reference, BRIGHTNESS, image_metrics("inception"), [Disturbance("paler", (5,), paler)]
+    )
     ours, theirs = (extract(images, BRIGHTNESS) for images in (disturbed + np.uint8(5), reference))
     shares = precision_recall(ours, theirs)
     assert found.values["precision"] == [shares["precision"]] != [shares["recall"]] == found.values["recall"]
@@ -94,7 +98,7 @@ def test_values_are_those_of_the_commands_with_their_intervals() -> None:
 def test_the_inception_score_needs_classes() -> None:
     images = np.zeros((20, 3, 16, 16), np.uint8)
     with pytest.raises(InputError, match="random-conv-2@seed0 has no classes; say --features inception"):
-        measure(images, images, random_conv_extractor(), METRICS["inception"], [])
+        measure(images, images, random_conv_extractor(), image_metrics("inception"), [])
 
 
 def test_halves_share_no_image_and_no_order() -> None:

@@ -14,7 +14,9 @@ from torch import nn
 
 from data.errors import InputError
 from eval.core.device import compiled
-from eval.images.features import Extractor, extract, random_conv_extractor, statistics_of
+from eval.images.extractors.extractor import Extractor
+from eval.images.extractors.random_conv import random_conv_extractor
+from eval.images.features import extract, statistics_of
 from eval.images.frechet import FeatureStatistics, distance
 from tests.helpers.paths import REAL_DATA
 

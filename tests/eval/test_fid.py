@@ -16,7 +16,10 @@ from data.files import sha256_of_file
 from data.images.dataset import ImageOptions, open_dataset
 from data.images.shapes import draw_shapes
 from eval.images import feature_cache, scores
-from eval.images.features import Extractor, extract, inception_extractor, random_conv_extractor
+from eval.images.extractors.extractor import Extractor
+from eval.images.extractors.inception import inception_extractor
+from eval.images.extractors.random_conv import random_conv_extractor
+from eval.images.features import extract
 from eval.images.frechet import FeatureStatistics
 from eval.images.image_sets import dataset_set
 from eval.images.inception import Inception

@@ -2,6 +2,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from data.errors import InputError
 from eval.core.device import arithmetic
 from eval.images import inception, inception_weights
-from eval.images.features import extract, inception_extractor, open_extractor
+from eval.images.extractors.choice import metric_name, open_extractor
+from eval.images.extractors.inception import inception_extractor, spatial_extractor
+from eval.images.features import extract
 from eval.images.inception import Inception, resized
 from eval.images.inception_weights import load_inception, published_weights, save_random_weights
 
@@ -159,6 +162,32 @@ def test_the_extractor_of_fid(seeded: Inception, weights: Path, images: Tensor) 
     assert error_of(torch.from_numpy(extract(images.numpy(), other))) < 1e-5
     assert extractor.logits is not None
     np.testing.assert_allclose(extractor.logits(expected).numpy(), seeded.logits(expected).numpy(), atol=1e-5)
+
+
+def test_the_extractor_of_sfid_is_the_start_of_a_block(seeded: Inception, weights: Path, images: Tensor) -> None:
+    extractor = spatial_extractor(weights, "pytorch-fid")
+    assert extractor.signature == f"spatial-{load_inception(weights)[1]}/pytorch-fid"
+    assert (metric_name("fid", extractor.signature), metric_name("kid", extractor.signature)) == ("sfid", "kd-spatial")
+    blocks: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        return lambda _module, _inputs, output: blocks.update({name: output})
+
+    names = ("Mixed_6c", "Mixed_6d", "Mixed_6e")
+    handles = [getattr(seeded, name).register_forward_hook(keep(name)) for name in names]
+    seeded(resized(images, "pytorch-fid"))
+    for handle in handles:
+        handle.remove()
+    found = extract(images.numpy(), extractor)
+    assert found.shape == (2, extractor.dims) == (2, 2023)
+    # The block's first branch is its first channels; row by row, column by column, seven channels each.
+    by_block = {
+        name: np.array([[float(v) for row in maps[:7].permute(1, 2, 0) for v in row.flatten()] for maps in block])
+        for name, block in blocks.items()
+    }
+    np.testing.assert_allclose(found, by_block["Mixed_6d"], atol=1e-4)
+    for other in ("Mixed_6c", "Mixed_6e"):
+        assert np.abs(found - by_block[other]).max() > 0.1
 
 
 def test_less_precision_is_signed_and_near(weights: Path, images: Tensor) -> None:

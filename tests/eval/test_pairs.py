@@ -37,8 +37,10 @@ def plain(samples: Features, reference: Features, neighbours: int = 3, dtype: ty
     reach1, reach2 = (np.sort(apart(features, features), 1)[:, neighbours] for features in (x, y))  # the 0th is itself
     across = apart(x, y)
     precise, recalled = (across <= reach2).any(1).sum(), (across <= reach1[:, None]).any(0).sum()
+    inside = across < (np.sort(apart(y, y), 1)[:, 5] if len(y) > 5 else np.inf)
     return PairStatistics(
-        len(x), len(y), neighbours, sums(x, x), sums(y, y), sums(x, y), int(precise), int(recalled)
+        len(x), len(y), neighbours, sums(x, x), sums(y, y), sums(x, y), int(precise), int(recalled),
+        inside.sum(1), int(inside.any(0).sum()),
     )  # fmt: skip
 
 

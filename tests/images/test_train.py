@@ -15,7 +15,8 @@ from torch import Tensor
 from data.errors import InputError
 from data.images.dataset import as_grid, batch_floats, open_dataset
 from eval.core.sampling import fixed_sample
-from eval.images.features import extract, random_conv_extractor
+from eval.images.extractors.random_conv import random_conv_extractor
+from eval.images.features import extract
 from eval.images.frechet import FeatureStatistics, distance
 from images import train as train_module
 from images.config import PRESETS, ImageConfig

@@ -1,0 +1,1 @@
+"""Feature extractors of images: Inception, random convolutions, and a function of the user's own."""
