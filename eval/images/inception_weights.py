@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save
 from tqdm import tqdm
 
 from data.cache import cache_folder
@@ -77,7 +78,7 @@ def save_random_weights(path: Path, seed: int = 0) -> None:
         else:
             value.fill_(float(name.endswith("bn.weight")))
     with atomic_write(path) as file:
-        file.write(save({name: value for name, value in network.state_dict().items() if not _is_counter(name)}))
+        file.write(save(network.state_dict()))
 
 
 def _save(response: Any, path: Path, by_hand: str) -> None:
