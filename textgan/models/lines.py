@@ -186,9 +186,9 @@ class _Rows:
         uniform = torch.rand(len(self._going), generator=random, device=random.device, dtype=torch.float64)
         # Few lines at once: the logits of all would not fit in the cache of a CPU.
         at_once = _LINES_AT_ONCE if uniform.device.type == "cpu" else len(uniform)
+        blocks = zip(torch.split(self.features, at_once), torch.split(uniform[self.kept], at_once), strict=True)
         drawn = [
-            pick(_nucleus(self._model._logits(features) / temperature, top_p), numbers)
-            for features, numbers in zip(self.features.split(at_once), uniform[self.kept].split(at_once), strict=True)
+            pick(_nucleus(self._model._logits(features) / temperature, top_p), numbers) for features, numbers in blocks
         ]
         return self.spread(torch.cat(drawn), self._going.new_tensor(PADDING_ID, dtype=torch.long))
 
