@@ -144,7 +144,7 @@ def shared(network: nn.Module, config: Settings, device: torch.device) -> nn.Mod
         raise InputError(
             f"--device {device.type}: batch normalisation over several processes needs CUDA; start one process"
         )
-    synchronised: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    synchronised: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     return synchronised
 
 
