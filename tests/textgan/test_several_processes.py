@@ -142,11 +142,12 @@ def test_what_processes_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(processes, "world_size", lambda: 2)
     monkeypatch.setattr("textgan.train.world_size", lambda: 2)
     monkeypatch.setattr("images.train.world_size", lambda: 2)
-    for changes, named in (
+    changed: list[tuple[dict[str, Any], str]] = [
         ({"batch_size": 3}, "--batch-size 3: must be a multiple of the 2 processes"),
         ({"diagnostics": True}, "--diagnostics"),
         ({"rule": "consensus:0.1"}, "--rule consensus:0.1"),
-    ):
+    ]
+    for changes, named in changed:
         assert refusal(partial(build_trainer, tiny(**changes), SYMBOLS, CPU)).startswith(named)
     lines = replace(PRESETS["seqgan-words-ttur"], dim=4)
     assert refusal(lambda: build_trainer(lines, SYMBOLS, CPU)).startswith(
