@@ -116,7 +116,7 @@ def averaged(tensors: Sequence[Tensor]) -> list[Tensor]:
     sums = torch.cat([tensor.detach().flatten() for tensor in tensors])
     with _connected():
         dist.all_reduce(sums)
-    means = (sums / world_size()).split([tensor.numel() for tensor in tensors])
+    means = torch.split(sums / world_size(), [tensor.numel() for tensor in tensors])
     return [mean.view(tensor.shape) for mean, tensor in zip(means, tensors, strict=True)]
 
 
