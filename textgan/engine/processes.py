@@ -153,7 +153,7 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].partition(". ")[0]
         raise LostProcessError(f"another process of the run has ended ({reason})") from error
 
 
