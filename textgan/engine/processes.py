@@ -116,7 +116,7 @@ def averaged(tensors: Sequence[Tensor]) -> list[Tensor]:
     sums = torch.cat([tensor.detach().flatten() for tensor in tensors])
     with _connected():
         dist.all_reduce(sums)
-    means = (sums / world_size()).split([tensor.numel() for tensor in tensors])
+    means = torch.split(sums / world_size(), [tensor.numel() for tensor in tensors])
     return [mean.view(tensor.shape) for mean, tensor in zip(means, tensors, strict=True)]
 
 
@@ -144,7 +144,7 @@ def shared(network: nn.Module, config: Settings, device: torch.device) -> nn.Mod
         raise InputError(
             f"--device {device.type}: batch normalisation over several processes needs CUDA; start one process"
         )
-    synchronised: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    synchronised: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     return synchronised
 
 
@@ -153,7 +153,7 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].partition(". ")[0]
         raise LostProcessError(f"another process of the run has ended ({reason})") from error
 
 
