@@ -60,7 +60,7 @@ def test_a_wrong_network_and_a_wrong_update_have_their_relative_errors(monkeypat
         copies = moved(networks, device, dtype)
         if dtype == torch.float32:
             with torch.no_grad():
-                vars(copies.require_critic())["_modules"]["to_score"].weight.mul_(1.001)
+                copies.require_critic().get_parameter("to_score.weight").mul_(1.001)
         return copies
 
     with monkeypatch.context() as patch:
