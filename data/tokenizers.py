@@ -104,7 +104,7 @@ class CharTokenizer:
         counts = counts.copy()
         counts[[ord(character) for character in _RESERVED]] = 0
         ranked = np.argsort(-counts, kind="stable")[:most]
-        return cls("".join(chr(code) for code in ranked if counts[code]))
+        return cls("".join(map(chr, ranked[counts[ranked] > 0])))
 
     @property
     def size(self) -> int:

@@ -262,7 +262,7 @@ def gpu_report(output: Path, weights: Path | None, output_format: Format) -> str
         chosen = weights or Path(folder, "random.safetensors")
         if weights is None:
             save_random_weights(chosen)
-        outcomes = run_parts([errors_part(TEXT.presets["ttur"], device), *bench_parts("cuda", chosen)])
+        outcomes = run_parts([errors_part(WganGpSettings(), device), *bench_parts("cuda", chosen)])
     return write_report(output, outcomes, device, "random" if weights is None else weights.name, output_format)
 
 

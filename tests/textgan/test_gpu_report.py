@@ -60,7 +60,7 @@ def test_a_wrong_network_and_a_wrong_update_have_their_relative_errors(monkeypat
         copies = moved(networks, device, dtype)
         if dtype == torch.float32:
             with torch.no_grad():
-                vars(copies.require_critic())["_modules"]["to_score"].weight.mul_(1.001)
+                copies.require_critic().get_parameter("to_score.weight").mul_(1.001)
         return copies
 
     with monkeypatch.context() as patch:
@@ -125,12 +125,13 @@ def test_the_commands_of_the_benches_measure_what_the_report_shows(
         ways = [("float32", False, 500.0, 2.0)] + ([] if eager_only else [("bf16", True, 1500.0, 2.001)])
         return [Timing(precision, compiled, rate, fid, 0.0) for precision, compiled, rate, fid in ways]  # type: ignore[arg-type]
 
+    unopened: Any = lambda _config: None  # noqa: E731
     monkeypatch.setattr(gpu_report, "records_of", in_this_process)
     monkeypatch.setattr(bench, "beside_peer", beside_peer)
     monkeypatch.setattr(bench, "parts_of", parts_of)
     monkeypatch.setattr("eval.images.bench.measure", measure)
-    monkeypatch.setattr(bench, "TEXT", replace(TEXT, open=lambda _: None))
-    monkeypatch.setattr("images.bench.IMAGES", replace(IMAGES, open=lambda _: None))
+    monkeypatch.setattr(bench, "TEXT", replace(TEXT, open=unopened))
+    monkeypatch.setattr("images.bench.IMAGES", replace(IMAGES, open=unopened))
     outcomes = run_parts(bench_parts("cpu", tmp_path / "w", dim=16, images=600))
     assert [each.message for each in outcomes] == [""] * 8
     assert measured == [

@@ -70,11 +70,6 @@ def two_nodes(_quiet_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     cluster.shutdown()
 
 
-def recorded_node() -> str:
-    """The node that a worker is on, as a name for a file."""
-    return str(ray.get_runtime_context().get_node_id())
-
-
 def test_counts_over_two_nodes_equal_those_of_the_whole_although_a_worker_is_killed(
     two_nodes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,7 +80,7 @@ def test_counts_over_two_nodes_equal_those_of_the_whole_although_a_worker_is_kil
 
     def on_both_nodes(items: Sequence[str], count: Callable[[str], Any], join: Callable[[Any, Any], Any]) -> Any:
         def count_once_more(file: str) -> Any:
-            (nodes / recorded_node()).touch()
+            (nodes / ray.get_runtime_context().get_node_id()).touch()
             while len(list(nodes.iterdir())) < 2:  # the first node has one core, so another task is on the second
                 os.sched_yield()
             if file.endswith("corpus/b.txt"):
@@ -118,7 +113,8 @@ def test_runs_on_a_cluster_share_a_gpu_and_equal_local_runs(
     two_nodes: str, tiny: WganGpSettings, tmp_path: Path
 ) -> None:
     def open_and_record(config: Any) -> Any:
-        found = [recorded_node(), ray.get_runtime_context().get_assigned_resources(), ray.get_gpu_ids()]
+        context = ray.get_runtime_context()
+        found = [context.get_node_id(), context.get_assigned_resources(), ray.get_gpu_ids()]
         (tmp_path / f"{config.seed}.json").write_text(json.dumps(found), "utf-8")
         return TEXT.open(config)
 
