@@ -159,8 +159,8 @@ def test_the_command_scores_every_level_as_by_hand(text: str, capsys: pytest.Cap
                 len(windows) / windows.total(), abs=1e-12
             )
             # Quantiles of two equally large sets: W is the mean difference of sorted lengths.
-            lengths = [sorted(len(line.split()) for line in each) for each in (lines, reference)]
-            expected.setdefault(disturbance.name, []).append(float(np.abs(np.subtract(*lengths)).mean()))
+            ours, real = (np.sort([len(line.split()) for line in each]) for each in (lines, reference))
+            expected.setdefault(disturbance.name, []).append(float(np.abs(ours - real).mean()))
             value = found["length-distance"]["scores"][f"{disturbance.name} {level:g}"]["value"]
             assert value == pytest.approx(expected[disturbance.name][-1], abs=1e-12)
     rhos = found["length-distance"]["rank_correlation"]
