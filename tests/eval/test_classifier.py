@@ -46,7 +46,8 @@ def plain(samples: Sequence[str], reference: Sequence[str]) -> float:
         for line in held_out
     ]
     half = len(held_out) // 2
-    return (sum(called[:half]) + half - sum(called[half:])) / len(held_out)
+    right = int(sum(called[:half])) + half - int(sum(called[half:]))
+    return right / len(held_out)
 
 
 def accuracy(samples: Sequence[str], reference: Sequence[str]) -> float:
