@@ -136,7 +136,7 @@ def test_a_folder_gives_embeddings_of_lines_in_order(tmp_path: Path) -> None:
         for line, row in zip(lines[:4], found, strict=False):
             slow = np.array(slow_embedding(PIECES.encode(line, 16)))
             expected = slow / np.linalg.norm(slow) if normalised else slow
-            assert row == pytest.approx(expected, abs=1e-5)
+            assert row == pytest.approx(expected, abs=1e-4)
         assert found[-4:] == pytest.approx(found[:4], abs=1e-6)
     assert open_bert(tmp_path / "True").signature == open_encoder(str(tmp_path / "True"), [], WHITE_SPACE).signature
     assert open_bert(tmp_path / "True").signature != encoder.signature
