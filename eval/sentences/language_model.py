@@ -87,7 +87,7 @@ def train(rows: Sequence[Sequence[int]], size: int, settings: LmSettings) -> Lan
         chosen = random.integers(len(rows), size=settings.batch_size)
         loss = model.loss(padded([[*rows[i], _END] for i in chosen], _END))
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         optimiser.step()
     return model.eval()
