@@ -36,10 +36,10 @@ class LmSettings:
     `words` is the number of words with an id of their own, the most frequent ones. Lines are cut at `length` words.
     """
 
-    words: int = 2000
+    words: int = 1000
     length: int = 40
-    width: int = 128
-    iterations: int = 600
+    width: int = 64
+    iterations: int = 400
     batch_size: int = 64
     rate: float = 3e-3
     clip: float = 5.0
