@@ -63,7 +63,7 @@ def embed(weights: Weights, settings: BertSettings, ids: Tensor, mask: Tensor) -
     for layer in range(settings.num_hidden_layers):
         name = f"encoder.layer.{layer}"
         parts = (linear(f"{name}.attention.self.{part}", x) for part in ("query", "key", "value"))
-        q, k, v = (part.unflatten(-1, (settings.num_attention_heads, -1)).transpose(1, 2) for part in parts)
+        q, k, v = (part.view(*part.shape[:2], settings.num_attention_heads, -1).transpose(1, 2) for part in parts)
         mixed = F.scaled_dot_product_attention(q, k, v, seen).transpose(1, 2).flatten(2)
         x = normalised(f"{name}.attention.output.LayerNorm", x + linear(f"{name}.attention.output.dense", mixed))
         wide = F.gelu(linear(f"{name}.intermediate.dense", x))

@@ -36,10 +36,10 @@ class LmSettings:
     `words` is the number of words with an id of their own, the most frequent ones. Lines are cut at `length` words.
     """
 
-    words: int = 2000
+    words: int = 1000
     length: int = 40
-    width: int = 128
-    iterations: int = 600
+    width: int = 64
+    iterations: int = 400
     batch_size: int = 64
     rate: float = 3e-3
     clip: float = 5.0
@@ -87,7 +87,7 @@ def train(rows: Sequence[Sequence[int]], size: int, settings: LmSettings) -> Lan
         chosen = random.integers(len(rows), size=settings.batch_size)
         loss = model.loss(padded([[*rows[i], _END] for i in chosen], _END))
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         optimiser.step()
     return model.eval()

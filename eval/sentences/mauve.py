@@ -68,7 +68,8 @@ def _divergence(p: Array, r: Array) -> float:
 
 def smoothed(counts: Array) -> Array:
     """Return the probabilities of counts [k] by Krichevsky & Trofimov (1981): half a count is added to each."""
-    return (counts + 0.5) / (counts.sum() + counts.size / 2)
+    probabilities: Array = (counts + 0.5) / (counts.sum() + counts.size / 2)
+    return probabilities
 
 
 def frontier_scores(
@@ -147,7 +148,8 @@ def principal(features: NDArray[np.floating], explained: float = EXPLAINED) -> N
     variances, directions = np.linalg.eigh(rows.T @ rows)
     cumulated = np.cumsum(variances[::-1].clip(0))
     kept = 1 + int(np.argmax(cumulated >= explained * cumulated[-1]))
-    return (rows @ directions[:, ::-1][:, :kept]).astype(np.float32)
+    components: NDArray[np.float32] = (rows @ directions[:, ::-1][:, :kept]).astype(np.float32)
+    return components
 
 
 def k_means(rows: NDArray[np.float32], clusters: int, seed: int) -> NDArray[np.int64]:

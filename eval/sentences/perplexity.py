@@ -60,7 +60,7 @@ def open_ngram_model(data: str, invalid_utf8: InvalidUtf8 = "refuse") -> Outside
         return np.concatenate([found for found, _ in parts]), np.concatenate([sizes for _, sizes in parts])
 
     outside = f"{text.name}@{text.sha256[:12]}"
-    settings = {"model": "witten-bell", "n": max(counts), "len": LENGTH, "outside": outside}
+    settings: dict[str, str | int] = {"model": "witten-bell", "n": max(counts), "len": LENGTH, "outside": outside}
     return OutsideModel(text.title, settings, bits)
 
 

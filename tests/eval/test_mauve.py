@@ -34,7 +34,7 @@ def integrated_mauve(p: Array, q: Array) -> float:
         return float(x * -5 * (q * (p - q) / mixture(w)).sum())  # d KL(q || R) / dw = -sum q (p - q) / R
 
     area = quad(lambda w: math.exp(-5 * kl(p, mixture(w))) * slope(w), 0, 1)[0]
-    return math.exp(-5 * kl(q, p)) + area
+    return math.exp(-5 * kl(q, p)) + float(area)
 
 
 def integrated_frontier(p: Array, q: Array) -> float:

@@ -19,7 +19,6 @@ from eval.sentences.language_model import LanguageModel, LmSettings, open_langua
 from eval.sentences.real_lines import RealLines, open_real_lines
 from eval.sentences.scores import FeatureReference, Features, score_features
 from tests.helpers.text import write_lines
-from tests.helpers.tiny_bert import write_tiny_bert
 
 TINY = LmSettings(words=4, length=5, width=6, iterations=3, batch_size=8)
 LINES = ["a cat sat", "the dog ran off and on", "", "a dog", "the cat sat on the dog"] * 3
@@ -92,6 +91,7 @@ def test_too_few_lines_are_refused() -> None:
 # --- The language model
 
 
+@torch.no_grad()
 def plain_loss(model: LanguageModel, rows: list[list[int]]) -> float:
     """The mean negative log-probability of each word and line end, one row after the other, without padding."""
     terms = []
@@ -102,6 +102,7 @@ def plain_loss(model: LanguageModel, rows: list[list[int]]) -> float:
     return math.fsum(terms) / len(terms)
 
 
+@torch.no_grad()
 def test_loss_and_features_do_not_depend_on_padding() -> None:
     torch.manual_seed(0)
     model, rows = LanguageModel(7, 6), [[2, 3, 4, 5], [2], [2, 6, 1]]
@@ -115,7 +116,7 @@ def test_loss_and_features_do_not_depend_on_padding() -> None:
 def test_training_learns_what_follows_what() -> None:
     """Of lines of a fixed order of words, only the first word is uncertain: log 3 / 4 per word and line end."""
     rows = [[2, 3, 4, 5], [2, 4, 5, 3], [2, 5, 3, 4]]
-    model = train(rows, 6, LmSettings(width=16, iterations=120, batch_size=16, rate=0.02))
+    model = train(rows, 6, LmSettings(width=16, iterations=60, batch_size=8, rate=0.03))
     assert plain_loss(model, rows) == pytest.approx(math.log(3) / 4, abs=0.03)
 
 
@@ -125,10 +126,10 @@ def test_a_language_model_is_trained_once_with_equal_bits(monkeypatch: pytest.Mo
     second = open_language_model(LINES, WHITE_SPACE, TINY)
     assert first.signature == second.signature
     assert first.encode(LINES).tolist() == second.encode(LINES).tolist()
-    monkeypatch.setattr(language_model, "train", None)  # from now on only the cache can give a model
-    cached = open_language_model(LINES, WHITE_SPACE, TINY)
+    with monkeypatch.context() as patch:
+        patch.setattr(language_model, "train", None)  # only the cache can give a model
+        cached = open_language_model(LINES, WHITE_SPACE, TINY)
     assert cached.encode(LINES[::-1])[::-1] == pytest.approx(first.encode(LINES), abs=1e-6)
-    monkeypatch.undo()
     others = [
         (LINES[1:], WHITE_SPACE, TINY),
         (LINES, WordRule("characters"), TINY),
@@ -137,10 +138,11 @@ def test_a_language_model_is_trained_once_with_equal_bits(monkeypatch: pytest.Mo
     assert len({first.signature, *(open_language_model(*other).signature for other in others)}) == 4
 
 
-def test_rare_words_are_one_word(tmp_path: Path) -> None:
+def test_rare_words_are_one_word() -> None:
     encoder = open_language_model(["b a", "a b", "b a c", "a b d"], WHITE_SPACE, LmSettings(words=2, iterations=1))
     found = encoder.encode(["a b c", "a b zebra", "b a c"])
-    assert found[0].tolist() == found[1].tolist() != found[2].tolist()
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+    assert np.abs(found[0] - found[2]).max() > 1e-3
 
 
 def test_a_reference_is_a_fixed_part_of_a_long_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,9 +179,12 @@ def files(tmp_path: Path) -> list[str]:
     return [text("real.txt", same), text("held-out.txt", same), text("good.txt", same), text("bad.txt", "dots ! the")]
 
 
-def test_a_report_of_sentences(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_of_sentences(
+    files: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(language_model, "LmSettings", lambda: LmSettings(words=9, width=8, iterations=20))
     real, held_out, good, bad = files
-    flags = ("--reference", real, "--features", write_tiny_bert(tmp_path / "bert"), "--outside", real)
+    flags = ("--reference", real, "--outside", real)
     metrics = ("--metrics", "diversity", *PLAIN_METRICS, "mauve", "perplexity")
     found = run(capsys, good, bad, *flags, "--held-out", held_out, *metrics)
     values = {

@@ -1,6 +1,7 @@
 """A BERT encoder with random weights in the layout of a sentence-transformers folder, small enough to loop over."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ CONFIG = {
 }  # fmt: skip
 
 
+@cache
 def tiny_weights(seed: int = 0) -> dict[str, Tensor]:
     """Draw weights under the names of the hub's checkpoints."""
     random = torch.Generator().manual_seed(seed)
