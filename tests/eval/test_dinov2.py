@@ -86,7 +86,7 @@ def slow(pixels: Array, state: Mapping[str, Array], sizes: VisionTransformer, of
             for head in range(sizes.heads):
                 part = slice(head * size, (head + 1) * size)
                 weights = np.exp([q[part] @ k[part] / math.sqrt(size) for k in key])
-                heads.append(sum(w * v[part] for w, v in zip(weights / weights.sum(), value, strict=True)))
+                heads.append(np.sum([w * v[part] for w, v in zip(weights / weights.sum(), value, strict=True)], axis=0))
             mixed.append(np.concatenate(heads))
         scale1, scale2 = (state[f"{at}.layer_scale{k}.lambda1"] for k in (1, 2))
         tokens = [x + scale1 * linear(y, f"{at}.attention.output.dense") for x, y in zip(tokens, mixed, strict=True)]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from data.errors import InputError
@@ -27,7 +27,7 @@ from tests.helpers.paths import REAL_DATA
 Array = NDArray[np.float64]
 
 
-def seeded(network: torch.nn.Module) -> None:
+def seeded(network: nn.Module) -> None:
     random = torch.Generator().manual_seed(0)
     for name, value in network.state_dict().items():
         drawn = torch.randn(value.shape, generator=random)
@@ -116,7 +116,11 @@ def test_features_are_the_mean_of_the_last_maps(tmp_path: Path) -> None:
     extractor = open_extractor("efficientnet-lite0", tmp_path / "w.safetensors", "tensorflow1", torch.device("cpu"))
     found = extract(images, extractor)
     maps: list[Tensor] = []
-    network._bn1.register_forward_hook(lambda _module, _inputs, output: maps.append(output))
+
+    def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        maps.append(output)
+
+    network._bn1.register_forward_hook(keep)
     with torch.inference_mode():
         network((clean_resized(torch.from_numpy(images), 224) - 127) / 128)
     assert maps[0].shape == (2, 1280, 7, 7)

@@ -171,7 +171,10 @@ def test_the_extractor_of_sfid_is_the_start_of_a_block(seeded: Inception, weight
     blocks: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        return lambda _module, _inputs, output: blocks.update({name: output})
+        def hook(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            blocks[name] = output
+
+        return hook
 
     names = ("Mixed_6c", "Mixed_6d", "Mixed_6e")
     handles = [getattr(seeded, name).register_forward_hook(keep(name)) for name in names]
