@@ -94,11 +94,11 @@ def test_a_block_is_its_three_convolutions(out: int, expansion: int, kernel: int
 def test_the_network_has_the_published_stages() -> None:
     with torch.device("meta"):
         network = EfficientNetLite0()
-    shapes = [
-        (block._depthwise_conv.weight.shape[0], block._depthwise_conv.kernel_size[0], block._depthwise_conv.stride[0],
-         block._project_conv.out_channels)
-        for block in network._blocks
-    ]  # fmt: skip
+    shapes = []
+    for block in network._blocks:
+        assert isinstance(block, Block)
+        middle = block._depthwise_conv
+        shapes.append((middle.in_channels, middle.kernel_size[0], middle.stride[0], block._project_conv.out_channels))
     # Of EfficientNet-B0 (Tan & Le, table 1): widths of the depthwise convolutions are six times the input's.
     assert shapes == [
         (32, 3, 1, 16), (96, 3, 2, 24), (144, 3, 1, 24), (144, 5, 2, 40), (240, 5, 1, 40), (240, 3, 2, 80),
