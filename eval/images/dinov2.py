@@ -91,8 +91,9 @@ class Layer(nn.Module):
         self.mlp = _Perceptron(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.layer_scale1(self.attention(self.norm1(x)))
-        return x + self.layer_scale2(self.mlp(self.norm2(x)))
+        attended: Tensor = x + self.layer_scale1(self.attention(self.norm1(x)))
+        output: Tensor = attended + self.layer_scale2(self.mlp(self.norm2(attended)))
+        return output
 
 
 class _Patches(nn.Module):
@@ -115,7 +116,7 @@ class _Embeddings(nn.Module):
         side = patches.shape[2]
         first, rest = self.position_embeddings[:, :1], self.position_embeddings[:, 1:]
         if side != self.grid:
-            maps = rest.transpose(1, 2).unflatten(2, (self.grid, self.grid))
+            maps = rest.transpose(1, 2).reshape(1, -1, self.grid, self.grid)
             scale = (side + 0.1) / self.grid
             rest = F.interpolate(maps, scale_factor=scale, mode="bicubic").flatten(2).transpose(1, 2)
         tokens = patches.flatten(2).transpose(1, 2) + rest

@@ -51,7 +51,8 @@ def interpolation(grid: int, side: int, offset: float) -> Array:
 
 
 def layer_norm(x: Array, weight: Array, bias: Array) -> Array:
-    return (x - x.mean()) / np.sqrt(x.var() + 1e-6) * weight + bias
+    normed: Array = (x - x.mean()) / np.sqrt(x.var() + 1e-6) * weight + bias
+    return normed
 
 
 def slow(pixels: Array, state: Mapping[str, Array], sizes: VisionTransformer, offset: float = 0.1) -> Array:

@@ -32,8 +32,9 @@ def left_out(samples: Features, reference: Features) -> Features:
 
 
 def draw(count: int, seed: int) -> Features:
-    random = np.random.default_rng([seed, count])
-    return random.normal(size=(count, 4)) @ np.array([[2.0, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 0.3, 0.1], [0, 0, 0, 1]])
+    mixing = np.array([[2.0, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 0.3, 0.1], [0, 0, 0, 1]])
+    rows: Features = np.random.default_rng([seed, count]).normal(size=(count, 4)) @ mixing
+    return rows
 
 
 def error(count: int) -> float:
