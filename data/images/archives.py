@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from data.errors import InputError
 from data.inputs import Walk, local_file
 
+_HEAD = b"PK"
 # What zipfile raises for damage, encryption (RuntimeError) and methods of compression that Python lacks.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
@@ -21,6 +22,9 @@ def is_image_archive(path: Path, suffixes: tuple[str, ...]) -> bool:
         InputError: a file named .zip is damaged.
     """
     named = path.suffix.lower() == ".zip"
+    with local_file(path).open("rb") as file:
+        if file.read(2) != _HEAD and not named:
+            return False
     try:
         with zipfile.ZipFile(local_file(path)) as archive:
             names = [name.lower() for name in archive.namelist()]

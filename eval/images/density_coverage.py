@@ -41,5 +41,6 @@ def density_of_pairs(pairs: PairStatistics) -> dict[str, Estimate]:
         raise InputError(
             f"{pairs.reference} images in the reference do not have {DENSITY_NEIGHBOURS} neighbours each; give more"
         )
-    density = estimate_ratio(pairs.balls / DENSITY_NEIGHBOURS, np.ones(pairs.samples), POSITIVE)
+    sizes = np.full(pairs.samples, float(DENSITY_NEIGHBOURS))
+    density = estimate_ratio(pairs.balls.astype(np.float64), sizes, POSITIVE)
     return {"density": density, "coverage": estimate_share(pairs.covered, pairs.reference)}

@@ -33,8 +33,8 @@ def influences(features: NDArray[np.floating], reference: FeatureStatistics) -> 
     ours = FeatureStatistics.of(features, reference.extractor)
     require_comparable(ours, reference)
     values, vectors = eigh(reference.factor.T @ ours.covariance @ reference.factor, check_finite=False)
-    if values[0] <= values[-1] * len(values) * np.finfo(np.float64).eps:
-        raise InputError("--influence: some features of the samples are constant or depend on others; give others")
+    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps  # constant features have no root to change
+    values, vectors = values[kept], vectors[:, kept]
     projection = reference.factor @ vectors * values**-0.25  # z^T T z = |projection^T z|^2, T of optimal transport
     transported = float(np.sqrt(values).sum())  # tr S^(1/2), and also tr(T C)
     difference, spread = ours.mean - reference.mean, float(np.trace(ours.covariance)) - transported

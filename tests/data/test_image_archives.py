@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from data.errors import InputError
@@ -23,7 +24,7 @@ def write_archive(path: Path, members: dict[str, bytes], method: int = zipfile.Z
     return path
 
 
-def bmp(pixels: np.ndarray) -> bytes:
+def bmp(pixels: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "BMP")
     return file.getvalue()

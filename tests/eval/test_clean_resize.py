@@ -45,9 +45,9 @@ def test_images_are_those_of_a_slow_filter_and_of_pillow(height: int, width: int
             pillow = Image.fromarray(plane.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC)
             assert np.array_equal(values, np.asarray(pillow).clip(0, 255))
     if side != height:
-        assert exact.max() > 256  # cut off
+        assert exact.max() > 255.5  # cut off
         rounded = np.asarray(Image.fromarray(images[1, 0]).resize((side, side), Image.Resampling.BICUBIC))
-        assert 0.4 < np.abs(rounded - exact[1, 0].clip(0, 255)).max() < 1.5  # on 8 bits
+        assert np.abs(rounded - exact[1, 0].clip(0, 255)).max() > 0.4  # on 8 bits
     if side < height:
         aliased = F.interpolate(torch.from_numpy(images).double(), (side, side), mode="bicubic").numpy()
         assert np.abs(aliased.clip(0, 255) - exact.clip(0, 255)).max() > 20

@@ -79,8 +79,8 @@ def test_intervals_are_students_of_density_and_exact_of_coverage() -> None:
 def test_the_command_scores_its_features() -> None:
     images = draw_shapes(0, 60)[0]
     (score,) = score_images(images[:25], images[25:], ["density-coverage"], features="random-conv")
-    features = [extract(part, random_conv_extractor()).astype(np.float64) for part in (images[:25], images[25:])]
-    assert [score.values[name].value for name in ("density", "coverage")] == pytest.approx(by_formula(*features))
+    ours, real = (extract(part, random_conv_extractor()).astype(np.float64) for part in (images[:25], images[25:]))
+    assert [score.values[name].value for name in ("density", "coverage")] == pytest.approx(by_formula(ours, real))
     assert score.better == "higher"
     assert "density-coverage|" in str(score.signature)
     assert "|k:5|" in str(score.signature)

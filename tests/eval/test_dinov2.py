@@ -51,7 +51,8 @@ def interpolation(grid: int, side: int, offset: float) -> Array:
 
 
 def layer_norm(x: Array, weight: Array, bias: Array) -> Array:
-    return (x - x.mean()) / np.sqrt(x.var() + 1e-6) * weight + bias
+    normed: Array = (x - x.mean()) / np.sqrt(x.var() + 1e-6) * weight + bias
+    return normed
 
 
 def slow(pixels: Array, state: Mapping[str, Array], sizes: VisionTransformer, offset: float = 0.1) -> Array:
@@ -86,7 +87,7 @@ def slow(pixels: Array, state: Mapping[str, Array], sizes: VisionTransformer, of
             for head in range(sizes.heads):
                 part = slice(head * size, (head + 1) * size)
                 weights = np.exp([q[part] @ k[part] / math.sqrt(size) for k in key])
-                heads.append(sum(w * v[part] for w, v in zip(weights / weights.sum(), value, strict=True)))
+                heads.append(np.sum([w * v[part] for w, v in zip(weights / weights.sum(), value, strict=True)], axis=0))
             mixed.append(np.concatenate(heads))
         scale1, scale2 = (state[f"{at}.layer_scale{k}.lambda1"] for k in (1, 2))
         tokens = [x + scale1 * linear(y, f"{at}.attention.output.dense") for x, y in zip(tokens, mixed, strict=True)]

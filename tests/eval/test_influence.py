@@ -20,10 +20,10 @@ Features = NDArray[np.float64]
 
 
 def distance(samples: Features, reference: Features) -> float:
-    """The obvious way, by a general root."""
+    """The obvious way, by the eigenvalues of a product that is not symmetric."""
     first, second = np.cov(samples, rowvar=False), np.cov(reference, rowvar=False)
-    root = np.asarray(sqrtm(first @ second)).real
-    return float(np.square(samples.mean(0) - reference.mean(0)).sum() + np.trace(first + second - 2 * root))
+    roots = np.sqrt(np.linalg.eigvals(first @ second).real.clip(0)).sum()
+    return float(np.square(samples.mean(0) - reference.mean(0)).sum() + np.trace(first + second) - 2 * roots)
 
 
 def left_out(samples: Features, reference: Features) -> Features:
@@ -32,8 +32,9 @@ def left_out(samples: Features, reference: Features) -> Features:
 
 
 def draw(count: int, seed: int) -> Features:
-    random = np.random.default_rng([seed, count])
-    return random.normal(size=(count, 4)) @ np.array([[2.0, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 0.3, 0.1], [0, 0, 0, 1]])
+    mixing = np.array([[2.0, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 0.3, 0.1], [0, 0, 0, 1]])
+    rows: Features = np.random.default_rng([seed, count]).normal(size=(count, 4)) @ mixing
+    return rows
 
 
 def error(count: int) -> float:
@@ -86,14 +87,23 @@ def test_a_reference_of_few_images_has_a_covariance_without_full_rank() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
-def test_too_few_samples_and_constant_features_are_refused() -> None:
+def test_constant_features_and_copies_of_features_change_nothing() -> None:
+    samples, reference = draw(300, 0) * np.array([1.5, 0.7, 2.0, 1.0]), draw(400, 1)
+    samples[:, 2] = 1
+    samples = np.concatenate([samples, samples[:, :1]], axis=1)
+    reference = np.concatenate([reference, draw(400, 2)[:, :1]], axis=1)
+    found, expected = influences(samples, FeatureStatistics.of(reference, "x")), left_out(samples, reference)
+    assert np.abs(found - expected).mean() < 0.03 * expected.std()
+
+
+def test_too_few_samples_and_nan_are_refused() -> None:
     statistics = FeatureStatistics.of(draw(30, 1), "x")
     with pytest.raises(InputError, match="--influence: 7 images for 4 features; give at least 8"):
         influences(draw(7, 0), statistics)
-    constant = draw(30, 0)
-    constant[:, 2] = 1
-    with pytest.raises(InputError, match="--influence: some features of the samples are constant"):
-        influences(constant, statistics)
+    with pytest.raises(InputError, match="NaN or infinity in features of x"):
+        influences(np.where(draw(30, 0) > 2, np.nan, draw(30, 0)), statistics)
+    with pytest.raises(InputError, match="3 and 4 features per image do not compare"):
+        influences(draw(30, 0)[:, :3], statistics)
 
 
 def test_the_command_writes_a_row_per_sample(

@@ -139,7 +139,7 @@ def test_a_function_gives_the_features_of_images(
         ("images.npy others.npy --features bad_features:value", "bad_features has no function value"),
         ("images.npy others.npy --features bad_features:identity", "no Python file defines it, so it cannot be signed"),
         ("images.npy others.npy --features bad_features:", "bad_features:: give MODULE:FUNCTION, such as"),
-        ("images.npy others.npy --features bad_features:flat", "returned float64 [] for 41 images; return numbers [41"),
+        ("images.npy others.npy --features bad_features:flat", "returned float64 [] for 64 images; return numbers [64"),
         (
             "images.npy others.npy --features bad_features:ragged --batch-size 40",
             "returned 2 and 3 features per image; return equally many for all",
