@@ -84,7 +84,7 @@ def test_a_path_is_no_name(capfd: pytest.CaptureFixture[str]) -> None:
         (lambda: score_images("nowhere.npz", REAL), "nowhere.npz: no such file"),
         (lambda: score_images(SAMPLES, REAL, ()), "--metrics: name at least one of fid, kid"),
         (lambda: score_images(SAMPLES, REAL, ["fdi"]), "--metrics 'fdi': choose from fid, kid"),  # type: ignore[list-item]
-        (lambda: score_images(SAMPLES, REAL, features="vgg"), "--features 'vgg': choose from inception, random-conv"),  # type: ignore[arg-type]
+        (lambda: score_images(SAMPLES, REAL, features="vgg"), "--features 'vgg': choose from inception, random-conv"),
         (lambda: score_images(SAMPLES, REAL, features="random-conv", count=0), "--count 0: must be at least 1"),
         (lambda: score_images(SAMPLES, REAL, features="random-conv", batch_size=0), "--batch-size 0: must be at"),
         (lambda: score_images(SAMPLES, REAL, features="random-conv", precision="bf16"), "--precision bf16"),
