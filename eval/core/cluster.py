@@ -30,7 +30,8 @@ def ray_cluster(address: str | None, cores: int | None = None) -> Iterator[None]
     except ImportError as error:
         raise InputError(NOT_INSTALLED) from error
     try:
-        ray.init(address=address, num_cpus=None if address else cores)
+        # Without an address Ray would join a cluster that runs on this machine.
+        ray.init(address=address or "local", num_cpus=None if address else cores)
     except ConnectionError as error:
         raise InputError(f"--address {address}: no Ray cluster answers; start one with `ray start --head`") from error
     try:
