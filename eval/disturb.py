@@ -2,7 +2,7 @@
 
     python -m eval.disturb shapes --features random-conv --count 2000
     python -m eval.disturb shapes --features random-conv --count 2000 --output disturbances.png
-    python -m eval.disturb text corpus.txt.gz --count 2000 --output text-disturbances.svg
+    python -m eval.disturb text corpus.txt.gz --metrics bleu diversity lengths --output text-disturbances.svg
 
 The first word is an image source, or `text` before a source of text (a folder named text is ./text). Images or lines
 are split at random into halves: one is disturbed, the other is the reference, since a generator's samples are not
