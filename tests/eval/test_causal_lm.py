@@ -42,6 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@torch.no_grad()
 def slow_bits(folder: Path, line: str) -> float:
     model = transformers.GPT2LMHeadModel.from_pretrained(folder).eval()
     ids = [0, *(WORDS.get(word, 1) for word in line.split()), 0]
