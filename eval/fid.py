@@ -4,8 +4,7 @@
     python -m eval.fid samples.npz folder-of-images --size 32 --metrics fid kid precision-recall --json
     python -m eval.fid stats folder-of-images --size 32 --output reference.npz
     python -m eval.fid samples.npz reference.npz
-    python -m eval.fid samples.npz folder-of-images --size 32 --features random-conv --nearest nearest.png
-    python -m eval.fid sample-features.npy real-features.npy --metrics fid kid density-coverage
+    python -m eval.fid samples.npz folder-of-images --size 32 --nearest nearest.png
 
 Samples and reference are each a source of `data.images` (shapes, cifar10, hub:NAME, a folder or .zip of images, an
 .npz, .npy or .parquet file, ...), the folder of a training run on images with samples.npz in it, or a statistics file.
