@@ -167,10 +167,10 @@ def test_a_killed_worker_is_replaced_and_the_rows_are_those_of_an_undisturbed_ru
     assert [each.state for each in run_all(TEXT, runs, ExecutorOptions("ray"))] == ["skipped", "skipped"]
 
 
-def test_a_search_lets_rays_scheduler_choose(two_nodes: str, text_file: Path, tmp_path: Path) -> None:
+def test_a_search_lets_rays_scheduler_choose(text_file: Path, tmp_path: Path) -> None:
     command = SearchOptions(
         "ttur-small", str(text_file), critic_lr=(1e-3, 1e5), generator_lr=(1e-3, 1e-3), score="jsd_4",
-        execution=ExecutorOptions("ray", workers=2, address=two_nodes), grid_size=5, iterations=40, rungs=3,
+        execution=ExecutorOptions("ray", workers=2), grid_size=5, iterations=40, rungs=3,
         seeds=(5, 6), reduction_factor=2, search_dir=tmp_path / "search",
     )  # fmt: skip
     trials = search(TEXT, command, 1)
