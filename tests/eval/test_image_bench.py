@@ -42,8 +42,8 @@ def test_every_way_is_measured_against_plain_float32(
     network, weights = SmallNetwork(), tmp_path / "w.safetensors"
     networks = {weights: (network, "small")}
     monkeypatch.setattr(torch, "compile", compile_nothing)
-    monkeypatch.setattr("eval.images.features.FEATURES", 8)
-    monkeypatch.setattr("eval.images.features.load_inception", networks.__getitem__)
+    monkeypatch.setattr("eval.images.extractors.inception.FEATURES", 8)
+    monkeypatch.setattr("eval.images.extractors.inception.load_inception", networks.__getitem__)
     flags = ["--count", "8", "--batch-size", "2", "--weights", str(weights), "--device", "cpu"]
     assert main(["images", "shapes", *flags, "--json"]) == 0
     ways = json.loads(capsys.readouterr().out)

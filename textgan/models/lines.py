@@ -179,7 +179,7 @@ class _Rows:
             features, self._state = self._model.body(embedded.unsqueeze(1), self._state)
             self.features = features.squeeze(1)
         else:
-            self.features = embedded
+            self.features = self.features[:0]
 
     def draw(self, random: torch.Generator, temperature: float = 1.0, top_p: float = 1.0) -> Tensor:
         """Draw a symbol [N] per line, padding where the line has ended; see `LineModel.draw`."""

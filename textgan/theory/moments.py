@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from textgan.models.lines import in_line
 from textgan.theory.enumeration import Enumeration, Loss, completions, gradients, scores
 
 BATCH = 64
@@ -120,4 +121,8 @@ def _relaxed_gradients(game: Enumeration, rewards: Tensor, beta: float, soft: bo
     chances = rows[:, torch.arange(length), game.lines].prod(dim=-1)  # [n, K]
     features, logits = zip(*seen, strict=True)
     slopes = torch.autograd.grad(-(chances @ rewards).sum(), logits)
-    return torch.einsum("tnv,tnp->nvp", torch.stack(slopes), torch.stack(features)).flatten(1)
+    gradients = rewards.new_zeros(len(rows), slopes[0].shape[1], features[0].shape[1])  # [n, V, P]
+    # A line that has ended has no further logits.
+    for going, slope, feature in zip(in_line(rows.argmax(dim=-1)).T, slopes, features, strict=True):
+        gradients[going] += torch.einsum("nv,np->nvp", slope, feature)
+    return gradients.flatten(1)
