@@ -14,7 +14,7 @@ from data.tokenizers import PADDING_ID
 from eval.core.device import at_least_float32
 from textgan.models.bodies import Body, BodyName, LstmBody, State, TransformerBody
 
-_LINES_AT_ONCE = 64  # of which a CPU computes logits
+_LINES_AT_ONCE = 32  # that a CPU computes logits of
 _EXCLUDED = -1e4  # bias of a symbol with a probability of exactly 0; finite, since 0 log 0 must be 0
 
 
