@@ -8,7 +8,9 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
@@ -46,7 +48,17 @@ def load_weights(network: nn.Module, path: Path, published: Published) -> str:
             remedy = f"give the weights at {published.source}"
             raise InputError(f"{path}: weight {name} is {shape}, not {list(value.shape)}; {remedy}")
     network.to_empty(device="cpu").load_state_dict(tensors, strict=False)
-    return _hash(network)
+    weights = {name: value.numpy() for name, value in network.state_dict().items() if not _is_counter(name)}
+    return weights_sha256(weights)[:12]
+
+
+def weights_sha256(weights: Mapping[str, NDArray[Any]]) -> str:
+    """Return the hexadecimal SHA-256 of named weights, of names and values in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(weights[name]).data)
+    return digest.hexdigest()
 
 
 def _read(path: Path, published: Published) -> Mapping[str, Any]:
@@ -84,12 +96,3 @@ def _is_whole(path: Path, published: Published) -> bool:
 def _is_counter(name: str) -> bool:
     """Whether a tensor is a batch normalisation's count of batches: newer PyTorch writes it, inference ignores it."""
     return name.endswith(".num_batches_tracked")
-
-
-def _hash(network: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        if not _is_counter(name):
-            digest.update(name.encode())
-            digest.update(value.contiguous().numpy())
-    return digest.hexdigest()[:12]

@@ -1,7 +1,6 @@
 """Sentence features in batches of lines of near-equal length."""
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,15 +20,6 @@ class Encoder:
 
     signature: str
     encode: Callable[[Sequence[str]], NDArray[np.float32]]
-
-
-def weights_sha256(weights: Mapping[str, NDArray[np.floating]]) -> str:
-    """Return the hexadecimal SHA-256 of named weights."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(weights[name]).data)
-    return digest.hexdigest()
 
 
 def padded(rows: Sequence[Sequence[int]], padding: int) -> Tensor:

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from data.errors import InputError
 from eval.core.device import choose_device
-from eval.sentences.batches import by_length, padded, weights_sha256
+from eval.images.weights import weights_sha256
+from eval.sentences.batches import by_length, padded
 from eval.sentences.perplexity import Array, OutsideModel
 
 

@@ -21,7 +21,8 @@ from tqdm import tqdm
 from data.cache import cache_folder, open_arrays, open_cached, read_manifest, save_array, write_manifest
 from data.files import sha256_of_json
 from data.words import WordRule
-from eval.sentences.batches import Encoder, by_length, padded, weights_sha256
+from eval.images.weights import weights_sha256
+from eval.sentences.batches import Encoder, by_length, padded
 
 _MANIFEST = "model.json"
 _FORMAT = 1

@@ -25,7 +25,7 @@ from eval.images.image_sets import dataset_set
 from eval.images.inception import Inception
 from eval.images.kid import kid
 from eval.images.precision_recall import precision_recall
-from tests.helpers.commands import run
+from tests.helpers.commands import fid_scores, run
 from tests.helpers.full_disk import full_disk
 
 Images = NDArray[np.uint8]
@@ -49,13 +49,6 @@ def images_of(path: str) -> Images:
     return images
 
 
-def scored(capfd: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
-    status, out, err = run(capfd, "eval.fid", *arguments, "--json")
-    assert status == 0, err
-    found: list[dict[str, Any]] = json.loads(out)
-    return found
-
-
 def by_general_root(samples: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]) -> float:
     """The obvious way, in float64."""
     samples, reference = samples.astype(np.float64), reference.astype(np.float64)
@@ -67,7 +60,7 @@ def by_general_root(samples: NDArray[np.floating[Any]], reference: NDArray[np.fl
 
 
 def test_values_are_those_of_the_images_features(capfd: pytest.CaptureFixture[str]) -> None:
-    found = scored(capfd, "samples.npz", "real.npz", *RANDOM, "--metrics", "fid", "kid", "precision-recall")
+    found = fid_scores(capfd, "samples.npz", "real.npz", *RANDOM, "--metrics", "fid", "kid", "precision-recall")
     first, second = (extract(images_of(path), random_conv_extractor()) for path in ("samples.npz", "real.npz"))
     assert [score["metric"] for score in found] == ["fd-random", "kd-random", "precision-recall"]  # never "fid"
     distance = found[0]["scores"]["fd-random"]
@@ -82,18 +75,18 @@ def test_values_are_those_of_the_images_features(capfd: pytest.CaptureFixture[st
 
 
 def test_the_floor_is_what_as_many_real_images_score_against_the_others(capfd: pytest.CaptureFixture[str]) -> None:
-    (score,) = scored(capfd, "samples.npz", "real.npz", *RANDOM)
+    (score,) = fid_scores(capfd, "samples.npz", "real.npz", *RANDOM)
     features = extract(images_of("real.npz"), random_conv_extractor())
     taken = np.sort(np.random.default_rng(0).choice(600, 50, replace=False))
     expected = by_general_root(features[taken], np.delete(features, taken, 0))
     assert score["scores"]["fd-random"]["floor"] == pytest.approx(expected, rel=1e-3)
-    (other,) = scored(capfd, "real.npz", "samples.npz", *RANDOM)
+    (other,) = fid_scores(capfd, "real.npz", "samples.npz", *RANDOM)
     assert other["scores"]["fd-random"]["floor"] is None
     assert other["scores"]["fd-random"]["corrected"] < other["scores"]["fd-random"]["value"]  # 600 are enough
 
 
 def test_the_signature_is_that_of_a_training_run(capfd: pytest.CaptureFixture[str]) -> None:
-    (score,) = scored(capfd, "samples.npz", "real.npz", *RANDOM)
+    (score,) = fid_scores(capfd, "samples.npz", "real.npz", *RANDOM)
     real = open_dataset(ImageOptions("real.npz"))
     assert score["signature"] == (
         f"fd-random|features:{random_conv_extractor().signature}|size:32x32|cov:unbiased"
@@ -115,14 +108,14 @@ def test_few_images_are_said_to_be_few(capfd: pytest.CaptureFixture[str]) -> Non
 def test_saved_statistics_score_as_the_images_do(capfd: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capfd, "eval.fid", "stats", "real.npz", "--output", "stats.npz", *RANDOM)
     assert (status, out.splitlines()[0]) == (0, "wrote statistics of real.npz (600 images) to stats.npz")
-    (expected,) = scored(capfd, "samples.npz", "real.npz", *RANDOM)
-    (found,) = scored(capfd, "samples.npz", "stats.npz", *RANDOM)
+    (expected,) = fid_scores(capfd, "samples.npz", "real.npz", *RANDOM)
+    (found,) = fid_scores(capfd, "samples.npz", "stats.npz", *RANDOM)
     for name in ("value", "low", "high"):
         assert found["scores"]["fd-random"][name] == pytest.approx(expected["scores"]["fd-random"][name], abs=1e-9)
     assert found["scores"]["fd-random"]["floor"] is None
     assert f"ref:stats.npz@{sha256_of_file(Path('stats.npz'))[:12]}" in found["signature"]
     # Statistics alone: no extractor is opened, so no weights are fetched for it.
-    (both,) = scored(capfd, "stats.npz", "stats.npz")
+    (both,) = fid_scores(capfd, "stats.npz", "stats.npz")
     assert both["metric"] == "fd-random"
     assert both["scores"]["fd-random"]["value"] == pytest.approx(0, abs=1e-9)
 
@@ -148,14 +141,14 @@ def test_features_are_extracted_once(capfd: pytest.CaptureFixture[str], monkeypa
 
     monkeypatch.setattr(feature_cache, "extract", counted)
     monkeypatch.setattr(feature_cache, "statistics_of", lambda *_: pytest.fail("extracted again"))
-    first = scored(capfd, *arguments)
+    first = fid_scores(capfd, *arguments)
     assert sorted(passed) == [50, 600]
-    assert scored(capfd, *arguments) == first
+    assert fid_scores(capfd, *arguments) == first
     assert sorted(passed) == [50, 600]
 
 
 def test_a_damaged_cache_entry_is_made_again(capfd: pytest.CaptureFixture[str], cache: Path) -> None:
-    expected = scored(capfd, "samples.npz", "real.npz", *RANDOM)
+    expected = fid_scores(capfd, "samples.npz", "real.npz", *RANDOM)
     for path in (*cache.glob("features/*/features.npy"), *cache.glob("features/*/statistics.npz")):
         path.write_bytes(path.read_bytes()[:-9] + b"\x55" * 9)
     status, out, err = run(capfd, "eval.fid", "samples.npz", "real.npz", *RANDOM, "--json")
@@ -174,7 +167,7 @@ def test_the_samples_of_a_run_are_those_drawn_beside_it(capfd: pytest.CaptureFix
         "python -m images.sample run --count 50000 --output run/samples.npz\n"
     )
     Path("run/samples.npz").write_bytes(Path("samples.npz").read_bytes())
-    assert scored(capfd, "run", "real.npz", *RANDOM) == scored(capfd, "samples.npz", "real.npz", *RANDOM)
+    assert fid_scores(capfd, "run", "real.npz", *RANDOM) == fid_scores(capfd, "samples.npz", "real.npz", *RANDOM)
 
 
 def test_inception_features_alone_are_called_fid(capfd: pytest.CaptureFixture[str]) -> None:
@@ -183,10 +176,10 @@ def test_inception_features_alone_are_called_fid(capfd: pytest.CaptureFixture[st
     save_file(state, "weights.safetensors")
     np.savez("few.npz", images=draw_shapes(0, 2)[0])
     flags = ("--weights", "weights.safetensors", "--resize", "pytorch-fid", "--count", "10")
-    (score,) = scored(capfd, "samples.npz", "few.npz", *flags, "--metrics", "inception-score")
+    (score,) = fid_scores(capfd, "samples.npz", "few.npz", *flags, "--metrics", "inception-score")
     assert score["scores"]["inception-score"]["value"] == 1  # one image a split
     flags = (*flags[:-1], "2")
-    (score,) = scored(capfd, "samples.npz", "few.npz", *flags)
+    (score,) = fid_scores(capfd, "samples.npz", "few.npz", *flags)
     extractor = inception_extractor(Path("weights.safetensors"), "pytorch-fid")
     first, second = (extract(images_of(path)[:2], extractor) for path in ("samples.npz", "few.npz"))
     # Two images span a line: the roots of covariances u u^T and v v^T share |u . v|.
@@ -218,16 +211,16 @@ def test_what_is_converted_scores_as_its_conversion(capfd: pytest.CaptureFixture
     stretched = np.asarray(Image.fromarray(colour).resize((64, 32), Image.Resampling.NEAREST))
     converted = [three, np.where(alpha > 0, colour, np.uint8(255)), three, stretched[:, 16:48]]
     np.savez("converted.npz", images=np.stack(converted))
-    (score,) = scored(capfd, "given", "converted.npz", *RANDOM, "--size", "32")
+    (score,) = fid_scores(capfd, "given", "converted.npz", *RANDOM, "--size", "32")
     assert score["scores"]["fd-random"]["value"] == pytest.approx(0, abs=1e-9)
-    (score,) = scored(capfd, "given", "samples.npz", *RANDOM, "--size", "32")
+    (score,) = fid_scores(capfd, "given", "samples.npz", *RANDOM, "--size", "32")
     assert score["scores"]["fd-random"]["value"] > 0.1
 
 
 def test_two_identical_images_have_a_distance(capfd: pytest.CaptureFixture[str]) -> None:
     same = np.repeat(draw_shapes(0, 1)[0], 2, axis=0)
     np.savez("same.npz", images=same)
-    (score,) = scored(capfd, "same.npz", "real.npz", *RANDOM)
+    (score,) = fid_scores(capfd, "same.npz", "real.npz", *RANDOM)
     features = extract(images_of("real.npz"), random_conv_extractor()).astype(np.float64)
     one = extract(same[:1], random_conv_extractor())[0]
     # A point and a Gaussian: no covariance to share.

@@ -4,7 +4,6 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from eval.images.fid_infinity import frechet
 from eval.images.frechet import FeatureStatistics, distance
 from eval.images.kid import kid
 from eval.images.precision_recall import precision_recall
-from tests.helpers.commands import run
+from tests.helpers.commands import fid_scores, run
 
 RANDOM = np.random.default_rng(0)
 SAMPLES, REAL = RANDOM.normal(0.4, 1, (90, 5)), RANDOM.normal(size=(200, 5)).astype(np.float32)
@@ -56,16 +55,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def scored(capfd: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
-    status, out, err = run(capfd, "eval.fid", *arguments, "--json")
-    assert status == 0, err
-    found: list[dict[str, Any]] = json.loads(out)
-    return found
-
-
 def test_files_of_features_score_by_every_metric(capfd: pytest.CaptureFixture[str]) -> None:
     metrics = ("fid", "kid", "precision-recall", "density-coverage")
-    found = scored(capfd, "samples.npy", "real.npy", "--metrics", *metrics)
+    found = fid_scores(capfd, "samples.npy", "real.npy", "--metrics", *metrics)
     values = {name: value for score in found for name, value in score["scores"].items()}
     real = FeatureStatistics.of(REAL, "x")
     assert values["fd-own"]["value"] == pytest.approx(frechet(SAMPLES, real).value, rel=1e-9)
@@ -80,7 +72,7 @@ def test_files_of_features_score_by_every_metric(capfd: pytest.CaptureFixture[st
         assert values[name]["value"] == share.value
     digest = sha256_of_file(Path("real.npy"))[:12]
     assert found[0]["signature"] == (f"fd-own|features:own-file|cov:unbiased|ref:real.npy@{digest}|samples:90|v:1")
-    (fewer,) = scored(capfd, "samples.npy", "real.npy", "--count", "50")
+    (fewer,) = fid_scores(capfd, "samples.npy", "real.npy", "--count", "50")
     assert fewer["scores"]["fd-own"]["value"] == pytest.approx(frechet(SAMPLES[:50], real).value, rel=1e-9)
 
 
@@ -98,7 +90,7 @@ def test_a_function_gives_the_features_of_images(
     source = workplace / "my_means.py"
     source.write_text(MODULE, "utf-8")
     flags = ("images.npy", "others.npy", "--features", "my_means:means", "--batch-size", "20")
-    (score,) = scored(capfd, *flags)
+    (score,) = fid_scores(capfd, *flags)
     ours, theirs = (
         np.load(name, allow_pickle=False)[:, :2].astype(np.float64).mean((2, 3)) / 255
         for name in ("images.npy", "others.npy")
@@ -108,7 +100,7 @@ def test_a_function_gives_the_features_of_images(
     assert f"fd-own|features:own-my_means.means@{sha256_of_file(source)[:12]}|size:32x32|" in score["signature"]
     # Statistics that another file's function made do not compare.
     assert run(capfd, "eval.fid", "stats", *flags[1:], "--output", "stats.npz")[0] == 0
-    assert scored(capfd, "images.npy", "stats.npz", *flags[2:])[0]["scores"]["fd-own"]["value"] == pytest.approx(
+    assert fid_scores(capfd, "images.npy", "stats.npz", *flags[2:])[0]["scores"]["fd-own"]["value"] == pytest.approx(
         score["scores"]["fd-own"]["value"]
     )
     source.write_text(MODULE.replace("255", "256"), "utf-8")

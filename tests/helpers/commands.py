@@ -50,6 +50,14 @@ def run(capfd: pytest.CaptureFixture[str], module: str, *arguments: str) -> tupl
     return status, captured.out, captured.err
 
 
+def fid_scores(capfd: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+    """Run `python -m eval.fid arguments --json`, which must succeed, and return the scores."""
+    status, out, err = run(capfd, "eval.fid", *arguments, "--json")
+    assert status == 0, err
+    found: list[dict[str, Any]] = json.loads(out)
+    return found
+
+
 def run_console(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     """Run `textgan arguments` in this process; return status, standard output and standard error."""
     with pytest.MonkeyPatch.context() as patch:

@@ -128,7 +128,7 @@ def test_wrong_ways_to_share_a_batch_are_noticed(pair: Pair, monkeypatch: pytest
     pair.add = lambda a, b: 2 * (a + b)  # the sum over processes in place of the mean
     assert furthest(pair.play(config)[0], whole) > 1e-3
     pair.add = torch.add
-    monkeypatch.setattr(game, "own_rows", lambda batch: batch[: len(batch) // 2])  # the same noise in both
+    monkeypatch.setattr(game, "own_draw", lambda draw, rows: draw(2 * rows)[:rows])  # the same noise in both
     assert furthest(pair.play(config)[0], whole) > 1e-5
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from textgan.engine.losses import Loss, gradient_penalty, squared_gradient_norm
-from textgan.engine.processes import own_rows, world_size
+from textgan.engine.processes import own_draw
 from textgan.engine.settings import PenaltyName
 from textgan.engine.updates import Turn
 
@@ -73,8 +73,8 @@ def adversarial_game(
     """
 
     def fake_of(networks: Networks, real: Tensor, turn: Turn) -> Tensor:
-        fake: Tensor = networks.generator(own_rows(sample_latent(len(real) * world_size(), turn.random)))  # [B, ...]
-        return fake
+        fake: Tensor = networks.generator(own_draw(lambda rows: sample_latent(rows, turn.random), len(real)))
+        return fake  # [B, ...]
 
     def generator(networks: Networks, real: Tensor, turn: Turn) -> dict[str, Tensor]:
         score = networks.require_critic()
@@ -99,10 +99,8 @@ def adversarial_game(
             if penalised:
                 size = squared_gradient_norm(torch.cat([real_scores, fake_scores]), penalised)
             else:
-                alpha = torch.rand(
-                    len(real) * world_size(), generator=turn.random, device=real.device, dtype=real.dtype
-                )
-                size = gradient_penalty(score, real, fake, own_rows(alpha))
+                uniform = partial(torch.rand, generator=turn.random, device=real.device, dtype=real.dtype)
+                size = gradient_penalty(score, real, fake, own_draw(uniform, len(real)))
             measured["gradient_penalty"] = size
             value = value + weight * size
         return {"loss": value, **measured}

@@ -7,7 +7,7 @@ gradients are the gradients of the whole batch. Rank 0 alone evaluates and write
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
@@ -103,6 +103,16 @@ def of_rank_0(number: int = 0) -> int:
 def own_rows(batch: Tensor) -> Tensor:
     """Return this process's rows of a batch [B, ...]; B is a multiple of the number of processes."""
     return batch.chunk(world_size())[rank()]
+
+
+def own_draw(draw: Callable[[int], Tensor], rows: int) -> Tensor:
+    """Return this process's rows of random numbers, which every process draws for the whole batch.
+
+    Args:
+        draw: draws numbers [B, ...] for a number of rows.
+        rows: number of this process's rows.
+    """
+    return own_rows(draw(rows * world_size()))
 
 
 def averaged(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -32,7 +32,7 @@ from eval.core.device import without_autocast
 from textgan.engine.game import Game, Networks
 from textgan.engine.losses import gradient_penalty, wasserstein_critic, wasserstein_generator
 from textgan.engine.phases import Phase, critic_scale, gan_phases, generator_scale
-from textgan.engine.processes import own_rows, world_size
+from textgan.engine.processes import own_draw
 from textgan.engine.settings import GanSettings
 from textgan.engine.updates import Turn, parse_rule
 from textgan.models.line_settings import time_scales
@@ -163,8 +163,11 @@ def recurrent_wgan(length: int, penalty_weight: float, teacher: bool) -> Game:
         generator = networks.generator
         assert isinstance(generator, Generator)
         ids = real[:, :length]
-        lengths = torch.randint(1, length + 1, (len(ids) * world_size(),), generator=turn.random, device=ids.device)
-        lengths, noise = own_rows(lengths), own_rows(generator.sample_noise(len(ids) * world_size(), turn.random))
+        random = turn.random
+        lengths = own_draw(
+            lambda rows: torch.randint(1, length + 1, (rows,), generator=random, device=ids.device), len(ids)
+        )
+        noise = own_draw(lambda rows: generator.sample_noise(rows, random), len(ids))
         rows = F.one_hot(ids, generator.vocabulary_size).to(noise.dtype)
         if not teacher:
             return rows, generator.write(noise, length, soft=True), lengths
@@ -183,10 +186,9 @@ def recurrent_wgan(length: int, penalty_weight: float, teacher: bool) -> Game:
         loss = wasserstein_critic(real_scores, fake_scores)
         measured = {"wasserstein": -loss}
         if penalty_weight:
-            alpha = torch.rand(len(rows) * world_size(), generator=turn.random, device=rows.device, dtype=rows.dtype)
-            measured["gradient_penalty"] = gradient_penalty(
-                partial(score, lengths=lengths), rows, fake, own_rows(alpha)
-            )
+            uniform = partial(torch.rand, generator=turn.random, device=rows.device, dtype=rows.dtype)
+            alpha = own_draw(uniform, len(rows))
+            measured["gradient_penalty"] = gradient_penalty(partial(score, lengths=lengths), rows, fake, alpha)
             loss = loss + penalty_weight * measured["gradient_penalty"]
         return {"loss": loss, **measured}
 
