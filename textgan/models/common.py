@@ -33,9 +33,7 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
             variance = (4 if isinstance(layer, nn.Conv2d) else 2) / fans
             bound = math.sqrt(3 * variance)
             with torch.no_grad():
-                # A weight in another memory layout would get the same numbers in another order.
-                drawn = torch.empty_like(layer.weight, memory_format=torch.contiguous_format)
-                layer.weight.copy_(drawn.uniform_(-bound, bound, generator=random))
+                layer.weight.uniform_(-bound, bound, generator=random)
                 assert layer.bias is not None
                 layer.bias.zero_()
         elif isinstance(layer, nn.LSTM | nn.GRU):

@@ -130,12 +130,10 @@ class WganGpSettings(TextSettings, AdversarialSettings):
 
 def networks(config: WganGpSettings, vocabulary_size: int) -> Networks:
     """Return generator and critic, with uninitialised weights."""
-    generator = Generator(vocabulary_size, config.seq_len, config.dim, config.latent_dim)
-    critic = Critic(vocabulary_size, config.seq_len, config.dim)
-    for network in (generator, critic):
-        # As the lines: otherwise each convolution would rearrange its weights anew.
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Networks(generator, critic)
+    return Networks(
+        Generator(vocabulary_size, config.seq_len, config.dim, config.latent_dim),
+        Critic(vocabulary_size, config.seq_len, config.dim),
+    )
 
 
 def phases(config: WganGpSettings, players: Networks) -> Sequence[Phase]:
