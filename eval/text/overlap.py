@@ -1,15 +1,19 @@
 """Precision, recall and cosine similarity of character n-grams; definitions in `eval.overlap`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.line_ids import Ids
-from eval.core.intervals import SHARE, interval
+from eval.core.intervals import SHARE
 from eval.core.score import Estimate, Score, Signature, with_floor
-from eval.text.counts import NgramCounts, merge
+from eval.text.counts import LineNgrams, NgramCounts
+from eval.text.left_out import character_chunks, estimates
 from eval.text.reference import Reference
-from eval.text.reference_counts import ReferenceCounts, count_groups
+from eval.text.reference_counts import ReferenceCounts
 
 
 def precision(samples: NgramCounts, reference: NgramCounts) -> float:
@@ -38,17 +42,47 @@ _METRICS: dict[str, Callable[[NgramCounts, NgramCounts], float]] = {
 }
 
 
+def overlap_left_out(samples: NgramCounts, reference: NgramCounts, chunks: Iterable[LineNgrams]) -> NDArray[np.float64]:
+    """Return precision, recall and cosine without each line [3, lines]; no columns if one line holds every n-gram.
+
+    Args:
+        samples: the counts of all sample lines.
+        reference: the counts of real text.
+        chunks: the n-grams of the sample lines, in consecutive parts.
+    """
+    real = reference.lookup(samples.keys)
+    known, found = int(samples.counts[real > 0].sum()), int(real.sum())
+    counts = samples.counts.astype(np.float64)
+    product, squares = float(counts @ real), float(counts @ counts)
+    results = []
+    for chunk in chunks:
+        others = samples.total - chunk.sizes
+        if not others.all():
+            return np.empty((len(_METRICS), 0))
+        index = np.searchsorted(samples.keys, chunk.keys)[chunk.index]
+        count, total, of_real = chunk.count, samples.counts[index], real[index]
+
+        weights = (count * (of_real > 0), of_real * (count == total), count * of_real, count * (2 * total - count))
+        common, gone, shared, square = (np.bincount(chunk.line, each, chunk.lines) for each in weights)
+        rows = [
+            (known - common) / others,
+            (found - gone) / reference.total,
+            (product - shared) / (np.sqrt(squares - square) * reference.norm),
+        ]
+        results.append(np.stack(rows))
+    return np.concatenate(results, axis=1)
+
+
 def _without_floor(ids: Ids, text: ReferenceCounts) -> list[Score]:
     """Return the scores of samples' ids [samples, seq_len] with intervals, but without floor."""
-    groups = count_groups(ids, text)
     values: dict[str, dict[str, Estimate]] = {name: {} for name in _METRICS}
-    for n, reference in text.counts.items():
-        counted = merge(group[n] for group in groups)
-        others = [counted.minus(group[n]) for group in groups]
-        for name, metric in _METRICS.items():
-            # If one group holds every n-gram, none are left without it, and the error is unknown.
-            left_out = [metric(other, reference) for other in others] if all(other.total for other in others) else []
-            values[name][f"{name}-{n}"] = interval(metric(counted, reference), left_out, SHARE)
+    for n, counted in text.count(ids).items():
+        reference = text.counts[n]
+        left_out = partial(overlap_left_out, counted, reference)
+        points = [metric(counted, reference) for metric in _METRICS.values()]
+        found = estimates(points, left_out, character_chunks(ids, n, text), len(ids), SHARE)
+        for name, value in zip(_METRICS, found, strict=True):
+            values[name][f"{name}-{n}"] = replace(value, corrected=None)
     settings = text.settings(len(ids))
     return [
         Score(name, values[name], "share", "higher", len(ids), text.title, Signature(name, settings))
