@@ -62,10 +62,10 @@ def counted_once(blocks: NDArray[np.float64], pairs: NDArray[np.float64], parts:
 
     A score is a sum of uncorrelated terms of 1, 2, ... lines, of variances A_1, A_2, ... (Efron & Stein 1981, Annals of
     Statistics 9). The variance is the sum of A_k; the jackknife estimates J, the sum of k A_k. The sum P of
-    k (k - 1) / 2 A_k is the variance of interactions of two blocks: the residuals, in a linear regression, of the scores
-    without both blocks on the sum of the scores without each. With a = 2 P / J the proportion is (1 - exp(-a)) / a. It
-    is exact if A_k is proportional to a^k / k!, as for the number of n-grams with a count above 0 if counts are Poisson
-    with one mean a, and 1 for means over lines.
+    k (k - 1) / 2 A_k is the variance of interactions of two blocks: the residuals, in a linear regression, of the
+    scores without both blocks on the sum of the scores without each. With a = 2 P / J the proportion is
+    (1 - exp(-a)) / a. It is exact if A_k is proportional to a^k / k!, as for the number of n-grams with a count above 0
+    if counts are Poisson with one mean a, and 1 for means over lines.
 
     Args:
         blocks: the scores [2 m] without block 1, ..., 2 m of lines, of near-equal size.

@@ -28,19 +28,19 @@ def unigram_entropy(words: LineNgrams) -> Estimate:
     The jackknife leaves out each line. The corrected value estimates the entropy at infinite sample size (Zahl 1977).
     """
     counts = words.total().counts
-    if not counts.size:
+    total = counts.sum()
+    if not total:
         return Estimate(0.0)
     terms = xlogy(counts, counts)
-    sums = np.array([counts.sum()]), np.array([terms.sum()])
 
     def left_out(chunks: Iterable[LineNgrams]) -> NDArray[np.float64]:
         (lines,) = chunks
         others = counts[lines.index] - lines.count
         change = np.bincount(lines.line, xlogy(others, others) - terms[lines.index], lines.lines)
-        totals = sums[0] - lines.sizes
-        return _entropy(totals, sums[1] + change) if totals.all() else np.empty(0)  # one line may hold every word
+        totals = total - lines.sizes
+        return _entropy(totals, terms.sum() + change) if totals.all() else np.empty(0)  # one line may hold every word
 
-    (found,) = estimates(_entropy(*sums).tolist(), left_out, [words], words.lines, POSITIVE)
+    (found,) = estimates([float(_entropy(total, terms.sum()))], left_out, [words], words.lines, POSITIVE)
     return found
 
 

@@ -39,8 +39,8 @@ def estimates(
 
     Args:
         values: the scores [S] of all lines.
-        left_out: returns the scores [S, lines], or [lines] if S is 1, without each line; no columns if one line holds
-            every n-gram. It is called with blocks in place of lines, too.
+        left_out: a function of n-grams per line, in chunks, that returns the scores without each line: [S, lines], or
+            [lines] if S is 1; no columns if one line holds every n-gram. Blocks take the place of lines in two calls.
         chunks: the n-grams of the sample lines, in consecutive parts.
         lines: number of sample lines.
         within: the range of the scores.

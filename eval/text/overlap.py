@@ -61,7 +61,6 @@ def overlap_left_out(samples: NgramCounts, reference: NgramCounts, chunks: Itera
             return np.empty((len(_METRICS), 0))
         index = np.searchsorted(samples.keys, chunk.keys)[chunk.index]
         count, total, of_real = chunk.count, samples.counts[index], real[index]
-
         weights = (count * (of_real > 0), of_real * (count == total), count * of_real, count * (2 * total - count))
         common, gone, shared, square = (np.bincount(chunk.line, each, chunk.lines) for each in weights)
         rows = [
