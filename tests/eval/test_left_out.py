@@ -13,9 +13,8 @@ from eval.core.intervals import counted_once, estimate
 from eval.core.score import Estimate
 from eval.text.counts import character_ngrams
 from eval.text.diversity import distinct
-from eval.text.jsd import estimate_ids
-from eval.text.left_out import character_chunks, in_blocks
-from eval.text.overlap import score as overlap
+from eval.text.jsd import estimate_ids, score_ids
+from eval.text.left_out import in_blocks
 from eval.text.reference import Reference
 from tests.helpers.oracles import dictionary_counts, line_jackknife
 from tests.helpers.text import counted_text, toy_lines
@@ -81,36 +80,19 @@ def test_blocks_equal_counts_of_their_lines() -> None:
         assert counted == {4 * first + second: count for (first, second), count in expected.items()}
 
 
-def test_chunks_give_the_interval_of_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = counted_text(toy_lines(60, 0), 10, 3)
-    reference = Reference(text, None, None)
-    ids = text.tokenizer.encode(toy_lines(160, 1)).padded(10)
-    whole = overlap(ids, reference), estimate_ids(ids, reference)
-    monkeypatch.setattr("eval.text.left_out._CHUNK_LINES", 80)
-    assert len(list(character_chunks(ids, 2, text))) == 2
-    parts = overlap(ids, reference), estimate_ids(ids, reference)
-    for one, two in zip(whole[0], parts[0], strict=True):
-        same(list(one.values.values()), list(two.values.values()))
-    same(list(whole[1].values()), list(parts[1].values()))
-
-
-def same(whole: list[Estimate], parts: list[Estimate]) -> None:
-    """Check estimates from one chunk and from two, which estimate interactions from half of the lines."""
-    for one, two in zip(whole, parts, strict=True):
-        assert (two.value, two.corrected) == pytest.approx((one.value, one.corrected), abs=1e-12)
-        assert two.error == pytest.approx(one.error, rel=0.3)
-
-
-def test_the_jsd_is_that_of_a_slow_jackknife() -> None:
-    text = counted_text(toy_lines(60, 0), 10, 3)
-    ids = text.tokenizer.encode(toy_lines(50, 1)).padded(10)
-    for n, found in estimate_ids(ids, Reference(text, None, None)).items():
-
-        def score(gone: list[int], n: int = n) -> float:
-            return estimate_ids(np.delete(ids, gone, axis=0), Reference(text, None, None))[n].value
-
-        low, high, corrected = line_jackknife(found.value, score, 50)
-        assert (found.low, found.high, found.corrected) == pytest.approx((low, high, corrected), abs=1e-11)
+@pytest.mark.parametrize("chunk", [70, 60])
+def test_the_interval_is_that_of_a_slow_jackknife(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eval.text.left_out._CHUNK_LINES", chunk)
+    reference = Reference(counted_text(toy_lines(60, 0), 10, 3), None, None)
+    ids = reference.text.tokenizer.encode(toy_lines(70, 1)).padded(10)
+    for n, found in estimate_ids(ids, reference).items():
+        expected = line_jackknife(
+            found.value,
+            lambda gone: score_ids(np.delete(ids, gone, axis=0), reference.text)[n],  # noqa: B023
+            lines=70,
+            first=chunk,
+        )
+        assert (found.low, found.high, found.corrected) == pytest.approx(tuple(np.clip(expected, 0, 1)), abs=1e-11)
 
 
 def drawn(random: np.random.Generator, chances: NDArray[np.float64]) -> tuple[Estimate, Estimate]:
