@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from data.line_ids import Ids
 from eval.core.intervals import SHARE
-from eval.core.score import Estimate, Score, Signature, with_floor
+from eval.core.score import Estimate, Score, Signature
 from eval.text.counts import LineNgrams, NgramCounts
 from eval.text.left_out import character_chunks, estimates
 from eval.text.reference import Reference
-from eval.text.reference_counts import ReferenceCounts
 
 
 def precision(samples: NgramCounts, reference: NgramCounts) -> float:
@@ -72,21 +71,8 @@ def overlap_left_out(samples: NgramCounts, reference: NgramCounts, chunks: Itera
     return np.concatenate(results, axis=1)
 
 
-def _without_floor(ids: Ids, text: ReferenceCounts) -> list[Score]:
-    """Return the scores of samples' ids [samples, seq_len] with intervals, but without floor."""
-    values: dict[str, dict[str, Estimate]] = {name: {} for name in _METRICS}
-    for n, counted in text.count(ids).items():
-        reference = text.counts[n]
-        left_out = partial(overlap_left_out, counted, reference)
-        points = [metric(counted, reference) for metric in _METRICS.values()]
-        found = estimates(points, left_out, character_chunks(ids, n, text), len(ids), SHARE)
-        for name, value in zip(_METRICS, found, strict=True):
-            values[name][f"{name}-{n}"] = replace(value, corrected=None)
-    settings = text.settings(len(ids))
-    return [
-        Score(name, values[name], "share", "higher", len(ids), text.title, Signature(name, settings))
-        for name in _METRICS
-    ]
+def _points(samples: NgramCounts, reference: NgramCounts) -> list[float]:
+    return [metric(samples, reference) for metric in _METRICS.values()]
 
 
 def score(ids: Ids, reference: Reference) -> list[Score]:
@@ -94,8 +80,18 @@ def score(ids: Ids, reference: Reference) -> list[Score]:
 
     The floor is the score of the same number of held-out lines; None if there are fewer.
     """
-    scores = _without_floor(ids, reference.text)
-    real = reference.real_lines(len(ids))
-    if real is None:
-        return scores
-    return [with_floor(ours, floor) for ours, floor in zip(scores, _without_floor(real, reference.text), strict=True)]
+    text, lines = reference.text, len(ids)
+    real_lines = reference.real_lines(lines)
+    floors = None if real_lines is None else text.count(real_lines)
+    values: dict[str, dict[str, Estimate]] = {name: {} for name in _METRICS}
+    for n, counted in text.count(ids).items():
+        real = text.counts[n]
+        left_out = partial(overlap_left_out, counted, real)
+        found = estimates(_points(counted, real), left_out, character_chunks(ids, n, text), lines, SHARE)
+        floor = [None] * len(_METRICS) if floors is None else _points(floors[n], real)
+        for name, value, at_best in zip(_METRICS, found, floor, strict=True):
+            values[name][f"{name}-{n}"] = replace(value, corrected=None, floor=at_best)
+    settings = text.settings(lines)
+    return [
+        Score(name, values[name], "share", "higher", lines, text.title, Signature(name, settings)) for name in _METRICS
+    ]
