@@ -51,7 +51,9 @@ def estimates(
     without = np.atleast_2d(left_out(chain([first], rest)))
     parts = 2 * PAIRS * lines / first.lines
     shares = [counted_once(one, two, parts) for one, two in zip(blocks, pairs, strict=True)]
-    return [estimate(*each, within, share) for *each, share in zip(values, without, shares, strict=True)]
+    return [
+        estimate(value, scores, within, share) for value, scores, share in zip(values, without, shares, strict=True)
+    ]
 
 
 def in_blocks(ngrams: LineNgrams, blocks: int) -> LineNgrams:

@@ -1,6 +1,6 @@
 """Precision, recall and cosine similarity of character n-grams; definitions in `eval.overlap`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -88,7 +88,7 @@ def score(ids: Ids, reference: Reference) -> list[Score]:
         real = text.counts[n]
         left_out = partial(overlap_left_out, counted, real)
         found = estimates(_points(counted, real), left_out, character_chunks(ids, n, text), lines, SHARE)
-        floor = [None] * len(_METRICS) if floors is None else _points(floors[n], real)
+        floor: Sequence[float | None] = [None] * len(_METRICS) if floors is None else _points(floors[n], real)
         for name, value, at_best in zip(_METRICS, found, floor, strict=True):
             values[name][f"{name}-{n}"] = replace(value, corrected=None, floor=at_best)
     settings = text.settings(lines)
