@@ -89,8 +89,8 @@ def score(ids: Ids, reference: Reference) -> list[Score]:
         left_out = partial(overlap_left_out, counted, real)
         found = estimates(_points(counted, real), left_out, character_chunks(ids, n, text), lines, SHARE)
         floor: Sequence[float | None] = [None] * len(_METRICS) if floors is None else _points(floors[n], real)
-        for name, value, at_best in zip(_METRICS, found, floor, strict=True):
-            values[name][f"{name}-{n}"] = replace(value, corrected=None, floor=at_best)
+        for name, value, of_real in zip(_METRICS, found, floor, strict=True):
+            values[name][f"{name}-{n}"] = replace(value, corrected=None, floor=of_real)
     settings = text.settings(lines)
     return [
         Score(name, values[name], "share", "higher", lines, text.title, Signature(name, settings)) for name in _METRICS
