@@ -3,7 +3,8 @@
 Why not the bootstrap: resampled lines repeat n-grams, so resampled text looks less varied than the samples and scores
 worse. For the JSD of 640 lines, percentile bootstrap intervals lie above the expected score. Leaving lines out adds no
 repetition. The jackknife corrects the bias (Quenouille 1956) and estimates the standard error (Tukey 1958); Zahl (1977)
-applied it to entropies, the terms of a JSD; its variance estimate is conservative (Efron & Stein 1981).
+applied it to entropies, the terms of a JSD. Its variance estimate counts interactions of k lines k times (Efron & Stein
+1981); `counted_once` estimates the excess.
 """
 
 import math
@@ -29,17 +30,18 @@ _CONFIDENCE = 0.95
 _ANY: Range = (-math.inf, math.inf)
 
 
-def estimate(value: float, left_out: NDArray[np.float64], within: Range = _ANY) -> Estimate:
+def estimate(value: float, left_out: NDArray[np.float64], within: Range = _ANY, share: float = 1.0) -> Estimate:
     """Return a score with its 95 % confidence interval and bias-corrected value.
 
-    The interval is value +- t s with Student's t for G - 1 degrees of freedom and s^2 = (G - 1) / G * sum of squared
-    deviations. The corrected value is G value - (G - 1) mean(left_out), free of a bias proportional to 1 / lines.
+    The interval is value +- t s with Student's t for G - 1 degrees of freedom and s^2 = share * (G - 1) / G * sum of
+    squared deviations. The corrected value is G value - (G - 1) mean(left_out), free of bias proportional to 1 / lines.
 
     Args:
         value: the score of all lines.
         left_out: the scores [G] without line (or group) 1, ..., G; groups of near-equal size. With fewer than two, the
             interval and the corrected value are unknown.
         within: the range of the score; results are clipped to it, which loses no possible expected score.
+        share: the proportion of the jackknife variance that counts interactions of lines once; see `counted_once`.
     """
 
     def cut(number: float) -> float:
@@ -49,10 +51,36 @@ def estimate(value: float, left_out: NDArray[np.float64], within: Range = _ANY) 
     if groups < 2:
         return Estimate(cut(value))
     mean = float(left_out.mean())
-    error = math.sqrt((groups - 1) / groups * float(np.square(left_out - mean).sum()))
+    error = math.sqrt(share * (groups - 1) / groups * float(np.square(left_out - mean).sum()))
     reach = student_reach(error, groups)
     corrected = groups * value - (groups - 1) * mean
     return Estimate(cut(value), cut(value - reach), cut(value + reach), cut(corrected), error=error, freedom=groups - 1)
+
+
+def counted_once(blocks: NDArray[np.float64], pairs: NDArray[np.float64], parts: float) -> float:
+    """Return the proportion of the jackknife variance that is left if interactions of lines are counted once.
+
+    A score is a sum of uncorrelated terms of 1, 2, ... lines, of variances A_1, A_2, ... (Efron & Stein 1981, Annals of
+    Statistics 9). The variance is the sum of A_k; the jackknife estimates J, the sum of k A_k. The sum P of
+    k (k - 1) / 2 A_k is the variance of interactions of two blocks: the residuals, in a linear regression, of the
+    scores without both blocks on the sum of the scores without each. With a = 2 P / J the proportion is
+    (1 - exp(-a)) / a. It is exact if A_k is proportional to a^k / k!, as for the number of n-grams with a count above 0
+    if counts are Poisson with one mean a, and 1 for means over lines.
+
+    Args:
+        blocks: the scores [2 m] without block 1, ..., 2 m of lines, of near-equal size.
+        pairs: the scores [m] without blocks i and m + i.
+        parts: number of blocks of this size in all lines; more than 2 m if only some lines are in blocks.
+    """
+    most = pairs.size
+    if most < 3 or blocks.size != 2 * most or not (spread := float(blocks.var(ddof=1))):
+        return 1.0
+    sums = blocks[:most] + blocks[most:]
+    sums, pairs = sums - sums.mean(), pairs - pairs.mean()
+    squares = float(sums @ sums)
+    residuals = pairs - sums * (float(sums @ pairs) / squares if squares else 0.0)
+    excess = parts**2 / (parts - 1) * float(residuals @ residuals) / (most - 2) / spread
+    return -math.expm1(-excess) / excess if excess else 1.0
 
 
 def student_reach(error: float, groups: int) -> float:

@@ -1,11 +1,15 @@
 """distinct-n and duplicate lines; definitions in `eval.diversity`."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.core.intervals import GROUPS, SHARE, group_of_line, interval
+from eval.core.intervals import SHARE
 from eval.core.score import Estimate, Score, Signature
-from eval.text.counts import LineNgrams
+from eval.text.counts import LineNgrams, line_ngrams
+from eval.text.left_out import estimates
 from eval.text.words import WordReference, Words
 
 _LONGEST = 4
@@ -13,30 +17,27 @@ _LONGEST = 4
 
 def distinct(ngrams: LineNgrams) -> Estimate:
     """Return the number of distinct n-grams divided by the number of n-grams; 1 if there are none."""
-    total = ngrams.total()
-    if not total.total:
+    counts = ngrams.total().counts
+    total = int(counts.sum())
+    if not total:
         return Estimate(1.0)
-    groups = group_of_line(ngrams.lines)[ngrams.line]
-    left_out = []
-    for group in range(min(GROUPS, ngrams.lines)):
-        in_group = groups == group
-        counts = total.counts - np.bincount(ngrams.index[in_group], ngrams.count[in_group], total.counts.size)
-        if not counts.any():
-            return Estimate(total.counts.size / total.total)  # one group holds every n-gram
-        left_out.append(np.count_nonzero(counts) / counts.sum())
-    return interval(total.counts.size / total.total, left_out, SHARE)
+
+    def left_out(chunks: Iterable[LineNgrams]) -> NDArray[np.float64]:
+        (lines,) = chunks
+        others = total - lines.sizes
+        gone = np.bincount(lines.line, lines.count == counts[lines.index], lines.lines)
+        return (counts.size - gone) / others if others.all() else np.empty(0)  # one line may hold every n-gram
+
+    (found,) = estimates([counts.size / total], left_out, [ngrams], ngrams.lines, SHARE)
+    return replace(found, corrected=None)
 
 
 def duplicates(samples: Words) -> Estimate:
     """Return the proportion of lines that equal an earlier line."""
-
-    def repeated(hashes: NDArray[np.uint64]) -> float:
-        return 1 - np.unique(hashes).size / hashes.size
-
-    hashes = samples.hashes
-    groups = group_of_line(hashes.size)
-    left_out = [repeated(hashes[groups != group]) for group in range(groups.max() + 1)] if hashes.size > 1 else []
-    return interval(repeated(hashes), left_out, SHARE)
+    lines = samples.lengths.size
+    found = distinct(line_ngrams(samples.hashes, np.arange(lines), lines))
+    low, high = (None if end is None else 1 - end for end in (found.high, found.low))
+    return replace(found, value=1 - found.value, low=low, high=high)
 
 
 def score(samples: Words, _reference: WordReference) -> list[Score]:

@@ -1,12 +1,15 @@
 """Entropy of words, per line and over all lines; definitions in `eval/README.md`."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from eval.core.intervals import POSITIVE, estimate, estimate_ratio
+from eval.core.intervals import POSITIVE, estimate_ratio
 from eval.core.score import Estimate, Score, Signature
 from eval.text.counts import LineNgrams
+from eval.text.left_out import estimates
 from eval.text.words import WordReference, Words
 
 
@@ -29,11 +32,16 @@ def unigram_entropy(words: LineNgrams) -> Estimate:
     if not total:
         return Estimate(0.0)
     terms = xlogy(counts, counts)
-    others = counts[words.index] - words.count
-    change = np.bincount(words.line, xlogy(others, others) - terms[words.index], words.lines)
-    totals = total - words.sizes
-    left_out = _entropy(totals, terms.sum() + change) if totals.all() else np.empty(0)  # one line may hold every word
-    return estimate(float(_entropy(total, terms.sum())), left_out, POSITIVE)
+
+    def left_out(chunks: Iterable[LineNgrams]) -> NDArray[np.float64]:
+        (lines,) = chunks
+        others = counts[lines.index] - lines.count
+        change = np.bincount(lines.line, xlogy(others, others) - terms[lines.index], lines.lines)
+        totals = total - lines.sizes
+        return _entropy(totals, terms.sum() + change) if totals.all() else np.empty(0)  # one line may hold every word
+
+    (found,) = estimates([float(_entropy(total, terms.sum()))], left_out, [words], words.lines, POSITIVE)
+    return found
 
 
 def _entropy(total: NDArray[np.int64], terms: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,22 +1,22 @@
 """Normalised n-gram Jensen-Shannon divergence, of characters and of words."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from data.corpus import HELD_OUT_SHARE
 from data.line_ids import Ids
-from eval.core.intervals import SHARE, estimate
+from eval.core.intervals import SHARE
 from eval.core.score import Estimate, Score, Signature
-from eval.text.counts import LineNgrams, NgramCounts, character_ngrams
+from eval.text.counts import LineNgrams, NgramCounts
+from eval.text.left_out import character_chunks, estimates
 from eval.text.reference import Reference
 from eval.text.reference_counts import ReferenceCounts
 from eval.text.words import WordReference, Words
 
-_CHUNK_LINES = 1 << 16
 _LONGEST_OF_WORDS = 4
 
 
@@ -135,16 +135,17 @@ def estimate_ids(ids: Ids, reference: Reference) -> dict[int, Estimate]:
     text = reference.text
     floor = floor_ids(reference, len(ids))
 
-    def chunks(n: int) -> Iterator[LineNgrams]:
-        starts = range(0, len(ids), _CHUNK_LINES)
-        for start in tqdm(starts, f"leaving out lines, n = {n}", disable=None, delay=1, leave=False):
-            yield character_ngrams(ids[start : start + _CHUNK_LINES], n, text.tokenizer.size, text.padding)
-
-    estimates = {}
+    found = {}
     for n, counted in text.count(ids).items():
-        value = estimate(jsd(counted, text.counts[n]), jsd_left_out(counted, text.counts[n], chunks(n)), SHARE)
-        estimates[n] = replace(value, floor=None if floor is None else floor[n])
-    return estimates
+        value = _estimate(counted, text.counts[n], character_chunks(ids, n, text), len(ids))
+        found[n] = replace(value, floor=None if floor is None else floor[n])
+    return found
+
+
+def _estimate(samples: NgramCounts, reference: NgramCounts, chunks: Iterable[LineNgrams], lines: int) -> Estimate:
+    """Return the JSD of `lines` sample lines, given their n-gram counts in total and by chunks of lines."""
+    (value,) = estimates([jsd(samples, reference)], partial(jsd_left_out, samples, reference), chunks, lines, SHARE)
+    return value
 
 
 def signature(text: ReferenceCounts, samples: int) -> Signature:
@@ -169,11 +170,9 @@ def score_sizes(ids: Ids, reference: Reference) -> list[Score]:
 def score_words(samples: Words, reference: WordReference) -> list[Score]:
     """Return the JSD of word n-grams for each n, with interval and corrected value."""
     values: dict[str, Estimate] = {}
+    lines = samples.lengths.size
     for n in range(1, _LONGEST_OF_WORDS + 1):
         ngrams = samples.ngrams(n)
-        counts = ngrams.total()
-        left_out = jsd_left_out(counts, reference.counts[n], [ngrams])
-        values[f"word-jsd-{n}"] = estimate(jsd(counts, reference.counts[n]), left_out, SHARE)
-    lines = samples.lengths.size
+        values[f"word-jsd-{n}"] = _estimate(ngrams.total(), reference.counts[n], [ngrams], lines)
     word_signature = reference.signature("word-jsd", lines, {"n": _LONGEST_OF_WORDS})
     return [Score("word-jsd", values, "bits", "lower", lines, reference.title, word_signature)]

@@ -1,15 +1,18 @@
 """Precision, recall and cosine similarity of character n-grams; definitions in `eval.overlap`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.line_ids import Ids
-from eval.core.intervals import SHARE, interval
-from eval.core.score import Estimate, Score, Signature, with_floor
-from eval.text.counts import NgramCounts, merge
+from eval.core.intervals import SHARE
+from eval.core.score import Estimate, Score, Signature
+from eval.text.counts import LineNgrams, NgramCounts
+from eval.text.left_out import character_chunks, estimates
 from eval.text.reference import Reference
-from eval.text.reference_counts import ReferenceCounts, count_groups
 
 
 def precision(samples: NgramCounts, reference: NgramCounts) -> float:
@@ -38,22 +41,38 @@ _METRICS: dict[str, Callable[[NgramCounts, NgramCounts], float]] = {
 }
 
 
-def _without_floor(ids: Ids, text: ReferenceCounts) -> list[Score]:
-    """Return the scores of samples' ids [samples, seq_len] with intervals, but without floor."""
-    groups = count_groups(ids, text)
-    values: dict[str, dict[str, Estimate]] = {name: {} for name in _METRICS}
-    for n, reference in text.counts.items():
-        counted = merge(group[n] for group in groups)
-        others = [counted.minus(group[n]) for group in groups]
-        for name, metric in _METRICS.items():
-            # If one group holds every n-gram, none are left without it, and the error is unknown.
-            left_out = [metric(other, reference) for other in others] if all(other.total for other in others) else []
-            values[name][f"{name}-{n}"] = interval(metric(counted, reference), left_out, SHARE)
-    settings = text.settings(len(ids))
-    return [
-        Score(name, values[name], "share", "higher", len(ids), text.title, Signature(name, settings))
-        for name in _METRICS
-    ]
+def overlap_left_out(samples: NgramCounts, reference: NgramCounts, chunks: Iterable[LineNgrams]) -> NDArray[np.float64]:
+    """Return precision, recall and cosine without each line [3, lines]; no columns if one line holds every n-gram.
+
+    Args:
+        samples: the counts of all sample lines.
+        reference: the counts of real text.
+        chunks: the n-grams of the sample lines, in consecutive parts.
+    """
+    real = reference.lookup(samples.keys)
+    known, found = int(samples.counts[real > 0].sum()), int(real.sum())
+    counts = samples.counts.astype(np.float64)
+    product, squares = float(counts @ real), float(counts @ counts)
+    results = []
+    for chunk in chunks:
+        others = samples.total - chunk.sizes
+        if not others.all():
+            return np.empty((len(_METRICS), 0))
+        index = np.searchsorted(samples.keys, chunk.keys)[chunk.index]
+        count, total, of_real = chunk.count, samples.counts[index], real[index]
+        weights = (count * (of_real > 0), of_real * (count == total), count * of_real, count * (2 * total - count))
+        common, gone, shared, square = (np.bincount(chunk.line, each, chunk.lines) for each in weights)
+        rows = [
+            (known - common) / others,
+            (found - gone) / reference.total,
+            (product - shared) / (np.sqrt(squares - square) * reference.norm),
+        ]
+        results.append(np.stack(rows))
+    return np.concatenate(results, axis=1)
+
+
+def _points(samples: NgramCounts, reference: NgramCounts) -> list[float]:
+    return [metric(samples, reference) for metric in _METRICS.values()]
 
 
 def score(ids: Ids, reference: Reference) -> list[Score]:
@@ -61,8 +80,18 @@ def score(ids: Ids, reference: Reference) -> list[Score]:
 
     The floor is the score of the same number of held-out lines; None if there are fewer.
     """
-    scores = _without_floor(ids, reference.text)
-    real = reference.real_lines(len(ids))
-    if real is None:
-        return scores
-    return [with_floor(ours, floor) for ours, floor in zip(scores, _without_floor(real, reference.text), strict=True)]
+    text, lines = reference.text, len(ids)
+    real_lines = reference.real_lines(lines)
+    floors = None if real_lines is None else text.count(real_lines)
+    values: dict[str, dict[str, Estimate]] = {name: {} for name in _METRICS}
+    for n, counted in text.count(ids).items():
+        real = text.counts[n]
+        left_out = partial(overlap_left_out, counted, real)
+        found = estimates(_points(counted, real), left_out, character_chunks(ids, n, text), lines, SHARE)
+        floor: Sequence[float | None] = [None] * len(_METRICS) if floors is None else _points(floors[n], real)
+        for name, value, of_real in zip(_METRICS, found, floor, strict=True):
+            values[name][f"{name}-{n}"] = replace(value, corrected=None, floor=of_real)
+    settings = text.settings(lines)
+    return [
+        Score(name, values[name], "share", "higher", lines, text.title, Signature(name, settings)) for name in _METRICS
+    ]

@@ -330,7 +330,7 @@ def test_it_starts_without_torch() -> None:
 def test_it_imports_no_other_metric_and_no_subwords() -> None:
     code = "import sys, eval.jsd; print(*(name for name in sys.modules if name.startswith(('eval.text', 'data.sub'))))"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    shared = ("api", "cli", "counts", "jsd", "metrics", "reference", "reference_counts", "samples", "words")
+    shared = ("api", "cli", "counts", "jsd", "left_out", "metrics", "reference", "reference_counts", "samples", "words")
     assert sorted(found) == ["eval.text", *(f"eval.text.{name}" for name in shared)]
 
 
