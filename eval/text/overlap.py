@@ -38,17 +38,22 @@ _METRICS: dict[str, Callable[[NgramCounts, NgramCounts], float]] = {
 }
 
 
+def _values(samples: NgramCounts, reference: NgramCounts) -> dict[str, float]:
+    """Return the value of each metric by name; none if the samples have no n-grams."""
+    return {name: metric(samples, reference) for name, metric in _METRICS.items()} if samples.total else {}
+
+
 def _without_floor(ids: Ids, text: ReferenceCounts) -> list[Score]:
     """Return the scores of samples' ids [samples, seq_len] with intervals, but without floor."""
     groups = count_groups(ids, text)
     values: dict[str, dict[str, Estimate]] = {name: {} for name in _METRICS}
     for n, reference in text.counts.items():
         counted = merge(group[n] for group in groups)
-        others = [counted.minus(group[n]) for group in groups]
+        left_out = [_values(counted.minus(group[n]), reference) for group in groups]
         for name, metric in _METRICS.items():
             # If one group holds every n-gram, none are left without it, and the error is unknown.
-            left_out = [metric(other, reference) for other in others] if all(other.total for other in others) else []
-            values[name][f"{name}-{n}"] = interval(metric(counted, reference), left_out, SHARE)
+            others = [value[name] for value in left_out] if all(left_out) else []
+            values[name][f"{name}-{n}"] = interval(metric(counted, reference), others, SHARE)
     settings = text.settings(len(ids))
     return [
         Score(name, values[name], "share", "higher", len(ids), text.title, Signature(name, settings))

@@ -19,7 +19,7 @@ from data.errors import InputError
 from data.line_ids import Ids
 from eval.jsd import main, score_lines
 from eval.ngram_sampler import sample_ngram_model
-from eval.text.counts import character_ngrams, count_ngrams
+from eval.text.counts import count_ngrams
 from eval.text.jsd import (
     estimate_ids,
     floor_ids,
@@ -32,6 +32,7 @@ from eval.text.jsd import (
 from eval.text.jsd import (
     score as compare,
 )
+from eval.text.line_ngrams import character_ngrams
 from eval.text.reference import Reference, ReferenceOptions, open_reference
 from tests.helpers.oracles import Dictionary, dictionary_counts
 

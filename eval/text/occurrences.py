@@ -1,0 +1,62 @@
+"""All lines that hold an n-gram, for any number of lines: n-grams come in parts that share none."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.line_ids import ngram_places
+from eval.text.ngram_hashes import ngram_hashes
+from eval.text.words import Words
+
+_PART_NGRAMS = 1 << 23
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """Some n-grams with all lines that hold them: one entry [E] per n-gram and line, sorted by n-gram, then by line.
+
+    `ngram` numbers the n-grams from 0, `line` is the number of the line, `count` the n-gram's count in the line.
+    """
+
+    ngram: NDArray[np.int64]
+    line: NDArray[np.int64]
+    count: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, hashes: NDArray[np.uint64], line: NDArray[np.int64], lines: int) -> "Occurrences":
+        """Group n-grams, given as hashes [M] with the line of each [M]; `lines` is the number of all lines."""
+        order = np.argsort(hashes)
+        hashes = hashes[order]
+        ngram = np.cumsum(np.concatenate([[False], hashes[1:] != hashes[:-1]]))[: hashes.size]
+        entries = ngram * lines + line[order]
+        entries.sort()
+        first = np.flatnonzero(np.diff(entries, prepend=-1))
+        return cls(*np.divmod(entries[first], lines), np.diff(first, append=entries.size))
+
+    @cached_property
+    def first(self) -> NDArray[np.int64]:
+        """Index of the first entry of each n-gram [K]."""
+        return np.flatnonzero(np.diff(self.ngram, prepend=-1))
+
+
+def occurrences(samples: Words, ngram: int) -> Iterator[Occurrences]:
+    """Yield the occurrences of word n-grams in parts: each n-gram is in one part, with all of its lines.
+
+    N-grams are compared by 64-bit hashes, and the hash chooses the part. The lines are read again for each part.
+    """
+    total = int(np.maximum(samples.lengths - (ngram - 1), 0).sum())
+    parts = 1 << (total // _PART_NGRAMS).bit_length()
+    for part in range(parts):
+        hashes, lines = [], []
+        before = 0
+        for block in samples.parts():
+            places, line = ngram_places(block.lengths, ngram)
+            found = ngram_hashes(block.row, places, ngram)
+            here = found % np.uint64(parts) == part
+            hashes.append(found[here])
+            lines.append(line[here] + before)
+            before += block.lengths.size
+        yield Occurrences.of(np.concatenate(hashes), np.concatenate(lines), samples.lengths.size)
