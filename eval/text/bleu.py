@@ -1,6 +1,6 @@
 """BLEU and Self-BLEU on words; definitions in `eval.bleu`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +46,7 @@ def _matches(ngrams: LineNgrams, reference: NDArray[np.int64]) -> NDArray[np.int
 
 
 def _combine(
-    lengths: NDArray[np.int64], closest: NDArray[np.int64], matches: list[NDArray[np.int64]]
+    lengths: NDArray[np.int64], closest: NDArray[np.int64], matches: Sequence[NDArray[np.integer]]
 ) -> NDArray[np.float64]:
     """Return BLEU-2 .. BLEU-5 [lines, 4] from clipped matches for n = 1 .. 5; 0 for a line without a known word."""
     with np.errstate(divide="ignore", invalid="ignore"):

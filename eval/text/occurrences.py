@@ -21,20 +21,22 @@ class Occurrences:
     `ngram` numbers the n-grams from 0, `line` is the number of the line, `count` the n-gram's count in the line.
     """
 
-    ngram: NDArray[np.int64]
-    line: NDArray[np.int64]
-    count: NDArray[np.int64]
+    ngram: NDArray[np.int32]
+    line: NDArray[np.int32]
+    count: NDArray[np.int32]
 
     @classmethod
-    def of(cls, hashes: NDArray[np.uint64], line: NDArray[np.int64], lines: int) -> "Occurrences":
+    def of(cls, hashes: NDArray[np.uint64], line: NDArray[np.integer], lines: int) -> "Occurrences":
         """Group n-grams, given as hashes [M] with the line of each [M]; `lines` is the number of all lines."""
         order = np.argsort(hashes)
         hashes = hashes[order]
-        ngram = np.cumsum(np.concatenate([[False], hashes[1:] != hashes[:-1]]))[: hashes.size]
-        entries = ngram * lines + line[order]
+        entries = np.cumsum(np.concatenate([[False], hashes[1:] != hashes[:-1]]))[: hashes.size]
+        entries *= lines
+        entries += line[order]
         entries.sort()
         first = np.flatnonzero(np.diff(entries, prepend=-1))
-        return cls(*np.divmod(entries[first], lines), np.diff(first, append=entries.size))
+        columns = (*np.divmod(entries[first], lines), np.diff(first, append=entries.size))
+        return cls(*(column.astype(np.int32) for column in columns))
 
     @cached_property
     def first(self) -> NDArray[np.int64]:
@@ -57,6 +59,6 @@ def occurrences(samples: Words, ngram: int) -> Iterator[Occurrences]:
             found = ngram_hashes(block.row, places, ngram)
             here = found % np.uint64(parts) == part
             hashes.append(found[here])
-            lines.append(line[here] + before)
+            lines.append((line[here] + before).astype(np.int32))
             before += block.lengths.size
         yield Occurrences.of(np.concatenate(hashes), np.concatenate(lines), samples.lengths.size)
