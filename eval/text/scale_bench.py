@@ -57,7 +57,17 @@ def bench_scale(text: str, count: int, metrics: Sequence[str]) -> Iterator[Run]:
             for lines in recombined(reference.text, reference.words, count):
                 file.writelines(f"{line}\n" for line in lines)
         for metric in metrics or METRICS:
-            command = [sys.executable, "-m", "eval.report", samples, "--reference", text, "--metrics", metric, "--json"]
+            command = [
+                sys.executable,
+                "-m",
+                "eval.report",
+                str(samples),
+                "--reference",
+                text,
+                "--metrics",
+                metric,
+                "--json",
+            ]
             done = subprocess.run([sys.executable, "-c", _MEASURE, *command], check=True, stdout=subprocess.PIPE)
             seconds, processor_seconds, peak = map(float, done.stdout.split())
             yield Run(metric, count, seconds, processor_seconds, peak / (1e6 if sys.platform == "darwin" else 1e3))
