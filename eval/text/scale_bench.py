@@ -15,7 +15,7 @@ from data.words import WordRule
 from eval.text.metrics import METRICS, require_metrics
 from eval.text.words import open_word_reference
 
-_BLOCK_LINES = 1 << 16
+_BLOCK_LINES = 1 << 13
 # A small process starts the metric's: the peak that Linux reports for a process is at least its parent's at the start.
 _MEASURE = """
 import resource, subprocess, sys, time
