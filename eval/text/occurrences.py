@@ -51,14 +51,18 @@ def occurrences(samples: Words, ngram: int) -> Iterator[Occurrences]:
     """
     total = int(np.maximum(samples.lengths - (ngram - 1), 0).sum())
     parts = 1 << (total // _PART_NGRAMS).bit_length()
-    for part in range(parts):
-        hashes, lines = [], []
-        before = 0
-        for block in samples.parts():
-            places, line = ngram_places(block.lengths, ngram)
-            found = ngram_hashes(block.row, places, ngram)
-            here = found % np.uint64(parts) == part
-            hashes.append(found[here])
-            lines.append((line[here] + before).astype(np.int32))
-            before += block.lengths.size
-        yield Occurrences.of(np.concatenate(hashes), np.concatenate(lines), samples.lengths.size)
+    return (Occurrences.of(*_hashed(samples, ngram, part, parts), samples.lengths.size) for part in range(parts))
+
+
+def _hashed(samples: Words, ngram: int, part: int, parts: int) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+    """Return the hashes [M] of the n-grams in one of the parts, and the line of each [M]."""
+    hashes, lines = [], []
+    before = 0
+    for block in samples.parts():
+        places, line = ngram_places(block.lengths, ngram)
+        found = ngram_hashes(block.row, places, ngram)
+        here = found % np.uint64(parts) == part
+        hashes.append(found[here])
+        lines.append((line[here] + before).astype(np.int32))
+        before += block.lengths.size
+    return np.concatenate(hashes), np.concatenate(lines)
