@@ -70,3 +70,15 @@ def blocks(lines: Lines, most: int) -> Iterator[Ids]:
 def starts_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the index of the first symbol of each line and the end of the last [lines + 1], given their lengths."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def ngram_places(lengths: NDArray[np.int64], ngram: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the index of the first symbol of each n-gram inside a line [N], and the number of its line [N].
+
+    Args:
+        lengths: symbols per line [lines], of lines stored one after the other.
+        ngram: n.
+    """
+    counts = np.maximum(lengths - (ngram - 1), 0)
+    before = starts_of(lengths)[:-1] - starts_of(counts)[:-1]
+    return np.arange(counts.sum()) + np.repeat(before, counts), np.repeat(np.arange(lengths.size), counts)

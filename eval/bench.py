@@ -3,11 +3,14 @@
     python -m eval.bench text
     python -m eval.bench text --self-bleu-text corpus.txt.gz --format json
     python -m eval.bench encoding --lines 1000000 --symbols word
+    python -m eval.bench scale corpus.txt.gz --count 1000000
     python -m eval.bench images shapes --count 2000
     python -m eval.bench images cifar10 --count 10000 --batch-size 256 --device cuda
 
-`text` takes some minutes and some gigabytes; NLTK comes with the extra `dev`. `images` times the Inception features in
-each precision, eager and compiled, and prints the change of the FID. Run nothing else at the same time.
+`text` takes some minutes and some gigabytes; NLTK comes with the extra `dev`. `scale` draws many lines from a model of
+the word pairs of a text, scores them against this text, and prints seconds and peak memory of each text metric.
+`images` times the Inception features in each precision, eager and compiled, and prints the change of the FID. Run
+nothing else at the same time.
 """
 
 import os
@@ -23,6 +26,7 @@ from scipy.linalg import sqrtm
 
 from data.command import parse_command, run_command
 from data.corpus import CorpusOptions
+from data.errors import require_at_least
 from data.tokenizers import Level
 from eval.core.device import choose_device
 from eval.core.tables import Block, FormatFlags, render
@@ -30,6 +34,7 @@ from eval.core.timing import Result, best_of, timed
 from eval.images.flags import InceptionFlags
 from eval.images.frechet import FeatureStatistics, distance
 from eval.text import bench
+from eval.text.scale_bench import bench_scale
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,18 @@ class EncodingCommand(FormatFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScaleCommand(FormatFlags):
+    """Measure each text metric on a large file, in a process of its own."""
+
+    text: tyro.conf.Positional[str]
+    """Real text, as --reference of eval.report."""
+    count: Annotated[int, tyro.conf.arg(metavar="LINES")] = 1_000_000
+    """Lines to score."""
+    metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
+    """Text metrics, as --metrics of eval.report. Default: all."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImagesCommand(FormatFlags, InceptionFlags):
     """Time the extraction of Inception features."""
 
@@ -83,6 +100,7 @@ class ImagesCommand(FormatFlags, InceptionFlags):
 Commands = (
     Annotated[TextCommand, tyro.conf.subcommand("text")]
     | Annotated[EncodingCommand, tyro.conf.subcommand("encoding")]
+    | Annotated[ScaleCommand, tyro.conf.subcommand("scale")]
     | Annotated[ImagesCommand, tyro.conf.subcommand("images")]
 )
 
@@ -127,6 +145,17 @@ def _bench_frechet(dims: int) -> list[Result]:
     return [Result(f"Fréchet distance, {dims:,} dimensions", seconds, "s", "scipy.linalg.sqrtm", slow, slow / seconds)]
 
 
+def _show_scale(command: ScaleCommand) -> None:
+    require_at_least("--count", command.count, 2)
+    with _empty_cache():
+        runs = list(bench_scale(command.text, command.count, command.metrics))
+    rows = [["metric", "lines", "seconds", "processor seconds", "peak MB"]]
+    for run in runs:
+        figures = (run.seconds, run.processor_seconds, run.megabytes)
+        rows.append([run.metric, f"{run.lines:,}", *(f"{figure:.1f}" for figure in figures)])
+    print(render(command.output_format, [Block("", rows)], [asdict(run) for run in runs]))
+
+
 def _show_images(command: ImagesCommand) -> None:
     import torch
 
@@ -155,10 +184,13 @@ def main(arguments: list[str]) -> int:
     """Run the benchmarks of a subcommand and print a table."""
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments = ["text", *arguments]  # the default from before there were subcommands
-    kinds = cast(type[TextCommand | EncodingCommand | ImagesCommand], Commands)
+    kinds = cast(type[TextCommand | EncodingCommand | ScaleCommand | ImagesCommand], Commands)
     command = parse_command(kinds, arguments, "eval.bench", __doc__)
     if isinstance(command, ImagesCommand):
         _show_images(command)
+        return 0
+    if isinstance(command, ScaleCommand):
+        _show_scale(command)
         return 0
     results = _text_results(command)
     table = [["", "figure", "unit", "rival", "rival's figure", "times better"]]

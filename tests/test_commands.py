@@ -229,6 +229,12 @@ def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture
     results = {result["name"]: result["figure"] for result in json.loads(out)}
     assert status == 0
     assert results["rate"] == pytest.approx(1000 / results["read, encode and cache 1,000 lines by char"])
+    status, out, _ = run(capfd, "eval.bench", "scale", "corpus.txt.gz", "--count", "90", "--metrics", "zipf", "--json")
+    assert status == 0
+    (found,) = json.loads(out)
+    assert (found["metric"], found["lines"]) == ("zipf", 90)
+    assert found["processor_seconds"] > 0.05
+    assert found["megabytes"] > 20
 
 
 def test_a_full_gpu_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:

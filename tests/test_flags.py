@@ -15,7 +15,7 @@ from textgan.theory.__main__ import EXPERIMENTS
 
 FROZEN = Path(__file__).with_name("flags.txt")
 SUBCOMMANDS = {
-    "eval.bench": ("encoding", "images", "text"),
+    "eval.bench": ("encoding", "images", "scale", "text"),
     "eval.disturb": ("text",),
     "eval.fid": ("stats",),
     "eval.ngrams": ("build", "merge"),

@@ -80,7 +80,7 @@ def score(lines: Sequence[str], outside: OutsideModel, rule: WordRule) -> list[S
     }
     samples = len(lines)
     signature = Signature("perplexity", {**outside.settings, "samples": samples, **rule.settings})
-    in_bits = line_entropy(words.ngrams(1)).scaled(1 / math.log(2))
+    in_bits = line_entropy(words).scaled(1 / math.log(2))
     entropy = Signature("sample-entropy", {"sym": "word", "samples": samples, **rule.settings})
     return [
         Score("perplexity", values, "bits", "lower", samples, outside.title, signature),

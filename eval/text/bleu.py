@@ -1,20 +1,24 @@
 """BLEU and Self-BLEU on words; definitions in `eval.bleu`."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import InputError
-from eval.core.intervals import SHARE, estimate_ratio, group_of_line, interval
+from eval.core.intervals import GROUPS, SHARE, estimate_ratio, group_of_line, interval
 from eval.core.score import Score, Signature
-from eval.text.counts import LineNgrams, NgramCounts
+from eval.text.counts import NgramCounts
+from eval.text.line_ngrams import LineNgrams
+from eval.text.self_matches import SelfMatches
 from eval.text.words import LONGEST, WordReference, Words
 
 _EPSILON = 0.1  # of smoothing method1
+_BLOCK_LINES = 1 << 16
 
 
-def bleu(samples: Words, largest: dict[int, NgramCounts], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
+def bleu(samples: Words, largest: Mapping[int, NgramCounts], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return each sample's BLEU-2 .. BLEU-5 [samples, 4].
 
     Args:
@@ -22,6 +26,12 @@ def bleu(samples: Words, largest: dict[int, NgramCounts], lengths: NDArray[np.in
         largest: the largest count of each n-gram in one reference sentence, by n.
         lengths: the distinct lengths of reference sentences, sorted.
     """
+    return np.concatenate([_bleu_of_part(part, largest, lengths) for part in samples.parts()])
+
+
+def _bleu_of_part(
+    samples: Words, largest: Mapping[int, NgramCounts], lengths: NDArray[np.int64]
+) -> NDArray[np.float64]:
     matches = []
     for n in range(1, LONGEST + 1):
         ngrams = samples.ngrams(n)
@@ -30,63 +40,13 @@ def bleu(samples: Words, largest: dict[int, NgramCounts], lengths: NDArray[np.in
     return _combine(samples.lengths, closest, matches)
 
 
-@dataclass(frozen=True)
-class SelfBleu:
-    """Samples prepared for Self-BLEU: the n-grams for each n, with entries sorted by n-gram, then falling count."""
-
-    lengths: NDArray[np.int64]
-    ngrams: list[LineNgrams]
-
-    @classmethod
-    def of(cls, samples: Words) -> "SelfBleu":
-        """Sort the n-grams of samples."""
-        prepared = []
-        for n in range(1, LONGEST + 1):
-            ngrams = samples.ngrams(n)
-            order = np.lexsort((-ngrams.count, ngrams.index))
-            columns = (column[order] for column in (ngrams.line, ngrams.index, ngrams.count))
-            prepared.append(LineNgrams(ngrams.lines, ngrams.keys, *columns))
-        return cls(samples.lengths, prepared)
-
-    def scores(self, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return Self-BLEU-2 .. Self-BLEU-5 [kept lines, 4] of the lines selected by the mask `kept` [lines].
-
-        The reference count of an n-gram is its largest count among the other sentences: the largest of all, or the
-        second largest for the one sentence that holds the largest.
-        """
-        matches = []
-        for ngrams in self.ngrams:
-            here = kept[ngrams.line]
-            line, index, count = ngrams.line[here], ngrams.index[here], ngrams.count[here]
-            first = np.flatnonzero(np.diff(index, prepend=-1))
-            entries = np.diff(first, append=index.size)
-            second = np.zeros(first.size, np.int64)
-            second[entries > 1] = count[first[entries > 1] + 1]
-            others = np.repeat(count[first], entries)
-            others[first] = second
-            matched = np.bincount(line, np.minimum(count, others), kept.size).astype(np.int64)
-            matches.append(matched[kept])
-        lengths = self.lengths[kept]
-        return _combine(lengths, _closest_other(lengths), matches)
-
-
 def _matches(ngrams: LineNgrams, reference: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the clipped matches of each line [lines]: its n-gram counts, limited to the `reference` counts, summed."""
     return np.bincount(ngrams.line, np.minimum(ngrams.count, reference), ngrams.lines).astype(np.int64)
 
 
-def _closest_other(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the closest length among the other sentences for each sentence [lines]; the shorter one in a tie."""
-    distinct, frequencies = np.unique(lengths, return_counts=True)
-    nearest = {}
-    for length, frequency in zip(distinct.tolist(), frequencies.tolist(), strict=True):
-        others = distinct if frequency > 1 else distinct[distinct != length]
-        nearest[length] = int(others[np.abs(others - length).argmin()])
-    return np.array([nearest[length] for length in lengths.tolist()], np.int64)
-
-
 def _combine(
-    lengths: NDArray[np.int64], closest: NDArray[np.int64], matches: list[NDArray[np.int64]]
+    lengths: NDArray[np.int64], closest: NDArray[np.int64], matches: Sequence[NDArray[np.integer]]
 ) -> NDArray[np.float64]:
     """Return BLEU-2 .. BLEU-5 [lines, 4] from clipped matches for n = 1 .. 5; 0 for a line without a known word."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -104,7 +64,7 @@ def _combine(
 
 def score_bleu(samples: Words, reference: WordReference) -> Score:
     """Return the mean BLEU-2 .. BLEU-5 of samples, with jackknife intervals over samples."""
-    scores = bleu(samples, dict(reference.largest), reference.lengths)
+    scores = bleu(samples, reference.largest, reference.lengths)
     ones = np.ones(len(scores))
     return Score(
         metric="bleu",
@@ -117,6 +77,48 @@ def score_bleu(samples: Words, reference: WordReference) -> Score:
     )
 
 
+@dataclass(frozen=True)
+class SelfBleu:
+    """Samples prepared for Self-BLEU: words per line [lines], and the clipped matches for n = 1 .. 5."""
+
+    lengths: NDArray[np.int64]
+    matches: list[SelfMatches]
+
+    @classmethod
+    def of(cls, samples: Words) -> "SelfBleu":
+        """Count the matches of samples."""
+        return cls(samples.lengths, [SelfMatches.of(samples, n) for n in range(1, LONGEST + 1)])
+
+    def scores(self, left_out: int | None = None) -> Iterator[NDArray[np.float64]]:
+        """Yield Self-BLEU-2 .. Self-BLEU-5 [block, 4] of blocks of lines, without the lines of a jackknife group."""
+        kept = group_of_line(self.lengths.size) != left_out
+        matches = [found.matches if left_out is None else found.without(left_out) for found in self.matches]
+        lengths, matches = self.lengths[kept], [matched[kept] for matched in matches]
+        closest = _closest_other(lengths)
+        for first in range(0, lengths.size, _BLOCK_LINES):
+            block = slice(first, first + _BLOCK_LINES)
+            yield _combine(lengths[block], closest[block], [matched[block] for matched in matches])
+
+    def means(self, left_out: int | None = None) -> NDArray[np.float64]:
+        """Return the mean Self-BLEU-2 .. Self-BLEU-5 [4] over lines, without the lines of a jackknife group."""
+        sums, lines = np.zeros(LONGEST - 1), 0
+        for block in self.scores(left_out):
+            sums += block.sum(axis=0)
+            lines += len(block)
+        return sums / lines
+
+
+def _closest_other(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the closest length among the other sentences for each sentence [lines]; the shorter one in a tie."""
+    frequencies = np.bincount(lengths)
+    distinct = np.flatnonzero(frequencies)
+    closest = np.zeros(frequencies.size, np.int64)
+    for length in distinct.tolist():
+        others = distinct if frequencies[length] > 1 else distinct[distinct != length]
+        closest[length] = others[np.abs(others - length).argmin()]
+    return closest[lengths]
+
+
 def score_self_bleu(samples: Words) -> Score:
     """Return the mean Self-BLEU-2 .. Self-BLEU-5 of samples, with jackknife intervals over 20 groups of samples.
 
@@ -127,11 +129,9 @@ def score_self_bleu(samples: Words) -> Score:
     if lines < 2:
         raise InputError("Self-BLEU compares samples with each other: give at least two")
     prepared = SelfBleu.of(samples)
-    means = prepared.scores(np.ones(lines, bool)).mean(axis=0)
-    groups = group_of_line(lines)
-    left_out = [prepared.scores(groups != group).mean(axis=0) for group in range(groups.max() + 1)] if lines > 2 else []
-    columns = np.array(left_out).reshape(-1, means.size).T
-    estimates = [interval(float(mean), column, SHARE) for mean, column in zip(means, columns, strict=True)]
+    groups = range(min(GROUPS, lines)) if lines > 2 else ()
+    left_out = np.array([prepared.means(group) for group in groups]).reshape(-1, LONGEST - 1).T
+    estimates = [interval(float(mean), column, SHARE) for mean, column in zip(prepared.means(), left_out, strict=True)]
     return Score(
         metric="self-bleu",
         values={f"self-bleu-{n}": value for n, value in enumerate(estimates, start=2)},

@@ -8,39 +8,51 @@ from scipy.special import xlogy
 
 from eval.core.intervals import POSITIVE, estimate_ratio
 from eval.core.score import Estimate, Score, Signature
-from eval.text.counts import LineNgrams
+from eval.text.counts import merge
 from eval.text.left_out import estimates
+from eval.text.line_ngrams import LineNgrams
 from eval.text.words import WordReference, Words
 
 
-def line_entropy(words: LineNgrams) -> Estimate:
+def line_entropy(samples: Words) -> Estimate:
     """Return the mean over lines of the entropy of the words in one line, in nats; 0 for a line without words."""
+    entropies = np.concatenate([_entropies(part.ngrams(1)) for part in samples.parts()])
+    return estimate_ratio(entropies, np.ones(entropies.size), POSITIVE)
+
+
+def _entropies(words: LineNgrams) -> NDArray[np.float64]:
+    """Return the entropy of the words in each line [lines]."""
     terms = np.bincount(words.line, xlogy(words.count, words.count), words.lines).astype(np.float64)
     entropies = np.zeros(words.lines)
     spoken = words.sizes > 0
     entropies[spoken] = _entropy(words.sizes[spoken], terms[spoken])
-    return estimate_ratio(entropies, np.ones(words.lines), POSITIVE)
+    return entropies
 
 
-def unigram_entropy(words: LineNgrams) -> Estimate:
+def unigram_entropy(samples: Words) -> Estimate:
     """Return the entropy of the words of all lines, in nats; 0 without words.
 
     The jackknife leaves out each line. The corrected value estimates the entropy at infinite sample size (Zahl 1977).
     """
-    counts = words.total().counts
-    total = counts.sum()
-    if not total:
+    counted = merge(part.ngrams(1).total() for part in samples.parts())
+    if not counted.total:
         return Estimate(0.0)
-    terms = xlogy(counts, counts)
+    terms = xlogy(counted.counts, counted.counts)
 
     def left_out(chunks: Iterable[LineNgrams]) -> NDArray[np.float64]:
-        (lines,) = chunks
-        others = counts[lines.index] - lines.count
-        change = np.bincount(lines.line, xlogy(others, others) - terms[lines.index], lines.lines)
-        totals = total - lines.sizes
-        return _entropy(totals, terms.sum() + change) if totals.all() else np.empty(0)  # one line may hold every word
+        results = []
+        for words in chunks:
+            totals, index = counted.total - words.sizes, words.index_in(counted)
+            if not totals.all():
+                return np.empty(0)  # one line holds every word
+            others = counted.counts[index] - words.count
+            change = np.bincount(words.line, xlogy(others, others) - terms[index], words.lines)
+            results.append(_entropy(totals, terms.sum() + change))
+        return np.concatenate(results)
 
-    (found,) = estimates([float(_entropy(total, terms.sum()))], left_out, [words], words.lines, POSITIVE)
+    value = float(_entropy(counted.counts.sum(), terms.sum()))
+    chunks = (part.ngrams(1) for part in samples.parts())
+    (found,) = estimates([value], left_out, chunks, samples.lengths.size, POSITIVE)
     return found
 
 
@@ -53,7 +65,6 @@ def _entropy(total: NDArray[np.int64], terms: NDArray[np.float64]) -> NDArray[np
 def score(samples: Words, _reference: WordReference) -> list[Score]:
     """Return both entropies of samples."""
     lines = samples.lengths.size
-    words = samples.ngrams(1)
-    values = {"line-entropy": line_entropy(words), "unigram-entropy": unigram_entropy(words)}
+    values = {"line-entropy": line_entropy(samples), "unigram-entropy": unigram_entropy(samples)}
     signature = Signature("entropy", {"sym": "word", "samples": lines, **samples.rule.settings})
     return [Score("entropy", values, "nats", "higher", lines, "the samples themselves", signature)]

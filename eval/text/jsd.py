@@ -11,11 +11,12 @@ from data.corpus import HELD_OUT_SHARE
 from data.line_ids import Ids
 from eval.core.intervals import SHARE
 from eval.core.score import Estimate, Score, Signature
-from eval.text.counts import LineNgrams, NgramCounts
+from eval.text.counts import NgramCounts, merge
 from eval.text.left_out import character_chunks, estimates
+from eval.text.line_ngrams import LineNgrams
 from eval.text.reference import Reference
 from eval.text.reference_counts import ReferenceCounts
-from eval.text.words import WordReference, Words
+from eval.text.words import WordReference, Words, known_ngrams
 
 _LONGEST_OF_WORDS = 4
 
@@ -101,7 +102,7 @@ def jsd_left_out(samples: NgramCounts, reference: NgramCounts, chunks: Iterable[
             return np.empty(0)  # without this line no n-gram is left
         for total in np.unique(others).tolist():
             sum_by_total.setdefault(total, float(_terms(samples.counts, q, total).sum()))
-        index = np.searchsorted(samples.keys, chunk.keys)[chunk.index]
+        index = chunk.index_in(samples)
         new_total = others[chunk.line]
         counts = samples.counts[index]
         change = _terms(counts - chunk.count, q[index], new_total) - _terms(counts, q[index], new_total)
@@ -172,7 +173,8 @@ def score_words(samples: Words, reference: WordReference) -> list[Score]:
     values: dict[str, Estimate] = {}
     lines = samples.lengths.size
     for n in range(1, _LONGEST_OF_WORDS + 1):
-        ngrams = samples.ngrams(n)
-        values[f"word-jsd-{n}"] = _estimate(ngrams.total(), reference.counts[n], [ngrams], lines)
+        real = reference.counts[n]
+        counts = merge(part.total() for part in known_ngrams(samples, n, real))
+        values[f"word-jsd-{n}"] = _estimate(counts, real, known_ngrams(samples, n, real), lines)
     word_signature = reference.signature("word-jsd", lines, {"n": _LONGEST_OF_WORDS})
     return [Score("word-jsd", values, "bits", "lower", lines, reference.title, word_signature)]

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from data.line_ids import Ids
 from eval.core.intervals import Range, counted_once, estimate
 from eval.core.score import Estimate
-from eval.text.counts import LineNgrams, character_ngrams
+from eval.text.line_ngrams import LineNgrams, character_ngrams
 from eval.text.reference_counts import ReferenceCounts
 
 PAIRS = 20

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.errors import InputError
-from data.line_ids import Ids, Lines
+from data.line_ids import Ids, Lines, blocks
 from data.tokenizers import PADDING_ID
 from eval.core.intervals import POSITIVE, estimate_ratio, interval
 from eval.core.sampling import fixed_sample
@@ -19,6 +19,7 @@ from eval.text.reference import Reference
 from eval.text.reference_counts import ReferenceCounts, count_groups
 
 _REAL_LINES = 2000
+_BLOCK_LINES = 1 << 14
 
 
 def line_bits(
@@ -61,7 +62,10 @@ def _with_line_ends(counts: Mapping[int, NgramCounts], vocabulary_size: int) -> 
 
 def quality(ids: Ids, text: ReferenceCounts) -> Estimate:
     """Return the bits per character of samples' ids [samples, seq_len] under the n-gram model of the reference."""
-    return estimate_ratio(*line_bits(ids, narrow_counts(text), text.tokenizer.size), POSITIVE)
+    counts = narrow_counts(text)
+    parts = [line_bits(block, counts, text.tokenizer.size) for block in blocks(ids, _BLOCK_LINES)]
+    bits, characters = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return estimate_ratio(bits, characters, POSITIVE)
 
 
 def coverage(ids: Ids, text: ReferenceCounts, real: Ids) -> Estimate:

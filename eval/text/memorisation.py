@@ -1,6 +1,7 @@
 """Known words and copied lines; definitions in `eval.memorisation`."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eval.core.intervals import SHARE, estimate_ratio, estimate_share
 from eval.core.score import Estimate, Score
@@ -9,12 +10,16 @@ from eval.text.words import WordReference, Words
 
 def known_words(samples: Words, reference: WordReference) -> Estimate:
     """Return the proportion of the samples' words that occur in the reference; 0 if the samples have no words."""
-    line = np.repeat(np.arange(samples.lengths.size), samples.lengths)
-    known = samples.row <= len(reference.words)
     if not samples.lengths.any():
         return Estimate(0.0)
-    parts = np.bincount(line, known, samples.lengths.size).astype(np.float64)
-    return estimate_ratio(parts, samples.lengths.astype(np.float64), SHARE)
+    known = np.concatenate([_known(part, len(reference.words)) for part in samples.parts()])
+    return estimate_ratio(known, samples.lengths.astype(np.float64), SHARE)
+
+
+def _known(samples: Words, words: int) -> NDArray[np.float64]:
+    """Return the number of words of each line [lines] that are numbered up to `words`."""
+    line = np.repeat(np.arange(samples.lengths.size), samples.lengths)
+    return np.bincount(line[samples.row <= words], minlength=samples.lengths.size).astype(np.float64)
 
 
 def copied_lines(samples: Words, reference: WordReference) -> Estimate:

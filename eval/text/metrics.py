@@ -16,11 +16,11 @@ from data.line_ids import Ids
 from data.naming import printable
 from data.readers import read_lines
 from data.words import WordRule
-from eval.core.score import Score
+from eval.core.score import Score, with_floor
 from eval.text.reference import Reference, ReferenceOptions, open_reference
 from eval.text.reference_counts import has_ngrams
 from eval.text.samples import SampleLines, encode_samples, remarks
-from eval.text.words import WordReference, note_unspaced, open_held_out, open_word_reference, score_with_floor
+from eval.text.words import WordReference, note_unspaced, number_floor, open_held_out, open_word_reference
 
 CHARACTER_METRICS = {
     "jsd": "eval.text.jsd.score",
@@ -151,8 +151,16 @@ def score_samples(samples: SampleLines, metrics: Sequence[str], real: RealText, 
             if not quiet:
                 note_unspaced(samples, reference)
             words = reference.number(samples)
+            floor = number_floor(reference, real.held_out, words.lengths.size)
             for name in word_metrics:
-                scores += score_with_floor(words, reference, real.held_out, _function(WORD_METRICS[name]))
+                score = _function(WORD_METRICS[name])
+                found = score(words, reference)
+                if floor is not None:
+                    found = [
+                        with_floor(each, real_score)
+                        for each, real_score in zip(found, score(floor, reference), strict=True)
+                    ]
+                scores += found
                 bar.update()
     return scores
 

@@ -1,12 +1,15 @@
 """MS-Jaccard of word n-grams; definition in `eval.ms_jaccard`."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from eval.core.intervals import SHARE, interval
 from eval.core.score import Estimate, Score
-from eval.text.counts import LineNgrams, NgramCounts
-from eval.text.words import LONGEST, WordReference, Words
+from eval.text.counts import NgramCounts, merge
+from eval.text.line_ngrams import LineNgrams
+from eval.text.words import LONGEST, WordReference, Words, known_ngrams
 
 _SHORTEST = 3
 
@@ -28,20 +31,32 @@ def jaccard(samples: NgramCounts, reference: NgramCounts, lines: int, reference_
     return shared / (both - shared) if both else 1.0
 
 
-def jaccard_left_out(samples: LineNgrams, reference: NgramCounts, reference_lines: int) -> NDArray[np.float64]:
-    """Return the leave-one-out values [lines]: J without each sample line, computed without counting again."""
-    others = samples.lines - 1
-    counts = samples.total()
-    of_reference = reference.lookup(counts.keys)
-    minima = _minima(counts.counts, of_reference, others, reference_lines)
-    index = samples.index
-    without = _minima(counts.counts[index] - samples.count, of_reference[index], others, reference_lines)
-    lost = np.bincount(samples.line, minima[index] - without, samples.lines).astype(np.int64)
-    shared = minima.sum() - lost
-    both = (counts.total - samples.sizes) * reference_lines + reference.total * others
-    values = np.ones(samples.lines)
-    np.divide(shared, both - shared, out=values, where=both > 0)
-    return values
+def jaccard_left_out(
+    samples: NgramCounts, reference: NgramCounts, chunks: Iterable[LineNgrams], lines: int, reference_lines: int
+) -> NDArray[np.float64]:
+    """Return the leave-one-out values [lines]: J without each sample line, computed without counting again.
+
+    Args:
+        samples: the counts of all sample lines.
+        reference: the counts of real text.
+        chunks: the n-grams of the sample lines, in consecutive parts.
+        lines: number of sample lines.
+        reference_lines: number of lines of real text.
+    """
+    others = lines - 1
+    of_reference = reference.lookup(samples.keys)
+    minima = _minima(samples.counts, of_reference, others, reference_lines)
+    results = []
+    for chunk in chunks:
+        index = chunk.index_in(samples)
+        without = _minima(samples.counts[index] - chunk.count, of_reference[index], others, reference_lines)
+        lost = np.bincount(chunk.line, minima[index] - without, chunk.lines).astype(np.int64)
+        shared = minima.sum() - lost
+        both = (samples.total - chunk.sizes) * reference_lines + reference.total * others
+        values = np.ones(chunk.lines)
+        np.divide(shared, both - shared, out=values, where=both > 0)
+        results.append(values)
+    return np.concatenate(results)
 
 
 def _minima(
@@ -60,9 +75,10 @@ def ms_jaccard(samples: Words, reference: WordReference) -> dict[int, Estimate]:
     product, left_out = 1.0, np.ones(lines)
     values = {}
     for n in range(1, LONGEST + 1):
-        ngrams, real = samples.ngrams(n), reference.counts[n]
-        product *= jaccard(ngrams.total(), real, lines, reference.lines)
-        left_out *= jaccard_left_out(ngrams, real, reference.lines)
+        real = reference.counts[n]
+        counted = merge(part.total() for part in known_ngrams(samples, n, real))
+        product *= jaccard(counted, real, lines, reference.lines)
+        left_out *= jaccard_left_out(counted, real, known_ngrams(samples, n, real), lines, reference.lines)
         values[n] = interval(product ** (1 / n), left_out ** (1 / n) if product else [], SHARE)
     return {n: value for n, value in values.items() if n >= _SHORTEST}
 

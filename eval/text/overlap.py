@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from data.line_ids import Ids
 from eval.core.intervals import SHARE
 from eval.core.score import Estimate, Score, Signature
-from eval.text.counts import LineNgrams, NgramCounts
+from eval.text.counts import NgramCounts
 from eval.text.left_out import character_chunks, estimates
+from eval.text.line_ngrams import LineNgrams
 from eval.text.reference import Reference
 
 
@@ -58,7 +59,7 @@ def overlap_left_out(samples: NgramCounts, reference: NgramCounts, chunks: Itera
         others = samples.total - chunk.sizes
         if not others.all():
             return np.empty((len(_METRICS), 0))
-        index = np.searchsorted(samples.keys, chunk.keys)[chunk.index]
+        index = chunk.index_in(samples)
         count, total, of_real = chunk.count, samples.counts[index], real[index]
         weights = (count * (of_real > 0), of_real * (count == total), count * of_real, count * (2 * total - count))
         common, gone, shared, square = (np.bincount(chunk.line, each, chunk.lines) for each in weights)

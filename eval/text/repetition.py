@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from eval.core.intervals import SHARE, estimate_ratio
 from eval.core.score import Estimate, Score, Signature
-from eval.text.counts import LineNgrams
+from eval.text.line_ngrams import LineNgrams
 from eval.text.words import WordReference, Words
 
 _LONGEST = 4

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -23,14 +23,15 @@ from data.cache import (
 from data.corpus import CorpusOptions, split_lines
 from data.errors import InputError, note
 from data.files import sha256_of_json
-from data.line_ids import Ids, Ragged, starts_of
+from data.line_ids import Ids, Ragged, ngram_places, starts_of
 from data.readers import InvalidUtf8, Source
 from data.sources import open_source
 from data.tokenizers import ragged
 from data.words import WHITE_SPACE, WordRule, is_unspaced
 from eval.core.sampling import fixed_sample
-from eval.core.score import Score, Signature, with_floor
-from eval.text.counts import LineNgrams, NgramCounts, line_ngrams, merge, pack
+from eval.core.score import Signature
+from eval.text.counts import NgramCounts, merge, pack
+from eval.text.line_ngrams import LineNgrams, line_ngrams
 from eval.text.samples import SampleLines
 
 LONGEST = 5
@@ -41,7 +42,7 @@ WORD_BASE = 1 << 21
 _FORMAT = 3
 _DESCRIPTION = "description.json"
 _TEXT = ("text.row", "text.lengths")
-_PART_LINES = 1 << 17
+_PART_LINES = 1 << 16
 _JUDGED_LINES = 1000
 
 
@@ -56,9 +57,13 @@ class Words:
     lengths: NDArray[np.int64]
     hashes: NDArray[np.uint64]
     rule: WordRule = WHITE_SPACE
+    _counted: dict[int, LineNgrams] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def parts(self) -> Iterator["Words"]:
         """Yield the same lines in parts that fit in memory."""
+        if self.lengths.size <= _PART_LINES:
+            yield self
+            return
         starts = starts_of(self.lengths)
         for first in range(0, self.lengths.size, _PART_LINES):
             lines = slice(first, min(first + _PART_LINES, self.lengths.size))
@@ -66,13 +71,16 @@ class Words:
             yield Words(row, self.lengths[lines], self.hashes[lines], self.rule)
 
     def ngrams(self, ngram: int) -> LineNgrams:
-        """Count the word n-grams inside each line."""
-        lines = self.lengths.size
-        line = np.repeat(np.arange(lines), self.lengths)
-        ends = np.repeat(np.cumsum(self.lengths), self.lengths)
-        starts = np.flatnonzero(ends - np.arange(self.row.size) >= ngram)
-        row = np.pad(self.row, (0, max(ngram - self.row.size, 0)))
-        return line_ngrams(pack(row[None], ngram, WORD_BASE)[0][starts], line[starts], lines)
+        """Count the word n-grams inside each line; the counts of lines that fit in memory are kept for other metrics.
+
+        Call it on `parts`, unless there are few lines.
+        """
+        if ngram not in self._counted:
+            places, line = ngram_places(self.lengths, ngram)
+            row = np.pad(self.row, (0, max(ngram - self.row.size, 0)))
+            keys = pack(row[None], ngram, WORD_BASE)[0][places]
+            self._counted[ngram] = line_ngrams(keys, line, self.lengths.size)
+        return self._counted[ngram]
 
 
 def number_words(lines: Sequence[str], numbers: dict[str, int], rule: WordRule = WHITE_SPACE) -> Words:
@@ -112,6 +120,11 @@ def line_hashes(lines: Sequence[str]) -> NDArray[np.uint64]:
     """Return the 64-bit BLAKE2 hashes of lines [lines]."""
     digests = b"".join([hashlib.blake2b(line.encode(), digest_size=8).digest() for line in lines])
     return np.frombuffer(digests, np.uint64)
+
+
+def known_ngrams(samples: Words, ngram: int, reference: NgramCounts) -> Iterator[LineNgrams]:
+    """Yield the n-grams of samples in consecutive parts; all that the reference lacks count as one n-gram."""
+    return (part.ngrams(ngram).known_to(reference) for part in samples.parts())
 
 
 @dataclass(frozen=True)
@@ -266,17 +279,9 @@ def note_unspaced(samples: SampleLines, reference: WordReference) -> None:
             note(f"{name} has no spaces between words: pass --words characters")
 
 
-def score_with_floor(
-    samples: Words,
-    reference: WordReference,
-    real: Sequence[str],
-    score: Callable[[Words, WordReference], Sequence[Score]],
-) -> list[Score]:
-    """Score samples; the floor is the score of the same number of lines of `real`, or None if it has fewer."""
-    scores = list(score(samples, reference))
-    lines = samples.lengths.size
+def number_floor(reference: WordReference, real: Sequence[str], lines: int) -> Words | None:
+    """Split `lines` lines of real text into words, always the same ones; None if there are fewer."""
     if len(real) < lines:
-        return scores
+        return None
     chosen = fixed_sample(len(real), lines)
-    floors = score(reference.number(SampleLines("real lines", lambda: iter([[real[i] for i in chosen]]))), reference)
-    return [with_floor(sample_score, floor) for sample_score, floor in zip(scores, floors, strict=True)]
+    return reference.number(SampleLines("real lines", lambda: iter([[real[i] for i in chosen]])))

@@ -27,13 +27,13 @@ def plain_duplicates(lines: Sequence[str]) -> float:
 def test_fuzz_distinct_and_duplicates_equal_sets(lines: list[str]) -> None:
     words = number_words(lines, {})
     for n in range(1, 6):
-        assert distinct(words.ngrams(n)).value == pytest.approx(plain_distinct(lines, n), abs=1e-12)
+        assert distinct(words, n).value == pytest.approx(plain_distinct(lines, n), abs=1e-12)
     assert duplicates(words).value == pytest.approx(plain_duplicates(lines), abs=1e-12)
 
 
 def test_closed_forms() -> None:
     words = number_words(["a b c", "a b d", "a b c", ""], {})
-    shares = [distinct(words.ngrams(n)).value for n in range(1, 5)]
+    shares = [distinct(words, n).value for n in range(1, 5)]
     # 4 of 9 words, 3 of 6 bigrams, 2 of 3 trigrams; across line ends there would be a bigram (c, a).
     assert shares == pytest.approx([4 / 9, 3 / 6, 2 / 3, 1.0], abs=1e-15)
     assert duplicates(words).value == pytest.approx(1 / 4, abs=1e-15)
@@ -44,13 +44,13 @@ def test_copies_of_one_line(copies: int) -> None:
     words = number_words(["a b c d"] * copies, {})
     assert duplicates(words).value == pytest.approx(1 - 1 / copies, abs=1e-15)
     for n in range(1, 5):
-        assert distinct(words.ngrams(n)).value == pytest.approx(1 / copies, abs=1e-15)
+        assert distinct(words, n).value == pytest.approx(1 / copies, abs=1e-15)
 
 
 def test_lines_of_the_same_words_are_no_duplicates_unless_equal() -> None:
     words = number_words(["a b", "a  b", "b a", "a b "], {})
     assert duplicates(words).value == 0.0
-    assert distinct(words.ngrams(1)).value == pytest.approx(2 / 8, abs=1e-15)
+    assert distinct(words, 1).value == pytest.approx(2 / 8, abs=1e-15)
 
 
 @pytest.mark.parametrize("lines", [2, 13, 64])
@@ -59,7 +59,7 @@ def test_the_interval_of_distinct_leaves_out_each_line(lines: int) -> None:
     for n in (1, 2):
         value = plain_distinct(text, n)
         low, high, _ = line_jackknife(value, lambda gone: plain_distinct(others(text, gone), n), lines)  # noqa: B023
-        found = distinct(number_words(text, {}).ngrams(n))
+        found = distinct(number_words(text, {}), n)
         expected = (value, max(low, 0.0), min(high, 1.0))
         assert (found.value, found.low, found.high) == pytest.approx(expected, abs=1e-12)
         assert found.corrected is None
@@ -79,13 +79,13 @@ def others(text: Sequence[str], gone: list[int]) -> list[str]:
 
 
 def test_without_any_ngram_nothing_repeats() -> None:
-    found = distinct(number_words(["a b c", "", "d"], {}).ngrams(4))
+    found = distinct(number_words(["a b c", "", "d"], {}), 4)
     assert (found.value, found.low, found.high) == (1.0, None, None)
 
 
 def test_there_is_no_interval_where_one_line_holds_every_ngram() -> None:
     # The other lines say nothing of the spread; an interval of no width would say that there is none.
-    found = distinct(number_words(["a b a b", "", ""], {}).ngrams(1))
+    found = distinct(number_words(["a b a b", "", ""], {}), 1)
     assert (found.value, found.low, found.high) == (0.5, None, None)
 
 

@@ -19,7 +19,7 @@ from data.errors import InputError
 from data.line_ids import Ids
 from eval.jsd import main, score_lines
 from eval.ngram_sampler import sample_ngram_model
-from eval.text.counts import character_ngrams, count_ngrams
+from eval.text.counts import count_ngrams
 from eval.text.jsd import (
     estimate_ids,
     floor_ids,
@@ -32,6 +32,7 @@ from eval.text.jsd import (
 from eval.text.jsd import (
     score as compare,
 )
+from eval.text.line_ngrams import character_ngrams
 from eval.text.reference import Reference, ReferenceOptions, open_reference
 from tests.helpers.oracles import Dictionary, dictionary_counts
 
@@ -330,8 +331,8 @@ def test_it_starts_without_torch() -> None:
 def test_it_imports_no_other_metric_and_no_subwords() -> None:
     code = "import sys, eval.jsd; print(*(name for name in sys.modules if name.startswith(('eval.text', 'data.sub'))))"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    shared = ("api", "cli", "counts", "jsd", "left_out", "metrics", "reference", "reference_counts", "samples", "words")
-    assert sorted(found) == ["eval.text", *(f"eval.text.{name}" for name in shared)]
+    shared = "api cli counts jsd left_out line_ngrams metrics reference reference_counts samples words"
+    assert sorted(found) == ["eval.text", *(f"eval.text.{name}" for name in shared.split())]
 
 
 def test_lines_score_as_their_file_does(text_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,11 +11,12 @@ from data.line_ids import Ids
 from eval.core.differences import difference
 from eval.core.intervals import counted_once, estimate
 from eval.core.score import Estimate
-from eval.text.counts import character_ngrams
 from eval.text.diversity import distinct
 from eval.text.jsd import estimate_ids, score_ids
 from eval.text.left_out import in_blocks
+from eval.text.line_ngrams import character_ngrams
 from eval.text.reference import Reference
+from eval.text.words import Words
 from tests.helpers.oracles import dictionary_counts, line_jackknife
 from tests.helpers.text import counted_text, toy_lines
 
@@ -101,7 +102,8 @@ def drawn(random: np.random.Generator, chances: NDArray[np.float64]) -> tuple[Es
     ngrams = character_ngrams(ids, 1, chances.size, padding=True)
     counts = ngrams.total().counts
     alone = np.bincount(ngrams.line, ngrams.count == counts[ngrams.index], 200)
-    return distinct(ngrams), estimate(counts.size / 600, (counts.size - alone) / 597)
+    words = Words(ids.ravel().astype(np.uint32) + 1, np.full(200, 3), np.zeros(200, np.uint64))
+    return distinct(words, 1), estimate(counts.size / 600, (counts.size - alone) / 597)
 
 
 def test_differences_of_saturating_scores_cover_as_often_as_they_say() -> None:

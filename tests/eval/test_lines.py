@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.corpus import CorpusOptions, open_corpus
-from eval.text.counts import LineNgrams, character_ngrams, line_ngrams
+from eval.text.line_ngrams import LineNgrams, character_ngrams, line_ngrams
 from tests.helpers.oracles import Dictionary, Window, dictionary_counts, line_dictionary, windows_of
 from tests.helpers.text import VOCABULARY_SIZES, draw_lines
 

@@ -13,7 +13,8 @@ from data.errors import InputError
 from data.files import write_json
 from eval.overlap import main
 from eval.text.cli import CharacterFlags
-from eval.text.counts import character_ngrams, count_ngrams, merge
+from eval.text.counts import count_ngrams, merge
+from eval.text.line_ngrams import character_ngrams
 from eval.text.overlap import _METRICS as METRICS
 from eval.text.overlap import cosine, precision, recall, score
 from eval.text.reference import Reference, ReferenceOptions, record_path, reference_record

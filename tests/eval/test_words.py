@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from data.corpus import CorpusOptions
 from data.errors import InputError
 from eval.text import words as words_module
-from eval.text.counts import LineNgrams, NgramCounts, merge
+from eval.text.counts import NgramCounts, merge
+from eval.text.line_ngrams import LineNgrams
 from eval.text.samples import SampleLines
 from eval.text.words import (
     LONGEST,
