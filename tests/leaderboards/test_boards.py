@@ -1,4 +1,4 @@
-"""The tasks on an oracle, on COCO captions and on the Brown Corpus: suites of their runs, and one measure for three levels of symbols."""
+"""The tasks on an oracle, COCO captions and the Brown Corpus: their suites, and one measure for levels of symbols."""
 
 import re
 from dataclasses import replace
