@@ -12,6 +12,7 @@ from data.sources import require_named, with_field
 from data.words import WordRule
 from eval.core.score import Score, with_floor
 from eval.sentences import perplexity, word_model
+from eval.sentences.metrics import FEATURE_METRICS, FeatureScorer
 from eval.sentences.real_lines import RealLines, open_real_lines
 from eval.text.cli import WordFlags, by_field, chosen_corpus
 from eval.text.samples import SampleLines
@@ -19,8 +20,6 @@ from eval.text.samples import SampleLines
 if TYPE_CHECKING:
     from eval.sentences.batches import Encoder
 
-FEATURE_METRICS = ("sentence-frechet", "sentence-kid", "sentence-precision-recall", "mauve")
-"""Metrics of sentence features."""
 SENTENCE_METRICS = (*FEATURE_METRICS, "perplexity")
 """Metrics of sentences, which are scored only if they are named."""
 
@@ -88,10 +87,10 @@ def _scorer(metrics: Sequence[str], flags: SentenceFlags, real: RealLines) -> Ca
     of_features = [name for name in FEATURE_METRICS if name in metrics]
     scorers: list[Callable[[list[str]], list[Score]]] = []
     if of_features:
-        from eval.sentences.scores import FeatureReference, score_features  # needs torch
+        from eval.sentences.scores import FeatureReference  # needs torch
 
         reference = FeatureReference.of(real, open_encoder(flags.features or "lm", real.lines, flags.rule))
-        scorers.append(lambda lines: score_features(reference.encoder.encode(lines), of_features, reference))
+        scorers.append(FeatureScorer(of_features, reference).score)
     if "perplexity" in metrics and flags.outside is not None:
         outside = open_outside(flags.outside, flags)
         scorers.append(lambda lines: perplexity.score(lines, outside, flags.rule))
