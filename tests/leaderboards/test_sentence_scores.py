@@ -12,8 +12,10 @@ from eval.sentences import language_model
 from eval.sentences.language_model import LmSettings
 from leaderboards import submit, verify
 from leaderboards.records import read_record, read_task
+from leaderboards.submission import from_runs
 from textgan.engine.run_folder import declared_scores, read_metrics, read_options
 from textgan.models.wgan_gp import WganGpSettings
+from textgan.runs.aggregate import Group, load_run
 from textgan.train import train
 
 METRICS = ("sentence-frechet", "sentence-precision-recall")
@@ -50,15 +52,7 @@ def test_a_run_has_the_scores_of_a_report_and_a_record_leaves_them_out(
     assert "features" not in record.signature
     assert verify.main([str(records), "--reference", tiny.data]) == 0
 
-
-def test_a_record_needs_a_score_that_can_be_verified(
-    tiny: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(language_model, "LmSettings", lambda: LmSettings(words=9, width=4, iterations=5))
-    config = replace(tiny, scores=("sentence-kid",), iterations=2, checkpoint_every=2)
-    train(config)
-    assert [name for name in read_metrics(config.folder)[-1] if name.startswith("scores/")] == [
-        "scores/1000 sentence_kid"
-    ]
-    with pytest.raises(InputError, match="no score that another machine can verify; train with --scores jsd"):
-        submit.main([str(config.folder), "--task", "toy", "--records", str(tmp_path / "records")])
+    # Of a run with these scores alone, nothing is left.
+    group = Group("ttur", [replace(load_run(config.folder), scores={name: declared[name] for name in NAMES})])
+    with pytest.raises(InputError, match="ttur: no score that another machine can verify; train with --scores jsd"):
+        from_runs(group, "ttur", "", exact=True)
