@@ -83,12 +83,12 @@ def test_fuzz_equal_to_whole_matrices_on_a_grid(n: int, m: int, size: int, neigh
     """Points of a coarse grid coincide, and lie on the edges of balls, where a rounding error would count."""
     random = np.random.default_rng(seed)
     shift = np.pi * (seed % 9)
-    grids = [random.integers(-2, 3, (count, size)).astype(np.float64) for count in (n, m)]
-    samples, reference = (grid + shift for grid in grids)
+    whole, real = (random.integers(-2, 3, (count, size)).astype(np.float64) for count in (n, m))
+    samples, reference = whole + shift, real + shift
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_ROWS", 1 + seed % 7)
         found = pair_statistics(samples, reference, neighbours)
-    assert counts(found) == counts(plain(*grids, neighbours))
+    assert counts(found) == counts(plain(whole, real, neighbours))
     with_shift = plain(samples, reference, neighbours)
     for name in ("within_samples", "within_reference", "across"):
         expected = getattr(with_shift, name)
