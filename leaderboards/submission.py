@@ -13,6 +13,7 @@ from typing import Any
 from data.errors import InputError
 from data.naming import as_flag_words, without_folder
 from eval.core.score import Better, Score
+from eval.sentences.metrics import FEATURE_METRICS, FEATURE_SIGNATURES
 from eval.text.metrics import EXACT_SCORES
 from leaderboards.records import Band, Curve, Record, SampleEntry, ScoreEntry
 from leaderboards.signatures import joint_signature
@@ -36,6 +37,8 @@ class Submission:
 def from_runs(group: Group, name: str, note: str, exact: bool) -> Submission:
     """Return the record of the runs of one method: scores at the end, windows, curve, options and last samples.
 
+    Scores of sentence features are left out: on another machine the features' language model may have other weights.
+
     Args:
         group: the runs.
         name: name of the record.
@@ -43,10 +46,18 @@ def from_runs(group: Group, name: str, note: str, exact: bool) -> Submission:
         exact: whether the record has the runs' exact scores.
 
     Raises:
-        InputError: a run has no samples of its last iteration, or runs were scored with different settings.
+        InputError: a run has no samples of its last iteration, no score is left, or runs were scored with different
+            settings.
     """
     declared, floor = group.runs[0].scores, group.runs[0].floor
-    declared = {score: of for score, of in declared.items() if exact or score not in EXACT_SCORES}
+    declared = {
+        score: of
+        for score, of in declared.items()
+        if (exact or score not in EXACT_SCORES) and of.signature.partition("|")[0] not in FEATURE_SIGNATURES
+    }
+    floor = None if floor is None else {score: value for score, value in floor.items() if score in declared}
+    if not declared:
+        raise InputError(f"{name}: no score that another machine can verify; train with --scores jsd among others")
     run_options = [read_options(run.folder) for run in group.runs]
     points, _ = window_count([group], "minutes", _POINTS)
     summaries = {score: summarize([group], score, "minutes", points, None)[0] for score in declared}
@@ -95,7 +106,8 @@ def from_runs(group: Group, name: str, note: str, exact: bool) -> Submission:
         curve=Curve([round(float(x), 4) for x in next(iter(summaries.values())).x], bands),
         settings=portable_settings(run_options[0]["config"]),
     )
-    metrics = run_options[0]["config"].get("scores", [])  # of text; images are not scored again
+    named = run_options[0]["config"].get("scores", [])  # of text; images are not scored again
+    metrics = [metric for metric in named if metric not in FEATURE_METRICS]
     shown = {score: declared[score].better for score in headline(declared)}
     return Submission(record, metrics, floor, shown, files)
 

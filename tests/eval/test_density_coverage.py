@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binomtest, ttest_1samp
 
 from data.errors import InputError
 from data.images.shapes import draw_shapes
 from eval.fid import score_images
+from eval.images import pairs
 from eval.images.density_coverage import density_coverage
 from eval.images.extractors.random_conv import random_conv_extractor
 from eval.images.features import extract
@@ -30,6 +33,19 @@ def by_formula(samples: Features, reference: Features, edge: bool = False) -> tu
 def values(samples: Features, reference: Features) -> tuple[float, float]:
     found = density_coverage(samples, reference)
     return found["density"].value, found["coverage"].value
+
+
+@pytest.mark.fuzz
+@given(st.integers(1, 12), st.integers(6, 14), st.integers(1, 3), st.booleans(), st.integers(0, 10**6))
+def test_fuzz_equal_to_the_formulas(n: int, m: int, size: int, grid: bool, seed: int) -> None:
+    """Points of a coarse grid coincide, and lie on the edges of balls."""
+    random = np.random.default_rng(seed)
+    samples, reference = (random.normal(seed % 9, 1.5, (count, size)) for count in (n, m))
+    if grid:
+        samples, reference = samples.round(), reference.round()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs, "_ROWS", 1 + seed % 7)
+        assert values(samples, reference) == pytest.approx(by_formula(samples, reference), abs=1e-12)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.7, 3.0])

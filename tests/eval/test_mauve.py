@@ -54,6 +54,7 @@ HISTOGRAMS = st.integers(2, 6).flatmap(
 )
 
 
+@pytest.mark.fuzz
 @given(HISTOGRAMS)
 def test_equal_to_numerical_integration(pair: tuple[Array, Array]) -> None:
     p, q = pair
@@ -129,6 +130,15 @@ def test_k_means_is_the_obvious_algorithm() -> None:
     assert k_means(rows, 5, 0).tolist() != k_means(rows, 5, 1).tolist()
     two = np.concatenate([rows, rows + 100])  # either both centres are in one half and part, or one is in each
     assert Counter(k_means(two, 2, 0).tolist()) == {0: 40, 1: 40}
+
+
+@pytest.mark.fuzz
+@given(st.integers(2, 20), st.integers(1, 3), st.integers(2, 5), st.integers(0, 10**6))
+def test_fuzz_k_means_is_the_obvious_algorithm(count: int, size: int, clusters: int, seed: int) -> None:
+    clusters = min(clusters, count)
+    rows = np.random.default_rng(seed).normal(size=(count, size)).astype(np.float32)
+    first = np.random.default_rng(seed).choice(count, clusters, replace=False)
+    assert k_means(rows, clusters, seed).tolist() == slow_k_means(rows.astype(np.float64), list(rows[first]))
 
 
 def slow_scores(samples: Array, reference: Array) -> dict[str, tuple[float, float, float]]:

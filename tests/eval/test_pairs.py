@@ -3,6 +3,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from data.errors import InputError
@@ -53,6 +55,10 @@ def same(found: PairStatistics, expected: PairStatistics, tolerance: float = 1e-
     return True
 
 
+def counts(found: PairStatistics) -> tuple[object, ...]:
+    return found.precise, found.recalled, found.covered, found.balls.tolist()
+
+
 def draw(count: int, shift: float, seed: int = 0, size: int = 6) -> Features:
     return np.random.default_rng([seed, count]).normal(shift, 1, (count, size)).astype(np.float32)
 
@@ -69,6 +75,24 @@ def test_blocks_equal_whole_matrices(monkeypatch: pytest.MonkeyPatch, n: int, m:
         assert 0 < found.precise < n or 0 < found.recalled < m
     assert not same(found, plain(reference, samples))
     assert not same(found, plain(samples, reference, dtype=np.float32), 1e-9)
+
+
+@pytest.mark.fuzz
+@given(st.integers(4, 14), st.integers(4, 14), st.integers(1, 3), st.integers(1, 3), st.integers(0, 10**6))
+def test_fuzz_equal_to_whole_matrices_on_a_grid(n: int, m: int, size: int, neighbours: int, seed: int) -> None:
+    """Points of a coarse grid coincide, and lie on the edges of balls, where a rounding error would count."""
+    random = np.random.default_rng(seed)
+    shift = np.pi * (seed % 9)
+    whole, real = (random.integers(-2, 3, (count, size)).astype(np.float64) for count in (n, m))
+    samples, reference = whole + shift, real + shift
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_ROWS", 1 + seed % 7)
+        found = pair_statistics(samples, reference, neighbours)
+    assert counts(found) == counts(plain(whole, real, neighbours))
+    with_shift = plain(samples, reference, neighbours)
+    for name in ("within_samples", "within_reference", "across"):
+        expected = getattr(with_shift, name)
+        np.testing.assert_allclose(getattr(found, name), expected, rtol=0, atol=1e-12 * np.abs(expected).max() + 1e-12)
 
 
 def test_kid_and_shares_equal_whole_matrices_to_1e_9_far_from_the_origin() -> None:

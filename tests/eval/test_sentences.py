@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.corpus import CorpusOptions
 from data.errors import InputError
@@ -53,25 +55,52 @@ def test_equal_sets() -> None:
     assert found["mauve-seed-sd"] == pytest.approx(0, abs=1e-6)
 
 
+def slow_kernel_distance(samples: Features, real: Features, scale: float) -> float:
+    """Pair by pair, in thousandths."""
+
+    def kernel(x: Features, y: Features) -> float:
+        return float((scale**2 * (x.astype(float) @ y.astype(float)) / x.size + 1) ** 3)
+
+    def within(rows: Features) -> float:
+        pairs = [(a, b) for i, a in enumerate(rows) for j, b in enumerate(rows) if i != j]
+        return math.fsum(kernel(a, b) for a, b in pairs) / len(pairs)
+
+    across = math.fsum(kernel(a, b) for a in samples for b in real) / (len(samples) * len(real))
+    return 1000 * (within(samples) + within(real) - 2 * across)
+
+
+def scale_of(real: Features) -> float:
+    return math.sqrt(real.shape[1] / np.mean([row @ row for row in real.astype(float)]))
+
+
 def test_the_kernel_distance_is_that_of_all_pairs_of_scaled_features() -> None:
     samples, real = drawn(12, 2), drawn(15, 3) + 1
-    scale = math.sqrt(5 / np.mean([row @ row for row in real.astype(float)]))
-
-    def kernel(x: Features, y: Features, factor: float) -> float:
-        return float((factor**2 * (x.astype(float) @ y.astype(float)) / 5 + 1) ** 3)
-
-    def slow(factor: float) -> float:
-        def within(rows: Features) -> float:
-            pairs = [(a, b) for i, a in enumerate(rows) for j, b in enumerate(rows) if i != j]
-            return math.fsum(kernel(a, b, factor) for a, b in pairs) / len(pairs)
-
-        across = math.fsum(kernel(a, b, factor) for a in samples for b in real) / (12 * 15)
-        return 1000 * (within(samples) + within(real) - 2 * across)
-
+    slow = slow_kernel_distance(samples, real, scale_of(real))
     for factor in (1, 1 / 64):  # the scale of the features does not matter
         found = values(factor * samples, factor * real, "sentence-kid")["1000 sentence-kid"]
-        assert found == pytest.approx(slow(scale), rel=1e-5)
-    assert slow(1) != pytest.approx(slow(scale), rel=0.1)  # known to be wrong: unscaled
+        assert found == pytest.approx(slow, rel=1e-5)
+    assert slow_kernel_distance(samples, real, 1) != pytest.approx(slow, rel=0.1)  # known to be wrong: unscaled
+
+
+def covered(rows: Features, by: Features) -> float:
+    """The proportion of rows in a ball around a row of the other set that reaches to its third neighbour."""
+    reach = [sorted(math.dist(x, y) for j, y in enumerate(by) if i != j)[2] for i, x in enumerate(by)]
+    return sum(any(math.dist(x, y) <= r for y, r in zip(by, reach, strict=True)) for x in rows) / len(rows)
+
+
+@pytest.mark.fuzz
+@given(st.integers(4, 10), st.integers(4, 10), st.integers(1, 4), st.integers(0, 10**6))
+def test_fuzz_equal_to_every_pair_and_to_the_root_of_a_matrix(n: int, m: int, dims: int, seed: int) -> None:
+    samples, real = drawn(n, seed, dims), drawn(m, seed + 1, dims) + 1
+    found = values(samples, real)
+    slow = slow_kernel_distance(samples, real, scale_of(real))
+    assert found["1000 sentence-kid"] == pytest.approx(slow, abs=1e-6 * max(1000, abs(slow)))
+    assert (found["sentence-precision"], found["sentence-recall"]) == (covered(samples, real), covered(real, samples))
+    first, second = (np.atleast_2d(np.cov(rows.astype(float), rowvar=False)) for rows in (samples, real))
+    root = np.sqrt(np.linalg.eigvals(first @ second).astype(complex)).real.sum()
+    apart = np.square(samples.mean(0, dtype=float) - real.mean(0, dtype=float)).sum()
+    frechet = float(apart + np.trace(first + second) - 2 * root)
+    assert found["sentence-frechet"] == pytest.approx(frechet, abs=1e-5)
 
 
 def test_scores_carry_what_they_depend_on() -> None:

@@ -1,5 +1,6 @@
-"""The tasks on an oracle and on COCO captions: suites of their runs, and one measure for three levels of symbols."""
+"""The tasks on an oracle, COCO captions and the Brown Corpus: their suites, and one measure for levels of symbols."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def suite(name: str) -> list[TextSettings]:
     return [config for config in configs if isinstance(config, TextSettings)]
 
 
-@pytest.mark.parametrize("name", ["oracle20", *COCO])
+@pytest.mark.parametrize("name", ["brown-words", "oracle20", *COCO])
 def test_a_suite_has_the_envelope_of_maximum_likelihood_and_every_game(name: str) -> None:
     configs = suite(name)
     likelihood = [config for config in configs if config.model == "likelihood"]
@@ -36,7 +37,11 @@ def test_a_suite_has_the_envelope_of_maximum_likelihood_and_every_game(name: str
     assert {config.model for config in configs} >= MODELS.keys() - without_density
     assert len({config.corpus for config in configs}) == 1
     assert {config.order for config in configs} == {"epochs"}
-    if name == "oracle20" or CAPTIONS.exists():
+    if name == "brown-words":
+        lines = 42_516  # counted once: training lines of at most 32 words
+        steps = lines // likelihood[0].batch_size
+        assert {config.iterations for config in likelihood} == {epochs * steps for epochs in (1, 2, 3, 5)}
+    elif name == "oracle20" or CAPTIONS.exists():
         corpus = replace(configs[0].corpus, data="oracle" if name == "oracle20" else str(CAPTIONS))
         lines = 10_000 if name == "oracle20" else len(open_corpus(corpus).train)
         steps = lines // likelihood[0].batch_size
@@ -50,6 +55,21 @@ def test_runs_on_words_subwords_and_characters_are_scored_by_the_same_settings()
         for config in suite(name)
     }
     assert len(measures) == 1
+
+
+def test_sentences_of_the_brown_corpus_are_scored_like_captions() -> None:
+    """The reference is the checksum split of the corpus: another split of its lines would have another hash."""
+    task, captions = read_task(RECORDS / "brown-words"), read_task(RECORDS / "coco-words")
+    assert (task.metrics, task.shown) == (captions.metrics, captions.shown)
+    assert task.floor is not None and captions.floor is not None
+    assert task.floor.keys() == captions.floor.keys()
+    settings = [
+        re.sub(r"ref:[^|]*|sym:word-[^|]*|len:(24|32)|lines:\d+", "", each.signature) for each in (task, captions)
+    ]
+    assert settings[0] == settings[1]
+    (config,) = {config.reference for config in suite("brown-words")}
+    (of_captions,) = {config.reference for config in suite("coco-words")}
+    assert replace(config.corpus, data="", lines=None) == replace(of_captions.corpus, data="", lines=None)
 
 
 def test_tables_of_the_three_levels_can_stand_side_by_side() -> None:

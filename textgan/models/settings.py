@@ -11,6 +11,7 @@ from data.readers import InvalidUtf8
 from data.sources import absolute_source
 from data.tokenizers import Level
 from data.words import Splitting
+from eval.sentences.metrics import FEATURE_METRICS
 from eval.text.metrics import require_metrics
 from eval.text.reference import ReferenceOptions
 from textgan.engine.settings import Settings
@@ -45,7 +46,8 @@ class TextSettings(Settings):
     """Width of the networks, in channels."""
     scores: tuple[str, ...] = ("jsd",)
     """Metrics of the samples as text: jsd, overlap, likelihood (characters); word-jsd, bleu (with Self-BLEU),
-    ms-jaccard, diversity, memorisation, entropy, repetition, zipf, lengths, copied-ngrams, classifier (words).
+    ms-jaccard, diversity, memorisation, entropy, repetition, zipf, lengths, copied-ngrams, classifier (words);
+    sentence-frechet, sentence-kid, sentence-precision-recall, mauve (states of a language model of the training text).
     Models with a density have exact scores without a flag."""
     score_seq_len: int | None = None
     """Characters per line in character metrics, if symbols are words or subwords. Default: 128."""
@@ -75,7 +77,7 @@ class TextSettings(Settings):
             raise InputError("--score-seq-len: only if --symbols are words or subwords; characters have --seq-len")
         if not self.scores:
             raise InputError("--scores: empty; name at least one metric")
-        require_metrics(self.scores, "--scores")
+        require_metrics([name for name in self.scores if name not in FEATURE_METRICS], "--scores")
 
     @property
     def size(self) -> int:
