@@ -28,12 +28,17 @@ from images.train import IMAGES, build_trainer, main, open_experiment, real_batc
 from tests.helpers.runs import tensors, tiny_images, train_until_power_cut, without_clocks
 from textgan.compare import main as compare
 from textgan.engine.losses import LOSSES
+from textgan.engine.rows import DeviceRows, device_rows
 from textgan.engine.run_folder import declared_scores, read_metrics, read_options
 from textgan.engine.seeds import stream_seed
 from textgan.runs.program import parse_train
 from textgan.sample import load_generator as load_text_generator
 
 CPU = torch.device("cpu")
+
+
+def rows_of(config: ImageConfig) -> DeviceRows:
+    return device_rows(open_dataset(config.pictures).images, np.uint8, CPU)
 
 
 @pytest.fixture
@@ -110,7 +115,7 @@ def test_a_run_that_was_broken_off_ends_as_one_that_was_not(
 def test_samples_are_drawn_by_running_statistics_and_leave_training_as_it_was(small: ImageConfig) -> None:
     trainer = build_trainer(small, CPU)
     for iteration in range(2):
-        trainer.step(real_batches(small, open_dataset(small.pictures), iteration, 1, CPU))
+        trainer.step(real_batches(small, rows_of(small), iteration, 1))
     generator = trainer.generator.network
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
     images = sample_images(generator, 70, torch.Generator().manual_seed(0))
@@ -138,7 +143,7 @@ def test_batches_are_real_images_mirrored_half_of_the_time(small: ImageConfig) -
     for flips in ("off", "on"):
         config = replace(small, flips=flips, critic_steps=3)
         for iteration in range(20):
-            batches = real_batches(config, pictures, iteration, 3, CPU)
+            batches = real_batches(config, rows_of(config), iteration, 3)
             assert len(batches) == 3
             for image in torch.cat(batches).numpy():
                 counts[flips][0] += np.ascontiguousarray(image).tobytes() in plain
@@ -226,13 +231,13 @@ def test_a_dry_run_sees_what_does_not_go_together() -> None:
 
 
 def test_any_loss_goes_with_any_networks(small: ImageConfig) -> None:
-    pictures = open_dataset(small.pictures)
+    rows = rows_of(small)
     losses = []
     for model in ("dcgan", "wgan-gp"):
         for loss in LOSSES:
             trainer = build_trainer(replace(small, model=model, loss=loss), CPU)
-            trainer.step(real_batches(small, pictures, 0, 1, CPU))
-            stats = trainer.step(real_batches(small, pictures, 1, 1, CPU))
+            trainer.step(real_batches(small, rows, 0, 1))
+            stats = trainer.step(real_batches(small, rows, 1, 1))
             assert stats is not None
             losses.append((stats["generator_loss"], stats["critic_loss"]))
     assert len(set(losses)) == 12
