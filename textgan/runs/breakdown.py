@@ -87,7 +87,8 @@ def measure(experiment: Experiment) -> Breakdown:
     for _ in range(_EVALUATIONS):
         score = watch.time("evaluation: drawing", lambda: experiment.evaluate(trainer.iteration))
         watch.time("evaluation: scoring", score)
-    seconds |= {part: watch.seconds[part] / _EVALUATIONS for part in ("evaluation: drawing", "evaluation: scoring")}
+    drawing, scoring = (watch.seconds[part] / _EVALUATIONS for part in ("evaluation: drawing", "evaluation: scoring"))
+    seconds |= {"evaluation": drawing + scoring, "evaluation: scoring": scoring}
     on_cuda = experiment.device.type == "cuda"
     return Breakdown(seconds, torch.cuda.max_memory_allocated(experiment.device) if on_cuda else peak_memory())
 
