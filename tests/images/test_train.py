@@ -13,14 +13,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from data.errors import InputError
-from data.images.dataset import as_grid, batch_floats, open_dataset
+from data.images.dataset import as_grid, batch_floats, open_dataset, to_uint8
 from eval.core.sampling import fixed_sample
 from eval.images.extractors.random_conv import random_conv_extractor
 from eval.images.features import extract
 from eval.images.frechet import FeatureStatistics, distance
 from images import train as train_module
 from images.config import PRESETS, ImageConfig
-from images.networks import sample_images
+from images.networks import as_levels, sample_images
 from images.sample import load_generator
 from images.sample import main as sample
 from images.suite import main as suite
@@ -126,6 +126,18 @@ def test_samples_are_drawn_by_running_statistics_and_leave_training_as_it_was(sm
     with torch.no_grad():
         alone = generator.eval()(z[3:4]).numpy()
     assert np.array_equal(images[3], np.rint((alone[0] + 1) * 127.5).astype(np.uint8))
+
+
+def test_pixels_are_rounded_on_the_device_as_on_the_host(small: ImageConfig) -> None:
+    pixels = torch.cat([torch.linspace(-1.1, 1.1, 2001), torch.arange(511) / 255 - 1])  # some lie between two levels
+    assert np.array_equal(as_levels(pixels).numpy(), to_uint8(pixels.numpy()))
+    assert not np.array_equal(((pixels + 1) * 127.5).clamp(0, 255).to(torch.uint8).numpy(), to_uint8(pixels.numpy()))
+    generator = build_trainer(small, CPU).generator.network
+    with torch.no_grad():
+        next(generator.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="infinite or NaN pixels"):
+        sample_images(generator, 3, torch.Generator().manual_seed(0))
+    assert generator.training
 
 
 def load_latents(config: ImageConfig, count: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Samples that are scored in a thread while the training goes on, as on CUDA; a CPU stands for it."""
 
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -110,6 +111,19 @@ def test_rows_that_a_kill_lost_are_computed_again_from_the_same_samples(
     assert [row["iteration"] for row in read_metrics(killed.folder)] == [0, 2, 4]  # the samples of 6 were drawn
     train(killed)
     assert_same_run(finished.folder, killed.folder)
+
+
+def test_a_run_that_ctrl_c_stopped_continues_as_if_it_had_not_stopped(
+    finished: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threaded: None
+) -> None:
+    stopped = replace(finished, run_dir=tmp_path / "stopped")
+    monkeypatch.setattr(Scorer, "collect", lambda _self: None)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6, lambda: signal.raise_signal(signal.SIGINT))
+        assert train(stopped).stopped_by == signal.SIGINT
+    assert [row["iteration"] for row in read_metrics(stopped.folder)] == [0, 2, 4, 6]
+    train(stopped)
+    assert_same_run(finished.folder, stopped.folder)
 
 
 def test_a_row_in_the_thread_is_logged_before_an_error_ends_the_run(
