@@ -446,7 +446,7 @@ def test_a_non_finite_loss_ends_the_run_and_keeps_the_checkpoint(
 
     stop_at(monkeypatch, 6, poison)
     assert main(flags(tiny)) == 1
-    assert "error: iterations 5 to 8: " in capsys.readouterr().err
+    assert "error: iterations 7 to 8: " in capsys.readouterr().err
     newest = read_newest(tiny.folder)
     assert newest is not None
     assert newest[2]["iteration"] == 4
