@@ -63,7 +63,7 @@ def load_checkpoint(run: Path, trainer: Trainer) -> Clock | None:
                     # In the memory layout of the weight: fused optimisers need it, and some do not check it.
                     entries[entry] = torch.empty_like(parameter).copy_(tensor)
     trainer.state = {key: tensor.to(trainer.device) for key, tensor in strip_prefix(tensors, "state.").items()}
-    trainer.iteration = state["iteration"]
+    trainer.iteration = trainer.finite_at = state["iteration"]
     for damaged in _newest_first(run):
         if damaged.name > folder.name:
             shutil.rmtree(damaged)

@@ -19,8 +19,9 @@ from textgan.engine.phases import phase_at
 from textgan.engine.processes import of_rank_0, rank
 from textgan.engine.progress import Budget, Clock, Evaluations, Progress
 from textgan.engine.run_folder import DeclaredScore, headline
-from textgan.engine.run_log import RunLog, SampleFile, begin_or_continue, locked, make_row
+from textgan.engine.run_log import RunLog, begin_or_continue, locked, make_row
 from textgan.engine.schedules import assumption_a2
+from textgan.engine.scoring import Scorer, Scoring, beside_training
 from textgan.engine.settings import GanSettings, Settings
 from textgan.engine.trainer import Trainer
 
@@ -37,7 +38,7 @@ class Experiment:
         trainer: holds the initial weights.
         device: device of the training.
         next_batches: returns the real batches of an iteration.
-        evaluate: returns the scores at an iteration and the scored samples.
+        evaluate: draws samples at an iteration, and returns a function that scores them, maybe after further steps.
         scores: declarations of all scores that `evaluate` returns.
         floor: scores of real data, None if unknown.
         facts: entries of `options.json` about the data; `data_sha256` may not change when a run is continued.
@@ -47,7 +48,7 @@ class Experiment:
     trainer: Trainer
     device: torch.device
     next_batches: Callable[[int], Sequence[Tensor]]
-    evaluate: Callable[[int], tuple[Mapping[str, float], SampleFile]]
+    evaluate: Callable[[int], Scoring]
     scores: Mapping[str, DeclaredScore]
     floor: Mapping[str, float] | None
     facts: Mapping[str, Any]
@@ -69,7 +70,9 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
     Of several processes rank 0 alone does this, and the others follow.
 
     Losses and norms are read from the device only after steps that are logged. If an evaluation is due by the clock,
-    one more step is taken, and logged, before it.
+    one more step is taken, and logged, before it. On CUDA samples are scored in a thread while the training goes on; it
+    waits for them, off the training clock, before the next evaluation, before a checkpoint, and at the end. A
+    checkpoint thus comes after the rows of all evaluations before it, and a run that is continued repeats the others.
 
     Args:
         config: the run's settings.
@@ -107,29 +110,40 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
             progress.update(trainer.iteration, clock)
             return stats
 
-        with closing(log), stop_signals() as stopped, closing(Progress(budget, trainer.iteration, clock)) as progress:
+        def scored(iteration: int, scores: Mapping[str, float]) -> None:
+            if report is not None:
+                report(iteration, scores)
+            progress.scored({name: scores[name] for name in shown})
+
+        with (
+            closing(log),
+            stop_signals() as stopped,
+            closing(Progress(budget, trainer.iteration, clock)) as progress,
+            closing(Scorer(log, beside_training(experiment.device), scored)) as scorer,
+        ):
             stats, due = None, False
             while True:
+                scorer.collect()
                 finished = budget.used(trainer.iteration, clock) >= 1
-                due = due or finished or evaluations.due(trainer.iteration, clock, log.last_train_seconds)
-                if due and not log.has(trainer.iteration):
+                due = due or finished or evaluations.due(trainer.iteration, clock, scorer.last)
+                if due and (scorer.last is None or scorer.last["iteration"] != trainer.iteration):
                     if stats is None and trainer.iteration > first:
                         stats = advance(logged=True)
                         continue
                     clock.wall_seconds = time.perf_counter() - started
-                    scores, samples = experiment.evaluate(trainer.iteration)
-                    if report is not None:
-                        report(trainer.iteration, scores)
+                    score = experiment.evaluate(trainer.iteration)
                     found = diagnose(trainer, experiment.next_batches) if config.diagnostics else {}
-                    log.log(make_row(trainer, clock, (stats or {}) | found, scores), samples)
-                    progress.scored({name: scores[name] for name in shown})
+                    scorer.begin(make_row(trainer, clock, (stats or {}) | found), score)
                 ends, due = finished or stopped() is not None, False
                 if (ends or trainer.iteration % config.checkpoint_every == 0) and trainer.iteration != saved:
+                    clock.settle(experiment.device)
                     trainer.require_finite()
+                    scorer.finish()
                     clock.wall_seconds = time.perf_counter() - started
                     save_checkpoint(folder, trainer, clock)
                     saved = trainer.iteration
                 if ends:
+                    scorer.finish()
                     of_rank_0(_END)
                     break
                 following = trainer.iteration + 1
