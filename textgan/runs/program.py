@@ -16,6 +16,7 @@ from data.naming import as_command, as_flag, printable, without_folder
 from eval.core.tables import aligned, fixed
 from textgan.engine.loop import Experiment, Report, RunOutcome, run
 from textgan.engine.processes import after_rank_0, joined, rank
+from textgan.engine.replicas import replicas_of
 from textgan.engine.run_folder import score_title
 from textgan.engine.settings import GanSettings, Settings, as_flags, refuse_both_intervals
 from textgan.engine.trainer import NonFiniteError
@@ -50,19 +51,31 @@ class TrainingProgram(Generic[C]):
         shown = replace(config.with_absolute_paths(), seed=default.seed, run_dir=default.run_dir)
         return shlex.join(["python", "-m", self.module, *map(without_folder, as_flags(shown, self.presets))])
 
-    def train(self, config: C, report: Report | None = None, argv: Sequence[str] | None = None) -> RunOutcome:
-        """Run the experiment of given settings; call `report(iteration, scores)` after each evaluation.
+    def train(self, config: C, report: Report | None = None) -> RunOutcome:
+        """Run the experiment of given settings, as `train_all` runs several."""
+        (outcome,) = self.train_all([config], report)
+        return outcome
 
-        `options.json` records `argv`, the arguments of the command line, and the command without its paths.
+    def train_all(
+        self, configs: Sequence[C], report: Report | None = None, argv: Sequence[str] | None = None
+    ) -> list[RunOutcome]:
+        """Train runs that differ in their seeds together; call `report(iteration, scores)` of the first at evaluations.
+
+        `options.json` records `argv`, the arguments of the command line, the command without its paths, and the seeds
+        of the runs that began together.
 
         Raises:
             InputError: data or weights cannot be used, or the folder holds a run with different settings.
             NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint is kept.
         """
         with after_rank_0():
-            experiment = self.open(config)
-        facts = {**experiment.facts, "program": self.module, "command": self.command(config), "argv": argv}
-        return run(config, replace(experiment, facts=facts), report)
+            opened = [self.open(config) for config in configs]
+        together = {"replicas": [config.seed for config in configs]} if len(configs) > 1 else {}
+        experiments = []
+        for config, experiment in zip(configs, opened, strict=True):
+            facts = {"program": self.module, "command": self.command(config), "argv": argv, **together}
+            experiments.append(replace(experiment, facts={**experiment.facts, **facts}))
+        return run(configs, experiments, report)
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,9 @@ class TrainCommand(Generic[C]):
 
     config: C
     """Settings of the run."""
+    replicas: int = 1
+    """Number of runs, with the seeds from --seed on, to train together in this process (language WGAN-GP). Each has its
+    own folder, as if trained alone; in --run-dir write {seed}. All run on one clock."""
     dry_run: bool = False
     """Print the resolved settings, and stop."""
 
@@ -144,22 +160,25 @@ def run_program(program: TrainingProgram[C], arguments: Sequence[str], descripti
     """
     with after_rank_0():
         command = parse_train(arguments, program.presets, program.module, description)
-    config = command.config
+        configs = replicas_of(command.config, command.replicas)
+    folders = ", ".join(str(config.folder) for config in configs)
     if command.dry_run:
-        print(json.dumps(config.as_json(), indent=2))
+        for config in configs:
+            print(json.dumps(config.as_json(), indent=2))
         return 0
     try:
-        outcome = program.train(config, argv=list(arguments))
+        outcomes = program.train_all(configs, argv=list(arguments))
     except NonFiniteError as error:
-        message = f"error: {error}; the last checkpoint in {config.folder} is kept; try smaller learning rates"
+        message = f"error: {error}; the last checkpoint in {folders} is kept; try smaller learning rates"
         print(printable(message), file=sys.stderr)
         return 1
     if rank():
         return 0
-    if outcome.summary is None:
-        print(printable(f"stopped; the same command continues {outcome.folder}"), file=sys.stderr)
-        return 128 + (outcome.stopped_by or 0)
-    print(program.final_report(outcome.folder, outcome.summary))
+    for outcome in outcomes:
+        if outcome.summary is None:
+            print(printable(f"stopped; the same command continues {folders}"), file=sys.stderr)
+            return 128 + (outcome.stopped_by or 0)
+        print(program.final_report(outcome.folder, outcome.summary))
     return 0
 
 
