@@ -6,6 +6,7 @@
     python -m textgan.bench --gpu-report gpu.json
 
 With --dims: time the training step of WGAN-GP beside the same step as most people write it in PyTorch, in float32.
+With --replicas: time a step of several runs together (`textgan.train --replicas`) beside a step of one run.
 With --gpu-report: measure the errors of a step on a GPU against float64, WGAN-GP at width 512 in each precision, steps
 on images, and Inception features, in less than eight minutes. A part that fails is reported, and the others go on.
 Run nothing else at the same time.
@@ -37,6 +38,7 @@ from textgan.runs.flops import forward_flops, iteration_flops, lacks_bfloat16, p
 from textgan.runs.gpu_report import PRECISIONS, Part, bench_parts, run_parts, shown_errors, write_report
 from textgan.runs.pairs import PAIRS, Step, compare
 from textgan.runs.program import TrainingProgram, preset_in
+from textgan.runs.together import beside_one
 from textgan.train import TEXT
 
 C = TypeVar("C", bound=Settings)
@@ -60,6 +62,8 @@ class TextBenchCommand(BenchCommand[C]):
     dims: tuple[int, ...] = ()
     """Widths at which to time WGAN-GP beside a plain PyTorch version, in place of the parts of a run.
     Defaults: --preset ttur-small; --batch-size 32 at width 32, else 64."""
+    replicas: tuple[int, ...] = ()
+    """Numbers of runs to time together beside one run alone, in place of the parts of a run."""
     gpu_report: Path | None = None
     """JSON file for all figures of a GPU, at sizes of its own, in place of the parts of a run."""
     inception_weights: Path | None = None
@@ -278,6 +282,9 @@ def main(arguments: list[str]) -> int:
         print(gpu_report(command.gpu_report, command.inception_weights, command.output_format))
     elif command.inception_weights is not None:
         raise InputError("--inception-weights: only with --gpu-report")
+    elif command.replicas:
+        facts = {"dim": vars(config)["dim"], "batch_size": config.batch_size, "precision": config.training_precision}
+        print(beside_one(TEXT, config, command.replicas, facts, command.output_format))
     elif command.dims:
         print(beside_peer(TEXT, configs_of(config, command.dims, arguments), command.output_format))
     else:

@@ -37,8 +37,7 @@ def replicas_of(config: C, count: int) -> list[C]:
         raise InputError(f"--replicas {count}: must be at least 1")
     if count == 1:
         return [config]
-    if not config.stackable:
-        raise InputError(f"--replicas {count}: only the language WGAN-GP has replicas; choose --preset ttur or orig")
+    require_stackable(config)
     if world_size() > 1:
         raise InputError(f"--replicas {count}: only with one process; start one command per GPU with its own --seed")
     if config.max_gradient_norm is not None or vars(config).get("spectral_norm") == "on":
@@ -46,6 +45,16 @@ def replicas_of(config: C, count: int) -> list[C]:
     if config.run_dir is not None and "{seed}" not in str(config.run_dir):
         raise InputError(f"--run-dir {config.run_dir}: write {{seed}} in it, for one folder per replica")
     return [_with_seed(config, config.seed + number) for number in range(count)]
+
+
+def require_stackable(config: Settings) -> None:
+    """Refuse the settings of a model whose runs cannot train together.
+
+    Raises:
+        InputError: names the flag.
+    """
+    if not config.stackable:
+        raise InputError("--replicas: only for the language WGAN-GP; choose a preset as ttur, or leave it out")
 
 
 def _with_seed(config: C, seed: int) -> C:

@@ -16,7 +16,7 @@ from data.naming import as_command, as_flag, printable, without_folder
 from eval.core.tables import aligned, fixed
 from textgan.engine.loop import Experiment, Report, RunOutcome, run
 from textgan.engine.processes import after_rank_0, joined, rank
-from textgan.engine.replicas import replicas_of
+from textgan.engine.replicas import replicas_of, require_stackable
 from textgan.engine.run_folder import score_title
 from textgan.engine.settings import GanSettings, Settings, as_flags, refuse_both_intervals
 from textgan.engine.trainer import NonFiniteError
@@ -84,11 +84,17 @@ class TrainCommand(Generic[C]):
 
     config: C
     """Settings of the run."""
-    replicas: int = 1
-    """Number of runs, with the seeds from --seed on, to train together in this process (language WGAN-GP). Each has its
-    own folder, as if trained alone; in --run-dir write {seed}. All run on one clock."""
     dry_run: bool = False
     """Print the resolved settings, and stop."""
+
+
+@dataclass(frozen=True)
+class TrainTogetherCommand(TrainCommand[C]):
+    """Flags of a training command for a model whose runs can train together."""
+
+    replicas: int = 1
+    """Number of runs to train together, with the seeds from --seed on. Each has a folder as if it trained alone; in
+    --run-dir, {seed} stands for the seed."""
 
 
 def parse_train(
@@ -103,8 +109,10 @@ def parse_train(
     refuse_both_intervals(given)
     preset = preset_in(arguments, presets, "quickstart")
     refuse_other_models(given, preset, presets)
-    default = TrainCommand(preset)
-    return parse_command(TrainCommand[type(preset)], arguments, prog, description, default)  # type: ignore[misc,arg-type]
+    if "replicas" in given:
+        require_stackable(preset)
+    of = TrainTogetherCommand if preset.stackable else TrainCommand
+    return parse_command(of[type(preset)], arguments, prog, description, of(preset))  # type: ignore[misc,arg-type]
 
 
 def refuse_other_models(names: Collection[str], preset: Settings, presets: Mapping[str, Settings]) -> None:
@@ -160,11 +168,12 @@ def run_program(program: TrainingProgram[C], arguments: Sequence[str], descripti
     """
     with after_rank_0():
         command = parse_train(arguments, program.presets, program.module, description)
-        configs = replicas_of(command.config, command.replicas)
+        count = command.replicas if isinstance(command, TrainTogetherCommand) else 1
+        configs = replicas_of(command.config, count)
     folders = ", ".join(str(config.folder) for config in configs)
     if command.dry_run:
-        for config in configs:
-            print(json.dumps(config.as_json(), indent=2))
+        together = {"replicas": len(configs)} if len(configs) > 1 else {}
+        print(json.dumps(configs[0].as_json() | together, indent=2))
         return 0
     try:
         outcomes = program.train_all(configs, argv=list(arguments))
