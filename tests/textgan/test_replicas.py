@@ -23,9 +23,11 @@ from tests.helpers.runs import (
 )
 from textgan.engine import game, replicas
 from textgan.engine.checkpoint import trainer_tensors
+from textgan.engine.players import Player
 from textgan.engine.replicas import Replicas, replicas_of
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.engine.settings import as_flags
+from textgan.engine.stacked import drawn
 from textgan.models.wgan_gp import WganGpSettings
 from textgan.train import build_trainer, main, train
 
@@ -99,9 +101,9 @@ def test_wrong_ways_to_train_together_are_noticed(monkeypatch: pytest.MonkeyPatc
         (game, "drawn", lambda draw, rows, random: draw(rows, random.each[0])),  # the noise of one run for all
         (game, "drawn", lambda draw, rows, random: torch.cat([draw(rows // COUNT, one) for one in random.each])),
         (replicas, "interleaved", torch.cat),  # the rows of one run after the other
-        (replicas._StackedPlayer, "gradients", replicas.Player.gradients),  # of the mean of all losses
+        (replicas._StackedPlayer, "gradients", Player.gradients),  # of the mean of all losses
     ]
-    draw_rightly = game.drawn
+    draw_rightly = drawn
     for place, name, value in wrong:
         with monkeypatch.context() as patch:
             if name == "drawn":  # trainers alone, in measured steps, draw rightly

@@ -145,11 +145,14 @@ class StackedTrainer(Trainer):
     def __init__(self, config: Settings, trainers: Sequence[Trainer]) -> None:
         self._trainers = trainers
         first = trainers[0]
-        players = [
-            _StackedPlayer(stacked(player.network, len(trainers)), config, first.device, ema)
-            for player, ema in zip(first.players.values(), (config.generator_ema, 0.0), strict=True)
-        ]
-        super().__init__(first.phases, *players, config, first.device)
+        generator, critic = (
+            _StackedPlayer(stacked(network, len(trainers)), config, first.device, ema)
+            for network, ema in (
+                (first.generator.network, config.generator_ema),
+                (first.networks.require_critic(), 0.0),
+            )
+        )
+        super().__init__(first.phases, generator, critic, config, first.device)
 
     def random(self) -> torch.Generator:
         """Return the source of the random numbers of all runs at the present iteration."""

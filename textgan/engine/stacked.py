@@ -37,7 +37,7 @@ class StackedConv2d(nn.Module):
         super().__init__()
         assert layer.stride == (1, 1) and layer.groups == 1 and layer.bias is not None
         assert not isinstance(layer.padding, str)
-        self.padding = layer.padding
+        self.padding = layer.padding[0], layer.padding[1]
         self.weight = _repeated(layer.weight, replicas)  # [R, C', C, h, w]
         self.bias = _repeated(layer.bias, replicas)  # [R, C']
 
@@ -56,7 +56,7 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply each row by the weights of its network, and add the biases."""
-        by_replica = x.unflatten(0, (-1, len(self.weight))).transpose(0, 1)  # [R, N, C]
+        by_replica = x.reshape(-1, len(self.weight), x.shape[1]).transpose(0, 1)  # [R, N, C]
         y = torch.baddbmm(self.bias.unsqueeze(1), by_replica, self.weight.transpose(1, 2))  # [R, N, C']
         return y.transpose(0, 1).flatten(0, 1)
 
@@ -81,7 +81,7 @@ class Streams(torch.Generator):
 
     def __new__(cls, each: Sequence[torch.Generator]) -> Self:
         """Create a generator on the same device."""
-        return super().__new__(cls, each[0].device)
+        return super().__new__(cls, each[0].device)  # type: ignore[call-arg]
 
     def __init__(self, each: Sequence[torch.Generator]) -> None:
         self.each = each

@@ -103,14 +103,14 @@ class Critic(nn.Module):
         for (first, second), (outer_mask, inner_mask) in zip(reversed(weights), reversed(masks), strict=True):
             inner = _masked(inner_mask, transposed_convolution(gradient, second, _PADDING))
             change = _masked(outer_mask, transposed_convolution(inner, first, _PADDING))
-            rows = change.unflatten(0, (-1, len(gradient)))
+            rows = change.view(-1, *gradient.shape)
             gradient = (gradient + _RESIDUAL_WEIGHT * rows).flatten(0, 1)  # [B, dim, 1, L]
         return at_least_float32(_from_image(transposed_convolution(gradient, symbols)))
 
 
 def _masked(mask: Tensor, x: Tensor) -> Tensor:
     """Return x [N, ...] where the mask [B, ...] is set, else 0; row i of the mask is for row i mod N of x."""
-    return torch.where(mask.unflatten(0, (-1, len(x))), x, 0).flatten(0, 1)
+    return torch.where(mask.view(-1, *x.shape), x, 0).flatten(0, 1)
 
 
 def _to_image(x: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ def parse_train(
     if "replicas" in given:
         require_stackable(preset)
     of = TrainTogetherCommand if preset.stackable else TrainCommand
-    return parse_command(of[type(preset)], arguments, prog, description, of(preset))  # type: ignore[misc,arg-type]
+    return parse_command(of[type(preset)], arguments, prog, description, of(preset))  # type: ignore[arg-type]
 
 
 def refuse_other_models(names: Collection[str], preset: Settings, presets: Mapping[str, Settings]) -> None:
