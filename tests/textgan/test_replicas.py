@@ -21,13 +21,13 @@ from tests.helpers.runs import (
     tiny_text,
     without_clocks,
 )
-from textgan.engine import game, replicas
+from textgan.engine import replicas
 from textgan.engine.checkpoint import trainer_tensors
+from textgan.engine.draws import Streams
 from textgan.engine.players import Player
 from textgan.engine.replicas import Replicas, replicas_of
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.engine.settings import as_flags
-from textgan.engine.stacked import drawn
 from textgan.models.wgan_gp import WganGpSettings
 from textgan.train import build_trainer, main, train
 
@@ -98,19 +98,13 @@ def test_wrong_ways_to_train_together_are_noticed(monkeypatch: pytest.MonkeyPatc
     configs = replicas_of(tiny(), COUNT)
     alone = [play([each])[0] for each in configs]
     wrong: list[tuple[Any, str, Any]] = [
-        (game, "drawn", lambda draw, rows, random: draw(rows, random.each[0])),  # the noise of one run for all
-        (game, "drawn", lambda draw, rows, random: torch.cat([draw(rows // COUNT, one) for one in random.each])),
+        (Streams, "draw", lambda streams, draw, rows: draw(rows, streams.each[0])),  # one run's numbers for all
+        (Streams, "draw", lambda streams, draw, rows: torch.cat([draw(rows // COUNT, one) for one in streams.each])),
         (replicas, "interleaved", torch.cat),  # the rows of one run after the other
         (replicas._StackedPlayer, "gradients", Player.gradients),  # of the mean of all losses
     ]
-    draw_rightly = drawn
     for place, name, value in wrong:
         with monkeypatch.context() as patch:
-            if name == "drawn":  # trainers alone, in measured steps, draw rightly
-                wrongly = value
-                value = lambda draw, rows, random, w=wrongly: (  # noqa: E731
-                    w(draw, rows, random) if hasattr(random, "each") else draw_rightly(draw, rows, random)
-                )
             patch.setattr(place, name, value)
             assert furthest(play(configs), alone) > 1e-4, name
 
@@ -176,7 +170,7 @@ def power_cut() -> None:
     ("config", "count", "message"),
     [
         (tiny(), 0, "--replicas 0: must be at least 1"),
-        (tiny(preset="seqgan-words-ttur"), 2, "--replicas: only for the language WGAN-GP"),
+        (tiny(preset="seqgan-words-ttur"), 2, "--replicas 2: only for the language WGAN-GP"),
         (tiny(max_gradient_norm=1.0), 2, "--replicas 2: not with --max-gradient-norm"),
         (tiny(spectral_norm="on"), 2, "--replicas 2: not with --max-gradient-norm or --spectral-norm on"),
         (tiny(run_dir=Path("run")), 2, "--run-dir run: write {seed} in it"),
@@ -191,4 +185,4 @@ def test_runs_that_cannot_train_together_are_refused(config: WganGpSettings, cou
 
 def test_other_models_have_no_replicas() -> None:
     assert_refused(["--preset", "mle", "--replicas", "2"], "--replicas: only for the language WGAN-GP")
-    assert_refused(["--preset", "mle", "--replicas=1"], "--replicas: only for the language WGAN-GP")
+    assert_refused(["--preset", "mle", "--cuda-graphs"], "--cuda-graphs: only for the language WGAN-GP")

@@ -11,10 +11,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from textgan.engine.draws import drawn
 from textgan.engine.losses import Loss, gradient_penalty, squared_gradient_norm
 from textgan.engine.processes import own_draw
 from textgan.engine.settings import PenaltyName
-from textgan.engine.stacked import drawn
 from textgan.engine.updates import Turn
 
 SampleLatent = Callable[[int, torch.Generator], Tensor]

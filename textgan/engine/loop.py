@@ -65,7 +65,10 @@ class RunOutcome:
 
 
 def run(
-    configs: Sequence[Settings], experiments: Sequence[Experiment], report: Report | None = None
+    configs: Sequence[Settings],
+    experiments: Sequence[Experiment],
+    report: Report | None = None,
+    cuda_graphs: bool = False,
 ) -> list[RunOutcome]:
     """Run or continue experiments in their folders, until the budget is used or a signal asks to stop.
 
@@ -79,6 +82,7 @@ def run(
         configs: the settings of each run.
         experiments: built from these settings.
         report: called with iteration and scores after each evaluation of the first run.
+        cuda_graphs: whether steps that are not logged are a CUDA graph.
 
     Raises:
         InputError: a folder holds a run with different settings.
@@ -102,7 +106,7 @@ def run(
         logs = [RunLog(folder, trainer.iteration, experiment.floor) for folder in folders]
         for log in logs:
             opened.enter_context(closing(log))
-        replicas = Replicas(configs, trainers)
+        replicas = Replicas(configs, trainers, cuda_graphs)
         first = saved = trainer.iteration
         started = time.perf_counter() - clock.wall_seconds
 

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from data.errors import InputError
 from textgan.engine.checkpoint import load_checkpoint, restore, trainer_tensors
+from textgan.engine.draws import Streams, interleaved
+from textgan.engine.graphs import GraphedStep, count_on_device
 from textgan.engine.players import Player
 from textgan.engine.processes import world_size
 from textgan.engine.progress import Clock
 from textgan.engine.settings import Settings
-from textgan.engine.stacked import Streams, interleaved, stacked
+from textgan.engine.stacked import stacked
 from textgan.engine.trainer import NonFiniteError, Trainer
 
 C = TypeVar("C", bound=Settings)
@@ -37,7 +39,7 @@ def replicas_of(config: C, count: int) -> list[C]:
         raise InputError(f"--replicas {count}: must be at least 1")
     if count == 1:
         return [config]
-    require_stackable(config)
+    require_stackable(f"--replicas {count}", config)
     if world_size() > 1:
         raise InputError(f"--replicas {count}: only with one process; start one command per GPU with its own --seed")
     if config.max_gradient_norm is not None or vars(config).get("spectral_norm") == "on":
@@ -47,14 +49,14 @@ def replicas_of(config: C, count: int) -> list[C]:
     return [_with_seed(config, config.seed + number) for number in range(count)]
 
 
-def require_stackable(config: Settings) -> None:
-    """Refuse the settings of a model whose runs cannot train together.
+def require_stackable(flag: str, config: Settings) -> None:
+    """Refuse a flag for the settings of a model whose runs cannot train together.
 
     Raises:
         InputError: names the flag.
     """
     if not config.stackable:
-        raise InputError("--replicas: only for the language WGAN-GP; choose a preset as ttur, or leave it out")
+        raise InputError(f"{flag}: only for the language WGAN-GP; leave it out, or choose a preset as ttur")
 
 
 def _with_seed(config: C, seed: int) -> C:
@@ -90,14 +92,19 @@ class Replicas:
     """The trainers of runs that differ in their seeds and are at one iteration.
 
     Several trainers take their steps as one, equal to steps of each alone up to rounding; a single trainer takes its
-    own steps.
+    own steps. With `cuda_graphs` steps that are not measured are a CUDA graph; see `require_graph`.
     """
 
-    def __init__(self, configs: Sequence[Settings], trainers: Sequence[Trainer]) -> None:
+    def __init__(self, configs: Sequence[Settings], trainers: Sequence[Trainer], cuda_graphs: bool = False) -> None:
         self._names = [f"seed {config.seed}: " if len(configs) > 1 else "" for config in configs]
         self._trainers = trainers
         self._stacked = StackedTrainer(configs[0], trainers) if len(trainers) > 1 else None
         self._apart = True
+        self._graphed = None
+        if cuda_graphs:
+            self._graphed = GraphedStep(self._stacked or trainers[0])
+            for trainer in (*trainers, *([] if self._stacked is None else [self._stacked])):
+                count_on_device(trainer)
 
     def step(self, real_batches: Sequence[Sequence[Tensor]], measure: bool) -> list[dict[str, float]] | None:
         """Take a step of every run on its batches, and return the statistics of each if `measure`; see `Trainer.step`.
@@ -105,20 +112,29 @@ class Replicas:
         Raises:
             NonFiniteError: with `measure`, a loss, a gradient or a weight is infinite or NaN, now or earlier.
         """
-        if measure or self._stacked is None:
+        if measure:
             self._take_apart()
             stats = []
             for name, trainer, batches in zip(self._names, self._trainers, real_batches, strict=True):
                 with _named(name):
-                    stats.append(trainer.step(batches, measure))
-            return [of_run for of_run in stats if of_run is not None] or None
+                    stats.append(trainer.step(batches))
+            return [of_run for of_run in stats if of_run is not None]
+        if self._stacked is None:
+            self._take(self._trainers[0], real_batches[0])
+            return None
         if self._apart:
             self._stacked.gather()
             self._apart = False
-        self._stacked.step([interleaved(batches) for batches in zip(*real_batches, strict=True)], measure=False)
+        self._take(self._stacked, [interleaved(batches) for batches in zip(*real_batches, strict=True)])
         for trainer in self._trainers:
             trainer.iteration = self._stacked.iteration
         return None
+
+    def _take(self, trainer: Trainer, batches: Sequence[Tensor]) -> None:
+        if self._graphed is None:
+            trainer.step(batches, measure=False)
+        else:
+            self._graphed.step(batches)
 
     def settle(self) -> None:
         """Give every trainer the present state of its run, and check all losses so far and all weights.
@@ -158,6 +174,7 @@ class StackedTrainer(Trainer):
         """Return the source of the random numbers of all runs at the present iteration."""
         return Streams([trainer.random() for trainer in self._trainers])
 
+    @torch.no_grad()
     def gather(self) -> None:
         """Take the state of all trainers."""
         states = [trainer_tensors(trainer) for trainer in self._trainers]
@@ -166,7 +183,13 @@ class StackedTrainer(Trainer):
             name: torch.stack([state[name] for state in states]) if tensor.dim() else tensor.clone()
             for name, tensor in states[0].items()
         }
-        restore(self, together, self._trainers[0].iteration)
+        present, iteration = trainer_tensors(self), self._trainers[0].iteration
+        if present.keys() != together.keys():
+            restore(self, together, iteration)
+            return
+        for name, tensor in present.items():  # a CUDA graph reads the same memory at every launch
+            tensor.copy_(together[name])
+        self.iteration = iteration
 
     def scatter(self) -> None:
         """Give every trainer its state."""

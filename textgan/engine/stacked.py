@@ -4,9 +4,7 @@ Row i of a batch belongs to network i mod R. A batch [N * R, C, H, W] is thus al
 grouped convolutions take, and two concatenated batches keep the order. A mean over all rows is the mean of R means.
 """
 
-from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -74,39 +72,6 @@ def stacked(network: nn.Module, replicas: int) -> nn.Module:
             elif isinstance(layer, nn.Linear):
                 setattr(parent, name, StackedLinear(layer, replicas))
     return network
-
-
-class Streams(torch.Generator):
-    """The random numbers of R runs as one generator, from which only `drawn` draws."""
-
-    def __new__(cls, each: Sequence[torch.Generator]) -> Self:
-        """Create a generator on the same device."""
-        return super().__new__(cls, each[0].device)  # type: ignore[call-arg]
-
-    def __init__(self, each: Sequence[torch.Generator]) -> None:
-        self.each = each
-
-    def get_state(self) -> Tensor:
-        """Return the states of all runs [R, ...]."""
-        return torch.stack([random.get_state() for random in self.each])
-
-    def set_state(self, new_state: Tensor) -> Self:
-        """Set the states of all runs [R, ...]."""
-        for random, state in zip(self.each, new_state, strict=True):
-            random.set_state(state.clone())  # of a view PyTorch reads the wrong memory
-        return self
-
-
-def drawn(draw: Callable[[int, torch.Generator], Tensor], rows: int, random: torch.Generator) -> Tensor:
-    """Draw rows of random numbers [rows, ...]; with the streams of R runs each draws its own rows."""
-    if not isinstance(random, Streams):
-        return draw(rows, random)
-    return interleaved([draw(rows // len(random.each), one) for one in random.each])
-
-
-def interleaved(batches: Sequence[Tensor]) -> Tensor:
-    """Return R batches [N, ...] as one batch [N * R, ...]."""
-    return torch.stack(list(batches), dim=1).flatten(0, 1)
 
 
 def _repeated(weight: Tensor, replicas: int) -> nn.Parameter:

@@ -25,6 +25,9 @@ class Trainer:
     """Two players of a game, or a generator alone, the iteration, and the state of the update rule.
 
     All randomness of a step is a function of seed and iteration.
+
+    Attributes:
+        source: the next steps' source of random numbers in place of `random`; None: no other source.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Trainer:
         self.precision = config.training_precision
         self._config = config
         self._losses = torch.zeros((), device=device)
+        self.source: torch.Generator | None = None
 
     @property
     def players(self) -> Mapping[str, Player]:
@@ -137,7 +141,7 @@ class TrainerPlay:
         self.losses = torch.zeros((), device=trainer.device)
         self._trainer = trainer
         self.phase = phase
-        self._random = trainer.random()
+        self._random = trainer.source or trainer.random()
         self._real: dict[Turn, Tensor] = {}
         last: dict[str, Turn] = {}
         for name, scale in phase.scales.items():

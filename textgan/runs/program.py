@@ -13,7 +13,9 @@ from typing import Any, Generic, TypeVar
 from data.command import parse_command
 from data.errors import InputError
 from data.naming import as_command, as_flag, printable, without_folder
+from eval.core.device import choose_device
 from eval.core.tables import aligned, fixed
+from textgan.engine.graphs import require_graph
 from textgan.engine.loop import Experiment, Report, RunOutcome, run
 from textgan.engine.processes import after_rank_0, joined, rank
 from textgan.engine.replicas import replicas_of, require_stackable
@@ -57,7 +59,11 @@ class TrainingProgram(Generic[C]):
         return outcome
 
     def train_all(
-        self, configs: Sequence[C], report: Report | None = None, argv: Sequence[str] | None = None
+        self,
+        configs: Sequence[C],
+        report: Report | None = None,
+        argv: Sequence[str] | None = None,
+        cuda_graphs: bool = False,
     ) -> list[RunOutcome]:
         """Train runs that differ in their seeds together; call `report(iteration, scores)` of the first at evaluations.
 
@@ -75,7 +81,7 @@ class TrainingProgram(Generic[C]):
         for config, experiment in zip(configs, opened, strict=True):
             facts = {"program": self.module, "command": self.command(config), "argv": argv, **together}
             experiments.append(replace(experiment, facts={**experiment.facts, **facts}))
-        return run(configs, experiments, report)
+        return run(configs, experiments, report, cuda_graphs)
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,8 @@ class TrainTogetherCommand(TrainCommand[C]):
     replicas: int = 1
     """Number of runs to train together, with the seeds from --seed on. Each has a folder as if it trained alone; in
     --run-dir, {seed} stands for the seed."""
+    cuda_graphs: bool = False
+    """Launch each step on a GPU as one CUDA graph. This has not run on a GPU yet."""
 
 
 def parse_train(
@@ -109,8 +117,8 @@ def parse_train(
     refuse_both_intervals(given)
     preset = preset_in(arguments, presets, "quickstart")
     refuse_other_models(given, preset, presets)
-    if "replicas" in given:
-        require_stackable(preset)
+    if together := {"replicas", "cuda_graphs"} & set(given):
+        require_stackable(as_flag(min(together)), preset)
     of = TrainTogetherCommand if preset.stackable else TrainCommand
     return parse_command(of[type(preset)], arguments, prog, description, of(preset))  # type: ignore[arg-type]
 
@@ -168,15 +176,19 @@ def run_program(program: TrainingProgram[C], arguments: Sequence[str], descripti
     """
     with after_rank_0():
         command = parse_train(arguments, program.presets, program.module, description)
-        count = command.replicas if isinstance(command, TrainTogetherCommand) else 1
+        count, graphs = 1, False
+        if isinstance(command, TrainTogetherCommand):
+            count, graphs = command.replicas, command.cuda_graphs
         configs = replicas_of(command.config, count)
+        if graphs:
+            require_graph(command.config, choose_device(command.config.device))
     folders = ", ".join(str(config.folder) for config in configs)
     if command.dry_run:
         together = {"replicas": len(configs)} if len(configs) > 1 else {}
         print(json.dumps(configs[0].as_json() | together, indent=2))
         return 0
     try:
-        outcomes = program.train_all(configs, argv=list(arguments))
+        outcomes = program.train_all(configs, argv=list(arguments), cuda_graphs=graphs)
     except NonFiniteError as error:
         message = f"error: {error}; the last checkpoint in {folders} is kept; try smaller learning rates"
         print(printable(message), file=sys.stderr)
