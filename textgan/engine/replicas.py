@@ -130,12 +130,6 @@ class Replicas:
             trainer.iteration = self._stacked.iteration
         return None
 
-    def _take(self, trainer: Trainer, batches: Sequence[Tensor]) -> None:
-        if self._graphed is None:
-            trainer.step(batches, measure=False)
-        else:
-            self._graphed.step(batches)
-
     def settle(self) -> None:
         """Give every trainer the present state of its run, and check all losses so far and all weights.
 
@@ -148,6 +142,12 @@ class Replicas:
                 trainer.require_finite()
         if self._stacked is not None:
             self._stacked.require_finite()
+
+    def _take(self, trainer: Trainer, batches: Sequence[Tensor]) -> None:
+        if self._graphed is None:
+            trainer.step(batches, measure=False)
+        else:
+            self._graphed.step(batches)
 
     def _take_apart(self) -> None:
         if self._stacked is not None and not self._apart:
