@@ -3,9 +3,8 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from data.images.dataset import to_uint8
 from images import dcgan, residual
 from images.config import ImageConfig
 from textgan.engine.spectral_norm import normalise_spectrally
@@ -37,15 +36,30 @@ def make_networks(config: ImageConfig, random: torch.Generator) -> tuple[ImageGe
 
 @torch.no_grad()
 def sample_images(network: nn.Module, count: int, random: torch.Generator) -> NDArray[np.uint8]:
-    """Draw images [count, 3, H, W] from a generator; batch normalisation uses its running statistics."""
+    """Draw images [count, 3, H, W] from a generator, in one copy from its device.
+
+    Batch normalisation uses its running statistics.
+
+    Raises:
+        ValueError: a pixel is infinite or NaN.
+    """
     assert isinstance(network, ImageGenerator)
     was_training = network.training
     network.eval()
+    images, finite = [], []
     try:
-        batches = [
-            to_uint8(network(network.sample_latent(min(_BATCH, count - start), random)).cpu().numpy())
-            for start in range(0, count, _BATCH)
-        ]
+        for start in range(0, count, _BATCH):
+            drawn = network(network.sample_latent(min(_BATCH, count - start), random))
+            finite.append(drawn.isfinite().all())
+            images.append(as_levels(drawn))
     finally:
         network.train(was_training)
-    return np.concatenate(batches)
+    if not torch.stack(finite).all():
+        raise ValueError("an image with infinite or NaN pixels")
+    copied: NDArray[np.uint8] = torch.cat(images).contiguous().cpu().numpy()
+    return copied
+
+
+def as_levels(images: Tensor) -> Tensor:
+    """Return images as uint8, on their device; equal to `data.images.dataset.to_uint8` of finite pixels."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

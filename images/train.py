@@ -8,7 +8,6 @@ The same command continues a run that was stopped. Compare runs with: tensorboar
 """
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from data.command import run_command
 from data.errors import InputError
-from data.images.dataset import GRID_IMAGES, ImageDataset, as_grid, batch_floats, open_dataset
+from data.images.dataset import GRID_IMAGES, as_grid, open_dataset
 from data.naming import as_command, printable
 from eval.core.device import choose_device
 from eval.images.extractors.choice import open_extractor
@@ -34,8 +33,10 @@ from textgan.engine.loop import Experiment
 from textgan.engine.losses import LOSSES
 from textgan.engine.phases import gan_phases
 from textgan.engine.processes import world_size
+from textgan.engine.rows import DeviceRows, device_rows, uploaded
 from textgan.engine.run_folder import DeclaredScore, score_name
 from textgan.engine.run_log import SampleFile
+from textgan.engine.scoring import Scoring
 from textgan.engine.seeds import stream_seed
 from textgan.engine.start import start_from
 from textgan.engine.trainer import Trainer, make_trainer
@@ -63,17 +64,18 @@ def open_experiment(config: ImageConfig) -> Experiment:
     name = score_name(scored_as.metric)
     of_real = floor(dataset, extractor, config.eval_samples)
 
-    def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
+    def evaluate(iteration: int) -> Scoring:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
         images = sample_images(trainer.generator.sampler, config.eval_samples, random)
-        return {name: distance(statistics_of(images, extractor), reference)}, as_picture(images)
+        statistics = statistics_of(images, extractor)
+        return lambda: ({name: distance(statistics, reference)}, as_picture(images))
+
+    rows = device_rows(dataset.images, np.uint8, device)
 
     return Experiment(
         trainer=trainer,
         device=device,
-        next_batches=lambda iteration: real_batches(
-            config, dataset, iteration, len(trainer.batches_of(iteration)), device
-        ),
+        next_batches=lambda iteration: real_batches(config, rows, iteration, len(trainer.batches_of(iteration))),
         evaluate=evaluate,
         scores={name: DeclaredScore("lower", True, str(scored_as))},
         floor=None if of_real is None else {name: of_real},
@@ -112,19 +114,18 @@ def build_trainer(config: ImageConfig, device: torch.device) -> Trainer:
     return make_trainer(config, gan_phases(config, game), Networks(generator, critic), device)
 
 
-def real_batches(
-    config: ImageConfig, dataset: ImageDataset, iteration: int, batches: int, device: torch.device
-) -> list[Tensor]:
+def real_batches(config: ImageConfig, rows: DeviceRows, iteration: int, batches: int) -> list[Tensor]:
     """Draw batches of training images [B, 3, H, W] in [-1, 1], with replacement."""
     random = np.random.default_rng(stream_seed(config.seed, "batches", iteration))
-    chosen = random.integers(len(dataset.images), size=(batches, config.batch_size))
+    chosen = random.integers(len(rows), size=(batches, config.batch_size))
     drawn = []
     for numbers in chosen:
-        images = dataset.images[numbers]
+        images = rows.take(numbers)  # uint8 [B, 3, H, W]
         if config.flips == "on":
-            mirrored = random.random(len(images)) < 0.5
-            images[mirrored] = images[mirrored, ..., ::-1]
-        drawn.append(torch.from_numpy(batch_floats(images)).to(device, memory_format=torch.channels_last))
+            mirrored = uploaded(random.random((len(images), 1, 1, 1)) < 0.5, rows.device)
+            images = torch.where(mirrored, images.flip(-1), images)
+        # As `data.images.dataset.batch_floats`.
+        drawn.append(images.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1)
     return drawn
 
 

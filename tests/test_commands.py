@@ -208,9 +208,13 @@ def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture
         assert title.startswith(f"quickstart on {data}: batch 4, cpu, ")
         parts = dict(re.split("  +", row) for row in table.splitlines()[1:])
         step = [f"step: {part}" for part in ("generator gradients", "critic gradients", "critic penalty", "optimiser")]
-        assert list(parts) == ["drawing batches", "training step", *step, "evaluation"]
+        assert list(parts) == ["drawing batches", "training step", *step, "evaluation", "evaluation: scoring"]
         assert all(float(parts[part]) > 0 for part in parts if part != "step: critic penalty")  # a difference
         assert f"\nan evaluation draws and scores {samples} samples\n" in notes
+    words = "--extrapolate-from 3 2 --dim 4 --batch-size 4 --data corpus.txt.gz --eval-samples 40 --device cpu --json"
+    status, out, err = run(capfd, "textgan.bench", *words.split())
+    assert (status, err) == (0, "")
+    assert [(each["dim"], each["extrapolated"]) for each in json.loads(out)] == [(2, False), (3, False), (4, True)]
     words = "--dims 4 --batch-size 4 --data corpus.txt.gz --eval-samples 640 --device cpu --json"
     status, out, err = run(capfd, "textgan.bench", *words.split())
     assert (status, err) == (0, "")

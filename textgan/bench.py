@@ -3,10 +3,13 @@
     python -m textgan.bench --preset quickstart
     python -m textgan.bench --preset ttur --data grammar --device cuda
     python -m textgan.bench --dims 32 64 128 --training-precision bf16
+    python -m textgan.bench --preset ttur --data grammar --extrapolate-from 64 128 256
     python -m textgan.bench --gpu-report gpu.json
 
 With --dims: time the training step of WGAN-GP beside the same step as most people write it in PyTorch, in float32.
 With --replicas: time a step of several runs together (`textgan.train --replicas`) beside a step of one run.
+With --extrapolate-from: measure narrower networks than the preset's, and extrapolate the share of evaluations in the
+time of a training by floating-point operations.
 With --gpu-report: measure the errors of a step on a GPU against float64, WGAN-GP at width 512 in each precision, steps
 on images, and Inception features, in less than eight minutes. A part that fails is reported, and the others go on.
 Run nothing else at the same time.
@@ -28,14 +31,25 @@ from eval.core.device import Precision
 from eval.core.tables import Block, Format, FormatFlags, fixed, render
 from eval.images.inception_weights import save_random_weights
 from textgan.engine.loop import Experiment
+from textgan.engine.scoring import beside_training
 from textgan.engine.settings import Settings
 from textgan.models.common import initialise
 from textgan.models.wgan_gp import Generator, WganGpSettings, networks
 from textgan.runs import peer
 from textgan.runs.breakdown import Stopwatch, measure
 from textgan.runs.exactness import Draw, step_errors
-from textgan.runs.flops import forward_flops, iteration_flops, lacks_bfloat16, product_peak
-from textgan.runs.gpu_report import PRECISIONS, Part, bench_parts, run_parts, shown_errors, write_report
+from textgan.runs.extrapolation import Operations, from_widths
+from textgan.runs.flops import forward_flops, iteration_flops, product_peak
+from textgan.runs.gpu_report import (
+    PRECISIONS,
+    Part,
+    bench_parts,
+    refuse_other_flags,
+    run_parts,
+    shown_errors,
+    write_report,
+)
+from textgan.runs.machine import facts_of, on_machine, precision_notes, share
 from textgan.runs.pairs import PAIRS, Step, compare
 from textgan.runs.program import TrainingProgram, preset_in
 from textgan.runs.together import beside_one
@@ -64,6 +78,8 @@ class TextBenchCommand(BenchCommand[C]):
     Defaults: --preset ttur-small; --batch-size 32 at width 32, else 64."""
     replicas: tuple[int, ...] = ()
     """Numbers of runs to time together beside one run alone, in place of the parts of a run."""
+    extrapolate_from: tuple[int, ...] = ()
+    """Widths at which to time WGAN-GP, from which the share of evaluations at --dim is extrapolated by operations."""
     gpu_report: Path | None = None
     """JSON file for all figures of a GPU, at sizes of its own, in place of the parts of a run."""
     inception_weights: Path | None = None
@@ -91,7 +107,8 @@ def parts_of(experiment: Experiment, config: Any, output_format: Format) -> str:
     draw, step, evaluation = (seconds[part] for part in ("drawing batches", "training step", "evaluation"))
     facts = {"preset": config.preset, "data": config.data, **facts_of(experiment, config)}
     facts |= {"steps_per_second": 1 / (draw + step), "peak_memory": found.peak_memory}
-    spent = evaluation / (evaluation + config.eval_every * (draw + step))
+    blocking = evaluation - (seconds["evaluation: scoring"] if beside_training(experiment.device) else 0)
+    spent = blocking / (blocking + config.eval_every * (draw + step))
     notes = [
         f"{1 / (draw + step):.1f} steps/s; drawing batches takes {draw / (draw + step):.2%} of the time",
         f"an evaluation draws and scores {config.eval_samples:,} samples",
@@ -112,35 +129,25 @@ def parts_of(experiment: Experiment, config: Any, output_format: Format) -> str:
     return render(output_format, [Block(title, table, notes)], records)
 
 
-def facts_of(experiment: Experiment, config: Settings) -> dict[str, Any]:
-    """Return the sizes of a run and the machine, for records."""
-    return {
-        "batch_size": config.batch_size, "eval_samples": config.eval_samples, "device": str(experiment.device),
-        "threads": torch.get_num_threads(), "training_precision": config.training_precision,
-    }  # fmt: skip
-
-
-def on_machine(experiment: Experiment) -> str:
-    """Return device and number of threads in words."""
-    return f"{experiment.device}, {torch.get_num_threads()} threads"
-
-
-def share(rate: float, peak: float, precision: str) -> str:
-    """Return a rate of operations as a share of the peak in words."""
-    return f"{rate / peak:.0%} of this machine's matrix products in {precision}, {peak / 1e9:,.1f} GFLOP/s"
-
-
-def precision_notes(config: Settings, device: torch.device) -> list[str]:
-    """Return a note if the device lacks the run's arithmetic."""
-    lacking = config.training_precision == "bf16" and lacks_bfloat16(device)
-    return ["no bfloat16 arithmetic here: bf16 is emulated, and slow"] if lacking else []
-
-
 def is_published(config: Any) -> bool:
     """Return whether settings describe the published WGAN-GP: loss, penalty, order of updates, no normalisation."""
     return isinstance(config, WganGpSettings) and config.penalty_weight > 0 and (
         config.loss, config.penalty, config.rule, config.spectral_norm, config.generator_steps, config.critic_warm_up,
     ) == ("wasserstein", "wgan-gp", "alternating", "off", 1, 0)  # fmt: skip
+
+
+def require_published(config: Settings, flag: str) -> WganGpSettings:
+    """Return settings of the published WGAN-GP.
+
+    Raises:
+        InputError: they are others; names the flag.
+    """
+    if not isinstance(config, WganGpSettings) or not is_published(config):
+        raise InputError(
+            f"{flag}: times WGAN-GP with its published loss, penalty and order of updates; choose --preset ttur-small, "
+            "and leave out --loss, --penalty, --rule, --spectral-norm, --generator-steps and --critic-warm-up"
+        )
+    return config
 
 
 def flops_of(experiment: Experiment, config: Any) -> int | None:
@@ -154,6 +161,14 @@ def flops_of(experiment: Experiment, config: Any) -> int | None:
     with torch.no_grad():
         lines = generator(z)  # [B, L, V]
     return iteration_flops(forward_flops(generator, z), forward_flops(critic, lines), config.critic_steps)
+
+
+def operations_of(experiment: Experiment, config: WganGpSettings) -> Operations:
+    """Return the operations of an iteration of the published WGAN-GP, and of the samples of an evaluation."""
+    step, generator = flops_of(experiment, config), experiment.trainer.networks.generator
+    assert step is not None
+    z = torch.zeros(1, config.latent_dim, device=experiment.device)
+    return Operations(step, config.eval_samples * forward_flops(generator, z))
 
 
 def peer_step(config: WganGpSettings, symbols: int, device: torch.device) -> Step:
@@ -212,27 +227,11 @@ def configs_of(config: Settings, dims: Sequence[int], arguments: Sequence[str]) 
         InputError: the settings are not the published WGAN-GP's, or the user sets --dim too.
     """
     flags = {argument.partition("=")[0] for argument in arguments}
-    if not isinstance(config, WganGpSettings) or not is_published(config):
-        raise InputError(
-            "--dims: times WGAN-GP with its published loss, penalty and order of updates; choose --preset ttur-small, "
-            "and leave out --loss, --penalty, --rule, --spectral-norm, --generator-steps and --critic-warm-up"
-        )
+    published = require_published(config, "--dims")
     if "--dim" in flags:
         raise InputError("--dim and --dims: leave one out")
     sizes = {dim: config.batch_size if "--batch-size" in flags else 32 if dim == 32 else 64 for dim in dims}
-    return [replace(config, dim=dim, batch_size=size) for dim, size in sizes.items()]
-
-
-def refuse_other_flags(arguments: Sequence[str]) -> None:
-    """Refuse flags that have no effect on a GPU's report.
-
-    Raises:
-        InputError: names the flag.
-    """
-    flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
-    for flag in flags:
-        if flag not in ("--gpu-report", "--inception-weights", "--format", "--json"):
-            raise InputError(f"{flag} and --gpu-report: the report has sizes of its own; leave one out")
+    return [replace(published, dim=dim, batch_size=size) for dim, size in sizes.items()]
 
 
 def errors_part(config: WganGpSettings, device: torch.device, precisions: Sequence[Precision] = PRECISIONS) -> Part:
@@ -285,6 +284,9 @@ def main(arguments: list[str]) -> int:
     elif command.replicas:
         facts = {"dim": vars(config)["dim"], "batch_size": config.batch_size, "precision": config.training_precision}
         print(beside_one(TEXT, config, command.replicas, facts, command.output_format))
+    elif command.extrapolate_from:
+        published = require_published(config, "--extrapolate-from")
+        print(from_widths(TEXT, published, command.extrapolate_from, operations_of, command.output_format))
     elif command.dims:
         print(beside_peer(TEXT, configs_of(config, command.dims, arguments), command.output_format))
     else:

@@ -11,7 +11,7 @@ RelGAN, GSGAN, TextGAN, CoT, JSDGAN or maximum likelihood (table: textgan/models
 a stopped run. Compare runs with: tensorboard --logdir runs
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from data.batches import by_epochs, with_replacement
 from data.command import run_command
-from data.corpus import Corpus, open_corpus
+from data.corpus import open_corpus
 from data.errors import InputError
 from data.line_ids import Ids
 from data.naming import as_command, printable
@@ -34,8 +34,10 @@ from eval.text.reference import FOLDER_RECORD, reference_record
 from eval.text.samples import SampleLines
 from textgan.engine.loop import Experiment
 from textgan.engine.processes import world_size
+from textgan.engine.rows import DeviceRows, device_rows
 from textgan.engine.run_folder import declared, floors_by_name, read_options, values_by_name
 from textgan.engine.run_log import SampleFile
+from textgan.engine.scoring import Scored, Scoring
 from textgan.engine.seeds import stream_seed
 from textgan.engine.settings import AdversarialSettings
 from textgan.engine.spectral_norm import normalise_spectrally
@@ -83,17 +85,23 @@ def open_experiment(config: TextSettings) -> Experiment:
         model = trainer.generator.sampler
         return exact_scores(model, held_out, drawn) if held_out is not None and isinstance(model, LineModel) else []
 
-    def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
+    def evaluate(iteration: int) -> Scoring:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
         ids = sample_ids(trainer.generator.sampler, config.eval_samples, random)
-        lines = corpus.tokenizer.decode(ids)
-        return values_by_name(score_lines(config, lines, without_floors) + score_model(ids)), as_text(lines)
+        of_model = score_model(ids)  # by the present weights
 
+        def score() -> Scored:
+            lines = corpus.tokenizer.decode(ids)
+            return values_by_name(score_lines(config, lines, without_floors) + of_model), as_text(lines)
+
+        return score
+
+    rows = device_rows(corpus.train, np.int32, device)
     declared_scores = [*of_real, *score_model(some)]
     return Experiment(
         trainer=trainer,
         device=device,
-        next_batches=lambda iteration: real_batches(config, corpus, iteration, trainer.batches_of(iteration), device),
+        next_batches=lambda iteration: real_batches(config, rows, iteration, trainer.batches_of(iteration)),
         evaluate=evaluate,
         scores=declared(declared_scores, HEADLINES),
         floor=floors_by_name(declared_scores) or None,
@@ -135,16 +143,14 @@ def build_trainer(config: TextSettings, symbols: int, device: torch.device) -> T
     return make_trainer(config, model.phases(config, networks), networks, device)
 
 
-def real_batches(
-    config: TextSettings, corpus: Corpus, iteration: int, batches: range, device: torch.device
-) -> list[Tensor]:
+def real_batches(config: TextSettings, rows: DeviceRows, iteration: int, batches: range) -> list[Tensor]:
     """Draw the batches of training lines with these numbers, ids [B, L]."""
-    count, size = len(corpus.train), config.batch_size
+    count, size = len(rows), config.batch_size
     if config.order == "epochs":
         lines = by_epochs(count, size, batches, lambda epoch: stream_seed(config.seed, "batches", epoch))
     else:
         lines = with_replacement(count, size, len(batches), stream_seed(config.seed, "batches", iteration))
-    return list(torch.from_numpy(corpus.train[lines].astype(np.int32)).to(device).long())
+    return list(rows.take(lines).long())
 
 
 def as_text(lines: Sequence[str]) -> SampleFile:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,10 @@ from images.train import build_trainer
 from textgan.engine import losses
 from textgan.engine.checkpoint import load_checkpoint, save_checkpoint
 from textgan.engine.progress import Clock
+from textgan.models import MODELS
 from textgan.models import wgan_gp as nets
 from textgan.models.common import initialise
+from textgan.train import build_trainer as build_text_trainer
 
 BATCH = 8
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -104,6 +107,29 @@ def test_a_loaded_optimiser_has_its_weights_layout(device: str, tmp_path: Path) 
             layouts += not parameter.is_contiguous()
     assert layouts == 8  # convolutions
     assert first.step(real) == second.step(real)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("model", MODELS)
+def test_no_step_waits_for_cuda(model: str) -> None:
+    # tests/textgan/test_host_reads.py tests the same on a CPU, by the operations of each step.
+    tiny = {
+        "dim": 8, "seq_len": 6, "batch_size": BATCH, "references": 2, "generator_ema": 0.5, "pretraining": 1,
+        "critic_warm_up": 1, "curriculum": 1,
+    }  # fmt: skip
+    config = MODELS[model].presets[0]
+    config = replace(config, **{name: value for name, value in tiny.items() if name in vars(config)})
+    trainer = build_text_trainer(config, 12, torch.device("cuda"))
+    ids = torch.randint(12, (8, config.batch_size, 6)).cuda()
+    trainer.step(list(ids), measure=False)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(4):
+            trainer.step(list(ids), measure=False)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    trainer.require_finite()
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -13,14 +13,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from data.errors import InputError
-from data.images.dataset import as_grid, batch_floats, open_dataset
+from data.images.dataset import as_grid, batch_floats, open_dataset, to_uint8
 from eval.core.sampling import fixed_sample
 from eval.images.extractors.random_conv import random_conv_extractor
 from eval.images.features import extract
 from eval.images.frechet import FeatureStatistics, distance
 from images import train as train_module
 from images.config import PRESETS, ImageConfig
-from images.networks import sample_images
+from images.networks import as_levels, sample_images
 from images.sample import load_generator
 from images.sample import main as sample
 from images.suite import main as suite
@@ -28,12 +28,17 @@ from images.train import IMAGES, build_trainer, main, open_experiment, real_batc
 from tests.helpers.runs import tensors, tiny_images, train_until_power_cut, without_clocks
 from textgan.compare import main as compare
 from textgan.engine.losses import LOSSES
+from textgan.engine.rows import DeviceRows, device_rows
 from textgan.engine.run_folder import declared_scores, read_metrics, read_options
 from textgan.engine.seeds import stream_seed
 from textgan.runs.program import parse_train
 from textgan.sample import load_generator as load_text_generator
 
 CPU = torch.device("cpu")
+
+
+def rows_of(config: ImageConfig) -> DeviceRows:
+    return device_rows(open_dataset(config.pictures).images, np.uint8, CPU)
 
 
 @pytest.fixture
@@ -110,7 +115,7 @@ def test_a_run_that_was_broken_off_ends_as_one_that_was_not(
 def test_samples_are_drawn_by_running_statistics_and_leave_training_as_it_was(small: ImageConfig) -> None:
     trainer = build_trainer(small, CPU)
     for iteration in range(2):
-        trainer.step(real_batches(small, open_dataset(small.pictures), iteration, 1, CPU))
+        trainer.step(real_batches(small, rows_of(small), iteration, 1))
     generator = trainer.generator.network
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
     images = sample_images(generator, 70, torch.Generator().manual_seed(0))
@@ -121,6 +126,18 @@ def test_samples_are_drawn_by_running_statistics_and_leave_training_as_it_was(sm
     with torch.no_grad():
         alone = generator.eval()(z[3:4]).numpy()
     assert np.array_equal(images[3], np.rint((alone[0] + 1) * 127.5).astype(np.uint8))
+
+
+def test_pixels_are_rounded_on_the_device_as_on_the_host(small: ImageConfig) -> None:
+    pixels = torch.cat([torch.linspace(-1.1, 1.1, 2001), torch.arange(511) / 255 - 1])  # some lie between two levels
+    assert np.array_equal(as_levels(pixels).numpy(), to_uint8(pixels.numpy()))
+    assert not np.array_equal(((pixels + 1) * 127.5).clamp(0, 255).to(torch.uint8).numpy(), to_uint8(pixels.numpy()))
+    generator = build_trainer(small, CPU).generator.network
+    with torch.no_grad():
+        next(generator.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="infinite or NaN pixels"):
+        sample_images(generator, 3, torch.Generator().manual_seed(0))
+    assert generator.training
 
 
 def load_latents(config: ImageConfig, count: int) -> Tensor:
@@ -138,7 +155,7 @@ def test_batches_are_real_images_mirrored_half_of_the_time(small: ImageConfig) -
     for flips in ("off", "on"):
         config = replace(small, flips=flips, critic_steps=3)
         for iteration in range(20):
-            batches = real_batches(config, pictures, iteration, 3, CPU)
+            batches = real_batches(config, rows_of(config), iteration, 3)
             assert len(batches) == 3
             for image in torch.cat(batches).numpy():
                 counts[flips][0] += np.ascontiguousarray(image).tobytes() in plain
@@ -226,13 +243,13 @@ def test_a_dry_run_sees_what_does_not_go_together() -> None:
 
 
 def test_any_loss_goes_with_any_networks(small: ImageConfig) -> None:
-    pictures = open_dataset(small.pictures)
+    rows = rows_of(small)
     losses = []
     for model in ("dcgan", "wgan-gp"):
         for loss in LOSSES:
             trainer = build_trainer(replace(small, model=model, loss=loss), CPU)
-            trainer.step(real_batches(small, pictures, 0, 1, CPU))
-            stats = trainer.step(real_batches(small, pictures, 1, 1, CPU))
+            trainer.step(real_batches(small, rows, 0, 1))
+            stats = trainer.step(real_batches(small, rows, 1, 1))
             assert stats is not None
             losses.append((stats["generator_loss"], stats["critic_loss"]))
     assert len(set(losses)) == 12

@@ -1,6 +1,7 @@
 """What the bench prints, by a clock that only its parts move; counts of operations; pairs of measurements."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,17 +14,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from data.errors import InputError
 from tests.helpers.runs import PRESETS, config_of
-from tests.helpers.trainers import BATCH, LATENT, LENGTH, SYMBOLS, a_trainer, critic_of, real_batches
-from textgan.bench import configs_of, run_bench
+from tests.helpers.trainers import BATCH, LATENT, LENGTH, SETTINGS, SYMBOLS, a_trainer, critic_of, real_batches
+from textgan.bench import configs_of, operations_of, run_bench
 from textgan.engine.game import Game, Networks
 from textgan.engine.loop import Experiment
 from textgan.engine.phases import gan_phases
 from textgan.engine.players import Player
 from textgan.engine.run_log import SampleFile
+from textgan.engine.scoring import Scored, Scoring
 from textgan.engine.trainer import make_trainer
 from textgan.engine.updates import Turn
 from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs.breakdown import Stopwatch
+from textgan.runs.extrapolation import Operations, from_widths
 from textgan.runs.flops import forward_flops, iteration_flops, lacks_bfloat16
 from textgan.runs.pairs import compare
 from textgan.runs.program import TrainingProgram
@@ -68,9 +71,13 @@ def test_every_part_is_told_its_own_time(
         clock.work(1 if iteration >= 8 else 700)
         return [torch.full((1,), iteration)] * 10
 
-    def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
+    def evaluate(iteration: int) -> Scoring:
         evaluated.append(iteration)
-        clock.work(50)
+        clock.work(20)
+        return score
+
+    def score() -> Scored:
+        clock.work(30)
         return {}, SampleFile(".txt", b"", lambda *_: None)
 
     def open_experiment(config: WganGpSettings) -> Experiment:
@@ -104,10 +111,12 @@ def test_every_part_is_told_its_own_time(
         "step: critic penalty        40.00",
         "step: optimiser             44.00",
         "evaluation                  50.00",
+        "evaluation: scoring         30.00",
         "",
         "8.5 steps/s; drawing batches takes 0.85% of the time",
         "an evaluation draws and scores 1,200 samples",
-        "evaluations take 0.43% of the time at one per 100 iterations",
+        # On CUDA the training goes on while samples are scored.
+        f"evaluations take {'0.43' if device == 'cpu' else '0.17'}% of the time at one per 100 iterations",
         "the critic's gradients include the penalty",
         "peak memory 123 MB",
         "0.1 GFLOP/s, 25% of this machine's matrix products in float32, 0.4 GFLOP/s",
@@ -143,6 +152,57 @@ def test_a_training_step_spends_the_operations_that_it_needs() -> None:
     needed = iteration_flops(forward[0], forward[1], 1)
     assert counter.get_total_flops() == pytest.approx(needed, rel=0.03)
     assert counter.get_total_flops() != pytest.approx(needed * 18 / 16, rel=0.03)  # with a double backward
+
+
+def test_the_share_of_evaluations_is_extrapolated_by_operations_from_the_widest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock("cpu")
+    clock.install(monkeypatch)
+    # Milliseconds of a step and of drawing. Drawing a batch takes 1 ms more, and scoring 7; the first steps are slow.
+    took = {4: (3, 2), 8: (4, 3)}
+
+    def open_experiment(config: WganGpSettings) -> Any:
+        def step(_real: Any, measure: bool) -> None:
+            assert not measure
+            trainer.steps += 1
+            clock.work(took[config.dim][0] + 900 * (trainer.steps <= 2))
+
+        def evaluate(_iteration: int) -> Any:
+            clock.work(took[config.dim][1])
+            return lambda: clock.work(7)
+
+        trainer = SimpleNamespace(iteration=0, steps=0, step=step)
+        draw = lambda _iteration: clock.work(1)  # noqa: E731
+        return SimpleNamespace(trainer=trainer, device=clock.device, next_batches=draw, evaluate=evaluate)
+
+    def operations(_experiment: Any, config: WganGpSettings) -> Operations:
+        return Operations(4000 * config.dim**2, 1000 * config.dim**2)
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    program: Any = SimpleNamespace(open=open_experiment)
+    config = config_of(["--preset", "ttur-small", "--dim", "32", "--eval-every", "10", "--eval-samples", "500"])
+    # At width 32: 16 times as many operations as at 8; steps take 80 ms and drawing 48, (48 + 7) / (48 + 7 + 800).
+    assert from_widths(program, config, [8, 4], operations, "text").splitlines() == [
+        "ttur-small on grammar: batch 32, cpu, 3 threads",
+        "",
+        "dim                step, ms  GFLOP/s  drawing, ms  GFLOP/s  scoring, ms  evaluations",
+        "4                       4.0      0.0          2.0      0.0          7.0       18.37%",
+        "8                       5.0      0.1          3.0      0.0          7.0       16.67%",
+        "32 (extrapolated)      80.0      0.1         48.0      0.0          7.0        6.43%",
+        "",
+        "evaluations: share of the time, at 500 samples per 10 iterations",
+        "extrapolated: operations take as long as at width 8, and scoring takes as long as there",
+    ]
+
+
+def test_operations_of_a_step_and_of_the_samples_of_an_evaluation() -> None:
+    trainer = a_trainer(dtype=torch.float32)
+    config = replace(SETTINGS, dim=4, latent_dim=LATENT, eval_samples=7)
+    experiment: Any = SimpleNamespace(trainer=trainer, device=torch.device("cpu"))
+    per_line = 2 * LENGTH * (LATENT * 4 + 10 * 5 * 4**2 + 4 * SYMBOLS)
+    critic = 2 * LENGTH * (SYMBOLS * 4 + 10 * 5 * 4**2 + 4)
+    assert operations_of(experiment, config) == Operations(BATCH * (4 * per_line + 12 * critic), 7 * per_line)
 
 
 def test_pairs_take_turns_and_their_ratios_have_an_exact_interval(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,7 @@ def test_a_loss_that_is_not_finite_stops_it() -> None:
     model = make_model()
     with torch.no_grad():
         model.to_symbols.bias.fill_(math.inf)
-    with pytest.raises(NonFiniteError, match="iteration 0: generator_loss"):
+    with pytest.raises(NonFiniteError, match="iteration 1: generator_loss"):
         likelihood_trainer(model).step([torch.tensor([[0, 1, 2, 0]])])
 
 

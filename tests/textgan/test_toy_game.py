@@ -21,6 +21,7 @@ from textgan.engine.losses import NON_SATURATING
 from textgan.engine.phases import Phase, gan_phases, generator_scale
 from textgan.engine.run_folder import declared, read_metrics, values_by_name
 from textgan.engine.run_log import SampleFile
+from textgan.engine.scoring import Scoring
 from textgan.engine.seeds import stream_seed
 from textgan.engine.settings import GanSettings
 from textgan.engine.trainer import make_trainer
@@ -74,12 +75,12 @@ def open_toy(config: ToySettings) -> Experiment:
             for name, (better, unit, value) in found.items()
         ]
 
-    def evaluate(iteration: int) -> tuple[Mapping[str, float], SampleFile]:
+    def evaluate(iteration: int) -> Scoring:
         random = torch.Generator().manual_seed(stream_seed(config.seed, "samples", iteration) >> 1)
         with torch.no_grad():
             drawn = networks.generator(torch.randn(50, 1, generator=random)).flatten().tolist()
         content = "".join(f"{value}\n" for value in drawn).encode()
-        return values_by_name(scores(drawn)), SampleFile(".txt", content, lambda *_: None)
+        return lambda: (values_by_name(scores(drawn)), SampleFile(".txt", content, lambda *_: None))
 
     return Experiment(
         trainer, torch.device("cpu"), draw, evaluate, declared(scores([0.0]), ["overlap"]), None,

@@ -446,7 +446,7 @@ def test_a_non_finite_loss_ends_the_run_and_keeps_the_checkpoint(
 
     stop_at(monkeypatch, 6, poison)
     assert main(flags(tiny)) == 1
-    assert "error: iteration 7: " in capsys.readouterr().err
+    assert "error: iterations 7 to 8: " in capsys.readouterr().err
     newest = read_newest(tiny.folder)
     assert newest is not None
     assert newest[2]["iteration"] == 4
@@ -479,17 +479,17 @@ def test_fewer_lines_than_a_batch(tiny: WganGpSettings) -> None:
 
 def test_batches_are_training_lines(tiny: WganGpSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     batches: list[torch.Tensor] = []
-    corpora = []
+    tables = []
     real = train_module.real_batches
 
-    def kept(config: WganGpSettings, corpus: Any, *others: Any) -> list[torch.Tensor]:
-        corpora.append(corpus)
-        batches.extend(drawn := real(config, corpus, *others))
+    def kept(config: WganGpSettings, rows: Any, *others: Any) -> list[torch.Tensor]:
+        tables.append(rows)
+        batches.extend(drawn := real(config, rows, *others))
         return drawn
 
     monkeypatch.setattr(train_module, "real_batches", kept)
     train(tiny)
-    lines = {tuple(line) for line in corpora[0].train[:].tolist()}
+    lines = {tuple(line) for line in tables[0].rows[:].tolist()}
     drawn = torch.cat(batches)
     seen = [tuple(line) for line in drawn.tolist()]
     assert len(seen) == 64

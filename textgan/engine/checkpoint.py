@@ -48,6 +48,7 @@ def load_checkpoint(run: Path, trainer: Trainer, iteration: int | None = None) -
         return None
     folder, tensors, state = newest
     restore(trainer, tensors, state["iteration"])
+    trainer.finite_at = trainer.iteration
     for newer in _newest_first(run):
         if newer.name > folder.name:
             shutil.rmtree(newer)

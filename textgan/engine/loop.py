@@ -20,8 +20,9 @@ from textgan.engine.processes import of_rank_0, rank
 from textgan.engine.progress import Budget, Clock, Evaluations, Progress
 from textgan.engine.replicas import Replicas, load_checkpoints
 from textgan.engine.run_folder import DeclaredScore, headline
-from textgan.engine.run_log import RunLog, SampleFile, begin_or_continue, locked, make_row
+from textgan.engine.run_log import RunLog, begin_or_continue, locked, make_row
 from textgan.engine.schedules import assumption_a2
+from textgan.engine.scoring import Scorer, Scoring, beside_training
 from textgan.engine.settings import GanSettings, Settings
 from textgan.engine.trainer import Trainer
 
@@ -38,7 +39,7 @@ class Experiment:
         trainer: holds the initial weights.
         device: device of the training.
         next_batches: returns the real batches of an iteration.
-        evaluate: returns the scores at an iteration and the scored samples.
+        evaluate: draws samples at an iteration, and returns a function that scores them, maybe after further steps.
         scores: declarations of all scores that `evaluate` returns.
         floor: scores of real data, None if unknown.
         facts: entries of `options.json` about the data; `data_sha256` may not change when a run is continued.
@@ -48,7 +49,7 @@ class Experiment:
     trainer: Trainer
     device: torch.device
     next_batches: Callable[[int], Sequence[Tensor]]
-    evaluate: Callable[[int], tuple[Mapping[str, float], SampleFile]]
+    evaluate: Callable[[int], Scoring]
     scores: Mapping[str, DeclaredScore]
     floor: Mapping[str, float] | None
     facts: Mapping[str, Any]
@@ -76,7 +77,9 @@ def run(
     this, and the others follow.
 
     Losses and norms are read from the device only after steps that are logged. If an evaluation is due by the clock,
-    one more step is taken, and logged, before it.
+    one more step is taken, and logged, before it. On CUDA samples are scored in a thread while the training goes on; it
+    waits for them, off the training clock, before the next evaluation, before a checkpoint, and at the end. A
+    checkpoint thus comes after the rows of all evaluations before it, and a run that is continued repeats the others.
 
     Args:
         configs: the settings of each run.
@@ -119,33 +122,45 @@ def run(
             progress.update(trainer.iteration, clock)
             return stats
 
+        def scored(iteration: int, scores: Mapping[str, float]) -> None:
+            if report is not None:
+                report(iteration, scores)
+            progress.scored({name: scores[name] for name in shown})
+
         with stop_signals() as stopped, closing(Progress(budget, trainer.iteration, clock)) as progress:
+            in_thread = beside_training(experiment.device)
+            scorers = [Scorer(log, in_thread, scored if log is logs[0] else lambda *_: None) for log in logs]
+            for scorer in scorers:
+                opened.enter_context(closing(scorer))
             stats, due = None, False
             while True:
+                for scorer in scorers:
+                    scorer.collect()
                 finished = budget.used(trainer.iteration, clock) >= 1
-                due = due or finished or evaluations.due(trainer.iteration, clock, logs[0].last_train_seconds)
-                if due and not logs[0].has(trainer.iteration):
+                last = scorers[0].last
+                due = due or finished or evaluations.due(trainer.iteration, clock, last)
+                if due and (last is None or last["iteration"] != trainer.iteration):
                     if stats is None and trainer.iteration > first:
                         stats = advance(logged=True)
                         continue
                     clock.wall_seconds = time.perf_counter() - started
-                    for number, (of_run, log) in enumerate(zip(experiments, logs, strict=True)):
-                        scores, samples = of_run.evaluate(trainer.iteration)
-                        if number == 0:
-                            progress.scored({name: scores[name] for name in shown})
-                            if report is not None:
-                                report(trainer.iteration, scores)
+                    for number, (of_run, scorer) in enumerate(zip(experiments, scorers, strict=True)):
+                        score = of_run.evaluate(trainer.iteration)
                         found = diagnose(of_run.trainer, of_run.next_batches) if config.diagnostics else {}
-                        measured = (stats[number] if stats else {}) | found
-                        log.log(make_row(of_run.trainer, clock, measured, scores), samples)
+                        scorer.begin(make_row(of_run.trainer, clock, (stats[number] if stats else {}) | found), score)
                 ends, due = finished or stopped() is not None, False
                 if (ends or trainer.iteration % config.checkpoint_every == 0) and trainer.iteration != saved:
+                    clock.settle(experiment.device)
                     replicas.settle()
+                    for scorer in scorers:
+                        scorer.finish()
                     clock.wall_seconds = time.perf_counter() - started
                     for folder, each_trainer in zip(folders, trainers, strict=True):
                         save_checkpoint(folder, each_trainer, clock)
                     saved = trainer.iteration
                 if ends:
+                    for scorer in scorers:
+                        scorer.finish()
                     of_rank_0(_END)
                     break
                 following = trainer.iteration + 1

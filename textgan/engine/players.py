@@ -54,9 +54,18 @@ class Player:
         self.optimiser.step()
 
     def update_average(self) -> None:
-        """Move the EMA towards the present weights."""
-        if self.average is not None:
-            self.average.update_parameters(self.network)
+        """Move the EMA towards the present weights; `AveragedModel.update_parameters` would wait for the device."""
+        if self.average is None:
+            return
+        averaged, network = self.average.module, self.network
+        if not int(self.average.n_averaged):  # a counter on the CPU
+            averaged.load_state_dict(network.state_dict())
+        else:
+            assert self.average.multi_avg_fn is not None
+            self.average.multi_avg_fn(list(averaged.parameters()), list(network.parameters()), self.average.n_averaged)
+            for buffer, present in zip(averaged.buffers(), network.buffers(), strict=True):
+                buffer.copy_(present)
+        self.average.n_averaged += 1
 
 
 def weight_average(network: nn.Module, decay: float) -> AveragedModel | None:

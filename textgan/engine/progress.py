@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from tqdm import tqdm
 
-from textgan.engine.run_folder import score_title
+from textgan.engine.run_folder import Row, score_title
 
 
 @dataclass
@@ -28,6 +28,11 @@ class Clock:
         if device.type == "cuda" and (wait or int(seconds) > int(self.train_seconds)):
             torch.cuda.synchronize(device)
         self.train_seconds += time.perf_counter() - since
+
+    def settle(self, device: torch.device) -> None:
+        """Wait until CUDA has finished the steps so far, and add this time; whatever reads their results would wait."""
+        if device.type == "cuda":
+            self.count_training(time.perf_counter(), device, wait=True)
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,11 @@ class Evaluations:
         """Whether an evaluation is due at an iteration, whatever the clock."""
         return self.seconds is None and iteration % self.every == 0
 
-    def due(self, iteration: int, clock: Clock, last_seconds: float | None) -> bool:
-        """Whether an evaluation is due; `last_seconds`: training clock at the last one, None before the first."""
-        if self.seconds is None or last_seconds is None:
+    def due(self, iteration: int, clock: Clock, last: Row | None) -> bool:
+        """Whether an evaluation is due; `last` is the row of the last one, None before the first."""
+        if self.seconds is None or last is None:
             return iteration % self.every == 0
-        return clock.train_seconds // self.seconds > last_seconds // self.seconds
+        return clock.train_seconds // self.seconds > last["time/train_seconds"] // self.seconds
 
 
 class Progress:

@@ -183,6 +183,7 @@ class StackedTrainer(Trainer):
             name: torch.stack([state[name] for state in states]) if tensor.dim() else tensor.clone()
             for name, tensor in states[0].items()
         }
+        self.finite_at = self._trainers[0].finite_at
         present, iteration = trainer_tensors(self), self._trainers[0].iteration
         if present.keys() != together.keys():
             restore(self, together, iteration)

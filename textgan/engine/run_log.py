@@ -98,15 +98,6 @@ class RunLog:
             assert self._events.file_writer is not None
             self._events.file_writer.add_summary(hparams_pb(shown, start_time_secs=self._started))
 
-    def has(self, iteration: int) -> bool:
-        """Whether the evaluation of this iteration is already logged."""
-        return bool(self.rows) and self.rows[-1]["iteration"] == iteration
-
-    @property
-    def last_train_seconds(self) -> float | None:
-        """Training clock at the last evaluation, in seconds; None before the first."""
-        return float(self.rows[-1]["time/train_seconds"]) if self.rows else None
-
     def log(self, row: Row, samples: SampleFile) -> None:
         """Write the row, the samples and the TensorBoard events of an evaluation."""
         iteration, time = row["iteration"], self._started + row["time/train_seconds"]
@@ -154,14 +145,16 @@ class RunLog:
         return json.dumps(as_format(row, self._format), allow_nan=False).encode() + b"\n"
 
 
-def make_row(trainer: Trainer, clock: Clock, stats: Mapping[str, float], scores: Mapping[str, float]) -> Row:
-    """Return a row of metrics; `stats` has no losses and norms before a process's first step."""
-    time = {**trainer.counters, **asdict(clock)}
-    groups: Mapping[str, Mapping[str, Any]] = {"time": time, "scores": scores, "train": stats}
-    return {
-        "iteration": trainer.iteration,
-        **{f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()},
-    }
+def make_row(trainer: Trainer, clock: Clock, stats: Mapping[str, float]) -> Row:
+    """Return a row of metrics without scores; `stats` has no losses and norms before a process's first step."""
+    time = {f"time/{name}": value for name, value in {**trainer.counters, **asdict(clock)}.items()}
+    return {"iteration": trainer.iteration, **time, **{f"train/{name}": value for name, value in stats.items()}}
+
+
+def with_scores(row: Row, scores: Mapping[str, float]) -> Row:
+    """Return a row of metrics with its scores, between the groups `time/` and `train/`."""
+    before = {name: value for name, value in row.items() if not name.startswith("train/")}
+    return {**before, **{f"scores/{name}": value for name, value in scores.items()}, **row}
 
 
 @contextmanager

@@ -27,6 +27,9 @@ class Trainer:
     All randomness of a step is a function of seed and iteration.
 
     Attributes:
+        iteration: number of iterations done.
+        state: tensors that the update rule keeps.
+        finite_at: number of iterations after which all losses and weights were last known to be finite.
         source: the next steps' source of random numbers in place of `random`; None: no other source.
     """
 
@@ -43,6 +46,7 @@ class Trainer:
         self._config = config
         self._losses = torch.zeros((), device=device)
         self.source: torch.Generator | None = None
+        self.finite_at = 0
 
     @property
     def players(self) -> Mapping[str, Player]:
@@ -78,7 +82,7 @@ class Trainer:
             real_batches: the batches.
             measure: whether to return the step's losses, further scalars of the moves, and Euclidean norms of gradients
                 and updates over all weights of a player, from each player's last turn. Reading them waits for the
-                device.
+                device; a step without `measure` reads nothing from it, and leaves its losses there.
 
         Raises:
             NonFiniteError: with `measure`, a loss, a gradient or a weight is infinite or NaN, now or earlier.
@@ -93,7 +97,7 @@ class Trainer:
             for turn in play.turns:
                 self.players[turn.player].update_average()
         self._losses += play.losses
-        stats = self._read(play.measured()) if measure else None
+        stats = self._read(play.measured(), self.iteration + 1) if measure else None
         self.iteration += 1
         return stats
 
@@ -108,11 +112,15 @@ class Trainer:
         Raises:
             NonFiniteError: one is infinite or NaN.
         """
-        self._read({})
+        self._read({}, self.iteration)
 
     @torch.no_grad()
-    def _read(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
-        """Copy scalars from the device in one transfer, after checking them, all losses so far, and all weights."""
+    def _read(self, measured: Mapping[str, Tensor], iterations: int) -> dict[str, float]:
+        """Copy scalars from the device in one transfer, and check them, all losses so far, and all weights.
+
+        The message of an error has the iterations since the last check, counted as in logs and checkpoints: iteration n
+        ends with n iterations done.
+        """
         weights = {
             f"the {name}'s weights": nn.utils.get_total_norm(player.network.parameters())
             for name, player in self.players.items()
@@ -120,7 +128,10 @@ class Trainer:
         checked = {**measured, "an earlier loss": self._losses, **weights}
         values = dict(zip(checked, torch.stack([*checked.values()]).tolist(), strict=True))
         if wrong := [name for name, value in values.items() if not math.isfinite(value)]:
-            raise NonFiniteError(f"iteration {self.iteration}: {', '.join(wrong)} not finite")
+            first = min(self.finite_at + 1, iterations)
+            window = f"iteration {iterations}" if first == iterations else f"iterations {first} to {iterations}"
+            raise NonFiniteError(f"{window}: {', '.join(wrong)} not finite")
+        self.finite_at = iterations
         return {name: values[name] for name in measured}
 
 

@@ -52,8 +52,7 @@ class LineModel(nn.Module):
         They are the model's at temperature 1; at another one, of the model whose logits are divided by it.
         """
         counted = in_line(ids).flatten()
-        # A CPU saves the logits after the ends of lines; other devices would wait for the number of positions.
-        kept = counted.nonzero().squeeze(1) if ids.device.type == "cpu" else slice(None)
+        kept = counted.nonzero().squeeze(1) if _leaves_out_ends(ids.device) else slice(None)
         logits = self._logits(self._features(ids).flatten(0, 1)[kept])  # [positions, V]
         if temperature != 1:
             logits = logits / temperature
@@ -126,7 +125,7 @@ class LineModel(nn.Module):
         """
         rows = _Rows(self, count, random.device)
         drawn: list[Tensor] = []
-        padding = F.one_hot(torch.tensor(PADDING_ID, device=random.device), self.vocabulary_size)
+        padding = torch.arange(self.vocabulary_size, device=random.device) == PADDING_ID  # a one-hot row
         for _ in range(self.seq_len):
             if drawn:
                 rows.feed(drawn[-1].argmax(dim=-1), drawn[-1] if soft else None)
@@ -151,8 +150,7 @@ class _Rows:
     """Lines that grow by one symbol per step.
 
     Attributes:
-        kept: the lines that are computed. A CPU leaves lines out that have ended; other devices would wait for their
-            number.
+        kept: the lines that are computed; on a CPU, lines that have ended are left out.
         features: the body's features [lines kept, dim] after the symbols so far.
     """
 
@@ -166,7 +164,7 @@ class _Rows:
     def feed(self, symbols: Tensor, soft: Tensor | None = None) -> None:
         """Append a symbol [N] to each line; with rows of probabilities [N, V] the body reads these."""
         going = self._going & (symbols != PADDING_ID)
-        if going.device.type == "cpu" and not torch.equal(going, self._going):
+        if _leaves_out_ends(going.device) and not torch.equal(going, self._going):
             assert self._state is not None
             self._state = tuple(rows[going[self.kept]] for rows in self._state)
             self.kept = going.nonzero().squeeze(1)
@@ -190,7 +188,7 @@ class _Rows:
         drawn = [
             pick(_nucleus(self._model._logits(features) / temperature, top_p), numbers) for features, numbers in blocks
         ]
-        return self.spread(torch.cat(drawn), self._going.new_tensor(PADDING_ID, dtype=torch.long))
+        return self.spread(torch.cat(drawn), self._going.new_full((), PADDING_ID, dtype=torch.long))
 
     def spread(self, values: Tensor, padding: Tensor) -> Tensor:
         """Return values [lines kept, ...] as [N, ...], with `padding` [...] for lines that have ended."""
@@ -212,6 +210,14 @@ class _Rows:
         self._going = repeated(self._going, lines)
         if isinstance(self.kept, Tensor):
             self.kept = self._going.nonzero().squeeze(1)
+
+
+def _leaves_out_ends(device: torch.device) -> bool:
+    """Whether positions after the ends of lines are left out of computations: on a CPU.
+
+    Other devices compute them, because the host would wait for the number of positions that are left.
+    """
+    return device.type == "cpu"
 
 
 def exclude(network: nn.Module, ids: Sequence[int]) -> None:

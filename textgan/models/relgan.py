@@ -112,7 +112,7 @@ def relaxed_game(loss: Loss, soft: bool, beta: Callable[[Turn], float]) -> Game:
         score = networks.require_critic()
         scores = score(drawn(networks, real, turn))  # [B]
         value = loss.generator(scores - score(real) if loss.relative else scores)
-        return {"loss": value, "inverse_temperature": value.new_tensor(beta(turn))}
+        return {"loss": value, "inverse_temperature": value.new_full((), beta(turn))}
 
     def critic(networks: Networks, real: Tensor, turn: Turn) -> Mapping[str, Tensor]:
         score = networks.require_critic()

@@ -25,7 +25,6 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from data.batches import Order
 from eval.core.device import without_autocast
@@ -35,6 +34,7 @@ from textgan.engine.phases import Phase, critic_scale, gan_phases, generator_sca
 from textgan.engine.processes import own_draw
 from textgan.engine.settings import GanSettings
 from textgan.engine.updates import Turn, parse_rule
+from textgan.models.common import one_hot
 from textgan.models.line_settings import time_scales
 from textgan.models.lines import in_line
 from textgan.models.settings import TextSettings
@@ -168,7 +168,7 @@ def recurrent_wgan(length: int, penalty_weight: float, teacher: bool) -> Game:
             lambda rows: torch.randint(1, length + 1, (rows,), generator=random, device=ids.device), len(ids)
         )
         noise = own_draw(lambda rows: generator.sample_noise(rows, random), len(ids))
-        rows = F.one_hot(ids, generator.vocabulary_size).to(noise.dtype)
+        rows = one_hot(ids, like=generator.to_symbols.weight)
         if not teacher:
             return rows, generator.write(noise, length, soft=True), lengths
         last = torch.arange(length, device=ids.device) == lengths.unsqueeze(1) - 1  # [B, T]

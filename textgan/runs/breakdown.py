@@ -85,8 +85,10 @@ def measure(experiment: Experiment) -> Breakdown:
     _divide(experiment, watch)
     seconds |= {part: watch.seconds[part] / _DIVIDED for part in _PARTS if part in watch.seconds}
     for _ in range(_EVALUATIONS):
-        watch.time("evaluation", lambda: experiment.evaluate(trainer.iteration))
-    seconds["evaluation"] = watch.seconds["evaluation"] / _EVALUATIONS
+        score = watch.time("evaluation: drawing", lambda: experiment.evaluate(trainer.iteration))
+        watch.time("evaluation: scoring", score)
+    drawing, scoring = (watch.seconds[part] / _EVALUATIONS for part in ("evaluation: drawing", "evaluation: scoring"))
+    seconds |= {"evaluation": drawing + scoring, "evaluation: scoring": scoring}
     on_cuda = experiment.device.type == "cuda"
     return Breakdown(seconds, torch.cuda.max_memory_allocated(experiment.device) if on_cuda else peak_memory())
 
