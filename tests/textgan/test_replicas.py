@@ -1,7 +1,7 @@
 """Runs that train together equal runs that train alone, with their states, rows, samples and checkpoints."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from data.errors import InputError
+from eval.core.score import Estimate
 from tests.helpers.runs import (
     PRESETS,
     PowerCutError,
@@ -28,8 +29,13 @@ from textgan.engine.players import Player
 from textgan.engine.replicas import Replicas, replicas_of
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.engine.settings import as_flags
+from textgan.engine.trainer import Trainer
 from textgan.models.wgan_gp import WganGpSettings
-from textgan.train import build_trainer, main, train
+from textgan.runs import together
+from textgan.runs.breakdown import Stopwatch
+from textgan.runs.pairs import Comparison, Step
+from textgan.runs.together import compare_together
+from textgan.train import TEXT, build_trainer, main, train
 
 CPU, SYMBOLS, COUNT, STEPS = torch.device("cpu"), 7, 2, 5
 State = dict[str, Tensor]
@@ -55,14 +61,14 @@ def batches(config: WganGpSettings, iteration: int, count: int) -> list[Tensor]:
 def play(configs: list[WganGpSettings]) -> list[State]:
     """Return the state of each run after steps together, with the statistics of the measured steps."""
     trainers = [build_trainer(config, SYMBOLS, CPU) for config in configs]
-    together, measured = Replicas(configs, trainers), []
+    runs, measured = Replicas(configs, trainers), []
     for iteration in range(STEPS):
         count = len(trainers[0].batches_of(iteration))
         real = [batches(config, iteration, count) for config in configs]
-        measured.append(together.step(real, measure=iteration in (0, 3)))
+        measured.append(runs.step(real, measure=iteration in (0, 3)))
         assert {trainer.iteration for trainer in trainers} == {iteration + 1}
     assert [number for number, stats in enumerate(measured) if stats] == [0, 3]
-    together.settle()
+    runs.settle()
     states = [trainer_tensors(trainer) for trainer in trainers]
     for number, stats in enumerate(measured):
         for state, of_run in zip(states, stats or [{}] * len(states), strict=True):
@@ -186,3 +192,23 @@ def test_runs_that_cannot_train_together_are_refused(config: WganGpSettings, cou
 def test_other_models_have_no_replicas() -> None:
     assert_refused(["--preset", "mle", "--replicas", "2"], "--replicas: only for the language WGAN-GP")
     assert_refused(["--preset", "mle", "--cuda-graphs"], "--cuda-graphs: only for the language WGAN-GP")
+
+
+def test_the_bench_times_all_runs_against_the_first_one(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, taken = tiny_text(text_file, critic_steps=2), list[Any]()
+
+    def compared(ours: Step, peer: Step, draw: Callable[[int], Sequence[Tensor]], watch: Stopwatch) -> Comparison:
+        ours(draw(3))
+        peer(draw(3))
+        return Comparison(0.2, 0.1, Estimate(0.5, 0.4, 0.6))
+
+    monkeypatch.setattr(Replicas, "step", lambda _replicas, batches, measure: taken.append((batches, measure)))
+    monkeypatch.setattr(Trainer, "step", lambda _trainer, batches, measure: taken.append(([batches], measure)))
+    monkeypatch.setattr(together, "compare", compared)
+    gain = compare_together(TEXT, config, 3).ratio
+    assert (gain.value, gain.low, gain.high) == pytest.approx((1.5, 1.2, 1.8))  # 3 runs in twice the time of one
+    expected = [TEXT.open(each).next_batches(3) for each in replicas_of(config, 3)]
+    for (batches, measure), runs in zip(taken, (3, 1), strict=True):
+        assert (len(batches), measure) == (runs, False)
+        ours, theirs = ([batch for of_run in each for batch in of_run] for each in (batches, expected[:runs]))
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))

@@ -62,7 +62,7 @@ class GraphedStep:
             self._from_buffers()
         elif self._single_steps < _WARM_UP:
             self._single_steps += 1
-            stream = torch.cuda.Stream()
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 self._from_buffers()
