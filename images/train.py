@@ -67,11 +67,10 @@ def open_experiment(config: ImageConfig) -> Experiment:
     def evaluate(iteration: int) -> Scoring:
         random = torch.Generator(device).manual_seed(stream_seed(config.seed, "samples", iteration))
         images = sample_images(trainer.generator.sampler, config.eval_samples, random)
-        statistics = statistics_of(images, extractor)
+        statistics = statistics_of(images, extractor)  # features come from the training's device, before further steps
         return lambda: ({name: distance(statistics, reference)}, as_picture(images))
 
     rows = device_rows(dataset.images, np.uint8, device)
-
     return Experiment(
         trainer=trainer,
         device=device,

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def test_a_loaded_optimiser_has_its_weights_layout(device: str, tmp_path: Path) 
 @pytest.mark.parametrize("model", MODELS)
 def test_no_step_waits_for_cuda(model: str) -> None:
     # tests/textgan/test_host_reads.py tests the same on a CPU, by the operations of each step.
-    tiny = {
+    tiny: dict[str, Any] = {
         "dim": 8, "seq_len": 6, "batch_size": BATCH, "references": 2, "generator_ema": 0.5, "pretraining": 1,
         "critic_warm_up": 1, "curriculum": 1,
     }  # fmt: skip

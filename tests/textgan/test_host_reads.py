@@ -59,14 +59,14 @@ def refuse(name: str, *_arguments: Any) -> None:
     raise HostReadError(name)
 
 
-class NoHostReads(TorchDispatchMode):
+class NoHostReads(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses reads of values, sizes that depend on values, and uploads of constants.
 
     Left out are the inside of Adam and the EMA's counter: PyTorch keeps both counters of updates on the CPU.
     """
 
     def __init__(self, trainer: Trainer) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         averages = [player.average for player in trainer.players.values() if player.average is not None]
         self._counters = {average.n_averaged.data_ptr() for average in averages}
         self._in_adam = False
@@ -82,14 +82,14 @@ class NoHostReads(TorchDispatchMode):
         self._patch = pytest.MonkeyPatch()
         for name in COPIES:  # a CPU reads these without an operation
             self._patch.setattr(Tensor, name, partial(refuse, name))
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._patch.undo()
         for hook in self._hooks:
             hook.remove()
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         packet = func.overloadpacket

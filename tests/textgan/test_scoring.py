@@ -13,6 +13,7 @@ import torch
 
 from tests.helpers.runs import assert_same_run, stop_at, train_until_power_cut
 from textgan.engine import loop, progress
+from textgan.engine.checkpoint import save_checkpoint
 from textgan.engine.loop import RunOutcome
 from textgan.engine.progress import Clock
 from textgan.engine.run_folder import read_metrics
@@ -66,7 +67,7 @@ def test_training_goes_on_and_waits_before_the_next_evaluation_a_checkpoint_and_
 ) -> None:
     config = replace(tiny, iterations=7, eval_every=3, checkpoint_every=5)
     events, gates = list[Any](), {iteration: threading.Event() for iteration in (0, 3, 6, 7)}
-    step, save, finish = Trainer.step, loop.save_checkpoint, Scorer.finish
+    step, finish = Trainer.step, Scorer.finish
 
     def stepping(self: Trainer, *arguments: Any) -> Any:
         events.append(self.iteration)
@@ -81,7 +82,7 @@ def test_training_goes_on_and_waits_before_the_next_evaluation_a_checkpoint_and_
 
     def saving(*arguments: Any) -> None:
         events.append("checkpoint")
-        save(*arguments)
+        save_checkpoint(*arguments)
 
     def before(iteration: int) -> None:
         assert gates[iteration].wait(SECONDS)

@@ -68,7 +68,7 @@ class Evaluations:
         """Whether an evaluation is due; `last` is the row of the last one, None before the first."""
         if self.seconds is None or last is None:
             return iteration % self.every == 0
-        return clock.train_seconds // self.seconds > last["time/train_seconds"] // self.seconds
+        return clock.train_seconds // self.seconds > float(last["time/train_seconds"]) // self.seconds
 
 
 class Progress:
