@@ -117,7 +117,7 @@ class Replicas:
             stats = []
             for name, trainer, batches in zip(self._names, self._trainers, real_batches, strict=True):
                 with _named(name):
-                    stats.append(trainer.step(batches))
+                    stats.append(trainer.step(batches, True))
             return [of_run for of_run in stats if of_run is not None]
         if self._stacked is None:
             self._take(self._trainers[0], real_batches[0])
@@ -145,7 +145,7 @@ class Replicas:
 
     def _take(self, trainer: Trainer, batches: Sequence[Tensor]) -> None:
         if self._graphed is None:
-            trainer.step(batches, measure=False)
+            trainer.step(batches, False)
         else:
             self._graphed.step(batches)
 
