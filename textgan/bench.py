@@ -7,6 +7,7 @@
     python -m textgan.bench --gpu-report gpu.json
 
 With --dims: time the training step of WGAN-GP beside the same step as most people write it in PyTorch, in float32.
+With --replicas: time a step of several runs together (`textgan.train --replicas`) beside a step of one run.
 With --extrapolate-from: measure narrower networks than the preset's, and extrapolate the share of evaluations in the
 time of a training by floating-point operations.
 With --gpu-report: measure the errors of a step on a GPU against float64, WGAN-GP at width 512 in each precision, steps
@@ -51,6 +52,7 @@ from textgan.runs.gpu_report import (
 from textgan.runs.machine import facts_of, on_machine, precision_notes, share
 from textgan.runs.pairs import PAIRS, Step, compare
 from textgan.runs.program import TrainingProgram, preset_in
+from textgan.runs.together import beside_one
 from textgan.train import TEXT
 
 C = TypeVar("C", bound=Settings)
@@ -74,6 +76,8 @@ class TextBenchCommand(BenchCommand[C]):
     dims: tuple[int, ...] = ()
     """Widths at which to time WGAN-GP beside a plain PyTorch version, in place of the parts of a run.
     Defaults: --preset ttur-small; --batch-size 32 at width 32, else 64."""
+    replicas: tuple[int, ...] = ()
+    """Numbers of runs to time together beside one run alone, in place of the parts of a run."""
     extrapolate_from: tuple[int, ...] = ()
     """Widths at which to time WGAN-GP, from which the share of evaluations at --dim is extrapolated by operations."""
     gpu_report: Path | None = None
@@ -277,6 +281,9 @@ def main(arguments: list[str]) -> int:
         print(gpu_report(command.gpu_report, command.inception_weights, command.output_format))
     elif command.inception_weights is not None:
         raise InputError("--inception-weights: only with --gpu-report")
+    elif command.replicas:
+        facts = {"dim": vars(config)["dim"], "batch_size": config.batch_size, "precision": config.training_precision}
+        print(beside_one(TEXT, config, command.replicas, facts, command.output_format))
     elif command.extrapolate_from:
         published = require_published(config, "--extrapolate-from")
         print(from_widths(TEXT, published, command.extrapolate_from, operations_of, command.output_format))

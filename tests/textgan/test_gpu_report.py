@@ -120,6 +120,10 @@ def test_the_commands_of_the_benches_measure_what_the_report_shows(
         facts = {"steps_per_second": 100.0, "peak_memory": 2_000_000}
         return json.dumps([{"part": part, "milliseconds": 9.5, **facts} for part in ("drawing", "training step")])
 
+    def beside_one(_program: Any, config: Any, counts: Sequence[int], *_: Any) -> str:
+        measured.append((config.dim, config.training_precision, counts))
+        return json.dumps([{"replicas": count, "gain": count / 2, "low": 1.5, "high": 6.25} for count in counts])
+
     def measure(source: str, count: int, flags: Any, device: torch.device, eager_only: bool) -> list[Timing]:
         measured.append((source, count, flags.batch_size, flags.weights, device.type, eager_only))
         ways = [("float32", False, 500.0, 2.0)] + ([] if eager_only else [("bf16", True, 1500.0, 2.001)])
@@ -129,14 +133,16 @@ def test_the_commands_of_the_benches_measure_what_the_report_shows(
     monkeypatch.setattr(gpu_report, "records_of", in_this_process)
     monkeypatch.setattr(bench, "beside_peer", beside_peer)
     monkeypatch.setattr(bench, "parts_of", parts_of)
+    monkeypatch.setattr(bench, "beside_one", beside_one)
     monkeypatch.setattr("eval.images.bench.measure", measure)
     monkeypatch.setattr(bench, "TEXT", replace(TEXT, open=unopened))
     monkeypatch.setattr("images.bench.IMAGES", replace(IMAGES, open=unopened))
     outcomes = run_parts(bench_parts("cpu", tmp_path / "w", dim=16, images=600))
-    assert [each.message for each in outcomes] == [""] * 8
+    assert [each.message for each in outcomes] == [""] * 9
     assert measured == [
         *((16, 64, precision, 1) for precision in ("float32", "tf32", "bf16")),
         ("ttur", "wgan-gp", 16, "cpu", 640),
+        (16, "tf32", (4, 10)),
         ("dcgan-celeba-ttur", "dcgan", 64, "cpu", 5000),
         ("wgan-gp-lsun-ttur", "wgan-gp", 64, "cpu", 5000),
         *(("shapes", 600, 256, tmp_path / "w", "cpu", eager_only) for eager_only in (True, False)),
@@ -148,7 +154,10 @@ def test_the_commands_of_the_benches_measure_what_the_report_shows(
     }  # fmt: skip
     times = {"drawing, ms": "9.50", "training step, ms": "9.50"}
     assert figures[3] == {"steps/s": "100.0", **times, "peak memory, MB": "2"}
-    assert figures[7] == {
+    assert figures[4] == {
+        "gain of 4 replicas": "2.00 (1.50 .. 6.25)", "gain of 10 replicas": "5.00 (1.50 .. 6.25)"
+    }  # fmt: skip
+    assert figures[8] == {
         "float32, eager": "500 images/s, FID +0.0e+00", "bf16, compiled": "1,500 images/s, FID +5.0e-04"
     }  # fmt: skip
 

@@ -45,7 +45,8 @@ def run_with(config: WganGpSettings, before: Callable[[int], None]) -> RunOutcom
         return later
 
     facts = {**experiment.facts, "program": "textgan.train", "command": "", "argv": None}
-    return loop.run(config, replace(experiment, evaluate=evaluate, facts=facts))
+    (outcome,) = loop.run([config], [replace(experiment, evaluate=evaluate, facts=facts)])
+    return outcome
 
 
 def test_only_cuda_scores_in_a_thread() -> None:

@@ -30,23 +30,33 @@ TENSORS, _STATE = "tensors.safetensors", "state.json"
 def save_checkpoint(run: Path, trainer: Trainer, clock: Clock) -> None:
     """Write a checkpoint, and remove the run's checkpoints except for the newest two."""
     with atomic_folder(run / "checkpoints" / f"{trainer.iteration:09d}") as temporary:
-        (temporary / TENSORS).write_bytes(save(_tensors(trainer)))
+        (temporary / TENSORS).write_bytes(save(trainer_tensors(trainer)))
         write_manifest(temporary, _STATE, {"iteration": trainer.iteration, "clock": asdict(clock)})
     for old in _newest_first(run)[_KEPT:]:
         shutil.rmtree(old)
 
 
-def load_checkpoint(run: Path, trainer: Trainer) -> Clock | None:
+def load_checkpoint(run: Path, trainer: Trainer, iteration: int | None = None) -> Clock | None:
     """Load the newest undamaged checkpoint into the trainer and return its clock; None if there are no checkpoints.
 
-    Damaged checkpoints that are newer are removed; the run will write them again.
+    With `iteration`, only this iteration's checkpoint counts. Newer ones are removed; the run will write them again.
 
     Raises:
         InputError: all checkpoints are damaged.
     """
-    if (newest := read_newest(run)) is None:
+    if (newest := read_newest(run, iteration)) is None:
         return None
     folder, tensors, state = newest
+    restore(trainer, tensors, state["iteration"])
+    trainer.finite_at = trainer.iteration
+    for newer in _newest_first(run):
+        if newer.name > folder.name:
+            shutil.rmtree(newer)
+    return Clock(**state["clock"])
+
+
+def restore(trainer: Trainer, tensors: dict[str, Tensor], iteration: int) -> None:
+    """Give a trainer the state that `trainer_tensors` returned at an iteration."""
     for name, player in trainer.players.items():
         player.network.load_state_dict(strip_prefix(tensors, f"{name}.network."))
         if player.average is not None:
@@ -63,20 +73,18 @@ def load_checkpoint(run: Path, trainer: Trainer) -> Clock | None:
                     # In the memory layout of the weight: fused optimisers need it, and some do not check it.
                     entries[entry] = torch.empty_like(parameter).copy_(tensor)
     trainer.state = {key: tensor.to(trainer.device) for key, tensor in strip_prefix(tensors, "state.").items()}
-    trainer.iteration = trainer.finite_at = state["iteration"]
-    for damaged in _newest_first(run):
-        if damaged.name > folder.name:
-            shutil.rmtree(damaged)
-    return Clock(**state["clock"])
+    trainer.iteration = iteration
 
 
-def read_newest(run: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
+def read_newest(run: Path, iteration: int | None = None) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
     """Return folder, tensors and state of the newest undamaged checkpoint; None if there are no checkpoints.
+
+    With `iteration`, only this iteration's checkpoint counts.
 
     Raises:
         InputError: all checkpoints are damaged.
     """
-    folders = _newest_first(run)
+    folders = [folder for folder in _newest_first(run) if iteration in (None, int(folder.name))]
     for folder in folders:
         try:
             state = read_manifest(folder, _STATE)
@@ -110,7 +118,8 @@ def strip_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _tensors(trainer: Trainer) -> dict[str, Tensor]:
+def trainer_tensors(trainer: Trainer) -> dict[str, Tensor]:
+    """Return a trainer's whole state but for the iteration, by name."""
     tensors = {f"state.{key}": tensor for key, tensor in trainer.state.items()}
     for name, player in trainer.players.items():
         tensors |= {f"{name}.network.{key}": tensor for key, tensor in player.network.state_dict().items()}

@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from textgan.engine.draws import drawn
 from textgan.engine.losses import Loss, gradient_penalty, squared_gradient_norm
 from textgan.engine.processes import own_draw
 from textgan.engine.settings import PenaltyName
@@ -52,6 +53,11 @@ def _unchanged(real: Tensor) -> Tensor:
     return real
 
 
+def uniform(rows: int, random: torch.Generator, like: Tensor) -> Tensor:
+    """Draw numbers [rows] from U(0, 1), of the type and on the device of a tensor."""
+    return torch.rand(rows, generator=random, device=like.device, dtype=like.dtype)
+
+
 def adversarial_game(
     loss: Loss,
     penalty_weight: float,
@@ -73,7 +79,7 @@ def adversarial_game(
     """
 
     def fake_of(networks: Networks, real: Tensor, turn: Turn) -> Tensor:
-        fake: Tensor = networks.generator(own_draw(lambda rows: sample_latent(rows, turn.random), len(real)))
+        fake: Tensor = networks.generator(own_draw(lambda rows: drawn(sample_latent, rows, turn.random), len(real)))
         return fake  # [B, ...]
 
     def generator(networks: Networks, real: Tensor, turn: Turn) -> dict[str, Tensor]:
@@ -99,8 +105,8 @@ def adversarial_game(
             if penalised:
                 size = squared_gradient_norm(torch.cat([real_scores, fake_scores]), penalised)
             else:
-                uniform = partial(torch.rand, generator=turn.random, device=real.device, dtype=real.dtype)
-                size = gradient_penalty(score, real, fake, own_draw(uniform, len(real)))
+                alpha = own_draw(lambda rows: drawn(partial(uniform, like=real), rows, turn.random), len(real))
+                size = gradient_penalty(score, real, fake, alpha)
             measured["gradient_penalty"] = size
             value = value + weight * size
         return {"loss": value, **measured}

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from textgan.engine.diagnostics import diagnose
 from textgan.engine.phases import phase_at
 from textgan.engine.processes import of_rank_0, rank
 from textgan.engine.progress import Budget, Clock, Evaluations, Progress
+from textgan.engine.replicas import Replicas, load_checkpoints
 from textgan.engine.run_folder import DeclaredScore, headline
 from textgan.engine.run_log import RunLog, begin_or_continue, locked, make_row
 from textgan.engine.schedules import assumption_a2
@@ -64,10 +65,16 @@ class RunOutcome:
     stopped_by: int | None
 
 
-def run(config: Settings, experiment: Experiment, report: Report | None = None) -> RunOutcome:
-    """Run or continue an experiment in its folder, until the budget is used or a signal asks to stop.
+def run(
+    configs: Sequence[Settings],
+    experiments: Sequence[Experiment],
+    report: Report | None = None,
+    cuda_graphs: bool = False,
+) -> list[RunOutcome]:
+    """Run or continue experiments in their folders, until the budget is used or a signal asks to stop.
 
-    Of several processes rank 0 alone does this, and the others follow.
+    Several experiments differ in their seeds; they train together, on one clock. Of several processes rank 0 alone does
+    this, and the others follow.
 
     Losses and norms are read from the device only after steps that are logged. If an evaluation is due by the clock,
     one more step is taken, and logged, before it. On CUDA samples are scored in a thread while the training goes on; it
@@ -75,37 +82,42 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
     checkpoint thus comes after the rows of all evaluations before it, and a run that is continued repeats the others.
 
     Args:
-        config: the run's settings.
-        experiment: built from these settings.
-        report: called with iteration and scores after each evaluation.
+        configs: the settings of each run.
+        experiments: built from these settings.
+        report: called with iteration and scores after each evaluation of the first run.
+        cuda_graphs: whether steps that are not logged are a CUDA graph.
 
     Raises:
-        InputError: the folder holds a run with different settings.
-        NonFiniteError: a loss, gradient or weight became infinite or NaN; the last checkpoint is kept.
+        InputError: a folder holds a run with different settings.
+        NonFiniteError: a loss, gradient or weight became infinite or NaN; the last checkpoints are kept.
         LostProcessError: another process of the run ended.
     """
+    config, experiment, folders = configs[0], experiments[0], [each.folder for each in configs]
     if rank():
-        return _follow(config.folder, experiment)
-    trainer, folder = experiment.trainer, config.folder
+        return [_follow(config.folder, experiment)]
+    trainers = [each.trainer for each in experiments]
+    trainer = trainers[0]  # all are at one iteration
     budget, evaluations = Budget(config.iterations, config.minutes), Evaluations(config.eval_every, config.eval_seconds)
-    scores_declared = {name: asdict(score) for name, score in experiment.scores.items()}
-    facts = {**experiment.facts, "scores": scores_declared, "floor": experiment.floor}
     shown = headline(experiment.scores)
-    with locked(folder):
-        begin_or_continue(folder, config.as_json(), config.may_change, experiment.device, facts)
-        for name, content in experiment.beside_samples.items():
-            write_json(folder / "samples" / name, content)
-        clock = load_checkpoint(folder, trainer) or Clock()
+    with ExitStack() as opened:
+        for folder in folders:
+            opened.enter_context(locked(folder))
+        for each, of_run in zip(configs, experiments, strict=True):
+            _open_folder(each, of_run)
+        clock = load_checkpoints(folders, trainers) or Clock()
         of_rank_0(trainer.iteration)
-        log = RunLog(folder, trainer.iteration, experiment.floor)
+        logs = [RunLog(folder, trainer.iteration, experiment.floor) for folder in folders]
+        for log in logs:
+            opened.enter_context(closing(log))
+        replicas = Replicas(configs, trainers, cuda_graphs)
         first = saved = trainer.iteration
         started = time.perf_counter() - clock.wall_seconds
 
-        def advance(logged: bool) -> dict[str, float] | None:
-            """Take a step on the training clock, and return its statistics if it is logged."""
+        def advance(logged: bool) -> list[dict[str, float]] | None:
+            """Take a step on the training clock, and return the statistics of each run if it is logged."""
             tick = time.perf_counter()
             of_rank_0(_STEP)
-            stats = trainer.step(experiment.next_batches(trainer.iteration), logged)
+            stats = replicas.step([each.next_batches(trainer.iteration) for each in experiments], logged)
             clock.count_training(tick, experiment.device, logged)
             progress.update(trainer.iteration, clock)
             return stats
@@ -115,42 +127,61 @@ def run(config: Settings, experiment: Experiment, report: Report | None = None) 
                 report(iteration, scores)
             progress.scored({name: scores[name] for name in shown})
 
-        with (
-            closing(log),
-            stop_signals() as stopped,
-            closing(Progress(budget, trainer.iteration, clock)) as progress,
-            closing(Scorer(log, beside_training(experiment.device), scored)) as scorer,
-        ):
+        with stop_signals() as stopped, closing(Progress(budget, trainer.iteration, clock)) as progress:
+            in_thread = beside_training(experiment.device)
+            scorers = [Scorer(log, in_thread, scored if log is logs[0] else lambda *_: None) for log in logs]
+            for scorer in scorers:
+                opened.enter_context(closing(scorer))
             stats, due = None, False
             while True:
-                scorer.collect()
+                for scorer in scorers:
+                    scorer.collect()
                 finished = budget.used(trainer.iteration, clock) >= 1
-                due = due or finished or evaluations.due(trainer.iteration, clock, scorer.last)
-                if due and (scorer.last is None or scorer.last["iteration"] != trainer.iteration):
+                last = scorers[0].last
+                due = due or finished or evaluations.due(trainer.iteration, clock, last)
+                if due and (last is None or last["iteration"] != trainer.iteration):
                     if stats is None and trainer.iteration > first:
                         stats = advance(logged=True)
                         continue
                     clock.wall_seconds = time.perf_counter() - started
-                    score = experiment.evaluate(trainer.iteration)
-                    found = diagnose(trainer, experiment.next_batches) if config.diagnostics else {}
-                    scorer.begin(make_row(trainer, clock, (stats or {}) | found), score)
+                    for number, (of_run, scorer) in enumerate(zip(experiments, scorers, strict=True)):
+                        score = of_run.evaluate(trainer.iteration)
+                        found = diagnose(of_run.trainer, of_run.next_batches) if config.diagnostics else {}
+                        scorer.begin(make_row(of_run.trainer, clock, (stats[number] if stats else {}) | found), score)
                 ends, due = finished or stopped() is not None, False
                 if (ends or trainer.iteration % config.checkpoint_every == 0) and trainer.iteration != saved:
                     clock.settle(experiment.device)
-                    trainer.require_finite()
-                    scorer.finish()
+                    replicas.settle()
+                    for scorer in scorers:
+                        scorer.finish()
                     clock.wall_seconds = time.perf_counter() - started
-                    save_checkpoint(folder, trainer, clock)
+                    for folder, each_trainer in zip(folders, trainers, strict=True):
+                        save_checkpoint(folder, each_trainer, clock)
                     saved = trainer.iteration
                 if ends:
-                    scorer.finish()
+                    for scorer in scorers:
+                        scorer.finish()
                     of_rank_0(_END)
                     break
                 following = trainer.iteration + 1
                 stats = advance(logged=evaluations.counted(following) or following == config.iterations)
         if not finished:
-            return RunOutcome(folder, None, stopped())
-        return RunOutcome(folder, log.summarise(_rate_facts(config, trainer)), None)
+            return [RunOutcome(folder, None, stopped()) for folder in folders]
+        facts = _rate_facts(config, trainer)
+        return [RunOutcome(log.folder, log.summarise(facts), None) for log in logs]
+
+
+def _open_folder(config: Settings, experiment: Experiment) -> None:
+    """Write the options of a new run and the files beside its samples, or check the ones of a run that goes on.
+
+    Raises:
+        InputError: the folder holds a run with different settings.
+    """
+    scores = {name: asdict(score) for name, score in experiment.scores.items()}
+    facts = {**experiment.facts, "scores": scores, "floor": experiment.floor}
+    begin_or_continue(config.folder, config.as_json(), config.may_change, experiment.device, facts)
+    for name, content in experiment.beside_samples.items():
+        write_json(config.folder / "samples" / name, content)
 
 
 def _follow(folder: Path, experiment: Experiment) -> RunOutcome:

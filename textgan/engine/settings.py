@@ -70,6 +70,8 @@ class Settings:
         "batch_size": 1, "iterations": 1, "seed": 0, "eval_samples": 1, "eval_every": 1, "checkpoint_every": 1,
     }  # fmt: skip
     positive: ClassVar[tuple[str, ...]] = ("generator_lr", "max_gradient_norm", "minutes", "eval_seconds")
+    stackable: ClassVar[bool] = False
+    """Whether runs can train together, by `textgan.engine.stacked`."""
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have.

@@ -30,6 +30,7 @@ class Trainer:
         iteration: number of iterations done.
         state: tensors that the update rule keeps.
         finite_at: number of iterations after which all losses and weights were last known to be finite.
+        source: the next steps' source of random numbers in place of `random`; None: no other source.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Trainer:
         self.precision = config.training_precision
         self._config = config
         self._losses = torch.zeros((), device=device)
+        self.source: torch.Generator | None = None
         self.finite_at = 0
 
     @property
@@ -150,7 +152,7 @@ class TrainerPlay:
         self.losses = torch.zeros((), device=trainer.device)
         self._trainer = trainer
         self.phase = phase
-        self._random = trainer.random()
+        self._random = trainer.source or trainer.random()
         self._real: dict[Turn, Tensor] = {}
         last: dict[str, Turn] = {}
         for name, scale in phase.scales.items():

@@ -18,6 +18,7 @@ from textgan.engine.game import Networks, adversarial_game
 from textgan.engine.losses import LOSSES
 from textgan.engine.phases import Phase, gan_phases
 from textgan.engine.settings import AdversarialSettings
+from textgan.engine.stacked import convolution, transposed_convolution
 from textgan.models.common import one_hot
 from textgan.models.line_settings import time_scales
 from textgan.models.settings import TextSettings
@@ -71,6 +72,7 @@ class Critic(nn.Module):
 
     def __init__(self, vocabulary_size: int, seq_len: int, dim: int) -> None:
         super().__init__()
+        self.dim = dim
         self.from_symbols = nn.Conv2d(vocabulary_size, dim, 1)
         self.blocks = nn.Sequential(*[ResidualBlock(dim) for _ in range(_BLOCKS)])
         self.to_score = nn.Linear(seq_len * dim, 1)
@@ -91,17 +93,24 @@ class Critic(nn.Module):
         weights = [(block.first.weight, block.second.weight) for block in blocks]
         masks = []
         with torch.no_grad():
-            y = F.conv2d(_to_image(x), symbols, self.from_symbols.bias)  # [B, dim, 1, L]
+            y = convolution(_to_image(x), symbols, self.from_symbols.bias)  # [B, dim, 1, L]
             for block, (first, second) in zip(blocks, weights, strict=True):
-                inner = F.conv2d(F.relu(y), first, block.first.bias, padding=_PADDING)
+                inner = convolution(F.relu(y), first, block.first.bias, _PADDING)
                 masks.append((y > 0, inner > 0))
-                y = y + _RESIDUAL_WEIGHT * F.conv2d(F.relu(inner), second, block.second.bias, padding=_PADDING)
-        gradient = _to_image(self.to_score.weight.view(1, x.shape[1], -1))  # [1, dim, 1, L]: the same for each line
+                y = y + _RESIDUAL_WEIGHT * convolution(F.relu(inner), second, block.second.bias, _PADDING)
+        # [1, dim, 1, L], the same for each line; of R stacked critics [R, dim, 1, L].
+        gradient = _to_image(self.to_score.weight.view(-1, x.shape[1], self.dim))
         for (first, second), (outer_mask, inner_mask) in zip(reversed(weights), reversed(masks), strict=True):
-            inner = torch.where(inner_mask, F.conv_transpose2d(gradient, second, padding=_PADDING), 0)
-            change = torch.where(outer_mask, F.conv_transpose2d(inner, first, padding=_PADDING), 0)
-            gradient = gradient + _RESIDUAL_WEIGHT * change  # [B, dim, 1, L]
-        return at_least_float32(_from_image(F.conv_transpose2d(gradient, symbols)))
+            inner = _masked(inner_mask, transposed_convolution(gradient, second, _PADDING))
+            change = _masked(outer_mask, transposed_convolution(inner, first, _PADDING))
+            rows = change.view(-1, *gradient.shape)
+            gradient = (gradient + _RESIDUAL_WEIGHT * rows).flatten(0, 1)  # [B, dim, 1, L]
+        return at_least_float32(_from_image(transposed_convolution(gradient, symbols)))
+
+
+def _masked(mask: Tensor, x: Tensor) -> Tensor:
+    """Return x [N, ...] where the mask [B, ...] is set, else 0; row i of the mask is for row i mod N of x."""
+    return torch.where(mask.view(-1, *x.shape), x, 0).flatten(0, 1)
 
 
 def _to_image(x: Tensor) -> Tensor:
@@ -126,6 +135,7 @@ class WganGpSettings(TextSettings, AdversarialSettings):
     minimums: ClassVar[Mapping[str, int]] = {
         **TextSettings.minimums, **AdversarialSettings.minimums, "latent_dim": 1,
     }  # fmt: skip
+    stackable: ClassVar[bool] = True
 
 
 def networks(config: WganGpSettings, vocabulary_size: int) -> Networks:

@@ -79,11 +79,13 @@ def bench_parts(device: Device, weights: Path, dim: int = 512, images: int = 10_
         for precision in PRECISIONS
     ]
     steps = [Part("WGAN-GP, parts of a step", 60, partial(records_of, [*text, "--dim", str(dim)]), _steps)]
+    words = ["--dim", str(dim), "--training-precision", "tf32", "--replicas", "4", "10"]
+    steps.append(Part("WGAN-GP, replicas in tf32", 60, partial(records_of, [*text, *words]), _replicas))
     for title, preset in (("DCGAN", "dcgan-celeba-ttur"), ("WGAN-GP on images", "wgan-gp-lsun-ttur")):
-        words = f"--preset {preset} --data shapes --features random-conv --eval-samples 5000 --device {device} --json"
-        steps.append(Part(title, 80, partial(records_of, ["images.bench", *words.split()]), _steps))
-    words = f"eval.bench images shapes --count {images} --batch-size 256 --device {device} --json --weights"
-    features = [*words.split(), str(weights.resolve())]
+        flags = f"--preset {preset} --data shapes --features random-conv --eval-samples 5000 --device {device} --json"
+        steps.append(Part(title, 80, partial(records_of, ["images.bench", *flags.split()]), _steps))
+    flags = f"eval.bench images shapes --count {images} --batch-size 256 --device {device} --json --weights"
+    features = [*flags.split(), str(weights.resolve())]
     eager = Part("Inception, eager", 90, partial(records_of, [*features, "--eager-only"]), _features)
     compiled = Part("Inception, eager and compiled", 300, partial(records_of, features), _features)
     return [*peers, *steps, eager, compiled]
@@ -157,6 +159,7 @@ def write_report(
         table += [[name, *row] for name, row in zip(names, shown.items(), strict=True)]
     notes = [
         "peer: WGAN-GP as most people write it, in float32; its seconds over ours, with the 95 % interval of the ratio",
+        "gain of replicas: steps of all runs per second over steps per second of one run alone, with the 95 % interval",
         "product peak: the fastest product of two matrices on the same device in the same precision",
         f"Inception weights: {inception_weights}; FID: relative change of the distance from eager float32",
     ]
@@ -187,6 +190,13 @@ def _beside_peer(records: Records) -> Figures:
         "steps/s of the peer": fixed(1e3 / found["peer_milliseconds"], 1),
         "times the peer": f"{found['ratio']:.2f} ({found['low']:.2f} .. {found['high']:.2f})",
         "of the product peak": f"{share:.0%} of {peak:,.3g} TFLOP/s",
+    }
+
+
+def _replicas(records: Records) -> Figures:
+    return {
+        f"gain of {each['replicas']} replicas": f"{each['gain']:.2f} ({each['low']:.2f} .. {each['high']:.2f})"
+        for each in records
     }
 
 

@@ -13,9 +13,12 @@ from typing import Any, Generic, TypeVar
 from data.command import parse_command
 from data.errors import InputError
 from data.naming import as_command, as_flag, printable, without_folder
+from eval.core.device import choose_device
 from eval.core.tables import aligned, fixed
+from textgan.engine.graphs import require_graph
 from textgan.engine.loop import Experiment, Report, RunOutcome, run
 from textgan.engine.processes import after_rank_0, joined, rank
+from textgan.engine.replicas import replicas_of, require_stackable
 from textgan.engine.run_folder import score_title
 from textgan.engine.settings import GanSettings, Settings, as_flags, refuse_both_intervals
 from textgan.engine.trainer import NonFiniteError
@@ -50,19 +53,35 @@ class TrainingProgram(Generic[C]):
         shown = replace(config.with_absolute_paths(), seed=default.seed, run_dir=default.run_dir)
         return shlex.join(["python", "-m", self.module, *map(without_folder, as_flags(shown, self.presets))])
 
-    def train(self, config: C, report: Report | None = None, argv: Sequence[str] | None = None) -> RunOutcome:
-        """Run the experiment of given settings; call `report(iteration, scores)` after each evaluation.
+    def train(self, config: C, report: Report | None = None) -> RunOutcome:
+        """Run the experiment of given settings, as `train_all` runs several."""
+        (outcome,) = self.train_all([config], report)
+        return outcome
 
-        `options.json` records `argv`, the arguments of the command line, and the command without its paths.
+    def train_all(
+        self,
+        configs: Sequence[C],
+        report: Report | None = None,
+        argv: Sequence[str] | None = None,
+        cuda_graphs: bool = False,
+    ) -> list[RunOutcome]:
+        """Train runs that differ in their seeds together; call `report(iteration, scores)` of the first at evaluations.
+
+        `options.json` records `argv`, the arguments of the command line, the command without its paths, and the seeds
+        of the runs that began together.
 
         Raises:
             InputError: data or weights cannot be used, or the folder holds a run with different settings.
             NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint is kept.
         """
         with after_rank_0():
-            experiment = self.open(config)
-        facts = {**experiment.facts, "program": self.module, "command": self.command(config), "argv": argv}
-        return run(config, replace(experiment, facts=facts), report)
+            opened = [self.open(config) for config in configs]
+        together = {"replicas": [config.seed for config in configs]} if len(configs) > 1 else {}
+        experiments = []
+        for config, experiment in zip(configs, opened, strict=True):
+            facts = {"program": self.module, "command": self.command(config), "argv": argv, **together}
+            experiments.append(replace(experiment, facts={**experiment.facts, **facts}))
+        return run(configs, experiments, report, cuda_graphs)
 
 
 @dataclass(frozen=True)
@@ -73,6 +92,17 @@ class TrainCommand(Generic[C]):
     """Settings of the run."""
     dry_run: bool = False
     """Print the resolved settings, and stop."""
+
+
+@dataclass(frozen=True)
+class TrainTogetherCommand(TrainCommand[C]):
+    """Flags of a training command for a model whose runs can train together."""
+
+    replicas: int = 1
+    """Number of runs to train together, with the seeds from --seed on. Each has a folder as if it trained alone; in
+    --run-dir, {seed} stands for the seed."""
+    cuda_graphs: bool = False
+    """Launch each step on a GPU as one CUDA graph. This has not run on a GPU yet."""
 
 
 def parse_train(
@@ -87,8 +117,10 @@ def parse_train(
     refuse_both_intervals(given)
     preset = preset_in(arguments, presets, "quickstart")
     refuse_other_models(given, preset, presets)
-    default = TrainCommand(preset)
-    return parse_command(TrainCommand[type(preset)], arguments, prog, description, default)  # type: ignore[misc,arg-type]
+    if together := {"replicas", "cuda_graphs"} & set(given):
+        require_stackable(as_flag(min(together)), preset)
+    of = TrainTogetherCommand if preset.stackable else TrainCommand
+    return parse_command(of[type(preset)], arguments, prog, description, of(preset))  # type: ignore[arg-type]
 
 
 def refuse_other_models(names: Collection[str], preset: Settings, presets: Mapping[str, Settings]) -> None:
@@ -144,22 +176,30 @@ def run_program(program: TrainingProgram[C], arguments: Sequence[str], descripti
     """
     with after_rank_0():
         command = parse_train(arguments, program.presets, program.module, description)
-    config = command.config
+        count, graphs = 1, False
+        if isinstance(command, TrainTogetherCommand):
+            count, graphs = command.replicas, command.cuda_graphs
+        configs = replicas_of(command.config, count)
+        if graphs:
+            require_graph(command.config, choose_device(command.config.device))
+    folders = ", ".join(str(config.folder) for config in configs)
     if command.dry_run:
-        print(json.dumps(config.as_json(), indent=2))
+        together = {"replicas": len(configs)} if len(configs) > 1 else {}
+        print(json.dumps(configs[0].as_json() | together, indent=2))
         return 0
     try:
-        outcome = program.train(config, argv=list(arguments))
+        outcomes = program.train_all(configs, argv=list(arguments), cuda_graphs=graphs)
     except NonFiniteError as error:
-        message = f"error: {error}; the last checkpoint in {config.folder} is kept; try smaller learning rates"
+        message = f"error: {error}; the last checkpoint in {folders} is kept; try smaller learning rates"
         print(printable(message), file=sys.stderr)
         return 1
     if rank():
         return 0
-    if outcome.summary is None:
-        print(printable(f"stopped; the same command continues {outcome.folder}"), file=sys.stderr)
-        return 128 + (outcome.stopped_by or 0)
-    print(program.final_report(outcome.folder, outcome.summary))
+    for outcome in outcomes:
+        if outcome.summary is None:
+            print(printable(f"stopped; the same command continues {folders}"), file=sys.stderr)
+            return 128 + (outcome.stopped_by or 0)
+        print(program.final_report(outcome.folder, outcome.summary))
     return 0
 
 
