@@ -26,6 +26,7 @@ from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs.breakdown import Stopwatch
 from textgan.runs.flops import forward_flops, iteration_flops, lacks_bfloat16
 from textgan.runs.pairs import compare
+from textgan.runs.peers.table import peer_step
 from textgan.runs.program import TrainingProgram
 
 
@@ -92,7 +93,7 @@ def test_every_part_is_told_its_own_time(
     monkeypatch.setattr("textgan.bench.product_peak", lambda *_: 4e8)
     program: TrainingProgram[Any] = TrainingProgram("words.train", PRESETS, open_experiment, lambda *_: "")
     flags = ["--preset", "orig-small", "--eval-samples", "1200", "--critic-warm-up", "3"]
-    assert run_bench(program, flags, None) == 0
+    assert run_bench(program, flags, None, peer_step) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"orig-small on grammar: batch 32, {device}, 3 threads",
         "",

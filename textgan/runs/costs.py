@@ -1,0 +1,52 @@
+"""The table of costs of training steps, from JSON files that the bench has written."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.errors import InputError
+from data.inputs import require_file
+from eval.core.tables import Block, Format, render
+from textgan.runs.speed import times
+
+_NEEDED = {
+    "preset", "dim", "batch_size", "critic_steps", "peer_milliseconds", "milliseconds", "ratio", "low", "high",
+    "training_precision", "threads", "machine", "versions",
+}  # fmt: skip
+
+
+def cost_table(paths: Sequence[Path], output_format: Format) -> str:
+    """Return one table per machine and versions of the training steps in JSON files, in the files' order.
+
+    Raises:
+        InputError: a file is absent, or no output of `textgan.bench --peer --json`.
+    """
+    records = [record for path in paths for record in _read(path)]
+    by_machine: dict[str, list[list[str]]] = {}
+    for each in records:
+        rows = by_machine.setdefault(_machine(each), [_HEADINGS])
+        sizes = [each["preset"], str(each["dim"]), str(each["batch_size"]), str(each["critic_steps"])]
+        rows.append([*sizes, each["training_precision"], *times(each)])
+    return render(output_format, [Block(machine, rows) for machine, rows in by_machine.items()], records)
+
+
+_HEADINGS = [
+    "preset", "dim", "batch", "critic updates", "precision", "plain PyTorch, ms", "ours, ms", "ratio", "95 % interval",
+]  # fmt: skip
+
+
+def _machine(record: Mapping[str, Any]) -> str:
+    versions = record["versions"]
+    return f"{record['machine']}, {record['threads']} threads, torch {versions['torch']}, textgan {versions['textgan']}"
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    require_file(path)
+    try:
+        records = json.loads(path.read_text("utf-8"))
+    except ValueError:
+        records = None
+    if not isinstance(records, list) or not all(isinstance(each, dict) and each.keys() >= _NEEDED for each in records):
+        raise InputError(f"{path}: no training steps beside a peer; write it by textgan.bench --peer --json > {path}")
+    return records
