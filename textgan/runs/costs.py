@@ -7,13 +7,15 @@ from typing import Any
 
 from data.errors import InputError
 from data.inputs import require_file
+from data.naming import without_folder
 from eval.core.tables import Block, Format, render
 from textgan.runs.speed import times
 
 _NEEDED = {
-    "preset", "dim", "batch_size", "critic_steps", "peer_milliseconds", "milliseconds", "ratio", "low", "high",
+    "model", "preset", "data", "dim", "batch_size", "peer_milliseconds", "milliseconds", "ratio", "low", "high",
     "training_precision", "threads", "machine", "versions",
 }  # fmt: skip
+_HEADINGS = ["model", "preset", "data", "dim", "batch", "plain PyTorch, ms", "ours, ms", "ratio", "95 % interval"]
 
 
 def cost_table(paths: Sequence[Path], output_format: Format) -> str:
@@ -26,19 +28,15 @@ def cost_table(paths: Sequence[Path], output_format: Format) -> str:
     by_machine: dict[str, list[list[str]]] = {}
     for each in records:
         rows = by_machine.setdefault(_machine(each), [_HEADINGS])
-        sizes = [each["preset"], str(each["dim"]), str(each["batch_size"]), str(each["critic_steps"])]
-        rows.append([*sizes, each["training_precision"], *times(each)])
+        sizes = [without_folder(each["data"]), str(each["dim"]), str(each["batch_size"])]
+        rows.append([each["model"], each["preset"], *sizes, *times(each)])
     return render(output_format, [Block(machine, rows) for machine, rows in by_machine.items()], records)
 
 
-_HEADINGS = [
-    "preset", "dim", "batch", "critic updates", "precision", "plain PyTorch, ms", "ours, ms", "ratio", "95 % interval",
-]  # fmt: skip
-
-
 def _machine(record: Mapping[str, Any]) -> str:
-    versions = record["versions"]
-    return f"{record['machine']}, {record['threads']} threads, torch {versions['torch']}, textgan {versions['textgan']}"
+    versions, threads = record["versions"], record["threads"]
+    arithmetic = f"{threads} thread{'s' * (threads > 1)}, {record['training_precision']}"
+    return f"{record['machine']}, {arithmetic}, torch {versions['torch']}, textgan {versions['textgan']}"
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

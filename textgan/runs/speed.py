@@ -52,9 +52,10 @@ def beside_peer(experiment: Experiment, config: Any, peer_step: PeerStep, flops:
     ours = partial(trainer.step, measure=False)
     found = compare(ours, theirs, lambda number: experiment.next_batches(first + number), Stopwatch(device))
     record = {
-        "preset": config.preset, "data": config.data, "dim": config.dim, "milliseconds": 1e3 * found.ours,
-        "peer_milliseconds": 1e3 * found.peer, "ratio": found.ratio.value, "low": found.ratio.low,
-        "high": found.ratio.high, "critic_steps": getattr(config, "critic_steps", 0), **facts_of(experiment, config),
+        "model": config.model, "preset": config.preset, "data": config.data, "dim": config.dim,
+        "milliseconds": 1e3 * found.ours, "peer_milliseconds": 1e3 * found.peer, "ratio": found.ratio.value,
+        "low": found.ratio.low, "high": found.ratio.high, "critic_steps": getattr(config, "critic_steps", 0),
+        **facts_of(experiment, config),
     }  # fmt: skip
     if flops is not None:
         peak = product_peak(config.training_precision, device)
