@@ -5,6 +5,7 @@ of 17 x 17 positions, not averaged over positions. As in the published evaluatio
 Nichol 2021, arXiv 2105.05233), the map is the first branch of the block that TensorFlow names mixed_6.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -48,7 +49,7 @@ def inception_extractor(
         found: Tensor = network(pixels)
         return found
 
-    forward = of_images if together else network
+    forward: Callable[[Tensor], Tensor] = of_images if together else network
     if compiled_for is not None:
         forward = compiled(forward, compiled_for)
 

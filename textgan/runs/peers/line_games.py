@@ -120,7 +120,7 @@ def cot(generator: Lines, mediator: Lines, real: Tensor, _settings: Any) -> Tens
     log_g = generator(drawn)
     with torch.no_grad():
         log_m = mediator(drawn)
-    divergences = (torch.exp(log_g) * (log_g - log_m)).sum(dim=2)
+    divergences: Tensor = (torch.exp(log_g) * (log_g - log_m)).sum(dim=2)
     return (divergences * in_line(drawn)).sum(dim=1).mean()
 
 
@@ -131,7 +131,8 @@ def mediate(generator: Lines, mediator: Lines, real: Tensor, _settings: Any) -> 
 
 def returns(rewards: Tensor, gamma: float) -> Tensor:
     """Return the discounted sums of rewards [B, L] from each position on."""
-    total, sums = torch.zeros_like(rewards[:, 0]), []
+    total = torch.zeros_like(rewards[:, 0])
+    sums: list[Tensor] = []
     for t in reversed(range(rewards.shape[1])):
         total = rewards[:, t] + gamma * total
         sums.insert(0, total)
@@ -206,7 +207,7 @@ def squared_mmd(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
         distances = (a.unsqueeze(1) - b.unsqueeze(0)).square().sum(dim=2)
-        return torch.exp(-distances / (2 * bandwidth**2)).mean()
+        return torch.exp(distances / (-2 * bandwidth**2)).mean()
 
     return kernel(x, x) + kernel(y, y) - 2 * kernel(x, y)
 
@@ -222,8 +223,8 @@ def discriminate_features(generator: Lines, critic: Cnn, real: Tensor, settings:
     with torch.no_grad():
         rows = generator.relaxed(len(real), settings.inverse_temperature, soft=True)
     of_real, of_drawn = critic.features(real).tanh(), critic.features(rows).tanh()
-    loss = _two_classes(critic.score(of_real), critic.score(of_drawn))
-    return loss - settings.mmd_weight * squared_mmd(of_real, of_drawn, settings.bandwidth)
+    penalty: Tensor = settings.mmd_weight * squared_mmd(of_real, of_drawn, settings.bandwidth)
+    return _two_classes(critic.score(of_real), critic.score(of_drawn)) - penalty
 
 
 def _two_classes(real_scores: Tensor, drawn_scores: Tensor) -> Tensor:

@@ -89,7 +89,8 @@ class Cnn(nn.Module):
         """Return the features [B parts, F] of lines: ids [B, L] or rows of probabilities [B, L, V]."""
         embedded = x @ self.embedding.weight if x.is_floating_point() else self.embedding(x)  # [B, L, dim]
         embedded = F.pad(embedded, (0, 0, 0, max(0, self.widest - x.shape[1])))
-        images = embedded.unflatten(2, (self.parts, -1)).transpose(1, 2).flatten(0, 1).unsqueeze(1)
+        parts = embedded.view(*embedded.shape[:2], self.parts, -1)  # [B, L, parts, dim / parts]
+        images = parts.transpose(1, 2).flatten(0, 1).unsqueeze(1)
         return torch.cat([F.relu(layer(images)).squeeze(3).max(dim=2).values for layer in self.convolutions], dim=1)
 
     def score(self, features: Tensor) -> Tensor:
