@@ -15,7 +15,7 @@ RECORD: dict[str, Any] = {
     "model": "maligan", "preset": "maligan-words-ttur", "data": "/texts/corpus.txt", "dim": 128, "batch_size": 64,
     "peer_milliseconds": 250.04, "milliseconds": 100.26, "ratio": 2.494, "low": 2.4, "high": 2.601,
     "training_precision": "float32", "threads": 2, "machine": "A processor (2 cores)",
-    "versions": {"torch": "2.13.0", "textgan": "0.2.0"},
+    "torch": "2.13.0", "textgan": "0.2.0",
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def test_the_page_has_the_table_of_the_files() -> None:
     _, _, rest = page.partition("<!-- costs -->\n\n")
     shown, end, _ = rest.partition("\n\n<!-- end -->")
     assert end
-    assert len(files) > 10
+    assert files
     assert shown == cost_table(files, "markdown")
     assert shown != cost_table(files[1:], "markdown")
 

@@ -142,8 +142,9 @@ def worst_difference(model: str, player: str, monkeypatch: pytest.MonkeyPatch) -
         gradients.append(dict(zip(names, found, strict=True)))
     assert gradients[0].keys() == gradients[1].keys()
     assert max(gradient.abs().max() for gradient in gradients[0].values()) > 1e-4
-    differences = [float((gradients[0][name] - gradients[1][name]).abs().max()) for name in gradients[0]]
-    return max([abs(float(ours) - float(of_peer)), *differences])
+    differences = [(gradients[0][name] - gradients[1][name]).abs().max().item() for name in gradients[0]]
+    worst: float = max([abs(ours.item() - of_peer.item()), *differences])
+    return worst
 
 
 def test_every_model_has_a_peer() -> None:

@@ -13,7 +13,7 @@ from textgan.runs.speed import times
 
 _NEEDED = {
     "model", "preset", "data", "dim", "batch_size", "peer_milliseconds", "milliseconds", "ratio", "low", "high",
-    "training_precision", "threads", "machine", "versions",
+    "training_precision", "threads", "machine", "torch", "textgan",
 }  # fmt: skip
 _HEADINGS = ["model", "preset", "data", "dim", "batch", "plain PyTorch, ms", "ours, ms", "ratio", "95 % interval"]
 
@@ -34,9 +34,9 @@ def cost_table(paths: Sequence[Path], output_format: Format) -> str:
 
 
 def _machine(record: Mapping[str, Any]) -> str:
-    versions, threads = record["versions"], record["threads"]
+    threads = record["threads"]
     arithmetic = f"{threads} thread{'s' * (threads > 1)}, {record['training_precision']}"
-    return f"{record['machine']}, {arithmetic}, torch {versions['torch']}, textgan {versions['textgan']}"
+    return f"{record['machine']}, {arithmetic}, torch {record['torch']}, textgan {record['textgan']}"
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ def beside_peer(experiment: Experiment, config: Any, peer_step: PeerStep, flops:
     if flops is not None:
         peak = product_peak(config.training_precision, device)
         record |= {"flops": flops, "flops_per_second": flops / found.ours, "product_peak": peak}
-    return record | {"machine": describe_device(device)["name"], "versions": versions()}
+    return record | {"machine": describe_device(device)["name"], **versions()}
 
 
 def peer_table(records: Sequence[Mapping[str, Any]], notes: Sequence[str], output_format: Format) -> str:
