@@ -222,6 +222,16 @@ def test_benches_report_every_part(workplace: Path, capfd: pytest.CaptureFixture
     assert (found["dim"], found["batch_size"], found["critic_steps"]) == (4, 4, 1)
     assert found["low"] <= found["ratio"] <= found["high"]
     assert found["flops_per_second"] == pytest.approx(1e3 * found["flops"] / found["milliseconds"])
+    for module, preset, data in (
+        ("textgan", "mle-words", "corpus.txt.gz"),
+        ("images", "ttur-small", "folder-of-images"),
+    ):
+        words = f"--preset {preset} --data {data} --dim 4 --batch-size 4 --eval-samples 20 --device cpu --peer --json"
+        status, out, err = run(capfd, f"{module}.bench", *words.split())
+        assert (status, err) == (0, "")
+        (found,) = json.loads(out)
+        assert (found["preset"], found["dim"], found["data"]) == (preset, 4, data)
+        assert 0 < found["low"] <= found["ratio"] <= found["high"]
     sizes = "--lines 2000 --dictionary-lines 700 --self-bleu-lines 30 --nltk-lines 3 --frechet-dims 40"
     status, out, err = run(capfd, "eval.bench", *sizes.split(), "--json")
     assert (status, err) == (0, "")

@@ -2,14 +2,17 @@
 
     python -m textgan.bench --preset quickstart
     python -m textgan.bench --preset ttur --data grammar --device cuda
+    python -m textgan.bench --preset seqgan-words-ttur --peer
     python -m textgan.bench --dims 32 64 128 --training-precision bf16
     python -m textgan.bench --preset ttur --data grammar --extrapolate-from 64 128 256
     python -m textgan.bench --gpu-report gpu.json
 
-With --dims: time the training step of WGAN-GP beside the same step as most people write it in PyTorch, in float32.
+With --peer: time the training step beside the same step as most people write it in PyTorch, in float32.
+With --dims: the same for WGAN-GP at several widths.
 With --replicas: time a step of several runs together (`textgan.train --replicas`) beside a step of one run.
 With --extrapolate-from: measure narrower networks than the preset's, and extrapolate the share of evaluations in the
 time of a training by floating-point operations.
+With --table: print JSON files of --peer and --dims as one table.
 With --gpu-report: measure the errors of a step on a GPU against float64, WGAN-GP at width 512 in each precision, steps
 on images, and Inception features, in less than eight minutes. A part that fails is reported, and the others go on.
 Run nothing else at the same time.
@@ -17,7 +20,6 @@ Run nothing else at the same time.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Generic, TypeVar
@@ -35,23 +37,16 @@ from textgan.engine.scoring import beside_training
 from textgan.engine.settings import Settings
 from textgan.models.common import initialise
 from textgan.models.wgan_gp import Generator, WganGpSettings, networks
-from textgan.runs import peer
-from textgan.runs.breakdown import Stopwatch, measure
+from textgan.runs.breakdown import measure
+from textgan.runs.costs import cost_table
 from textgan.runs.exactness import Draw, step_errors
 from textgan.runs.extrapolation import Operations, from_widths
 from textgan.runs.flops import forward_flops, iteration_flops, product_peak
-from textgan.runs.gpu_report import (
-    PRECISIONS,
-    Part,
-    bench_parts,
-    refuse_other_flags,
-    run_parts,
-    shown_errors,
-    write_report,
-)
+from textgan.runs.gpu_report import PRECISIONS, Part, bench_parts, run_parts, shown_errors, write_report
 from textgan.runs.machine import facts_of, on_machine, precision_notes, share
-from textgan.runs.pairs import PAIRS, Step, compare
+from textgan.runs.peers.table import peer_step
 from textgan.runs.program import TrainingProgram, preset_in
+from textgan.runs.speed import PeerStep, beside_peer, peer_table, require_preset_game
 from textgan.runs.together import beside_one
 from textgan.train import TEXT
 
@@ -67,6 +62,8 @@ class BenchCommand(FormatFlags, Generic[C]):
 
     config: C
     """Settings of the run."""
+    peer: bool = False
+    """Time the training step beside the same game in plain PyTorch, in place of the parts of a run."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +77,17 @@ class TextBenchCommand(BenchCommand[C]):
     """Numbers of runs to time together beside one run alone, in place of the parts of a run."""
     extrapolate_from: tuple[int, ...] = ()
     """Widths at which to time WGAN-GP, from which the share of evaluations at --dim is extrapolated by operations."""
+    table: tuple[Path, ...] = ()
+    """JSON files of --peer or --dims to print as one table, in place of a measurement."""
     gpu_report: Path | None = None
     """JSON file for all figures of a GPU, at sizes of its own, in place of the parts of a run."""
     inception_weights: Path | None = None
     """Inception weights for --gpu-report. Default: random ones, which show speed and rounding, but no distances."""
 
 
-def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], description: str | None) -> int:
+def run_bench(
+    program: TrainingProgram[Any], arguments: Sequence[str], description: str | None, peer_step: PeerStep
+) -> int:
     """Print the milliseconds that each part takes, and return the exit status; the flags are the training command's.
 
     Raises:
@@ -95,8 +96,20 @@ def run_bench(program: TrainingProgram[Any], arguments: Sequence[str], descripti
     preset = preset_in(arguments, program.presets, "quickstart")
     default: BenchCommand[Any] = BenchCommand(preset)
     command = parse_command(BenchCommand[type(preset)], arguments, f"{program.package}.bench", description, default)  # type: ignore[misc,arg-type]
-    print(parts_of(program.open(command.config), command.config, command.output_format))
+    print(measured(program, command, preset, peer_step))
     return 0
+
+
+def measured(program: TrainingProgram[Any], command: BenchCommand[Any], preset: Settings, peer_step: PeerStep) -> str:
+    """Return the table of a run's parts, or with --peer of the training step beside the peer's.
+
+    Raises:
+        InputError: the data cannot be used, or the peer does not play the game.
+    """
+    if not command.peer:
+        return parts_of(program.open(command.config), command.config, command.output_format)
+    require_preset_game(command.config, preset)
+    return beside_peers(program, [command.config], peer_step, command.output_format)
 
 
 def parts_of(experiment: Experiment, config: Any, output_format: Format) -> str:
@@ -171,53 +184,15 @@ def operations_of(experiment: Experiment, config: WganGpSettings) -> Operations:
     return Operations(step, config.eval_samples * forward_flops(generator, z))
 
 
-def peer_step(config: WganGpSettings, symbols: int, device: torch.device) -> Step:
-    """Return the training step of the peer, with networks and optimisers of the same settings."""
-    generator = peer.Generator(symbols, config.seq_len, config.dim, config.latent_dim).to(device)
-    critic = peer.Critic(symbols, config.seq_len, config.dim).to(device)
-    betas = config.beta1, config.beta2
-    optimisers = [
-        torch.optim.Adam(generator.parameters(), config.generator_lr, betas),
-        torch.optim.Adam(critic.parameters(), config.critic_lr, betas),
-    ]
-    return partial(peer.train_step, generator, critic, optimisers, weight=config.penalty_weight)
-
-
-def beside_peer(program: TrainingProgram[Any], configs: Sequence[WganGpSettings], output_format: Format) -> str:
-    """Return a table of the training step beside the peer's, one row per configuration."""
-    precision = configs[0].training_precision
-    table = [["dim", "batch", "peer, ms", "ours, ms", "ratio", "95 % interval", "GFLOP/s", "of peak"]]
+def beside_peers(
+    program: TrainingProgram[Any], configs: Sequence[Any], peer_step: PeerStep, output_format: Format
+) -> str:
+    """Return a table of the training step beside the peer's, one row per configuration of one preset."""
     records = []
     for config in configs:
         experiment = program.open(config)
-        trainer, generator = experiment.trainer, experiment.trainer.networks.generator
-        assert isinstance(generator, Generator)
-        theirs = peer_step(config, generator.to_symbols.out_channels, experiment.device)
-        ours = partial(trainer.step, measure=False)
-        found = compare(ours, theirs, experiment.next_batches, Stopwatch(experiment.device))
-        flops = flops_of(experiment, config)
-        assert flops is not None
-        peak = product_peak(precision, experiment.device)
-        rate, ratio = flops / found.ours, found.ratio
-        assert ratio.low is not None
-        assert ratio.high is not None
-        table.append([
-            str(config.dim), str(config.batch_size), fixed(1e3 * found.peer, 1), fixed(1e3 * found.ours, 1),
-            fixed(ratio.value, 2), f"{ratio.low:.2f} .. {ratio.high:.2f}", fixed(rate / 1e9, 1), f"{rate / peak:.0%}",
-        ])  # fmt: skip
-        records.append({
-            "dim": config.dim, "peer_milliseconds": 1e3 * found.peer, "milliseconds": 1e3 * found.ours,
-            "ratio": ratio.value, "low": ratio.low, "high": ratio.high, "flops": flops, "flops_per_second": rate,
-            "product_peak": peak, "critic_steps": config.critic_steps, **facts_of(experiment, config),
-        })  # fmt: skip
-    notes = [
-        f"ratio: median of peer / ours over {PAIRS} interleaved pairs of three steps; batches are drawn beforehand",
-        "peak: the fastest product of two square matrices on this machine in the same precision",
-        *precision_notes(configs[0], experiment.device),
-    ]
-    steps = f"{configs[0].critic_steps} critic updates per iteration"
-    title = f"WGAN-GP in {precision} beside plain PyTorch in float32: {steps}, {on_machine(experiment)}"
-    return render(output_format, [Block(title, table, notes)], records)
+        records.append(beside_peer(experiment, config, peer_step, flops_of(experiment, config)))
+    return peer_table(records, precision_notes(configs[0], experiment.device), output_format)
 
 
 def configs_of(config: Settings, dims: Sequence[int], arguments: Sequence[str]) -> list[WganGpSettings]:
@@ -232,6 +207,18 @@ def configs_of(config: Settings, dims: Sequence[int], arguments: Sequence[str]) 
         raise InputError("--dim and --dims: leave one out")
     sizes = {dim: config.batch_size if "--batch-size" in flags else 32 if dim == 32 else 64 for dim in dims}
     return [replace(published, dim=dim, batch_size=size) for dim, size in sizes.items()]
+
+
+def refuse_other_flags(arguments: Sequence[str], allowed: Sequence[str], why: str) -> None:
+    """Refuse flags that have no effect beside the first of the allowed ones.
+
+    Raises:
+        InputError: names the flag.
+    """
+    flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
+    for flag in flags:
+        if flag not in (*allowed, "--format", "--json"):
+            raise InputError(f"{flag} and {allowed[0]}: {why}; leave one out")
 
 
 def errors_part(config: WganGpSettings, device: torch.device, precisions: Sequence[Precision] = PRECISIONS) -> Part:
@@ -276,8 +263,11 @@ def main(arguments: list[str]) -> int:
     default: TextBenchCommand[Any] = TextBenchCommand(preset)
     command = parse_command(TextBenchCommand[type(preset)], arguments, "textgan.bench", __doc__, default)  # type: ignore[misc,arg-type]
     config = command.config
-    if command.gpu_report is not None:
-        refuse_other_flags(arguments)
+    if command.table:
+        refuse_other_flags(arguments, ["--table"], "the files have settings of their own")
+        print(cost_table(command.table, command.output_format))
+    elif command.gpu_report is not None:
+        refuse_other_flags(arguments, ["--gpu-report", "--inception-weights"], "the report has sizes of its own")
         print(gpu_report(command.gpu_report, command.inception_weights, command.output_format))
     elif command.inception_weights is not None:
         raise InputError("--inception-weights: only with --gpu-report")
@@ -288,9 +278,10 @@ def main(arguments: list[str]) -> int:
         published = require_published(config, "--extrapolate-from")
         print(from_widths(TEXT, published, command.extrapolate_from, operations_of, command.output_format))
     elif command.dims:
-        print(beside_peer(TEXT, configs_of(config, command.dims, arguments), command.output_format))
+        configs = configs_of(config, command.dims, arguments)
+        print(beside_peers(TEXT, configs, peer_step, command.output_format))
     else:
-        print(parts_of(TEXT.open(config), config, command.output_format))
+        print(measured(TEXT, command, preset, peer_step))
     return 0
 
 

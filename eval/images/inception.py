@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import fuse_conv_bn_eval
 
 from eval.images.clean_resize import clean_resized
 
@@ -53,10 +54,21 @@ class Unit(nn.Module):
         sides = (kernel, kernel) if isinstance(kernel, int) else kernel
         padding = (sides[0] // 2, sides[1] // 2) if same else (0, 0)
         self.conv = nn.Conv2d(channels, out, sides, stride, padding, bias=False)
-        self.bn = nn.BatchNorm2d(out, eps=0.001)
+        self.bn: nn.Module = nn.BatchNorm2d(out, eps=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.bn(self.conv(x)), inplace=True)
+
+
+def fold_batch_norms(network: nn.Module) -> None:
+    """Multiply the batch normalisations of a network's units into their convolutions.
+
+    Features are equal up to rounding, and take one pass less through the memory per convolution.
+    """
+    for unit in network.modules():
+        if isinstance(unit, Unit) and isinstance(unit.bn, nn.BatchNorm2d):
+            unit.conv = fuse_conv_bn_eval(unit.conv, unit.bn)
+            unit.bn = nn.Identity()
 
 
 class BlockA(nn.Module):

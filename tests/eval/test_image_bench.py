@@ -1,5 +1,7 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from data.errors import InputError
 from data.images.dataset import ImageOptions, open_dataset
 from eval.bench import main
 from eval.images.disturbances import gaussian_blur, split
+from eval.images.extractors.inception import inception_extractor
 from eval.images.frechet import FeatureStatistics, distance
-from eval.images.inception import resized
+from eval.images.inception import Resize, resized
 
 
 class SmallNetwork(nn.Module):
@@ -66,6 +69,29 @@ def test_every_way_is_measured_against_plain_float32(
     assert ways[2]["fid"] == pytest.approx(distance(*rounded), rel=1e-2)
     assert ways[0]["mixed"] < 1e-6 * ways[0]["fid"] < ways[2]["mixed"]
     assert ways[2]["mixed"] == pytest.approx(distance(exact[0], rounded[0]), rel=0.1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("resize", "compiled_from"), [("tensorflow1", torch.uint8), ("clean", torch.float32)])
+def test_the_resizing_is_compiled_with_the_network(
+    resize: Resize, compiled_from: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, taken = SmallNetwork(), list[tuple[torch.dtype, int]]()
+
+    def recorded(forward: Callable[[torch.Tensor], torch.Tensor], batch_size: int) -> Any:
+        def call(given: torch.Tensor) -> torch.Tensor:
+            taken.append((given.dtype, batch_size))
+            return forward(given)
+
+        return call
+
+    monkeypatch.setattr("eval.images.extractors.inception.compiled", recorded)
+    monkeypatch.setattr("eval.images.extractors.inception.load_inception", lambda _: (network, "small"))
+    images = torch.randint(256, (2, 3, 40, 40), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    plain, compiled = (inception_extractor(None, resize, compiled_for=size) for size in (None, 2))
+    assert torch.equal(compiled.features(images), plain.features(images))
+    assert torch.equal(plain.features(images), network(resized(images, resize)))
+    assert taken == [(compiled_from, 2)]
 
 
 def test_a_batch_of_none_is_refused() -> None:

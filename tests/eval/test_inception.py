@@ -22,7 +22,7 @@ from eval.images import inception, inception_weights
 from eval.images.extractors.choice import metric_name, open_extractor
 from eval.images.extractors.inception import inception_extractor, spatial_extractor
 from eval.images.features import extract
-from eval.images.inception import Inception, resized
+from eval.images.inception import Inception, fold_batch_norms, resized
 from eval.images.inception_weights import load_inception, published_weights, save_random_weights
 
 # Features of pytorch-fid's InceptionV3 (block 3) in float64, with the weights of `seeded` and the images of `images`
@@ -90,6 +90,19 @@ def test_features_are_those_of_pytorch_fid(seeded: Inception, images: Tensor) ->
     assert found.norm(dim=1).tolist() == pytest.approx(NORMS, abs=1e-10)
     single = seeded(resized(images, "pytorch-fid"))
     assert float((single - found).norm() / found.norm()) < 1e-5
+
+
+def test_folded_batch_norms_change_rounding_alone(seeded: Inception, images: Tensor) -> None:
+    x = resized(images[:1], "pytorch-fid", torch.float64)
+    for network, pixels, most in ((deepcopy(seeded).double(), x, 1e-10), (deepcopy(seeded), x.float(), 1e-4)):
+        expected = network(pixels)
+        fold_batch_norms(network)
+        assert not [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
+        assert float((network(pixels) - expected).norm() / expected.norm()) < most
+    for unit in [part for part in network.modules() if isinstance(part, inception.Unit)]:
+        assert unit.conv.bias is not None
+        unit.conv.bias.zero_()  # wrong: the scales alone
+    assert float((network(pixels) - expected).norm() / expected.norm()) > 1e-2
 
 
 def test_wrong_pools_and_wrong_resizing_give_other_features(

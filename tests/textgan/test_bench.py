@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from data.errors import InputError
+from eval.core.score import Estimate
 from tests.helpers.runs import PRESETS, config_of
 from tests.helpers.trainers import BATCH, LATENT, LENGTH, SETTINGS, SYMBOLS, a_trainer, critic_of, real_batches
 from textgan.bench import configs_of, operations_of, run_bench
 from textgan.engine.game import Game, Networks
 from textgan.engine.loop import Experiment
-from textgan.engine.phases import gan_phases
+from textgan.engine.phases import Phase, gan_phases
 from textgan.engine.players import Player
 from textgan.engine.run_log import SampleFile
 from textgan.engine.scoring import Scored, Scoring
@@ -28,8 +29,10 @@ from textgan.models.wgan_gp import WganGpSettings
 from textgan.runs.breakdown import Stopwatch
 from textgan.runs.extrapolation import Operations, from_widths
 from textgan.runs.flops import forward_flops, iteration_flops, lacks_bfloat16
-from textgan.runs.pairs import compare
+from textgan.runs.pairs import Comparison, compare
+from textgan.runs.peers.table import peer_step
 from textgan.runs.program import TrainingProgram
+from textgan.runs.speed import beside_peer, peer_table, require_preset_game
 
 
 class Clock:
@@ -99,7 +102,7 @@ def test_every_part_is_told_its_own_time(
     monkeypatch.setattr("textgan.bench.product_peak", lambda *_: 4e8)
     program: TrainingProgram[Any] = TrainingProgram("words.train", PRESETS, open_experiment, lambda *_: "")
     flags = ["--preset", "orig-small", "--eval-samples", "1200", "--critic-warm-up", "3"]
-    assert run_bench(program, flags, None) == 0
+    assert run_bench(program, flags, None, peer_step) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"orig-small on grammar: batch 32, {device}, 3 threads",
         "",
@@ -253,3 +256,55 @@ def test_a_processor_says_whether_it_has_bfloat16(tmp_path: Path) -> None:
         processor.write_text(f"flags\t\t: {flags}\n")
         assert lacks_bfloat16(torch.device("cpu"), processor) is lacks
     assert not lacks_bfloat16(torch.device("cpu"), tmp_path / "absent")
+
+
+def test_the_step_of_the_last_phase_is_timed_beside_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    config: Any = PRESETS["seqgan-words-ttur"]
+    networks = Networks(nn.Linear(1, 1), nn.Linear(1, 1))
+    game = Game(lambda *_: {}, lambda *_: {})
+    phases = gan_phases(config, game, [Phase("likelihood", game, None, None, 7)])
+    trainer = make_trainer(config, phases, networks, torch.device("cpu"))
+    steps: list[int] = []
+
+    def draw(iteration: int) -> Sequence[Tensor]:
+        return [torch.full((1,), iteration)]
+
+    def step(real: Sequence[Tensor], measure: bool) -> None:
+        steps.append(int(real[0]))
+        assert not measure
+        assert trainer.iteration == 107  # after 7 iterations of likelihood and 100 of the critic alone
+
+    def peer(given: Any, theirs: Networks, device: torch.device) -> Any:
+        assert (given, theirs, device.type) == (config, networks, "cpu")
+        return "peer"
+
+    def paired(ours: Any, theirs: Any, draw: Any, watch: Stopwatch) -> Comparison:
+        assert theirs == "peer"
+        for number in range(3):
+            ours(draw(number))
+        return Comparison(0.02, 0.05, Estimate(2.5, 2.0, 3.0))
+
+    monkeypatch.setattr(trainer, "step", step)
+    monkeypatch.setattr("textgan.runs.speed.compare", paired)
+    monkeypatch.setattr("textgan.runs.speed.product_peak", lambda *_: 8e9)
+    experiment = Experiment(trainer, torch.device("cpu"), draw, lambda _: pytest.fail("evaluated"), {}, None, {}, {})
+    record = beside_peer(experiment, config, peer, 40_000_000)
+    assert steps == [107, 108, 109]
+    expected = {
+        "model": "seqgan", "preset": "seqgan-words-ttur", "dim": 128, "batch_size": 64, "milliseconds": 20.0,
+        "peer_milliseconds": 50.0, "ratio": 2.5, "low": 2.0, "high": 3.0, "flops_per_second": 2e9, "product_peak": 8e9,
+    }  # fmt: skip
+    assert {name: record[name] for name in expected} == pytest.approx(expected)
+    last, _, notes = peer_table([record], ["a note"], "text").partition("\n\nratio: ")
+    assert last.splitlines()[-1].split() == ["128", "64", "50.0", "20.0", "2.50", "2.00", "..", "3.00", "2.0", "25%"]
+    assert notes.endswith("a note")
+    without = {name: value for name, value in record.items() if "flops" not in name}
+    assert "GFLOP" not in peer_table([without], [], "text")
+
+
+def test_a_game_that_the_peer_does_not_play_is_refused() -> None:
+    preset = PRESETS["seqgan-words-ttur"]
+    require_preset_game(config_of(["--preset", "seqgan-words-ttur", "--dim", "8", "--rollouts", "3"]), preset)
+    for flag, value in (("--reward", "odds"), ("--rule", "lookahead")):
+        with pytest.raises(InputError, match=f"{flag} and --peer: the peer plays the game of --preset; leave one out"):
+            require_preset_game(config_of(["--preset", "seqgan-words-ttur", flag, value]), preset)

@@ -103,7 +103,7 @@ def test_the_commands_of_the_benches_measure_what_the_report_shows(
             assert import_module(words[0]).main(list(words[1:])) == 0
         return json.loads(printed.getvalue())
 
-    def beside_peer(_program: Any, configs: Sequence[WganGpSettings], output_format: str) -> str:
+    def beside_peers(_program: Any, configs: Sequence[WganGpSettings], _peer: Any, output_format: str) -> str:
         measured.extend((each.dim, each.batch_size, each.training_precision, each.critic_steps) for each in configs)
         record = {
             "milliseconds": 8,
@@ -131,7 +131,7 @@ def test_the_commands_of_the_benches_measure_what_the_report_shows(
 
     unopened: Any = lambda _config: None  # noqa: E731
     monkeypatch.setattr(gpu_report, "records_of", in_this_process)
-    monkeypatch.setattr(bench, "beside_peer", beside_peer)
+    monkeypatch.setattr(bench, "beside_peers", beside_peers)
     monkeypatch.setattr(bench, "parts_of", parts_of)
     monkeypatch.setattr(bench, "beside_one", beside_one)
     monkeypatch.setattr("eval.images.bench.measure", measure)

@@ -12,7 +12,7 @@ from textgan.engine.game import adversarial_game
 from textgan.engine.losses import WASSERSTEIN
 from textgan.engine.updates import Turn
 from textgan.models.common import one_hot
-from textgan.runs import peer
+from textgan.runs.peers import wgan_gp as peer
 
 DIM = 4
 

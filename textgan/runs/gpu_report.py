@@ -91,18 +91,6 @@ def bench_parts(device: Device, weights: Path, dim: int = 512, images: int = 10_
     return [*peers, *steps, eager, compiled]
 
 
-def refuse_other_flags(arguments: Sequence[str]) -> None:
-    """Refuse flags that have no effect on a GPU's report.
-
-    Raises:
-        InputError: names the flag.
-    """
-    flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
-    for flag in flags:
-        if flag not in ("--gpu-report", "--inception-weights", "--format", "--json"):
-            raise InputError(f"{flag} and --gpu-report: the report has sizes of its own; leave one out")
-
-
 def records_of(words: Sequence[str], seconds: float) -> Records:
     """Return what `python -m WORDS` prints as JSON, in a process that may take some seconds.
 

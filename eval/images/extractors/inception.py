@@ -5,15 +5,16 @@ of 17 x 17 positions, not averaged over positions. As in the published evaluatio
 Nichol 2021, arXiv 2105.05233), the map is the first branch of the block that TensorFlow names mixed_6.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from data.errors import InputError
-from eval.core.device import Precision, arithmetic, compiled
+from eval.core.device import Precision, arithmetic, compiled, without_autocast
 from eval.images.extractors.extractor import CPU, Extractor
-from eval.images.inception import FEATURES, Inception, Resize, resized
+from eval.images.inception import FEATURES, Inception, Resize, fold_batch_norms, resized
 from eval.images.inception_weights import load_inception
 
 SPATIAL_CHANNELS, SPATIAL_SIDE = 7, 17
@@ -33,19 +34,29 @@ def inception_extractor(
         resize: method of resizing images to the network's input.
         device: device that computes the features.
         precision: below float32 is faster on GPUs but changes the distance, so it is part of the signature.
-        compiled_for: batch size to compile the network for, at the first batch; batches of other sizes run eagerly.
-            Features are equal up to rounding, so the signature is the same.
+        compiled_for: batch size to compile the network for, at the first batch, with the resizing unless it is `clean`;
+            batches of other sizes run eagerly. Features are equal up to rounding, so the signature is the same.
 
     Raises:
         InputError: the device does not support the precision; see also `load_inception`.
     """
     network, name = _network(weights, precision, device)
-    forward = network if compiled_for is None else compiled(network, compiled_for)
+    together = resize != "clean"  # Pillow cannot be compiled
+
+    def of_images(images: Tensor) -> Tensor:
+        with without_autocast(device):  # the precision is the network's alone
+            pixels = resized(images, resize)
+        found: Tensor = network(pixels)
+        return found
+
+    forward: Callable[[Tensor], Tensor] = of_images if together else network
+    if compiled_for is not None:
+        forward = compiled(forward, compiled_for)
 
     def features(images: Tensor) -> Tensor:
-        pixels = resized(images, resize)
+        given = images if together else resized(images, resize)
         with arithmetic(precision, device):
-            return forward(pixels).float()
+            return forward(given).float()
 
     return Extractor(
         f"{name}/{resize}{_suffix(precision, device)}",
@@ -86,10 +97,11 @@ def spatial_extractor(
 
 
 def _network(weights: Path | None, precision: Precision, device: torch.device) -> tuple[Inception, str]:
-    """Return the network on the device, and its name with the hash of its weights."""
+    """Return the network on the device, without batch normalisation, and its name with the hash of its weights."""
     if precision == "tf32" and device.type != "cuda":
         raise InputError(f"--precision tf32: not on {device.type}; say float32 or bf16, or --device cuda")
     network, name = load_inception(weights)
+    fold_batch_norms(network)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network, name
 
