@@ -24,7 +24,8 @@ from textgan.suite import main as suite
 from textgan.train import TEXT, train
 
 RUNS = Path(__file__).with_name("runs_423dd7f")  # its README.md says how they were made
-# The images quickstart of 0.1.0 and 0.2.0, whose rates and critic have changed since.
+# The quickstarts of 0.1.0 and 0.2.0, whose rates have changed since, and the critic of images.
+TEXT_QUICKSTART_OF_THEN = replace(PRESETS["quickstart"], critic_lr=5e-3, generator_lr=2e-3, generator_ema=0.99)
 QUICKSTART_OF_THEN = replace(
     IMAGE_PRESETS["ttur-small"], preset="quickstart", generator_lr=1e-3, batch_size=32, generator_ema=0.995,
 )  # fmt: skip
@@ -42,7 +43,7 @@ def settings_of(run: Path) -> Any:
     common |= {"batch_size": 4, "latent_dim": 2, "run_dir": run}
     if run.name.startswith("images"):
         return replace(QUICKSTART_OF_THEN, count=40, dim=1, eval_samples=4, **common)
-    config = replace(PRESETS["quickstart"], seq_len=8, dim=2, eval_samples=20, ngram=4, lines=300, **common)
+    config = replace(TEXT_QUICKSTART_OF_THEN, seq_len=8, dim=2, eval_samples=20, ngram=4, lines=300, **common)
     if run.name == "text-corpus-seed1":
         return replace(config, data=str(run.parent / "corpus.txt"), lines=None, seed=1)
     return config
