@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from eval.jsd import main as jsd
 from tests.helpers.paths import ROOT
 from textgan.models import MODELS, PRESETS
 from textgan.models.line_settings import LineGanSettings
@@ -148,3 +149,8 @@ def test_braces_expand_as_in_a_shell() -> None:
 def test_a_wrong_list_is_noticed() -> None:
     text = "```\nbench.py   times\ncore/      shared\n  score.py   a score\n```\n| `other.py` | text |\n"
     assert listed(text) == ["bench.py", "core/", "core/score.py", "other.py"]
+
+
+def test_the_readme_shows_what_a_score_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert jsd([str(ROOT / "leaderboards/records/grammar-char32/3-gram-model/samples.txt.gz")]) == 0
+    assert capsys.readouterr().out.strip() in (ROOT / "README.md").read_text("utf-8")
