@@ -39,7 +39,7 @@ def _distinct(parts: Iterable[Occurrences], sizes: NDArray[np.int64]) -> Estimat
         sizes: the number of n-grams in each line [lines].
     """
     lines, total, kinds = sizes.size, int(sizes.sum()), 0
-    groups = [np.arange(lines) % min(count, lines) for count in (lines, 2 * PAIRS, PAIRS)]
+    groups = [np.arange(lines, dtype=np.int32) % min(count, lines) for count in (lines, 2 * PAIRS, PAIRS)]
     of_groups = [np.bincount(group, sizes).astype(np.int64) for group in groups]
     alone = [np.zeros_like(each) for each in of_groups]
     for part in parts:
@@ -55,7 +55,7 @@ def _distinct(parts: Iterable[Occurrences], sizes: NDArray[np.int64]) -> Estimat
     return replace(estimate(kinds / total, without, SHARE, share), corrected=None)
 
 
-def _in_one_group(found: Occurrences, group: NDArray[np.int64]) -> NDArray[np.int64]:
+def _in_one_group(found: Occurrences, group: NDArray[np.int32]) -> NDArray[np.int64]:
     """Return, for each group of lines, the number of n-grams that stand in its lines alone.
 
     Args:

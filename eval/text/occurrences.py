@@ -11,7 +11,7 @@ from data.line_ids import ngram_places
 from eval.text.ngram_hashes import ngram_hashes
 from eval.text.words import Words
 
-_PART_NGRAMS = 1 << 23
+_PART_NGRAMS = 1 << 22
 
 
 @dataclass(frozen=True)
