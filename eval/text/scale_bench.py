@@ -70,7 +70,7 @@ def bench_scale(text: str, count: int, metrics: Sequence[str]) -> Iterator[Run]:
             ]
             done = subprocess.run([sys.executable, "-c", _MEASURE, *command], check=True, stdout=subprocess.PIPE)
             seconds, processor_seconds, peak = map(float, done.stdout.split())
-            yield Run(metric, count, seconds, processor_seconds, peak / (1e6 if sys.platform == "darwin" else 1e3))
+            yield Run(metric, count, seconds, processor_seconds, peak / 1e6 * (1 if sys.platform == "darwin" else 1024))
 
 
 def recombined(text: Ragged, words: Sequence[str], count: int) -> Iterator[list[str]]:
