@@ -42,5 +42,9 @@ def peak_memory() -> int | None:
         return None
     import resource
 
-    # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return in_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def in_bytes(ru_maxrss: int) -> int:
+    """Return a peak of `resource.getrusage` in bytes: it is in kilobytes on Linux, in bytes on macOS."""
+    return ru_maxrss * (1 if sys.platform == "darwin" else 1024)

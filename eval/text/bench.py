@@ -14,7 +14,7 @@ import numpy as np
 from data.corpus import CorpusOptions, open_corpus
 from data.errors import InputError
 from data.sources import open_source
-from eval.core.timing import Result, best_of, peak_memory, timed
+from eval.core.timing import Result, best_of, in_bytes, peak_memory, timed
 from eval.text.bleu import SelfBleu
 from eval.text.counts import count_up_to, pack
 from eval.text.jsd import estimate_ids, score_ids
@@ -44,7 +44,7 @@ def bench_build(lines: int) -> list[Result]:
     """Time building a reference in a new process, then its counting alone against numpy.sort."""
     command = [sys.executable, "-m", "eval.ngrams", "build", "grammar", "--lines", str(lines)]
     seconds, _ = timed(lambda: subprocess.run(command, check=True, capture_output=True))
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    memory = in_bytes(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 2**30
     corpus = open_corpus(CorpusOptions("grammar", lines=lines, split=False))
     counting, counted = timed(lambda: count_up_to(corpus.train, _NGRAM, corpus.tokenizer.size))
     rate = sum(counts.total for counts in counted.values()) / counting / 1e6

@@ -12,6 +12,7 @@ import numpy as np
 from data.corpus import CorpusOptions
 from data.line_ids import Ragged, starts_of
 from data.words import WordRule
+from eval.core.timing import in_bytes
 from eval.text.metrics import METRICS, require_metrics
 from eval.text.words import open_word_reference
 
@@ -69,8 +70,8 @@ def bench_scale(text: str, count: int, metrics: Sequence[str]) -> Iterator[Run]:
                 "--json",
             ]
             done = subprocess.run([sys.executable, "-c", _MEASURE, *command], check=True, stdout=subprocess.PIPE)
-            seconds, processor_seconds, peak = map(float, done.stdout.split())
-            yield Run(metric, count, seconds, processor_seconds, peak / 1e6 * (1 if sys.platform == "darwin" else 1024))
+            seconds, processor_seconds, peak = done.stdout.split()
+            yield Run(metric, count, float(seconds), float(processor_seconds), in_bytes(int(peak)) / 1e6)
 
 
 def recombined(text: Ragged, words: Sequence[str], count: int) -> Iterator[list[str]]:
