@@ -4,7 +4,7 @@
     python -m images.bench --preset quickstart --peer
     python -m images.bench --preset dcgan-celeba-ttur --data shapes --eval-samples 5000 --device cuda
 
-With --peer: time the training step beside the same step as most people write it in PyTorch, in float32.
+With --peer: time the training step beside the same step as most people write it in PyTorch, in its default precision.
 Run nothing else at the same time.
 """
 

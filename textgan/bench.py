@@ -7,7 +7,7 @@
     python -m textgan.bench --preset ttur --data grammar --extrapolate-from 64 128 256
     python -m textgan.bench --gpu-report gpu.json
 
-With --peer: time the training step beside the same step as most people write it in PyTorch, in float32.
+With --peer: time the training step beside the same step as most people write it in PyTorch, in its default precision.
 With --dims: the same for WGAN-GP at several widths.
 With --replicas: time a step of several runs together (`textgan.train --replicas`) beside a step of one run.
 With --extrapolate-from: measure narrower networks than the preset's, and extrapolate the share of evaluations in the

@@ -76,12 +76,13 @@ def peer_table(records: Sequence[Mapping[str, Any]], notes: Sequence[str], outpu
         table.append(row)
     first = records[0]
     explained = [
-        f"ratio: median of peer / ours over {PAIRS} interleaved pairs of three steps; batches are drawn beforehand"
+        f"ratio: median of peer / ours over {PAIRS} interleaved pairs of three steps; batches are drawn beforehand",
+        "plain PyTorch keeps its default precision: float32, but TF32 in convolutions on CUDA",
     ]
     if rates:
         explained.append("peak: the fastest product of two square matrices on this machine in the same precision")
     title = (
-        f"{first['preset']} in {first['training_precision']} beside plain PyTorch in float32: {first['critic_steps']} "
+        f"{first['preset']} in {first['training_precision']} beside plain PyTorch: {first['critic_steps']} "
         f"critic updates per iteration, {first['device']}, {first['threads']} threads"
     )
     return render(output_format, [Block(title, table, [*explained, *notes])], records)
