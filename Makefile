@@ -1,4 +1,4 @@
-# make demo    set everything up and train the quickstart: two CPU cores, two to four minutes
+# make demo    set everything up and train the quickstart: two CPU cores, three to five minutes
 # make test    set everything up and run the tests
 # make quick   the tests, without those that start processes or generate cases
 # make check   formatting, lint, types and tests

@@ -25,7 +25,9 @@ from textgan.train import TEXT, train
 
 RUNS = Path(__file__).with_name("runs_423dd7f")  # its README.md says how they were made
 # The quickstarts of 0.1.0 and 0.2.0, whose rates have changed since, and the critic of images.
-TEXT_QUICKSTART_OF_THEN = replace(PRESETS["quickstart"], critic_lr=5e-3, generator_lr=2e-3, generator_ema=0.99)
+TEXT_QUICKSTART_OF_THEN = replace(
+    PRESETS["quickstart"], critic_lr=5e-3, generator_lr=2e-3, generator_ema=0.99, critic_steps=2
+)
 QUICKSTART_OF_THEN = replace(
     IMAGE_PRESETS["ttur-small"], preset="quickstart", generator_lr=1e-3, batch_size=32, generator_ema=0.995,
 )  # fmt: skip
