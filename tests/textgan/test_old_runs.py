@@ -102,7 +102,10 @@ def test_a_stopped_run_is_continued_in_its_own_format(old: Path, kind: str) -> N
         for name in (name for name in ours if name.startswith("scores/")):
             assert ours[name] == pytest.approx(theirs[name], abs=0.05 if kind == "text" else 0.5)
     ours, theirs = tensors(stopped.folder), tensors(whole)
-    assert all(torch.allclose(ours[name], theirs[name], rtol=1e-3, atol=1e-4) for name in theirs)
+    for name in theirs:
+        # The gradient of a bias before batch normalisation is rounding, of which Adam makes two whole steps of 1e-3.
+        before_norm = name.endswith("bias") and ("doublings" in name or "halvings" in name)
+        assert torch.allclose(ours[name], theirs[name], rtol=1e-3, atol=2e-3 if before_norm else 1e-4), name
 
 
 def test_they_are_compared_with_runs_of_this_version(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
