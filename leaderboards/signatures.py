@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import cast, get_args
 
 from data.words import WHITE_SPACE, Splitting, WordRule
+from eval.core.score import without_name
 from eval.text.metrics import EXACT
 
 
@@ -19,9 +20,13 @@ def exact_parts(signature: str) -> list[str]:
 
 
 def fits(record: str, task: str) -> bool:
-    """Return whether a record's signature is the task's; without a density, it lacks the parts of exact scores."""
+    """Return whether a record's signature is the task's, whatever the reference's file is named.
+
+    The record of a model without a density lacks the parts of exact scores.
+    """
     exact = exact_parts(task)
-    return record in (task, "; ".join(part for part in task.split("; ") if part not in exact))
+    of_samples = "; ".join(part for part in task.split("; ") if part not in exact)
+    return without_name(record) in (without_name(task), without_name(of_samples))
 
 
 def word_rule(signature: str) -> WordRule:

@@ -13,7 +13,7 @@ from which the folder's name is derived. Nothing is written until all samples ar
 import gzip
 import shutil
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,9 +25,11 @@ from data.errors import InputError
 from data.files import atomic_folder
 from data.inputs import require_lasting
 from data.naming import as_command, as_flag, printable
+from data.sources import absolute_source, exists
 from data.words import Splitting, WordRule
 from eval.text.cli import ReferenceFlags, chosen_options
 from eval.text.metrics import HEADLINES, require_metrics, score_file
+from eval.text.reference import ReferenceOptions, recorded_reference
 from eval.text.samples import open_samples
 from eval.text.words import note_unspaced, open_word_reference
 from leaderboards.places import RECORD, TASK, chosen_records, folder_name, record_folders, task_folder
@@ -42,7 +44,7 @@ from leaderboards.records import (
     task_json,
 )
 from leaderboards.rescore import run_rescore
-from leaderboards.samples import kept_text
+from leaderboards.samples import kept_text, reference_of
 from leaderboards.signatures import exact_parts, fits, joint_signature, word_rule
 from leaderboards.submission import Submission, from_runs, of_samples, portable_reference, sha256_of
 from textgan.engine.run_folder import declared, find_runs, floors_by_name, headline, values_by_name
@@ -64,7 +66,8 @@ class SubmitCommand:
     title: str | None = None
     """Title of a new task. Default: the name of the task."""
     reference: str | None = None
-    """Real text to score samples against. Default: the one recorded beside the samples, else grammar."""
+    """Real text to score samples against, or the part of it that an existing task takes. Default: the one recorded
+    beside the samples, else the task's, else grammar."""
     held_out: str | None = None
     """Real text for the floor of word metrics. Default: the reference's held-out lines."""
     metrics: tuple[str, ...] | None = None
@@ -105,7 +108,7 @@ def submit(command: SubmitCommand) -> list[Path]:
             raise InputError(f"{sample_files[0]}: submit a file of samples alone, with its own --name")
         if not name:
             raise InputError("--name: say what made these samples")
-        submissions = [_from_samples(command, task, Path(sample_files[0]), name, note or "")]
+        submissions = [_from_samples(command, folder, task, Path(sample_files[0]), name, note or "")]
     else:
         folders = find_runs(command.sources)  # a missing source is reported before a flag
         _refuse(
@@ -146,12 +149,13 @@ def _in_one_line(flag: str, text: str) -> str:
     return " ".join("".join(" " if unicodedata.category(char) == "Cc" else char for char in composed).split())
 
 
-def _from_samples(command: SubmitCommand, task: Task | None, path: Path, name: str, note: str) -> Submission:
+def _from_samples(
+    command: SubmitCommand, folder: Path, task: Task | None, path: Path, name: str, note: str
+) -> Submission:
     text = kept_text(path)
     if command.reference is not None:
         require_lasting(command.reference)
-    reference = () if command.reference is None else (command.reference,)
-    options = chosen_options(ReferenceFlags(reference=reference), path)
+    options = _reference(command.reference, folder, path)
     rule = WordRule(command.words or "punctuation", command.lower_case)
     metrics: Sequence[str] = command.metrics or ("jsd",)
     if task is not None:
@@ -182,6 +186,32 @@ def _from_samples(command: SubmitCommand, task: Task | None, path: Path, name: s
     )
 
 
+def _reference(given: str | None, folder: Path, samples: Path) -> ReferenceOptions:
+    """Return the lines to score samples against: the ones recorded beside them, or else the task's, or all of `given`.
+
+    A task scores against a part of a text, say its training lines; `given` names the text in place of the file in the
+    task's records.
+    """
+    if given is None and recorded_reference(samples) is not None:
+        return chosen_options(ReferenceFlags(), samples)
+    for record in _readable_records(folder):
+        if "reference" in record.facts:
+            options = reference_of(record, given)
+            if not exists(absolute_source(options.corpus.data)):
+                raise InputError(
+                    f"{options.corpus.data}: the text of {folder.name} is not here; name it by --reference"
+                )
+            return options
+    return chosen_options(ReferenceFlags(reference=() if given is None else (given,)), samples)
+
+
+def _readable_records(folder: Path) -> Iterator[Record]:
+    """Yield a task's records but for damaged ones, which `leaderboards.build` reports."""
+    for path in record_folders(folder):
+        with suppress(InputError):
+            yield read_record(path)
+
+
 def _write(
     folder: Path, task: Task | None, submissions: Sequence[Submission], title: str, shown: Sequence[str] | None
 ) -> list[Path]:
@@ -189,10 +219,7 @@ def _write(
     with_exact = [each for each in submissions if exact_parts(each.record.signature)]
     first = (with_exact or submissions)[0]
     signature = first.record.signature if task is None else task.signature
-    names = {}
-    for path in record_folders(folder):
-        with suppress(InputError):  # a damaged record does not block others; `leaderboards.build` reports it
-            names[read_record(path).name] = path
+    names = {record.name: record.folder for record in _readable_records(folder)}
     taken = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     written: dict[str, dict[str, bytes]] = {}
     for submission in submissions:

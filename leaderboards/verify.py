@@ -22,6 +22,7 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.readers import read_lines
 from data.sources import open_oracle
+from eval.core.score import without_name
 from eval.text.metrics import EXACT_SCORES, score_file
 from leaderboards.places import RECORD, chosen_records, record_folders
 from leaderboards.records import Band, Record, SampleEntry, ScoreEntry, Task, naming_damage, read_record, read_task
@@ -77,7 +78,7 @@ def verify(record: Record, task: Task, reference: str | None, samples: Path | No
     for path, entry in zip(paths, record.samples, strict=True):
         scores = score_file(path, task.metrics, options, word_rule(record.signature))
         signatures = [*(score.signature for score in scores), *exact_parts(record.signature)]
-        if (signature := joint_signature(signatures)) != record.signature:
+        if without_name(signature := joint_signature(signatures)) != without_name(record.signature):
             errors.append(f"{path.name} is scored as {signature}, the record says {record.signature}")
             continue
         values = values_by_name(scores)

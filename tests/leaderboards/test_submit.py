@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import shlex
 import shutil
 from dataclasses import replace
@@ -16,6 +17,8 @@ from PIL import Image
 
 from data.errors import InputError
 from data.naming import without_folder
+from eval.core.score import without_name
+from eval.jsd import main as score_jsd
 from eval.ngram_sampler import main as sample_ngrams
 from leaderboards import submit, verify
 from leaderboards.records import all_tasks, read_record
@@ -94,6 +97,39 @@ def test_other_references_and_sample_counts_are_refused(
     other.write_text("something else\n" * 100, "utf-8")
     assert verify.main([str(records / "toy" / "2-gram-model"), "--reference", str(other)]) == 1
     assert "the record says" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", [["--reference", "renamed.txt"], []])
+def test_samples_without_a_record_are_scored_against_the_lines_of_the_task(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy("two.txt", "plain.txt")
+    shutil.copy("text.txt", "renamed.txt")
+    of_task = read_record(records / "toy" / "2-gram-model")
+    assert of_task.facts["reference"]["corpus"]["split"]  # the training lines, not all
+    assert submit.main(["plain.txt", "--task", "toy", "--name", "plain", "--records", str(records), *given]) == 0
+    plain = read_record(records / "toy" / "plain")
+    assert plain.scores == of_task.scores
+    assert without_name(plain.signature) == without_name(of_task.signature)
+    assert (plain.signature == of_task.signature) == (not given)
+    assert verify.main([str(records / "toy" / "plain")]) == 0
+    # All lines of the text are another reference.
+    jsd = ["plain.txt", "--reference", "text.txt", "--seq-len", "12", "--ngram", "6", "--json"]
+    capsys.readouterr()
+    assert score_jsd(jsd) == 0
+    (whole,) = json.loads(capsys.readouterr().out)
+    assert whole["signature"].split("@")[1] != of_task.signature.split("@")[1]
+
+
+def test_the_text_of_a_task_is_named_if_it_is_not_there(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy("two.txt", "plain.txt")
+    Path("text.txt").rename("elsewhere.txt")
+    with pytest.raises(InputError, match=r"text\.txt.*--reference"):
+        submit.main(["plain.txt", "--task", "toy", "--name", "plain", "--records", str(records)])
 
 
 @pytest.mark.parametrize(
