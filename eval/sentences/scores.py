@@ -44,7 +44,7 @@ class FeatureReference:
 
         def build(folder: Path) -> None:
             save_array(folder / "features.npy", encoder.encode(real.lines))
-            write_manifest(folder, _MANIFEST, {"lines": real.name, "features": encoder.signature})
+            write_manifest(folder, _MANIFEST, {"name": real.name, "features": encoder.signature})
 
         def load(folder: Path) -> Features:
             return open_arrays(folder, read_manifest(folder, _MANIFEST))["features"]

@@ -231,7 +231,7 @@ def test_an_entry_is_whole_or_gone_while_it_is_removed(filled: Path, monkeypatch
 
 def test_the_kinds_are_those_that_the_code_writes() -> None:
     sources = {path: path.read_text("utf-8") for package in ("data", "eval") for path in (ROOT / package).rglob("*.py")}
-    written = {kind for source in sources.values() for kind in re.findall(r'cache_folder\(\) / "(\w+)"', source)}
+    written = {kind for source in sources.values() for kind in re.findall(r'cache_folder\(\) / "([^"]+)"', source)}
     assert written == KINDS.keys()
     # A manifest is named in the module that writes the kind.
     for kind, manifest in KINDS.items():

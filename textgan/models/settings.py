@@ -23,7 +23,7 @@ class TextSettings(Settings):
 
     preset: str = "ttur"
     """Named settings, which choose the model; they are the defaults of the other flags.
-    quickstart: 4 minutes on 2 cores; ttur, orig: as in the paper; mle: LSTM; *-small: for CPUs."""
+    quickstart: 3 to 5 minutes on 2 cores; ttur, orig: as in the paper; mle: LSTM; *-small: for CPUs."""
     model: str = ""
     """Model of the preset; other models have presets of their own."""
     data: str = "lm1b"

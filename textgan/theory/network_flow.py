@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-# The constants of the example that this one follows are not published. These are ours.
+# The network and its constants are of our choice.
 ROUTES = torch.tensor([[1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1]], dtype=torch.float64)
 """Which flow uses which link [links, flows]."""
 CAPACITIES = torch.tensor([1, 2, 1], dtype=torch.float64)
