@@ -166,7 +166,10 @@ def _disturb_text(command: TextDisturbCommand) -> int:
         "other": f"{other.name}@{sha256_of_json([other.identity])[:12]}",
         "levels": ",".join(f"{level:g}" for level in text_disturbances.LEVELS),
     }
-    disturbances = text_disturbances.all_disturbances(others, "" if command.words == "characters" else " ")
+    separator = " "
+    if command.words == "characters":
+        separator, settings["disturbed"] = "", "characters"
+    disturbances = text_disturbances.all_disturbances(others, separator)
     with TemporaryDirectory() as folder:
         path = Path(folder, "other-half")
         path.write_text("".join(f"{line}\n" for line in reference), "utf-8")

@@ -13,7 +13,7 @@ first table * is at a value that is better than all others by these tests.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 from typing import Annotated, Literal
@@ -33,6 +33,7 @@ from eval.sentences.cli import SENTENCE_METRICS, SentenceFlags, require_flags, s
 from eval.text.api import Text, score_given
 from eval.text.cli import CharacterFlags, chosen_text, open_all
 from eval.text.metrics import METRICS, require_metrics, score_samples
+from eval.text.reference import ReferenceOptions, recorded_reference
 from eval.text.report_tables import rendered
 from eval.text.samples import SampleLines
 
@@ -110,15 +111,36 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
     require_flags(command, of_lines)
     require_different(*command.files, *command.reference, command.held_out, command.outside)
     files = _equal_counts(open_all(command.files, command), command.count)
+    described = command.files[0] if command.reference else _with_the_record(command.files)
     scores: dict[str, list[Score]] = {samples.name: [] for samples in files}
     if counting or not of_lines:
-        real = chosen_text(command, command.files[0], counting or METRICS)
+        real = chosen_text(command, described, counting or METRICS)
         metrics = counting or real.metrics()
         scores = {samples.name: score_samples(samples, metrics, real) for samples in files}
     if of_lines:
-        found = score_sentences(files, of_lines, command, command.files[0])
+        found = score_sentences(files, of_lines, command, described)
         scores = {name: [*scores[name], *more] for name, more in zip(scores, found, strict=True)}
     return scores
+
+
+def _with_the_record(files: Sequence[Path]) -> Path:
+    """Return the file beside which the reference of all files is recorded, or the first one if there is no record.
+
+    Raises:
+        InputError: different references are recorded beside two files.
+    """
+    chosen: tuple[Path, ReferenceOptions, str] | None = None
+    for path in files:
+        if (recorded := recorded_reference(path)) is None:
+            continue
+        options = replace(recorded[0], corpus=replace(recorded[0].corpus, data=""))
+        if chosen is None:
+            chosen = path, options, recorded[1]
+        elif chosen[1:] != (options, recorded[1]):
+            raise InputError(
+                f"{chosen[0]} and {path}: different real text is recorded beside them; name one for both by --reference"
+            )
+    return files[0] if chosen is None else chosen[0]
 
 
 def _equal_counts(files: Sequence[SampleLines], count: int | None) -> list[SampleLines]:

@@ -43,7 +43,7 @@ def extrapolated(features: NDArray[np.floating], reference: FeatureStatistics) -
             return FeatureStatistics.of(features[np.arange(len(features)) % GROUPS != group], reference.extractor)
         return whole.without(FeatureStatistics.of(features[group::GROUPS], reference.extractor))
 
-    groups = tqdm(range(GROUPS), "leaving out images", disable=None, delay=1, leave=False)
+    groups = tqdm(range(GROUPS), "leaving out groups", disable=None, delay=1, leave=False)
     left_out = [distance(without(group), reference) for group in groups]
     score = estimate(distance(whole, reference), np.array(left_out))
     assert score.low is not None

@@ -243,7 +243,7 @@ def _distance(first: FeatureStatistics, second: FeatureStatistics) -> float:
 
 def _require_finite(numbers: Array, extractor: str) -> None:
     if not np.isfinite(numbers).all():
-        raise InputError(f"NaN or infinity in features of {extractor}; check the images and the weights")
+        raise InputError(f"NaN or infinity in features of {extractor}; check the inputs and the weights")
 
 
 def _above_rounding(values: Array) -> NDArray[np.bool_]:

@@ -28,12 +28,13 @@ def influences(features: NDArray[np.floating], reference: FeatureStatistics) -> 
         InputError: fewer than two samples per feature, or NaN or infinity among the features.
     """
     count, dims = features.shape
-    if count < _LEAST * dims:
-        raise InputError(f"--influence: {count:,} images for {dims:,} features; give at least {_LEAST * dims:,}")
+    if count < (least := max(3, _LEAST * dims)):
+        raise InputError(f"--influence: {count:,} images for {dims:,} features; give at least {least:,}")
     ours = FeatureStatistics.of(features, reference.extractor)
     require_comparable(ours, reference)
     values, vectors = eigh(reference.factor.T @ ours.covariance @ reference.factor, check_finite=False)
-    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps  # constant features have no root to change
+    # Constant features have no root to change.
+    kept = values > values.max(initial=0.0) * len(values) * np.finfo(np.float64).eps
     values, vectors = values[kept], vectors[:, kept]
     projection = reference.factor @ vectors * values**-0.25  # z^T T z = |projection^T z|^2, T of optimal transport
     transported = float(np.sqrt(values).sum())  # tr S^(1/2), and also tr(T C)

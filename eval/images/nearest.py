@@ -27,7 +27,7 @@ def nearest_rows(samples: NDArray[np.floating], reference: NDArray[np.floating])
         for i, row in enumerate(rows):  # differences, not inner products: equal images are at distance 0
             squared = np.square(block - row).sum(1)
             if not np.isfinite(squared).all():
-                raise InputError("NaN, infinity or overflow in features; check the images and the weights")
+                raise InputError("NaN, infinity or overflow in features; check the inputs and the weights")
             best = int(squared.argmin())
             if squared[best] < closest[i]:
                 closest[i], indices[i] = squared[best], start + best

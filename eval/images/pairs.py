@@ -23,7 +23,7 @@ NEIGHBOURS = 3
 DENSITY_NEIGHBOURS = 5
 """Neighbour that the ball of an image reaches to, for density and coverage."""
 CPU = torch.device("cpu")
-NOT_FINITE = "NaN, infinity or overflow in features; check the images and the weights"
+NOT_FINITE = "NaN, infinity or overflow in features; check the inputs and the weights"
 
 _ROWS = 512
 _EQUAL = 1e-12  # relative squared distance below which two images are equal
@@ -174,5 +174,5 @@ def _kernel_and_distance(first: _Images, rows: slice, second: _Images, columns: 
 def _blocks(rows: int, columns: int, upper: bool = False) -> Iterator[tuple[slice, slice]]:
     """Yield the rows and columns of each block of a matrix, if `upper` only of the diagonal and above."""
     starts = [(i, j) for i in range(0, rows, _ROWS) for j in range(i if upper else 0, columns, _ROWS)]
-    for i, j in tqdm(starts, "pairs of images", disable=None, delay=1, leave=False):
+    for i, j in tqdm(starts, "pairs", disable=None, delay=1, leave=False):
         yield slice(i, min(i + _ROWS, rows)), slice(j, min(j + _ROWS, columns))

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from data.errors import InputError
+from data.files import sha256_of_json
 from eval.core.device import choose_device
 from eval.images.weights import weights_sha256
 from eval.sentences.batches import by_length, padded
@@ -19,7 +20,7 @@ from eval.sentences.perplexity import LineBits, OutsideModel
 
 
 def open_causal_lm(name: str) -> OutsideModel:
-    """Return the model of a hub name or folder; the signature holds the hash of the weights.
+    """Return the model of a hub name or folder; the signature holds the hash of its weights and tokenizer.
 
     A line is read after the model's start symbol (GPT-2: the end symbol), and its end symbol counts.
 
@@ -54,11 +55,18 @@ def open_causal_lm(name: str) -> OutsideModel:
         return (losses * seen[:, 1:]).sum(1, keepdim=True) / math.log(2)
 
     def bits(lines: Sequence[str]) -> LineBits:
-        texts = [tokenizer.encode(line, add_special_tokens=False) for line in lines]
-        rows = [[start, *text[: longest - 2], end] for text in texts]
+        rows = [[start, *tokenizer.encode(line, add_special_tokens=False), end] for line in lines]
+        for number, row in enumerate(rows, start=1):
+            if len(row) > longest:
+                raise InputError(
+                    f"line {number}: {len(row) - 2:,} symbols; {name} reads at most {longest - 2:,}; shorten the line"
+                )
         characters = np.array([len(line) + 1.0 for line in lines])
         return LineBits(by_length(rows, batch)[:, 0].astype(np.float64), {"character": characters})
 
     weights = {key: value.cpu().numpy() for key, value in model.state_dict().items()}
-    outside = f"{Path(name).name}@{weights_sha256(weights)[:12]}"
+    symbols = {"vocabulary": tokenizer.get_vocab(), "start": start, "end": end}
+    if tokenizer.is_fast:
+        symbols["rules"] = tokenizer.backend_tokenizer.to_str()
+    outside = f"{Path(name).name}@{sha256_of_json([weights_sha256(weights), symbols])[:12]}"
     return OutsideModel(outside, {"model": "causal-lm", "len": longest, "outside": outside}, bits)

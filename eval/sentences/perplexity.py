@@ -41,11 +41,13 @@ class LineBits(NamedTuple):
         bits: bits of each line, line end included.
         sizes: length of each line by the unit that it is counted in. Default of "word": words by the word rule.
         unknown: words of each line that the model lacks; None if the model has all words.
+        read: the part of each line that the bits are of; None: whole lines.
     """
 
     bits: Array
     sizes: Mapping[str, Array]
     unknown: Array | None = None
+    read: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def open_ngram_model(data: str, invalid_utf8: InvalidUtf8 = "refuse") -> Outside
         blocks = [lines[start : start + _BLOCK] for start in range(0, len(lines), _BLOCK)]
         parts = [line_bits(tokenizer.encode(block).padded(LENGTH), counts, tokenizer.size) for block in blocks]
         found, sizes = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return LineBits(found, {"character": sizes})
+        return LineBits(found, {"character": sizes}, read=[line[:LENGTH] for line in lines])
 
     outside = f"{text.name}@{text.sha256[:12]}"
     settings: dict[str, str | int] = {"model": "witten-bell", "n": max(counts), "len": LENGTH, "outside": outside}
@@ -91,7 +93,10 @@ def score(lines: Sequence[str], outside: OutsideModel, rule: WordRule) -> list[S
         raise InputError("no words in the samples; give at least one line with a word")
     found = outside.bits(lines)
     of_rule = {} if "word" in found.sizes else rule.settings
-    sizes = {**found.sizes, "word": words.lengths.astype(np.float64)} if of_rule else found.sizes
+    sizes = dict(found.sizes)
+    if of_rule:
+        read = words if found.read is None else number_words(found.read, {}, rule)
+        sizes["word"] = read.lengths.astype(np.float64)
     values = {f"bits-per-{unit}": estimate_ratio(found.bits, size, POSITIVE) for unit, size in sizes.items()}
     samples = len(lines)
     signature = Signature("perplexity", {**outside.settings, "samples": samples, **of_rule})

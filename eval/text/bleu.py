@@ -36,8 +36,14 @@ def _bleu_of_part(
     for n in range(1, LONGEST + 1):
         ngrams = samples.ngrams(n)
         matches.append(_matches(ngrams, largest[n].lookup(ngrams.keys)[ngrams.index]))
-    closest = lengths[np.abs(lengths - samples.lengths[:, None]).argmin(axis=1)]
-    return _combine(samples.lengths, closest, matches)
+    return _combine(samples.lengths, _closest(lengths, samples.lengths), matches)
+
+
+def _closest(lengths: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each size the closest of some sorted lengths, of two equally close ones the shorter."""
+    above = np.searchsorted(lengths, sizes).clip(max=len(lengths) - 1)
+    below = np.maximum(above - 1, 0)
+    return lengths[np.where(sizes - lengths[below] <= lengths[above] - sizes, below, above)]
 
 
 def _matches(ngrams: LineNgrams, reference: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -90,5 +90,7 @@ def score(samples: Words, reference: WordReference) -> list[Score]:
     """Return the accuracy of a classifier that tells samples from reference lines."""
     lines = samples.lengths.size
     values = {"c2st": told_apart(Ragged(samples.row, samples.lengths), reference.text)}
-    signature = reference.signature("c2st", lines, {"n": 2, "most": MOST_LINES, "seed": _SEED})
+    signature = reference.signature(
+        "c2st", lines, {"n": 2, "most": MOST_LINES, "seed": _SEED, "ref-text": reference.text_sha256[:12]}
+    )
     return [Score("c2st", values, "share", "lower", lines, reference.title, signature)]

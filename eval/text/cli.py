@@ -1,5 +1,6 @@
 """Flags shared by the commands that score text, and the real text that the flags choose."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,7 +122,8 @@ def _reference(flags: CharacterFlags, options: ReferenceOptions, opened: Corpus 
     if flags.held_out is None:
         return reference
     tokenizer, seq_len = reference.text.tokenizer, reference.text.seq_len
-    return replace(reference, held_out=encode_source(flags.held_out, tokenizer, seq_len, flags.invalid_utf8))
+    held_out = encode_source(flags.held_out, tokenizer, seq_len, flags.invalid_utf8)
+    return replace(reference, held_out=held_out, held_out_sha256=hashlib.sha256(held_out.data).hexdigest())
 
 
 def _counts_folder(flags: ReferenceFlags) -> Path | None:

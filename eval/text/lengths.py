@@ -46,5 +46,5 @@ def score(samples: Words, reference: WordReference) -> list[Score]:
     """Return the distance of the lengths of samples and reference lines."""
     lines = samples.lengths.size
     values = {"length-distance": length_distance(samples.lengths, reference.text.lengths)}
-    signature = reference.signature("length-distance", lines, {})
+    signature = reference.signature("length-distance", lines, {"ref-text": reference.text_sha256[:12]})
     return [Score("length-distance", values, "words", "lower", lines, reference.title, signature)]

@@ -115,7 +115,10 @@ def score(ids: Ids, reference: Reference) -> list[Score]:
     others = reference.reference_lines(samples)
     if reference.held_out is not None and others is not None:
         value = replace(value, floor=coverage(others, text, lines).value)
-    return [*scores, _score("coverage", value, text, samples, {**settings, "real-lines": len(lines)})]
+    measured: dict[str, str | int] = {"real-lines": len(lines)}
+    if reference.held_out_sha256:
+        measured["held-out"] = reference.held_out_sha256[:12]
+    return [*scores, _score("coverage", value, text, samples, {**settings, **measured})]
 
 
 def _score(name: str, value: Estimate, text: ReferenceCounts, samples: int, settings: Mapping[str, str | int]) -> Score:

@@ -87,5 +87,5 @@ def score(samples: Words, reference: WordReference) -> list[Score]:
     """Return the MS-Jaccard scores of samples."""
     lines = samples.lengths.size
     values = {f"ms-jaccard-{n}": value for n, value in ms_jaccard(samples, reference).items()}
-    signature = reference.signature("ms-jaccard", lines, {"n": LONGEST})
+    signature = reference.signature("ms-jaccard", lines, {"n": LONGEST, "ref-lines": reference.lines})
     return [Score("ms-jaccard", values, "share", "higher", lines, reference.title, signature)]

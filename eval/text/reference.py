@@ -49,12 +49,14 @@ class Reference:
     """Real text to score against: its n-gram counts, and ids [lines, seq_len] of lines for the floor.
 
     `train` are the counted lines, `held_out` lines that are not counted. If none are held out, the floor uses lines of
-    `train`, taken out of the counts. Both are None for saved counts.
+    `train`, taken out of the counts. Both are None for saved counts. `held_out_sha256` identifies held-out lines of
+    another text than the reference.
     """
 
     text: ReferenceCounts
     train: Lines | None
     held_out: Lines | None
+    held_out_sha256: str = ""
 
     def real_lines(self, count: int) -> Ids | None:
         """Return ids of `count` held-out lines, always the same ones, or None if there are fewer."""

@@ -200,6 +200,11 @@ def merge_counts(parts: Sequence[ReferenceCounts], name: str, vocabulary_limit: 
         codes = [ord(character) for character in known]
         frequencies[codes] += part.counts[1].lookup(np.arange(2, part.tokenizer.size, dtype=np.uint64))
     tokenizer = CharTokenizer.from_counts(frequencies, vocabulary_limit)
+    if max(first.counts) > (largest := 2 * narrow(tokenizer.size)):
+        raise InputError(
+            f"{first.name}: counted up to n = {max(first.counts)}, but all parts have {tokenizer.size:,} symbols, "
+            f"which allow at most {largest}; count the parts with --ngram {largest}"
+        )
     numbers = [
         np.concatenate([[PADDING_ID, UNKNOWN_ID], tokenizer.encode([known]).row]).astype(np.uint32)
         for known in characters

@@ -134,8 +134,8 @@ class WordReference:
     `counts` are n-gram counts for n = 1 .. 5; `largest` is the largest count of each n-gram in a single line. `lengths`
     are the distinct numbers of words per line, sorted. `whole` are the sorted hashes of the distinct lines, `cut` the
     sorted hashes of the first `seq_len` characters of longer lines. `text` are the lines, as numbers of words.
-    `held_out` are lines outside these statistics.
-    `unspaced` is true if the text has no spaces between words.
+    `held_out` are lines outside these statistics. `unspaced` is true if the text has no spaces between words.
+    `sha256` identifies the statistics, `text_sha256` the lines in their order.
     """
 
     name: str
@@ -152,6 +152,7 @@ class WordReference:
     held_out: Sequence[str]
     rule: WordRule = WHITE_SPACE
     unspaced: bool = False
+    text_sha256: str = ""
 
     def number(self, samples: SampleLines) -> Words:
         """Split samples into words by the reference's rule; words not in the reference get numbers above its own."""
@@ -237,10 +238,13 @@ def _read(folder: Path) -> WordReference:
     arrays = open_arrays(folder, description)
     lengths = range(1, LONGEST + 1)
     # The hash in signatures is from before the lines themselves were kept.
-    hashes = {name: sha256 for name, sha256 in description["sha256"].items() if Path(name).stem not in _TEXT}
+    hashes, of_text = dict[str, str](), dict[str, str]()
+    for name, sha256 in description["sha256"].items():
+        (of_text if Path(name).stem in _TEXT else hashes)[name] = sha256
     return WordReference(
         name=description["name"],
         sha256=sha256_of_json(hashes),
+        text_sha256=sha256_of_json(of_text),
         lines=description["lines"],
         seq_len=description["seq_len"],
         words=json.loads((folder / "words.json").read_text("utf-8")),

@@ -13,7 +13,7 @@ from scipy import stats
 from data.errors import InputError
 from eval.bleu import main
 from eval.text import occurrences
-from eval.text.bleu import SelfBleu, bleu, score_bleu, score_self_bleu
+from eval.text.bleu import SelfBleu, _closest, bleu, score_bleu, score_self_bleu
 from eval.text.words import WordReference, number_words
 from tests.helpers.commands import command_line, value_and_floor
 from tests.helpers.oracles import METHOD1, WEIGHTS, jackknife, nltk_bleu, nltk_self_bleu
@@ -106,6 +106,9 @@ def test_of_two_lengths_as_close_the_shorter_counts() -> None:
     # Two words away from both: no penalty by the shorter, e^(1 - 6 / 4) by the longer.
     (found,) = bleu_of(["a b c d"], plain_reference(["a b c d e f", "x y"]))
     assert found == pytest.approx([1.0, 1.0, 1.0, 0.1 ** (1 / 5)], abs=1e-15)
+    lengths, sizes = np.array([2, 3, 7, 12, 13]), np.arange(1, 20)
+    nearest = lengths[np.abs(lengths - sizes[:, None]).argmin(axis=1)]  # the first of two equally close ones
+    assert _closest(lengths, sizes).tolist() == nearest.tolist()
     kept = self_bleu_of(["a b c d", "a b c d e f", "x y"])
     assert kept[0] == pytest.approx([1.0, 1.0, 1.0, 0.1 ** (1 / 5)], abs=1e-15)
 

@@ -1,6 +1,8 @@
 """Bits under a causal language model in the hub's layout, against one symbol after the other (development extra)."""
 
+import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,13 +58,30 @@ def slow_bits(folder: Path, line: str) -> float:
 def test_bits_are_those_of_one_symbol_after_the_other(folder: Path) -> None:
     outside = open_causal_lm(str(folder))
     slow = [slow_bits(folder, line) for line in LINES]
-    bits, sizes, _ = outside.bits(LINES)
+    bits, sizes, *_ = outside.bits(LINES)
     assert bits.tolist() == pytest.approx(slow, rel=1e-4)
     assert sizes["character"].tolist() == [len(line) + 1 for line in LINES]
     perplexity, entropy = score(LINES, outside, WHITE_SPACE)
     assert perplexity.values["bits-per-word"].value == pytest.approx(sum(slow) / 10, rel=1e-4)
     assert str(perplexity.signature).startswith(f"perplexity|model:causal-lm|len:16|outside:{folder.name}@")
     assert entropy.metric == "sample-entropy"
+
+
+def test_lines_longer_than_the_model_reads_are_refused(folder: Path) -> None:
+    outside = open_causal_lm(str(folder))
+    outside.bits(["cat " * 14])
+    with pytest.raises(InputError, match=r"line 2: 15 symbols; .* reads at most 14; shorten the line"):
+        outside.bits(["cat", "cat " * 15])
+
+
+def test_the_signature_changes_with_the_tokenizer(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, other := tmp_path / folder.name)
+    rules = json.loads((other / "tokenizer.json").read_text("utf-8"))
+    rules["normalizer"] = {"type": "Lowercase"}
+    (other / "tokenizer.json").write_text(json.dumps(rules), "utf-8")
+    before, after = (open_causal_lm(str(place)) for place in (folder, other))
+    assert before.bits(["Cat"]).bits != after.bits(["Cat"]).bits
+    assert before.settings["outside"] != after.settings["outside"]
 
 
 def test_a_model_that_is_not_here_is_refused() -> None:

@@ -110,7 +110,7 @@ def test_the_interval_is_the_exact_one_of_a_proportion() -> None:
     assert value.value == pytest.approx(right / 42, abs=1e-12)  # 41 - 20 held-out lines of each
     low, high = stats.binomtest(right, 42).proportion_ci(method="exact")
     assert (value.low, value.high) == pytest.approx((low, high), abs=1e-9)
-    assert str(found.signature).startswith("c2st|sym:word|n:2|most:10000|seed:0|ref:lines@")
+    assert str(found.signature).startswith("c2st|sym:word|n:2|most:10000|seed:0|ref-text:|ref:lines@")
     assert found.better == "lower"
 
 

@@ -96,10 +96,19 @@ def test_constant_features_and_copies_of_features_change_nothing() -> None:
     assert np.abs(found - expected).mean() < 0.03 * expected.std()
 
 
+def test_a_reference_of_equal_images_has_no_spread_to_match() -> None:
+    samples, reference = draw(300, 0), np.ones((5, 4))
+    found, expected = influences(samples, FeatureStatistics.of(reference, "x")), left_out(samples, reference)
+    # The distance is |mean - 1|^2 + tr C, without a root: its first order is exact but for terms of 1 / N^2.
+    assert np.abs(found - expected).max() < 0.01 * expected.std()
+
+
 def test_too_few_samples_and_nan_are_refused() -> None:
     statistics = FeatureStatistics.of(draw(30, 1), "x")
     with pytest.raises(InputError, match="--influence: 7 images for 4 features; give at least 8"):
         influences(draw(7, 0), statistics)
+    with pytest.raises(InputError, match="--influence: 2 images for 1 features; give at least 3"):
+        influences(draw(2, 0)[:, :1], FeatureStatistics.of(draw(30, 1)[:, :1], "x"))
     with pytest.raises(InputError, match="NaN or infinity in features of x"):
         influences(np.where(draw(30, 0) > 2, np.nan, draw(30, 0)), statistics)
     with pytest.raises(InputError, match="3 and 4 features per image do not compare"):

@@ -8,6 +8,7 @@ from scipy import stats
 
 from data.corpus import CorpusOptions
 from data.words import WordRule
+from eval.text import classifier, lengths, ms_jaccard
 from eval.text.lengths import length_distance, score
 from eval.text.words import open_word_reference
 from tests.helpers.oracles import pseudo_value_interval
@@ -58,6 +59,21 @@ def test_lengths_are_words_or_characters_by_the_rule(tmp_path: Path) -> None:
         lengths = np.array([len(sample) for sample in samples])
         found = length_distance(lengths, reference.text.lengths).value
         assert found == pytest.approx(expected + 0.5 * (rule == "characters"), abs=1e-12)
+
+
+def test_signatures_differ_with_the_lines_that_lengths_or_their_order_come_from(tmp_path: Path) -> None:
+    """One hash of all statistics of words, and scores that depend on more: empty lines and the order of lines."""
+    texts = [["a b c", ""], ["a b c", "", ""], ["", "a b c"]]
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+    places = [
+        CorpusOptions(write_lines(tmp_path / f"{i}" / "text.txt", text), split=False) for i, text in enumerate(texts)
+    ]
+    references = [open_word_reference(place, WordRule("whitespace")) for place in places]
+    assert len({reference.sha256 for reference in references}) == 1
+    for metric, different in ((ms_jaccard, 2), (lengths, 3), (classifier, 3)):
+        found = [str(metric.score(numbered(["a b c", "a"], each), each)[0].signature) for each in references]
+        assert len(set(found)) == different, metric
 
 
 def test_real_lines() -> None:

@@ -299,6 +299,22 @@ def test_the_command_scores_a_file_against_another(text_file: Path, capsys: pyte
     assert "|samples:40|model:witten-bell|real-lines:2000|v:" in found["coverage"]["signature"]
 
 
+def test_coverage_of_other_held_out_lines_has_another_signature(
+    text_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = text_file.read_text("utf-8").splitlines()
+    for name, part in (("samples", lines[:40]), ("one", lines[40:80]), ("same", lines[40:80]), ("two", lines[80:120])):
+        text_file.with_name(f"{name}.txt").write_text("\n".join(part), "utf-8")
+    arguments = [str(text_file.with_name("samples.txt")), "--reference", str(text_file), "--ngram", "3"]
+    held_out = [["--held-out", str(text_file.with_name(f"{name}.txt"))] for name in ("one", "same", "two")]
+    found = [printed_scores(capsys, [*arguments, *more]) for more in ([], *held_out)]
+    values, signatures = ([each["coverage"][key] for each in found] for key in ("value", "signature"))
+    assert values[1] == values[2]
+    assert signatures[1] == signatures[2]
+    assert len(set(values)) == len(set(signatures)) == 3
+    assert len({each["quality"]["signature"] for each in found}) == 1  # of the samples alone
+
+
 def test_the_table_shows_what_the_json_holds(text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     samples = text_file.with_name("samples.txt")
     samples.write_text("\n".join(text_file.read_text("utf-8").splitlines()[:30]), "utf-8")

@@ -129,7 +129,7 @@ def test_the_command_prints_a_list_and_a_table(tmp_path: Path, capsys: pytest.Ca
     for column, lines in zip(zip(*found, strict=True), (samples, real), strict=True):
         assert column == pytest.approx(plain(lines, references), abs=1e-12)
     assert (printed["unit"], printed["better"], printed["samples"]) == ("share", "higher", 30)
-    assert printed["signature"].startswith("ms-jaccard|sym:word|n:5|ref:text.txt@")
+    assert printed["signature"].startswith("ms-jaccard|sym:word|n:5|ref-lines:80|ref:text.txt@")
     assert main([*arguments, "--lines", "20"]) == 0
     table = capsys.readouterr().out
     assert "ms-jaccard of 30 samples against text.txt (20 lines), higher is better" in table

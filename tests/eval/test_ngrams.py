@@ -18,10 +18,10 @@ LINES = ["a cat", "the dog sat", "a cat sat on the mat", "ünder", "", "a\u2400b
 
 
 def counted(
-    path: Path, lines: Sequence[str], most: int = 4, padding: bool = True, limit: int = 2048
+    path: Path, lines: Sequence[str], most: int = 4, padding: bool = True, limit: int = 2048, seq_len: int = 10
 ) -> ReferenceCounts:
     path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    corpus = open_corpus(CorpusOptions(str(path), seq_len=10, vocabulary_size=limit, split=False))
+    corpus = open_corpus(CorpusOptions(str(path), seq_len=seq_len, vocabulary_size=limit, split=False))
     return count_reference(corpus, most, padding, limit)
 
 
@@ -119,6 +119,15 @@ def test_parts_that_cannot_be_joined_exactly_are_refused(tmp_path: Path) -> None
         merge_counts([first, counted(tmp_path / "b.txt", LINES, most=3)], "joint", 2048)
     with pytest.raises(InputError, match=r"b\.txt: more characters than the vocabulary was allowed"):
         merge_counts([first, counted(tmp_path / "b.txt", LINES, limit=5)], "joint", 2048)
+    # Each part has at most 2^8 symbols, so that 16 fit into two integers of 64 bits; all have more, and 16 do not.
+    parts = [
+        counted(tmp_path / f"{start}.txt", [chr(start + i) * 16 for i in range(250)], most=16, seq_len=16)
+        for start in (500, 900)
+    ]
+    with pytest.raises(
+        InputError, match=r"500\.txt: counted up to n = 16, .* 502 symbols, .* at most 14; .* --ngram 14"
+    ):
+        merge_counts(parts, "joint", 2048)
 
 
 def test_saved_counts_are_checked_and_never_overwritten(tmp_path: Path) -> None:

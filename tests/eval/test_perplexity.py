@@ -72,6 +72,8 @@ def test_entropy_in_bits_stands_beside_it(tmp_path: Path) -> None:
 def test_lines_are_cut_and_words_follow_the_rule(tmp_path: Path) -> None:
     long = "a " * LENGTH
     assert scored([long], tmp_path)["bits-per-character"] == scored([long[:LENGTH]], tmp_path)["bits-per-character"]
+    # Bits of the first 256 characters are of their words, half of the words of the line.
+    assert scored([long], tmp_path)["bits-per-word"] == scored([long[:LENGTH]], tmp_path)["bits-per-word"]
     whole, apart = scored(["sat, ran"], tmp_path), scored(["sat, ran"], tmp_path, WordRule("punctuation"))
     assert whole["bits-per-word"].value * 2 == pytest.approx(apart["bits-per-word"].value * 3)
 

@@ -12,6 +12,7 @@ from PIL import Image
 from data.errors import InputError
 from eval import bleu, diversity, jsd, likelihood, memorisation, ms_jaccard, overlap
 from eval.core.score import Estimate, Score, Signature
+from eval.ngram_sampler import main as sample_ngrams
 from eval.ngrams import main as ngrams_main
 from eval.report import main
 from eval.text.report_tables import rendered
@@ -240,6 +241,26 @@ def test_saved_counts_and_counts_without_padding_leave_out_what_they_do_not_know
     (scores,) = json.loads(run(capsys, files[0], *flags)).values()
     metrics = [score["metric"] for score in scores]
     assert metrics[:5] == ["jsd", "precision", "recall", "cosine", "word-jsd"]
+
+
+def test_the_recorded_reference_of_any_file_is_that_of_all(
+    files: list[Path], text_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A report without --reference does not depend on the order of the files."""
+    sampled, other = text_file.with_name("sampled.txt"), text_file.with_name("other.txt")
+    write_lines(other, short_lines()[400:800])
+    assert sample_ngrams([str(text_file), "--count", "120", "--seq-len", "32", "--output", str(sampled)]) == 0
+    capsys.readouterr()
+    first, second = (
+        json.loads(run(capsys, *order, "--metrics", "jsd", "--json"))
+        for order in ([sampled, files[0]], [files[0], sampled])
+    )
+    for path in map(str, (sampled, files[0])):
+        assert alone(first[path]) == alone(second[path])
+    assert sample_ngrams([str(other), "--count", "120", "--seq-len", "32", "--output", str(files[1])]) == 0
+    with pytest.raises(InputError, match=r"sampled\.txt and .*bad\.txt: different real text .* --reference"):
+        main([str(sampled), str(files[1])])
+    assert main([str(sampled), str(files[1]), "--reference", str(text_file), "--metrics", "jsd"]) == 0
 
 
 def test_no_file_is_a_mistake() -> None:

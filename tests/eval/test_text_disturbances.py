@@ -177,6 +177,18 @@ def test_the_command_scores_every_level_as_by_hand(text: str, capsys: pytest.Cap
     signature = found["length-distance"]["signature"]
     assert "|samples:150|words:whitespace|case:as-is|seed:0|other:grammar@" in signature
     assert "|levels:0,0.1,0.25,0.5,0.75|" in signature
+    assert "disturbed" not in signature
+
+
+def test_disturbed_characters_are_signed_in_scores_without_a_word_rule(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["text", text, "--count", "40", "--metrics", "jsd", "--seq-len", "8", "--json"]
+    signatures = []
+    for more in ([], ["--words", "characters"]):
+        assert main([*arguments, *more]) == 0
+        signatures.append(json.loads(capsys.readouterr().out)[0]["signature"])
+    assert signatures[1] == signatures[0].replace("|v:", "|disturbed:characters|v:")
 
 
 def test_the_table_has_a_row_per_score_and_the_figure_is_written(
