@@ -28,6 +28,7 @@ import torch
 
 from data.command import parse_command, run_command
 from data.errors import InputError
+from data.naming import as_flag
 from data.outputs import require_output
 from eval.core.device import Precision
 from eval.core.tables import Block, Format, FormatFlags, fixed, render
@@ -43,7 +44,7 @@ from textgan.runs.exactness import Draw, step_errors
 from textgan.runs.extrapolation import Operations, from_widths
 from textgan.runs.flops import forward_flops, iteration_flops, product_peak
 from textgan.runs.gpu_report import PRECISIONS, Part, bench_parts, run_parts, shown_errors, write_report
-from textgan.runs.machine import facts_of, on_machine, precision_notes, share
+from textgan.runs.machine import cadence, facts_of, on_machine, precision_notes, share
 from textgan.runs.peers.table import peer_step
 from textgan.runs.program import TrainingProgram, preset_in
 from textgan.runs.speed import PeerStep, beside_peer, peer_table, require_preset_game
@@ -121,11 +122,11 @@ def parts_of(experiment: Experiment, config: Any, output_format: Format) -> str:
     facts = {"preset": config.preset, "data": config.data, **facts_of(experiment, config)}
     facts |= {"steps_per_second": 1 / (draw + step), "peak_memory": found.peak_memory}
     blocking = evaluation - (seconds["evaluation: scoring"] if beside_training(experiment.device) else 0)
-    spent = blocking / (blocking + config.eval_every * (draw + step))
+    spent = blocking / (blocking + (config.eval_seconds or config.eval_every * (draw + step)))
     notes = [
         f"{1 / (draw + step):.1f} steps/s; drawing batches takes {draw / (draw + step):.2%} of the time",
         f"an evaluation draws and scores {config.eval_samples:,} samples",
-        f"evaluations take {spent:.2%} of the time at one per {config.eval_every:,} iterations",
+        f"evaluations take {spent:.2%} of the time at one per {cadence(config)}",
     ]
     if "step: critic penalty" in seconds:
         notes.append("the critic's gradients include the penalty")
@@ -263,6 +264,9 @@ def main(arguments: list[str]) -> int:
     default: TextBenchCommand[Any] = TextBenchCommand(preset)
     command = parse_command(TextBenchCommand[type(preset)], arguments, "textgan.bench", __doc__, default)  # type: ignore[misc,arg-type]
     config = command.config
+    modes = ("replicas", "extrapolate_from", "dims", "peer")
+    if len(given := [as_flag(name) for name in modes if getattr(command, name)]) > 1:
+        raise InputError(f"{given[0]} and {given[1]}: two measurements; give one of them")
     if command.table:
         refuse_other_flags(arguments, ["--table"], "the files have settings of their own")
         print(cost_table(command.table, command.output_format))

@@ -107,7 +107,7 @@ def configs_of(
     ]
     if not runs:
         raise InputError("no runs: give at least one preset and one seed")
-    by_clock = not _was_scored_by_iterations(folder)
+    by_clock = not _was_scored_by_iterations(program, folder)
     configs = [_config(program, method, seed, folder, by_clock) for method, seed in runs]
     folders = [config.folder for config in configs]
     if twice_used := [str(path) for path in folders if folders.count(path) > 1]:
@@ -117,13 +117,20 @@ def configs_of(
     return configs
 
 
-def _was_scored_by_iterations(folder: Path) -> bool:
+def _was_scored_by_iterations(program: TrainingProgram[Any], folder: Path) -> bool:
     """Whether the folder has runs with a budget in minutes and evaluations every N iterations, as in earlier versions.
 
-    Runs added to a suite of an earlier version must be evaluated in the same way.
+    Runs added to a suite of an earlier version must be evaluated in the same way. A method with an `eval_every` of its
+    own says nothing about the version.
     """
     recorded = [read_options(path.parent)["config"] for path in folder.glob(f"*/{OPTIONS}")]
-    return any(config["iterations"] is None and config["eval_seconds"] is None for config in recorded)
+    return any(
+        config["iterations"] is None
+        and config["eval_seconds"] is None
+        and config["eval_every"] == program.presets[config["preset"]].eval_every
+        for config in recorded
+        if config["preset"] in program.presets
+    )
 
 
 def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Path, by_clock: bool) -> Settings:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.batches import by_epochs, with_replacement
+from data.batches import EpochOrder, by_epochs, epoch_order, with_replacement
 from data.command import run_command
 from data.corpus import open_corpus
 from data.errors import InputError
@@ -102,11 +102,12 @@ def open_experiment(config: TextSettings) -> Experiment:
         return score
 
     rows = device_rows(corpus.train, np.int32, device)
+    order = epoch_order(len(rows), lambda epoch: stream_seed(config.seed, "batches", epoch))
     declared_scores = [*of_real, *score_model(some)]
     return Experiment(
         trainer=trainer,
         device=device,
-        next_batches=lambda iteration: real_batches(config, rows, iteration, trainer.batches_of(iteration)),
+        next_batches=lambda iteration: real_batches(config, rows, order, iteration, trainer.batches_of(iteration)),
         evaluate=evaluate,
         scores=declared(declared_scores, HEADLINES),
         floor=floors_by_name(declared_scores) or None,
@@ -148,11 +149,13 @@ def build_trainer(config: TextSettings, symbols: int, device: torch.device) -> T
     return make_trainer(config, model.phases(config, networks), networks, device)
 
 
-def real_batches(config: TextSettings, rows: DeviceRows, iteration: int, batches: range) -> list[Tensor]:
-    """Draw the batches of training lines with these numbers, ids [B, L]."""
+def real_batches(
+    config: TextSettings, rows: DeviceRows, order: EpochOrder, iteration: int, batches: range
+) -> list[Tensor]:
+    """Draw the batches of training lines with these numbers, ids [B, L]; `order` permutes the lines of an epoch."""
     count, size = len(rows), config.batch_size
     if config.order == "epochs":
-        lines = by_epochs(count, size, batches, lambda epoch: stream_seed(config.seed, "batches", epoch))
+        lines = by_epochs(count, size, batches, order)
     else:
         lines = with_replacement(count, size, len(batches), stream_seed(config.seed, "batches", iteration))
     return list(rows.take(lines).long())

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.batches import by_epochs
+from data.batches import by_epochs, epoch_order
 from data.oracle import Oracle, own_oracle
 from textgan.engine.trainer import Trainer
 from textgan.models.line_settings import LineSettings
@@ -59,7 +59,8 @@ def learner(config: LineSettings, oracle: Oracle, **changes: Any) -> tuple[Train
 
 def train_to(trainer: Trainer, lines: Tensor, iteration: int) -> None:
     """Train up to an iteration, on lines by epochs."""
+    order = epoch_order(len(lines), lambda epoch: epoch)
     while trainer.iteration < iteration:
-        batches = by_epochs(len(lines), 64, trainer.batches_of(trainer.iteration), lambda epoch: epoch)
+        batches = by_epochs(len(lines), 64, trainer.batches_of(trainer.iteration), order)
         trainer.step([lines[torch.from_numpy(batch)] for batch in batches], measure=False)
     trainer.require_finite()

@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from data.errors import InputError
 from eval.core.score import Estimate
-from tests.helpers.runs import PRESETS, config_of
+from tests.helpers.runs import PRESETS, config_of, tiny_text
 from tests.helpers.trainers import BATCH, LATENT, LENGTH, SETTINGS, SYMBOLS, a_trainer, critic_of, real_batches
-from textgan.bench import configs_of, operations_of, run_bench
+from textgan.bench import configs_of, main, operations_of, run_bench
 from textgan.engine.game import Game, Networks
 from textgan.engine.loop import Experiment
 from textgan.engine.phases import Phase, gan_phases
@@ -26,13 +26,14 @@ from textgan.engine.scoring import Scored, Scoring
 from textgan.engine.trainer import make_trainer
 from textgan.engine.updates import Turn
 from textgan.models.wgan_gp import WganGpSettings
-from textgan.runs.breakdown import Stopwatch
+from textgan.runs.breakdown import Stopwatch, _divide
 from textgan.runs.extrapolation import Operations, from_widths
 from textgan.runs.flops import forward_flops, iteration_flops, lacks_bfloat16
 from textgan.runs.pairs import Comparison, compare
 from textgan.runs.peers.table import peer_step
 from textgan.runs.program import TrainingProgram
 from textgan.runs.speed import beside_peer, peer_table, require_preset_game
+from textgan.train import open_experiment
 
 
 class Clock:
@@ -308,3 +309,25 @@ def test_a_game_that_the_peer_does_not_play_is_refused() -> None:
     for flag, value in (("--reward", "odds"), ("--rule", "lookahead")):
         with pytest.raises(InputError, match=f"{flag} and --peer: the peer plays the game of --preset; leave one out"):
             require_preset_game(config_of(["--preset", "seqgan-words-ttur", flag, value]), preset)
+    for flag in ("--generator-steps", "--max-gradient-norm"):
+        require_preset_game(config_of(["--preset", "seqgan-words-ttur", flag, "2"]), preset)
+        with pytest.raises(InputError, match=f"{flag} and --peer"):
+            require_preset_game(config_of(["--preset", "ttur-small", flag, "2"]), PRESETS["ttur-small"])
+
+
+@pytest.mark.parametrize(
+    "flags", ["--peer --dims 8", "--dims 8 --replicas 2", "--peer --replicas 2", "--extrapolate-from 8 --replicas 2"]
+)
+def test_two_measurements_at_once_are_refused(flags: str) -> None:
+    with pytest.raises(InputError, match="two measurements; give one of them"):
+        main(["--preset", "ttur-small", *flags.split()])
+
+
+def test_a_rule_with_products_asks_for_a_turns_gradients_once() -> None:
+    watch = Stopwatch(torch.device("cpu"))
+    for part in ("a", "b", "a"):
+        watch.time(part, lambda: None)
+    assert watch.calls == {"a": 2, "b": 1}
+    experiment = open_experiment(tiny_text("grammar", lines=300, seq_len=5, rule="consensus:0.1"))
+    _divide(experiment, watch)
+    assert watch.calls["step: critic gradients"] == 10  # not twice per step, though its products count as evaluations

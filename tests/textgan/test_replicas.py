@@ -166,6 +166,12 @@ def test_folders_equal_those_of_runs_alone_and_continue_after_a_kill(
     with pytest.raises(InputError, match=r"no checkpoints of one iteration in .*-4 \(10\), .*-5 \(10\), .*-6 \(0\);"):
         main(command(replace(killed, iterations=12)))
     assert {path.name for path in (of_seed(killed, 4) / "checkpoints").iterdir()} == {"000000009", "000000010"}
+    # Seed 4 has a checkpoint of iteration 9, seed 5 does not: nothing is loaded, and so nothing removed.
+    shutil.copytree(of_seed(killed, 4) / "checkpoints" / "000000009", of_seed(killed, 6) / "checkpoints" / "000000009")
+    shutil.rmtree(of_seed(killed, 5) / "checkpoints" / "000000009")
+    with pytest.raises(InputError, match=r"no checkpoints of one iteration in .*-4 \(10\), .*-5 \(10\), .*-6 \(9\);"):
+        main(command(replace(killed, iterations=12)))
+    assert {path.name for path in (of_seed(killed, 4) / "checkpoints").iterdir()} == {"000000009", "000000010"}
 
 
 def power_cut() -> None:

@@ -91,7 +91,7 @@ def test_training_goes_on_and_waits_before_the_next_evaluation_a_checkpoint_and_
 
     monkeypatch.setattr(Trainer, "step", stepping)
     monkeypatch.setattr(Scorer, "finish", finishing)
-    monkeypatch.setattr(Scorer, "collect", lambda _self: None)
+    monkeypatch.setattr(Scorer, "is_scored", False)
     monkeypatch.setattr(loop, "save_checkpoint", saving)
     outcome = run_with(config, before)
     assert events.index("scores of 0") > events.index(1)
@@ -102,12 +102,30 @@ def test_training_goes_on_and_waits_before_the_next_evaluation_a_checkpoint_and_
     assert [row["iteration"] for row in read_metrics(config.folder)] == [0, 3, 6, 7]
 
 
+def test_steps_before_a_row_is_written_are_on_the_clock(
+    tiny: WganGpSettings, monkeypatch: pytest.MonkeyPatch, threaded: None
+) -> None:
+    events: list[str] = []
+    finish = Scorer.finish
+    monkeypatch.setattr(Clock, "settle", lambda *_: events.append("settle"))
+
+    def finishing(self: Scorer) -> None:
+        if self._pending is not None:
+            events.append("finish")
+        finish(self)
+
+    monkeypatch.setattr(Scorer, "finish", finishing)
+    monkeypatch.setattr(Scorer, "is_scored", property(lambda self: self._pending is not None))
+    train(replace(tiny, iterations=2, eval_every=1, checkpoint_every=100))
+    assert events[:2] == ["settle", "finish"]
+
+
 def test_rows_that_a_kill_lost_are_computed_again_from_the_same_samples(
     finished: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threaded: None
 ) -> None:
     killed = replace(finished, run_dir=tmp_path / "killed")
     with monkeypatch.context() as patch:
-        patch.setattr(Scorer, "collect", lambda _self: None)
+        patch.setattr(Scorer, "is_scored", False)
         patch.setattr(Scorer, "close", lambda self: self._thread.shutdown())  # kill -9 logs nothing more
         train_until_power_cut(patch, 7, train, killed)
     assert [row["iteration"] for row in read_metrics(killed.folder)] == [0, 2, 4]  # the samples of 6 were drawn
@@ -119,7 +137,7 @@ def test_a_run_that_ctrl_c_stopped_continues_as_if_it_had_not_stopped(
     finished: WganGpSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threaded: None
 ) -> None:
     stopped = replace(finished, run_dir=tmp_path / "stopped")
-    monkeypatch.setattr(Scorer, "collect", lambda _self: None)
+    monkeypatch.setattr(Scorer, "is_scored", False)
     with monkeypatch.context() as patch:
         stop_at(patch, 6, lambda: signal.raise_signal(signal.SIGINT))
         assert train(stopped).stopped_by == signal.SIGINT
@@ -135,7 +153,7 @@ def test_a_row_in_the_thread_is_logged_before_an_error_ends_the_run(
         raise NonFiniteError("iteration 7: a loss not finite")
 
     stop_at(monkeypatch, 6, fail)
-    monkeypatch.setattr(Scorer, "collect", lambda _self: None)
+    monkeypatch.setattr(Scorer, "is_scored", False)
     with pytest.raises(NonFiniteError):
         train(tiny)
     assert [row["iteration"] for row in read_metrics(tiny.folder)] == [0, 2, 4, 6]
@@ -166,7 +184,7 @@ def test_clocks_while_the_training_waits(tiny: WganGpSettings, monkeypatch: pyte
 
     monkeypatch.setattr(Trainer, "step", stepping)
     monkeypatch.setattr(Scorer, "finish", finishing)
-    monkeypatch.setattr(Scorer, "collect", lambda _self: None)
+    monkeypatch.setattr(Scorer, "is_scored", False)
     for module in (loop, progress):
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     train(replace(tiny, checkpoint_every=100))

@@ -146,6 +146,20 @@ def test_a_search_that_is_run_again_trains_nothing_and_says_the_same(
         )
         again = search(TEXT, replace(command(tmp_path), critic_lr=(1e-4, 1e-1)), 1)
     assert again == first
+    for change, flag in (
+        ({"data": "lm1b"}, "--data"),
+        ({"preset": "orig-small"}, "--preset"),
+        ({"iterations": 1800}, "--iterations"),
+    ):
+        with pytest.raises(InputError, match=f"{flag}: the search in .* has another; choose another --search-dir"):
+            search(TEXT, replace(command(tmp_path), **change), 1)
+
+
+def test_the_iterations_of_a_rung_come_after_pretraining_and_warm_up(
+    tmp_path: Path, valley: list[tuple[int, int]]
+) -> None:
+    search(TEXT, replace(command(tmp_path), preset="seqgan-words-ttur"), 1)
+    assert valley == [(32, 780 + 100 + 100), (12, 880 + 300), (4, 880 + 900)]
 
 
 def test_the_recommendation_warns_of_edges_and_of_seeds(tmp_path: Path, valley: list[tuple[int, int]]) -> None:

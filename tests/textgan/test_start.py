@@ -11,14 +11,14 @@ import torch
 from data.errors import InputError
 from tests.helpers.runs import assert_same_run, tensors, tiny_text, train_until_power_cut
 from textgan.compare import main as compare_runs
-from textgan.engine.checkpoint import strip_prefix
+from textgan.engine.checkpoint import read_newest, strip_prefix
 from textgan.engine.run_folder import read_options
 from textgan.engine.seeds import stream_seed
 from textgan.models import MODELS
 from textgan.models.wgan_gp import WganGpSettings
 from textgan.sample import load_generator, sample_ids
 from textgan.suite import main as suite
-from textgan.train import train
+from textgan.train import open_experiment, train
 
 
 def lines_of(config: WganGpSettings, weights: dict[str, torch.Tensor], seed: int) -> list[str]:
@@ -56,6 +56,17 @@ def test_it_continues_without_the_other_run(
     train(broken)
     assert_same_run(whole.folder, broken.folder)
     assert read_options(whole.folder)["start"] == read_options(broken.folder)["start"]
+
+
+def test_a_first_checkpoint_that_was_not_written_is_none(finished: WganGpSettings, tmp_path: Path) -> None:
+    started = replace(finished, start=finished.folder, run_dir=tmp_path / "started")
+    (started.folder / "checkpoints" / ".000000004.partial").mkdir(
+        parents=True
+    )  # as a kill while it is written leaves it
+    trainer = open_experiment(started).trainer
+    _, tensors, _ = read_newest(finished.folder) or pytest.fail("no checkpoint")
+    for name, weight in trainer.generator.network.state_dict().items():
+        assert torch.equal(weight, tensors[f"generator.network.{name}"])
 
 
 def test_a_start_that_cannot_be_is_refused(finished: WganGpSettings, tmp_path: Path) -> None:

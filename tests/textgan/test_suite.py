@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -182,6 +183,26 @@ def test_a_budget_in_minutes_is_scored_by_the_clock(
 ) -> None:
     main(["--presets", "ttur-small", "orig-small", "--seeds", "0", "--set", *settings])
     assert [(config.eval_every, config.eval_seconds) for config in planned.configs] == [(every, seconds)] * 2
+
+
+def test_a_method_scored_by_iterations_leaves_the_others_to_the_clock(planned: Planned, tmp_path: Path) -> None:
+    (tmp_path / "suite.toml").write_text(
+        """seeds = [0]
+        [common]
+        minutes = 20
+        [[method]]
+        preset = "ttur-small"
+        [[method]]
+        preset = "orig-small"
+        eval_every = 50""",
+        "utf-8",
+    )
+    for _ in range(2):  # anew, and beside the runs of the first time
+        main(["--file", str(tmp_path / "suite.toml"), "--suite-dir", str(tmp_path / "mixed")])
+        assert [(config.eval_every, config.eval_seconds) for config in planned.configs] == [(100, 20.0), (50, None)]
+        for config in planned.configs:
+            config.folder.mkdir(parents=True, exist_ok=True)
+            (config.folder / "options.json").write_text(json.dumps({"config": config.as_json()}), "utf-8")
 
 
 def test_evaluations_by_iterations_and_by_the_clock_are_refused_together(planned: Planned) -> None:

@@ -94,6 +94,23 @@ def test_statistics_are_what_they_say() -> None:
     assert stats["critic_loss"] == pytest.approx(-stats["wasserstein"] + penalty, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    "rule", ["extragradient", "extragradient-past", "optimistic", "lookahead:2:0.5:extragradient-past"]
+)
+def test_norms_of_updates_are_of_all_that_a_rule_moves(rule: str) -> None:
+    trainer = a_trainer(rule=rule)
+    trainer.step(real_batches(0, 1))
+    for iteration in range(1, 5):
+        networks = {"generator": trainer.generator.network, "critic": critic_of(trainer)}
+        before = {name: [weight.detach().clone() for weight in each.parameters()] for name, each in networks.items()}
+        stats = trainer.step(real_batches(iteration, 1))
+        assert stats is not None
+        for name, network in networks.items():
+            steps = [new.detach() - old for new, old in zip(network.parameters(), before[name], strict=True)]
+            moved = math.sqrt(sum(step.square().sum().item() for step in steps))
+            assert stats[f"{name}_update_norm"] == pytest.approx(moved, rel=1e-9)
+
+
 def test_measuring_changes_nothing() -> None:
     measured, plain = a_trainer(generator_ema=0.5), a_trainer(generator_ema=0.5)
     for iteration in range(4):

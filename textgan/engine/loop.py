@@ -135,7 +135,9 @@ def run(
             stats, due = None, False
             while True:
                 for scorer in scorers:
-                    scorer.collect()
+                    if scorer.is_scored:
+                        clock.settle(experiment.device)
+                        scorer.finish()
                 finished = budget.used(trainer.iteration, clock) >= 1
                 last = scorers[0].last
                 due = due or finished or evaluations.due(trainer.iteration, clock, last)

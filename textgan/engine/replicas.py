@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from data.errors import InputError
-from textgan.engine.checkpoint import load_checkpoint, restore, trainer_tensors
+from textgan.engine.checkpoint import load_checkpoint, read_newest, restore, trainer_tensors
 from textgan.engine.draws import Streams, interleaved
 from textgan.engine.graphs import GraphedStep, count_on_device
 from textgan.engine.players import Player
@@ -38,7 +38,7 @@ def replicas_of(config: C, count: int) -> list[C]:
     if count < 1:
         raise InputError(f"--replicas {count}: must be at least 1")
     if count == 1:
-        return [config]
+        return [_with_seed(config, config.seed)]
     require_stackable(f"--replicas {count}", config)
     if world_size() > 1:
         raise InputError(f"--replicas {count}: only with one process; start one command per GPU with its own --seed")
@@ -73,18 +73,18 @@ def load_checkpoints(folders: Sequence[Path], trainers: Sequence[Trainer]) -> Cl
     Raises:
         InputError: not all runs have checkpoints of one iteration; names the folders.
     """
-    runs = list(zip(folders, trainers, strict=True))
-    clocks = [load_checkpoint(folder, trainer) for folder, trainer in runs]
+    clocks = [load_checkpoint(folder, trainer) for folder, trainer in zip(folders, trainers, strict=True)]
     found = [trainer.iteration for trainer in trainers]
-    for number, (folder, trainer) in enumerate(runs):
-        if trainer.iteration > min(found):
-            clocks[number] = load_checkpoint(folder, trainer, min(found))
-            if clocks[number] is None:
-                newest = ", ".join(f"{run} ({iteration})" for run, iteration in zip(folders, found, strict=True))
-                raise InputError(
-                    f"--replicas {len(runs)}: no checkpoints of one iteration in {newest}; "
-                    "bring each run to the same --iterations without --replicas"
-                )
+    ahead = [number for number, iteration in enumerate(found) if iteration > min(found)]
+    # To load a checkpoint is to remove newer ones, so first all are looked for.
+    if any(read_newest(folders[number], min(found)) is None for number in ahead):
+        newest = ", ".join(f"{run} ({iteration})" for run, iteration in zip(folders, found, strict=True))
+        raise InputError(
+            f"--replicas {len(folders)}: no checkpoints of one iteration in {newest}; "
+            "bring each run to the same --iterations without --replicas"
+        )
+    for number in ahead:
+        clocks[number] = load_checkpoint(folders[number], trainers[number], min(found))
     return max((clock for clock in clocks if clock is not None), key=lambda clock: clock.train_seconds, default=None)
 
 

@@ -45,10 +45,10 @@ class Scorer:
         else:
             self._pending = row, self._thread.submit(score)
 
-    def collect(self) -> None:
-        """Log the evaluation in the thread if it is scored."""
-        if self._pending is not None and self._pending[1].done():
-            self.finish()
+    @property
+    def is_scored(self) -> bool:
+        """Whether an evaluation in the thread is scored, and not logged yet."""
+        return self._pending is not None and self._pending[1].done()
 
     def finish(self) -> None:
         """Wait for the evaluation in the thread, and log it."""

@@ -108,6 +108,11 @@ class Settings:
         return self.run_dir or Path("runs") / f"{self.preset}-{name}-seed{self.seed}"
 
     @property
+    def iterations_before(self) -> int:
+        """Iterations of pretraining and warm-up, which are part of --iterations."""
+        return 0
+
+    @property
     def schedules(self) -> Sequence[str]:
         """Schedules of all players."""
         return [self.generator_schedule]
@@ -167,6 +172,11 @@ class GanSettings(Settings):
         for name in ("critic_steps", "generator_steps"):
             if self.rule != "alternating" and getattr(self, name) != 1:
                 raise InputError(f"--rule {self.rule}: moves each player once per iteration; set {as_flag(name)} 1")
+
+    @property
+    def iterations_before(self) -> int:
+        """Iterations before both players train, which are part of --iterations."""
+        return super().iterations_before + self.critic_warm_up
 
     @property
     def schedules(self) -> Sequence[str]:

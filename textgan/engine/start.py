@@ -28,7 +28,7 @@ def start_from(trainer: Trainer, config: Settings, symbols: Mapping[str, Any]) -
     Raises:
         InputError: the start is no run, has no checkpoint, or has other symbols or networks of other sizes.
     """
-    if config.start is None or (config.folder / "checkpoints").is_dir():
+    if config.start is None or any((config.folder / "checkpoints").glob("[0-9]*")):
         return {}
     options, newest = read_options(config.start), read_newest(config.start)
     if newest is None:

@@ -163,7 +163,9 @@ class TrainerPlay:
                 self._real[last[name]] = own_rows(real)
         self.turns: Sequence[Turn] = list(self._real)
         self._measured_turns = set(last.values()) if measure else set()
-        self._before: dict[str, list[Tensor]] = {}
+        # A rule may move the weights before it asks for gradients.
+        moved = last if measure and not phase.rule.final else ()
+        self._before = {name: [weight.detach().clone() for weight in self.weights(name)] for name in moved}
         self._scalars: dict[str, dict[str, Tensor]] = {}
         self._random_states: dict[Turn, Tensor] = {}
 
@@ -204,9 +206,9 @@ class TrainerPlay:
     def measured(self) -> dict[str, Tensor]:
         """Return the scalars of the last evaluation of each player's last turn, and the norm of the player's update."""
         measured: dict[str, Tensor] = {}
-        for name, before in self._before.items():
-            steps = [weight.detach() - old for weight, old in zip(self.weights(name), before, strict=True)]
-            measured |= {**self._scalars[name], f"{name}_update_norm": nn.utils.get_total_norm(steps)}
+        for name, scalars in self._scalars.items():
+            steps = [weight.detach() - old for weight, old in zip(self.weights(name), self._before[name], strict=True)]
+            measured |= {**scalars, f"{name}_update_norm": nn.utils.get_total_norm(steps)}
         return measured
 
 

@@ -60,6 +60,11 @@ class PretrainedSettings(LineSettings):
     minimums: ClassVar[Mapping[str, int]] = {**LineSettings.minimums, "pretraining": 0}
     positive: ClassVar[tuple[str, ...]] = (*LineSettings.positive, "pretraining_lr")
 
+    @property
+    def iterations_before(self) -> int:
+        """Iterations of pretraining and warm-up, which are part of --iterations."""
+        return super().iterations_before + self.pretraining
+
 
 @dataclass(frozen=True)
 class LineGanSettings(PretrainedSettings, GanSettings):

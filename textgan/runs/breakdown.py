@@ -1,6 +1,7 @@
 """Time the parts of a training iteration: batches, gradients of each player, penalty, optimiser steps, evaluation."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,11 +32,12 @@ class Breakdown:
 
 
 class Stopwatch:
-    """Seconds spent in parts of a program on a device, by name."""
+    """Seconds spent in parts of a program on a device, and numbers of calls, by name."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self.seconds: dict[str, float] = {}
+        self.calls: Counter[str] = Counter()
 
     def time(self, part: str, call: Callable[[], R]) -> R:
         """Add the duration of a call, waiting for the device, to a part's seconds, and return the call's result."""
@@ -44,6 +46,7 @@ class Stopwatch:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+        self.calls[part] += 1
         return result
 
 
@@ -111,5 +114,6 @@ def _divide(experiment: Experiment, watch: Stopwatch) -> None:
                     plain.time("critic", partial(play.gradients, turn))
         trainer.step(real, measure=False)
     if unpenalised is not None:
-        spent = watch.seconds["step: critic gradients"]
-        watch.seconds["step: critic penalty"] = spent - phase.rule.evaluations * plain.seconds["critic"]
+        part = "step: critic gradients"
+        calls = watch.calls[part] / plain.calls["critic"]  # a rule may ask for a turn's gradients more than once
+        watch.seconds["step: critic penalty"] = watch.seconds[part] - calls * plain.seconds["critic"]

@@ -87,7 +87,7 @@ def write_controls(program: TrainingProgram[Any], arguments: Sequence[str]) -> i
     lines += [f"data = {json.dumps(command.data, ensure_ascii=False)}", f"minutes = {command.minutes!r}"]
     for name, (critic_lr, generator_lr) in methods(preset.critic_lr, preset.generator_lr, ratios).items():
         # Refuses settings that no run can have.
-        replace(preset, critic_lr=critic_lr, generator_lr=generator_lr, minutes=command.minutes)
+        replace(preset, critic_lr=critic_lr, generator_lr=generator_lr, minutes=command.minutes, iterations=None)
         critic, generator = _written((critic_lr, generator_lr))
         lines += ["", "[[method]]", f'name = "{name}"', f"critic_lr = {critic}", f"generator_lr = {generator}"]
     with write_output(command.output) as file:

@@ -8,8 +8,9 @@ from typing import Any
 from eval.core.tables import Block, Format, fixed, render
 from textgan.engine.loop import Experiment
 from textgan.engine.scoring import beside_training
+from textgan.engine.settings import Settings
 from textgan.runs.breakdown import Stopwatch
-from textgan.runs.machine import facts_of, on_machine, precision_notes
+from textgan.runs.machine import cadence, facts_of, on_machine, precision_notes
 from textgan.runs.program import TrainingProgram
 
 _WARM_UP, _STEPS, _EVALUATIONS = 2, 10, 3
@@ -34,10 +35,10 @@ class Cost:
     drawing: float
     scoring: float
 
-    def share(self, eval_every: int) -> float:
-        """Return the share of evaluations in the time, with one evaluation per `eval_every` iterations."""
+    def share(self, config: Settings) -> float:
+        """Return the share of evaluations in the time at a run's cadence."""
         evaluation = self.drawing + self.scoring
-        return evaluation / (evaluation + eval_every * self.step)
+        return evaluation / (evaluation + (config.eval_seconds or config.eval_every * self.step))
 
 
 def measured(experiment: Experiment) -> Cost:
@@ -91,7 +92,7 @@ def from_widths(
     table = [["dim", "step, ms", "GFLOP/s", "drawing, ms", "GFLOP/s", "scoring, ms", "evaluations"]]
     records = []
     for number, (dim, operations, cost) in enumerate(rows):
-        is_last, share = number == len(dims), cost.share(config.eval_every)
+        is_last, share = number == len(dims), cost.share(config)
         table.append([
             f"{dim}{' (extrapolated)' * is_last}",
             fixed(1e3 * cost.step, 1), fixed(operations.step / cost.step / 1e9, 1),
@@ -104,7 +105,7 @@ def from_widths(
             "preset": config.preset, "data": config.data, **facts_of(experiment, config),
         })  # fmt: skip
     notes = [
-        f"evaluations: share of the time, at {config.eval_samples:,} samples per {config.eval_every:,} iterations",
+        f"evaluations: share of the time, at {config.eval_samples:,} samples per {cadence(config)}",
         f"extrapolated: operations take as long as at width {widest}, and scoring takes as long as there",
         *precision_notes(config, experiment.device),
     ]

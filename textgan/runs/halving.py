@@ -17,7 +17,7 @@ import numpy as np
 from data.errors import InputError, require_at_least
 from data.naming import as_flag, printable
 from eval.core.tables import FormatFlags
-from textgan.engine.run_folder import read_metrics
+from textgan.engine.run_folder import read_metrics, read_options
 from textgan.engine.settings import GanSettings
 from textgan.runs.aggregate import group_runs, load_run, summarize, window_count
 from textgan.runs.executors import RunResult, run_all, run_one
@@ -54,7 +54,7 @@ class SearchOptions(FormatFlags):
     trials: int = 16
     """Number of pairs of rates, for --method random."""
     iterations: int = 1800
-    """Generator iterations per run on the last rung."""
+    """Generator iterations per run on the last rung, after pretraining and warm-up."""
     rungs: int = 3
     """Number of rungs; on each next rung fewer pairs of rates train for more iterations."""
     reduction_factor: int = 3
@@ -211,7 +211,8 @@ def _configs(command: SearchOptions, settings: GanSettings, pair: Rates, rung: i
         replace(
             settings, critic_lr=critic_lr, generator_lr=generator_lr, critic_schedule="constant",
             generator_schedule="constant", seed=seed, minutes=None,
-            iterations=_iterations(command, rung), eval_every=max(1, _iterations(command, 0) // _POINTS),
+            iterations=settings.iterations_before + _iterations(command, rung),
+            eval_every=max(1, _iterations(command, 0) // _POINTS),
             run_dir=command.search_dir / f"critic{critic_lr:g}-generator{generator_lr:g}-seed{seed}",
         )
         for seed in command.seeds
@@ -226,9 +227,20 @@ def _trial(command: SearchOptions, settings: GanSettings, pair: Rates, rung: int
 
 
 def _already_reached(config: GanSettings) -> bool:
-    """Whether the run has already trained for `config.iterations`: the search is resumed, perhaps from a later rung."""
+    """Whether the run has already trained for `config.iterations`: the search is resumed, perhaps from a later rung.
+
+    Raises:
+        InputError: the run has other settings; names the flag.
+    """
     rows = read_metrics(config.folder)
-    return bool(rows) and config.iterations is not None and rows[-1]["iteration"] >= config.iterations
+    if not rows or config.iterations is None or rows[-1]["iteration"] < config.iterations:
+        return False
+    recorded = read_options(config.folder)["config"]
+    for name, value in config.as_json().items():
+        if name not in ("iterations", "run_dir") and recorded.get(name) != value:
+            flag = "--iterations" if name == "eval_every" else as_flag(name)
+            raise InputError(f"{flag}: the search in {config.folder.parent} has another; choose another --search-dir")
+    return True
 
 
 def _score(config: GanSettings, score: str) -> float:

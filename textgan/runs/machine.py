@@ -17,6 +17,11 @@ def facts_of(experiment: Experiment, config: Settings) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def cadence(config: Settings) -> str:
+    """Return what lies between two evaluations of a run, in words."""
+    return f"{config.eval_every:,} iterations" if config.eval_seconds is None else f"{config.eval_seconds:g} seconds"
+
+
 def on_machine(experiment: Experiment) -> str:
     """Return device and number of threads in words."""
     return f"{experiment.device}, {torch.get_num_threads()} threads"

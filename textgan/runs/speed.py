@@ -32,7 +32,8 @@ def require_preset_game(config: Any, preset: Any) -> None:
     Raises:
         InputError: names the flag.
     """
-    for name in _OF_THE_GAME:
+    of_wgan_gp = ("generator_steps", "max_gradient_norm") if config.model == "wgan-gp" else ()
+    for name in (*_OF_THE_GAME, *of_wgan_gp):
         if getattr(config, name, None) != getattr(preset, name, None):
             raise InputError(f"{as_flag(name)} and --peer: the peer plays the game of --preset; leave one out")
 
