@@ -45,7 +45,7 @@ def _write_inputs() -> None:
     write_lines(Path("corpus.txt"), short_lines()[:600])
     with gzip.open("corpus.txt.gz", "wb") as corpus:
         corpus.write(Path("corpus.txt").read_bytes())
-    shutil.copy("corpus.txt.gz", "train.txt.gz")
+    shutil.copy("corpus.txt.gz", "captions.txt.gz")
     Path("samples.txt").write_bytes(b"the cat sat on a mat\n" * 20)
     Path("other.txt").write_bytes(b"a dog sat on the mat\n" * 30)
     for part in ("part-1", "part-2"):
