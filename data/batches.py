@@ -30,9 +30,7 @@ def epoch_order(lines: int, seed_of_epoch: Callable[[int], int]) -> EpochOrder:
     return order
 
 
-def by_epochs(
-    lines: int, batch_size: int, batches: range, order: Callable[[int], NDArray[np.int64]]
-) -> NDArray[np.int64]:
+def by_epochs(lines: int, batch_size: int, batches: range, order: EpochOrder) -> NDArray[np.int64]:
     """Return line numbers [batches, batch_size] of consecutive batches, numbered from 0.
 
     In each epoch the lines are permuted anew and split into floor(lines / batch_size) batches; the rest is left out.
@@ -41,7 +39,7 @@ def by_epochs(
         lines: number of lines, at least `batch_size`.
         batch_size: lines per batch.
         batches: numbers of the batches.
-        order: an epoch's permutation of line numbers, given the number of the epoch; see `epoch_order`.
+        order: returns the permutation of an epoch, see `epoch_order`.
     """
     per_epoch = lines // batch_size
     chosen = []

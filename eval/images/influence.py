@@ -25,7 +25,7 @@ def influences(features: NDArray[np.floating], reference: FeatureStatistics) -> 
     other.
 
     Raises:
-        InputError: fewer than two samples per feature, or NaN or infinity among the features.
+        InputError: fewer than two samples per feature, or fewer than three, or NaN or infinity among the features.
     """
     count, dims = features.shape
     if count < (least := max(3, _LEAST * dims)):

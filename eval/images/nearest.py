@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from data.errors import InputError
 from data.images.dataset import GRID_COLUMNS
+from eval.images.pairs import NOT_FINITE
 
 SHOWN = 4 * GRID_COLUMNS
 """Samples in a figure, the first ones."""
@@ -27,7 +28,7 @@ def nearest_rows(samples: NDArray[np.floating], reference: NDArray[np.floating])
         for i, row in enumerate(rows):  # differences, not inner products: equal images are at distance 0
             squared = np.square(block - row).sum(1)
             if not np.isfinite(squared).all():
-                raise InputError("NaN, infinity or overflow in features; check the inputs and the weights")
+                raise InputError(NOT_FINITE)
             best = int(squared.argmin())
             if squared[best] < closest[i]:
                 closest[i], indices[i] = squared[best], start + best
