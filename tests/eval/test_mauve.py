@@ -91,6 +91,17 @@ def test_two_bins() -> None:
         assert frontier_integral(np.array([a, 1 - a]), np.array([1 - a, a])) == pytest.approx(expected, abs=1e-9)
 
 
+def test_equal_to_a_printed_example() -> None:
+    """The partial match of MAUVE's metric card in Hugging Face's `evaluate`: two lines and two references, two clusters.
+
+    Its features need GPT-2's weights, but four lines in two clusters leave three values, and the printed one is one of
+    them: one file is in both clusters, the other in one.
+    """
+    halves = [np.array(each) for each in ([1.0, 0], [0, 1.0], [0.5, 0.5])]
+    values = {round(mauve(p, q), 8) for p in halves for q in halves}
+    assert values == {0.00407210, round(0.27811372536724027, 8), 1.0}
+
+
 def test_half_a_count_is_added_to_each() -> None:
     assert smoothed(np.array([3.0, 0, 1])).tolist() == pytest.approx([3.5 / 5.5, 0.5 / 5.5, 1.5 / 5.5])
 
