@@ -35,6 +35,7 @@ def estimate(value: float, left_out: NDArray[np.float64], within: Range = _ANY, 
 
     The interval is value +- t s with Student's t for G - 1 degrees of freedom and s^2 = share * (G - 1) / G * sum of
     squared deviations. The corrected value is G value - (G - 1) mean(left_out), free of bias proportional to 1 / lines.
+    The standard error of differences of proportions is larger if few lines make them vary; see `one_more`.
 
     Args:
         value: the score of all lines.
@@ -51,10 +52,31 @@ def estimate(value: float, left_out: NDArray[np.float64], within: Range = _ANY, 
     if groups < 2:
         return Estimate(cut(value))
     mean = float(left_out.mean())
-    error = math.sqrt(share * (groups - 1) / groups * float(np.square(left_out - mean).sum()))
+    squares = np.square(left_out - mean)
+    error = math.sqrt(share * (groups - 1) / groups * float(squares.sum()))
     reach = student_reach(error, groups)
     corrected = groups * value - (groups - 1) * mean
-    return Estimate(cut(value), cut(value - reach), cut(value + reach), cut(corrected), error=error, freedom=groups - 1)
+    of_differences = error * math.sqrt(one_more(squares)) if within == SHARE else error
+    return Estimate(
+        cut(value), cut(value - reach), cut(value + reach), cut(corrected), error=of_differences, freedom=groups - 1
+    )
+
+
+def one_more(squares: NDArray[np.float64]) -> float:
+    """Return the factor of a variance that counts one more of the lines that make a proportion vary, if they are few.
+
+    If K of G lines do, all by the same amount, the variance is proportional to K, and the factor is 1 + 1 / K - 3 / G: the
+    Poisson form of one more success and failure (Agresti & Caffo 2000). Without it intervals of differences are too narrow
+    where events are rare. In general the factor is 1 + k / G with the excess kurtosis k of the deviations, or 1 if k < 0, as
+    for normal ones.
+
+    Args:
+        squares: squared deviations [G] of the scores without line (or group) 1, ..., G from their mean.
+    """
+    total = float(squares.sum())
+    if not total:
+        return 1.0
+    return 1 + max(float(np.square(squares / total).sum()) - 3 / squares.size, 0.0)
 
 
 def counted_once(blocks: NDArray[np.float64], pairs: NDArray[np.float64], parts: float) -> float:

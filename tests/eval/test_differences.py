@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from eval.core.differences import Comparison, Difference, compare, difference, holm
-from eval.core.intervals import GROUPS, estimate, estimate_share
+from eval.core.intervals import GROUPS, SHARE, estimate, estimate_ratio, estimate_share
 from eval.core.score import Estimate
 
 
@@ -100,6 +100,39 @@ def test_intervals_of_differences_of_shares_cover_as_often_as_they_say(shares: t
     assert covered >= 0.93
     if shares == (0.0, 0.02):
         assert wald < 0.6  # known to be wrong: no spread at 0
+
+
+@pytest.mark.parametrize("means", [(0.5, 2.0), (1.0, 1.0), (1.0, 4.0), (5.0, 10.0)])
+def test_intervals_of_differences_of_rare_events_are_not_too_narrow(means: tuple[float, float]) -> None:
+    lines, most = 200, 40
+    chances = [stats.binom.pmf(np.arange(most), lines, mean / lines) for mean in means]
+    found = [
+        estimate_ratio((np.arange(lines) < events).astype(np.float64), np.ones(lines), SHARE) for events in range(most)
+    ]
+    covered = uncorrected = known = 0.0
+    for i, j in np.ndindex(most, most):
+        chance, pair = chances[0][i] * chances[1][j], difference(found[i], found[j])
+        if pair.low is None or pair.high is None:
+            assert i == j == 0
+            continue
+        truth, known = (means[0] - means[1]) / lines, known + chance
+        covered += chance * (pair.low <= truth <= pair.high)
+        squares = [events / lines * (1 - events / lines) / (lines - 1) for events in (i, j)]
+        uncorrected += chance * (abs(pair.value - truth) <= 1.96 * math.sqrt(sum(squares)))
+    assert 0.95 <= covered / known
+    assert uncorrected < covered
+    if means[0] < 1:
+        assert uncorrected / known < 0.94  # known to be wrong: the jackknife as it is
+
+
+@pytest.mark.parametrize("events", [1, 2, 30])
+def test_one_event_more_is_counted(events: int) -> None:
+    lines = 200
+    found = estimate_ratio((np.arange(lines) < events).astype(np.float64), np.ones(lines), SHARE)
+    share = events / lines
+    assert found.error is not None
+    # Of (events + 1) / lines^2 for rare events; the jackknife's own is events / lines^2.
+    assert found.error**2 == pytest.approx((events + 1) / lines**2 * (1 - share), rel=0.03 + 3 * share)
 
 
 def test_a_spread_that_is_unknown_is_no_spread() -> None:
