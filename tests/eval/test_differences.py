@@ -119,7 +119,7 @@ def test_intervals_of_differences_of_rare_events_are_not_too_narrow(means: tuple
         covered += chance * (pair.low <= truth <= pair.high)
         squares = [events / lines * (1 - events / lines) / (lines - 1) for events in (i, j)]
         uncorrected += chance * (abs(pair.value - truth) <= 1.96 * math.sqrt(sum(squares)))
-    assert 0.95 <= covered / known
+    assert covered / known >= 0.95
     assert uncorrected < covered
     if means[0] < 1:
         assert uncorrected / known < 0.94  # known to be wrong: the jackknife as it is

@@ -42,9 +42,10 @@ def test_one_dimension() -> None:
 
 
 def test_equal_to_a_printed_example_of_random_features() -> None:
-    """J. Brownlee's "How to Implement the Frechet Inception Distance", 2019: 358.927 for 10 and 10 uniform features [2048].
+    """J. Brownlee's "How to Implement the Frechet Inception Distance", 2019: 358.927.
 
-    The example has no seed. The distance varies by about 3 from draw to draw; without the root's trace it is about 376.
+    The features are uniform, 10 and 10 of [2048], without a seed. The distance varies by about 3 from draw to draw;
+    without the root's trace it is about 376.
     """
     random = np.random.default_rng(0)
     draws = [[FeatureStatistics.of(random.random((10, 2048)), "x") for _ in range(2)] for _ in range(4)]

@@ -92,10 +92,10 @@ def test_two_bins() -> None:
 
 
 def test_equal_to_a_printed_example() -> None:
-    """The partial match of MAUVE's metric card in Hugging Face's `evaluate`: two lines and two references, two clusters.
+    """The partial match of MAUVE's metric card in Hugging Face's `evaluate`: 0.27811372536724027 for two and two lines.
 
-    Its features need GPT-2's weights, but four lines in two clusters leave three values, and the printed one is one of
-    them: one file is in both clusters, the other in one.
+    Its features need GPT-2's weights, but four lines in two clusters leave three values, and this is one of them: one
+    file is in both clusters, the other in one.
     """
     halves = [np.array(each) for each in ([1.0, 0], [0, 1.0], [0.5, 0.5])]
     values = {round(mauve(p, q), 8) for p in halves for q in halves}
