@@ -67,8 +67,8 @@ def one_more(squares: NDArray[np.float64]) -> float:
 
     If K of G lines do, all by the same amount, the variance is proportional to K, and the factor is 1 + 1 / K - 3 / G,
     for counts what one more success and failure are for proportions (Agresti & Caffo 2000). Without it intervals of
-    differences are too narrow where events are rare. In general the factor is 1 + k / G with the excess kurtosis k of the
-    deviations; it is 1 if k is below 0.
+    differences are too narrow where events are rare. In general the factor is 1 + k / G with the excess kurtosis k of
+    the deviations; it is 1 if k is below 0.
 
     Args:
         squares: squared deviations [G] of the scores without line (or group) 1, ..., G from their mean.
