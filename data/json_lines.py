@@ -25,15 +25,15 @@ def is_json_lines(path: Path) -> bool:
     return not is_parquet(path) and isinstance(_first(path), dict)
 
 
-def require_no_json(path: Path) -> None:
+def require_no_json(path: Path, remedy: str = "choose the text by --field NAME") -> None:
     """Refuse a JSON Lines file, by its name and its first line, where no field of it is chosen.
 
     Raises:
-        InputError: the file is refused; lists the fields with text in the first line.
+        InputError: the file is refused; gives the remedy, and lists the fields with text in the first line.
     """
     named = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
     if named and named[-1] in SUFFIXES and is_json_lines(path):
-        raise InputError(f"{path}: JSON Lines; choose the text by --field NAME: {_listed(_first(path))}")
+        raise InputError(f"{path}: JSON Lines; {remedy}: {_listed(_first(path))}")
 
 
 def read_field(path: Path, field: str, invalid_utf8: InvalidUtf8 = "refuse") -> Lines:

@@ -209,6 +209,7 @@ def _file_source(path: Path, invalid_utf8: InvalidUtf8) -> Source:
         paths = text_files(path)
     else:
         local_file(path)
+        require_no_json(path, f"say jsonl:{path}:FIELD with a field of these")
         paths = [path]
 
     def train() -> Lines:

@@ -39,6 +39,7 @@ from eval.core.device import Device, Precision
 from eval.core.processes import process_group, rank_zero_first
 from eval.core.score import Score, show
 from eval.core.tables import FormatFlags
+from eval.images.feature_files import open_features
 from eval.images.features import BATCH_SIZE, shared_statistics
 from eval.images.flags import ExtractorFlags
 from eval.images.image_sets import ImageSet, dataset_set, open_images, open_sets
@@ -87,10 +88,12 @@ def main(arguments: list[str]) -> int:
     require_output("--nearest", command.nearest, (".png",), (command.samples, command.reference))
     samples, reference = _sets(command)
     if command.nearest is not None:
-        _draw_nearest(samples, reference, command.nearest)
+        _require_images(samples, reference)
     scores = score_sets(samples, reference, command.metrics, command.device)
     if command.influence is not None:
         _write_influences(samples, reference, command.influence)
+    if command.nearest is not None:  # last: it has no further reason to fail, so that no command fails after a file
+        _draw_nearest(samples, reference, command.nearest)
     show(scores, command.output_format)
     return 0
 
@@ -168,11 +171,14 @@ def _sets(command: FidCommand) -> tuple[ImageSet, ImageSet]:
     return open_sets(command.samples, command.reference, command.count, command)
 
 
-def _draw_nearest(samples: ImageSet, reference: ImageSet, path: Path) -> None:
-    """Write a grid of the first samples above their nearest real images."""
+def _require_images(samples: ImageSet, reference: ImageSet) -> None:
     for images in (samples, reference):
         if images.images is None:
             raise InputError(f"--nearest: {images.name} holds no images; give images for both")
+
+
+def _draw_nearest(samples: ImageSet, reference: ImageSet, path: Path) -> None:
+    """Write a grid of the first samples above their nearest real images."""
     assert samples.images is not None
     assert reference.images is not None
     shown = samples.required_features("--nearest")[:SHOWN]
@@ -191,6 +197,8 @@ def _write_influences(samples: ImageSet, reference: ImageSet, path: Path) -> Non
 
 def _save(command: StatsCommand) -> int:
     require_output("--output", command.output, (".npz",), [command.source])
+    if open_features(expand_user(command.source), None) is not None:
+        raise InputError(f"{command.source}: features, which need no statistics; give the file to eval.fid itself")
     with process_group() as rank:
         dataset, extractor = rank_zero_first(
             lambda: (open_images(command.source, command.size, command.count), command.open_extractor())

@@ -24,7 +24,7 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.inputs import require_different
-from data.naming import shortest_different
+from data.naming import as_flag_words, shortest_different
 from data.readers import Lines
 from data.words import Splitting
 from eval.core.figures import label, require_image_ending, save_figure
@@ -32,7 +32,7 @@ from eval.core.score import Score
 from eval.sentences.cli import SENTENCE_METRICS, SentenceFlags, require_flags, score_sentences
 from eval.text.api import Text, score_given
 from eval.text.cli import CharacterFlags, chosen_text, open_all
-from eval.text.metrics import METRICS, require_metrics, score_samples
+from eval.text.metrics import CHARACTER_METRICS, METRICS, WORD_METRICS, require_metrics, score_samples
 from eval.text.reference import ReferenceOptions, recorded_reference
 from eval.text.report_tables import rendered
 from eval.text.samples import SampleLines
@@ -109,8 +109,9 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
     counting = [name for name in command.metrics if name not in SENTENCE_METRICS]
     require_metrics(counting)
     require_flags(command, of_lines)
+    _refuse_unused(command)
     require_different(*command.files, *command.reference, command.held_out, command.outside)
-    files = _equal_counts(open_all(command.files, command), command.count)
+    files = _equal_counts(open_all(command.files, command, command.outside), command.count)
     described = command.files[0] if command.reference else _with_the_record(command.files)
     scores: dict[str, list[Score]] = {samples.name: [] for samples in files}
     if counting or not of_lines:
@@ -121,6 +122,22 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
         found = score_sentences(files, of_lines, command, described)
         scores = {name: [*scores[name], *more] for name, more in zip(scores, found, strict=True)}
     return scores
+
+
+def _refuse_unused(command: ReportCommand) -> None:
+    """Refuse flags of characters and of words that none of the named metrics uses.
+
+    Raises:
+        InputError: the message names the flag, and the metrics that use it.
+    """
+    of_words = (*WORD_METRICS, *SENTENCE_METRICS)
+    for users, names in ((CHARACTER_METRICS, ("ngram", "seq_len", "padding")), (of_words, ("words", "lower_case"))):
+        if not command.metrics or not set(command.metrics).isdisjoint(users):
+            continue
+        for name in names:
+            if (value := getattr(command, name)) != getattr(ReportCommand, name):
+                flag = " ".join(as_flag_words(name, value))
+                raise InputError(f"{flag}: none of --metrics uses it; leave it out, or add one of {', '.join(users)}")
 
 
 def _with_the_record(files: Sequence[Path]) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.errors import InputError
+from data.json_lines import require_no_json
 from data.readers import read_lines
 from eval.text.reference import ReferenceOptions
 from leaderboards.places import RECORD
@@ -16,8 +17,9 @@ def kept_text(path: Path) -> bytes:
     """Return the samples in a file of any text format as a record stores them: UTF-8, one line feed after each.
 
     Raises:
-        InputError: the file is empty or is not text.
+        InputError: the file is empty, is not text, or is JSON Lines.
     """
+    require_no_json(path, "write the text of one of these fields to a file, one sample per line")
     text = "".join(f"{line}\n" for lines in read_lines(path) for line in lines)
     if not text:
         raise InputError(f"{path}: the file is empty; give one sample per line")

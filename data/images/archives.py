@@ -11,8 +11,9 @@ from data.errors import InputError
 from data.inputs import Walk, local_file
 
 _HEAD = b"PK"
-# What zipfile raises for damage, encryption (RuntimeError) and methods of compression that Python lacks.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+# What zipfile raises for damage (OSError: a place before the file's begin), encryption (RuntimeError) and methods of
+# compression that Python lacks.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
 
 
 def is_image_archive(path: Path, suffixes: tuple[str, ...]) -> bool:

@@ -6,6 +6,8 @@ of balls that hold a sample. Balls are drawn around real images alone: an outlie
 cannot cover real images as it does in recall, and an outlier among the real images counts little in density.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -31,8 +33,8 @@ def density_of_pairs(pairs: PairStatistics) -> dict[str, Estimate]:
     """Return density and coverage of two sets, each with a 95 % interval.
 
     Both intervals take the balls as fixed: density's is the jackknife's over samples, coverage's the exact one of a
-    proportion of real images (Clopper & Pearson). Samples equal to the reference have a density and a coverage of 1, if
-    no two distances tie.
+    proportion of real images (Clopper & Pearson), which has no standard error over samples. Samples equal to the
+    reference have a density and a coverage of 1, if no two distances tie.
 
     Raises:
         InputError: the reference has no more images than a ball has neighbours.
@@ -43,4 +45,5 @@ def density_of_pairs(pairs: PairStatistics) -> dict[str, Estimate]:
         )
     sizes = np.full(pairs.samples, float(DENSITY_NEIGHBOURS))
     density = estimate_ratio(pairs.balls.astype(np.float64), sizes, POSITIVE)
-    return {"density": density, "coverage": estimate_share(pairs.covered, pairs.reference)}
+    coverage = replace(estimate_share(pairs.covered, pairs.reference), error=None, freedom=0)
+    return {"density": density, "coverage": coverage}

@@ -18,7 +18,7 @@ def open_features(path: Path, count: int | None) -> NDArray[np.floating] | None:
     """Return the first `count` rows (None: all) of a file of features [N, D], memory-mapped; None for other files.
 
     Raises:
-        InputError: no rows or no features, or NaN or infinity in a row.
+        InputError: no rows or no features, other numbers than floats, or NaN or infinity in a row.
     """
     if not (path.is_file() or read_once(path)):
         return None
@@ -30,8 +30,10 @@ def open_features(path: Path, count: int | None) -> NDArray[np.floating] | None:
         features = np.load(local, mmap_mode="r", allow_pickle=False)[:count]
     except (ValueError, EOFError, IndexError):
         return None  # damaged: the reader of images says so
-    if features.ndim != 2 or features.dtype.kind != "f":
+    if features.ndim != 2:
         return None
+    if features.dtype.kind != "f":
+        raise InputError(f"{path}: a table of {features.dtype}; give features as floats [N, D], images as [N, H, W, C]")
     if not features.size:
         raise InputError(f"{path}: features {list(features.shape)}; give at least one row and one column")
     for start in range(0, len(features), _ROWS):

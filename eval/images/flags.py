@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.errors import require_at_least
+from data.errors import InputError, require_at_least
+from data.naming import as_flag_words
 from eval.core.device import Device, Precision, choose_device
 from eval.images.extractors.choice import open_extractor, refuse_other_flags, require_features
 from eval.images.extractors.extractor import Extractor
 from eval.images.features import BATCH_SIZE
-from eval.images.inception import Resize
+from eval.images.inception import RESIZE, Resize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class InceptionFlags:
     weights: Path | None = None
     """Weights of the network (.pth, .safetensors). Default: Inception's are downloaded once, EfficientNet's are in an
     installed package."""
-    resize: Resize = "tensorflow1"
+    resize: Resize = RESIZE
     """Resizing for Inception: as in the original graph, as in pytorch-fid, or as in clean-fid."""
     size: int | None = None
     """Side of the images after a centre crop, in pixels. Default: the source's, or no cropping."""
@@ -57,7 +58,18 @@ class ExtractorFlags(InceptionFlags):
         """
         super().__post_init__()
         require_features(self.features)
-        refuse_other_flags(self.features, self.weights, self.precision, self.compile)
+        refuse_other_flags(self.features, self.weights, self.precision, self.compile, self.resize)
+
+    def refuse_unused(self, given: str) -> None:
+        """Refuse flags of features and images where the features or statistics of both sets are given.
+
+        Raises:
+            InputError: the message names the flag and one of the files, `given`.
+        """
+        for name in ("features", "weights", "resize", "size", "precision", "compile"):
+            if (value := getattr(self, name)) != getattr(ExtractorFlags, name):
+                flag = " ".join(as_flag_words(name, value))
+                raise InputError(f"{flag}: the features of {given} are computed already; leave the flag out")
 
     def open_extractor(self) -> Extractor:
         """Return the extractor that the flags describe.

@@ -99,6 +99,7 @@ def open_sets(samples: str, reference: str, count: int | None, flags: ExtractorF
         extractor = flags.open_extractor()
         feature_signature, dims = _feature_signature(extractor, datasets[0]), extractor.dims
     else:
+        flags.refuse_unused(given[0].name)
         known = (each.feature_signature for each in given if each.feature_signature != UNKNOWN_EXTRACTOR)
         feature_signature, dims = next(known, UNKNOWN_EXTRACTOR), _width(given[0])
     first, second = (
@@ -210,7 +211,7 @@ def _comparable(images: ImageSet, feature_signature: str, dims: int | None) -> I
     name, width = images.name, _width(images)
     if dims is not None and width != dims:
         what = "statistics" if images.features is None else "rows"
-        raise InputError(f"{name}: {what} of {width:,} features, but the other set has {dims:,}")
+        raise InputError(f"{name}: {what} of {width:,} features, but the other set has {dims:,}; take one network")
     if images.feature_signature == UNKNOWN_EXTRACTOR:
         note(f"{name} names no feature extractor; assuming {feature_signature}")
     elif images.feature_signature != feature_signature:

@@ -18,6 +18,8 @@ from torch.nn.utils import fuse_conv_bn_eval
 from eval.images.clean_resize import clean_resized
 
 Resize = Literal["tensorflow1", "pytorch-fid", "clean"]
+RESIZE: Resize = "tensorflow1"
+"""Resizing of the original graph, the default."""
 
 FEATURES = 2048
 CLASSES = 1008

@@ -59,6 +59,17 @@ Pairs = Callable[[], PairStatistics]
 """A function that returns the statistics of all pairs: several metrics share them, others never call it."""
 
 
+def require_one_width(samples: NDArray[np.floating], reference: NDArray[np.floating]) -> None:
+    """Refuse features [N, D] and [M, E] unless D = E.
+
+    Raises:
+        InputError: gives both numbers.
+    """
+    if samples.shape[1] != reference.shape[1]:
+        sizes = f"{samples.shape[1]:,} features per sample, but {reference.shape[1]:,} per row of the reference"
+        raise InputError(f"{sizes}; compute both by the same function")
+
+
 def pair_statistics(
     samples: NDArray[np.floating],
     reference: NDArray[np.floating],
@@ -70,12 +81,13 @@ def pair_statistics(
     Time grows with (N + M)^2 D, memory with (N + M) D. In a set of at most `neighbours` images every ball is infinite.
 
     Raises:
-        InputError: an empty set, or NaN, infinity or overflow.
+        InputError: an empty set, sets of different widths D, or NaN, infinity or overflow.
     """
     if not min(len(samples), len(reference)):
         raise InputError("no images in a set; give at least one, better thousands")
+    require_one_width(samples, reference)
     groups = min(GROUPS, len(samples), len(reference))
-    sets = [torch.from_numpy(np.array(features)).to(device, torch.float64) for features in (samples, reference)]
+    sets = [torch.from_numpy(np.array(features, np.float64)).to(device) for features in (samples, reference)]
     centre = sets[1].mean(0)
     first, second = (_Images.of(features, centre, groups) for features in sets)
     within1, nearest1 = _within(first, neighbours)

@@ -6,6 +6,8 @@ images inside a ball of the samples: the real images that can be drawn. Both dep
 values only at equal counts; the paper takes 50,000 of each.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -34,7 +36,8 @@ def shares_of_pairs(pairs: PairStatistics) -> dict[str, Estimate]:
     """Return precision and recall of two sets, each with a 95 % interval.
 
     Precision's interval is exact for the expected precision against these reference images, recall's for the expected
-    recall of new real images by these samples (Clopper & Pearson); both treat the other set's balls as fixed.
+    recall of new real images by these samples (Clopper & Pearson); both treat the other set's balls as fixed. So recall
+    has no standard error over samples, and differences of it are not tested.
 
     Raises:
         InputError: a set has no more images than the statistics have neighbours.
@@ -44,5 +47,5 @@ def shares_of_pairs(pairs: PairStatistics) -> dict[str, Estimate]:
         raise InputError(f"{least} images in a set do not have {pairs.neighbours} neighbours each; give more")
     return {
         "precision": estimate_share(pairs.precise, pairs.samples),
-        "recall": estimate_share(pairs.recalled, pairs.reference),
+        "recall": replace(estimate_share(pairs.recalled, pairs.reference), error=None, freedom=0),
     }

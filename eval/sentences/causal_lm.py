@@ -18,6 +18,8 @@ from eval.images.weights import weights_sha256
 from eval.sentences.batches import by_length, padded
 from eval.sentences.perplexity import LineBits, OutsideModel
 
+_MOST_SYMBOLS = 4096  # per batch: GPT-2's logits of that many symbols take 0.8 GB
+
 
 def open_causal_lm(name: str) -> OutsideModel:
     """Return the model of a hub name or folder; the signature holds the hash of its weights and tokenizer.
@@ -48,6 +50,10 @@ def open_causal_lm(name: str) -> OutsideModel:
     longest = getattr(model.config, "max_position_embeddings", None) or 1024
 
     def batch(rows: list[list[int]]) -> torch.Tensor:
+        few = max(1, _MOST_SYMBOLS // len(rows[-1]))  # rows are sorted by length
+        return torch.cat([batch_bits(rows[start : start + few]) for start in range(0, len(rows), few)])
+
+    def batch_bits(rows: list[list[int]]) -> torch.Tensor:
         ids = padded(rows, end).to(device)
         seen = padded([[1] * len(row) for row in rows], 0).to(device)
         logits = model(input_ids=ids, attention_mask=seen).logits[:, :-1]

@@ -96,6 +96,8 @@ def score(lines: Sequence[str], outside: OutsideModel, rule: WordRule) -> list[S
     sizes = dict(found.sizes)
     if of_rule:
         read = words if found.read is None else number_words(found.read, {}, rule)
+        if not read.row.size:
+            raise InputError("no words where the model reads the samples; give lines that begin with a word")
         sizes["word"] = read.lengths.astype(np.float64)
     values = {f"bits-per-{unit}": estimate_ratio(found.bits, size, POSITIVE) for unit, size in sizes.items()}
     samples = len(lines)

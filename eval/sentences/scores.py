@@ -18,7 +18,7 @@ from eval.core.score import Better, Estimate, Score, Signature
 from eval.images.fid_infinity import frechet
 from eval.images.frechet import FeatureStatistics
 from eval.images.kid import kid_of_pairs
-from eval.images.pairs import NEIGHBOURS, Pairs, PairStatistics, pair_statistics
+from eval.images.pairs import NEIGHBOURS, NOT_FINITE, Pairs, PairStatistics, pair_statistics, require_one_width
 from eval.images.precision_recall import shares_of_pairs
 from eval.sentences import mauve
 from eval.sentences.batches import Encoder
@@ -127,7 +127,8 @@ def score_features(features: Features, metrics: Sequence[str], reference: Featur
     """Return the scores of samples' features [N, D] by the named metrics; scores of pairs of lines share one pass.
 
     Raises:
-        InputError: too few lines for a metric, or NaN, infinity or overflow.
+        InputError: too few lines for a metric, features of another size than the reference's, or NaN, infinity or
+            overflow.
     """
 
     @cache
@@ -135,7 +136,10 @@ def score_features(features: Features, metrics: Sequence[str], reference: Featur
         scale = reference.scale
         return pair_statistics(scale * features.astype(np.float64), scale * reference.features.astype(np.float64))
 
-    least = min(len(features), len(reference.features))
-    if least <= NEIGHBOURS:
-        raise InputError(f"{least} line(s) in a set of sentences; give at least {NEIGHBOURS + 1}, better thousands")
+    for rows, of_what in ((features, "the samples"), (reference.features, "the reference")):
+        if len(rows) <= NEIGHBOURS:
+            raise InputError(f"{len(rows)} line(s) in {of_what}; give at least {NEIGHBOURS + 1}, better thousands")
+        if not np.isfinite(rows).all():
+            raise InputError(NOT_FINITE)
+    require_one_width(features, reference.features)
     return [score for name in metrics for score in FEATURE_SCORES[name](features, reference, pairs)]

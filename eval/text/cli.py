@@ -209,15 +209,16 @@ def by_field(flags: Flags) -> Flags:
     return replace(flags, reference=reference, held_out=held_out)
 
 
-def open_all(paths: Sequence[Path], flags: ReferenceFlags) -> list[SampleLines]:
-    """Return samples files opened.
+def open_all(paths: Sequence[Path], flags: ReferenceFlags, *others: str | None) -> list[SampleLines]:
+    """Return samples files opened; `others` are further sources that --field may be for.
 
     Raises:
         InputError: a file cannot be read, two inputs are one pipe, or --field is given and no input is JSON Lines.
     """
     require_different(*paths, *flags.reference, flags.held_out)
     files = [open_samples(path, flags.invalid_utf8, flags.field) for path in paths]
-    if flags.field is not None and by_field(flags) == flags and not any(map(is_json_lines, paths)):
+    of_others = any(each is not None and with_field(each, flags.field) != each for each in others)
+    if flags.field is not None and by_field(flags) == flags and not (of_others or any(map(is_json_lines, paths))):
         raise InputError(f"--field {flags.field}: no input is JSON Lines, one object per line; leave the flag out")
     return files
 

@@ -19,7 +19,7 @@ from data.words import WordRule
 from eval.core.score import Score, with_floor
 from eval.text.reference import Reference, ReferenceOptions, open_reference
 from eval.text.reference_counts import has_ngrams
-from eval.text.samples import SampleLines, encode_samples, remarks
+from eval.text.samples import SampleLines, empty_lines, encode_samples, remarks
 from eval.text.words import WordReference, note_unspaced, number_floor, open_held_out, open_word_reference
 
 CHARACTER_METRICS = {
@@ -151,6 +151,8 @@ def score_samples(samples: SampleLines, metrics: Sequence[str], real: RealText, 
             if not quiet:
                 note_unspaced(samples, reference)
             words = reference.number(samples)
+            for remark in () if quiet or character_metrics else empty_lines(samples.name, words.lengths == 0):
+                note(remark)
             floor = number_floor(reference, real.held_out, words.lengths.size)
             for name in word_metrics:
                 score = _function(WORD_METRICS[name])

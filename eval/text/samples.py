@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from data.cache import concatenate_on_disk
 from data.errors import InputError
 from data.json_lines import is_json_lines, read_field, require_no_json
@@ -93,4 +96,10 @@ def remarks(name: str, encoded: EncodedSamples, text: ReferenceCounts) -> list[s
         warnings.append(
             f"{encoded.lines_with_tabs:,} of {lines:,} lines contain tabs: a table? give only the text column"
         )
-    return [f"{name}: {warning}" for warning in warnings]
+    return [f"{name}: {warning}" for warning in warnings] + empty_lines(name, encoded.ids[:, 0] == PADDING_ID)
+
+
+def empty_lines(name: str, empty: NDArray[np.bool_]) -> list[str]:
+    """Return a warning if some lines are empty; `empty` [lines] says which."""
+    count = int(empty.sum())
+    return [f"{name}: {count:,} of {empty.size:,} lines are empty, and count as samples"] if count else []

@@ -80,6 +80,8 @@ def test_a_json_lines_file_without_a_field_is_refused_and_its_fields_are_listed(
         require_no_json(path)
     with pytest.raises(InputError, match=fields):
         with_field(str(path), None)
+    with pytest.raises(InputError, match=r"say jsonl:.*s\.jsonl\.gz:FIELD with a field of these: text, meta"):
+        open_source(str(path))
     many = write_objects(tmp_path / "many.ndjson", [{f"f{number}": "a" for number in range(20)}])
     with pytest.raises(InputError, match=r"f11, and 8 more$"):
         require_no_json(many)

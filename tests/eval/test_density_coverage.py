@@ -90,6 +90,7 @@ def test_intervals_are_students_of_density_and_exact_of_coverage() -> None:
     assert (found["density"].low, found["density"].high) == pytest.approx((student.low, student.high))
     exact = binomtest(int(inside.any(1).sum()), 70).proportion_ci(method="exact")
     assert (found["coverage"].low, found["coverage"].high) == pytest.approx((exact.low, exact.high))
+    assert found["coverage"].error is None  # over samples; the interval is over real images
 
 
 def test_the_command_scores_its_features() -> None:

@@ -251,7 +251,10 @@ def test_two_identical_images_have_a_distance(capfd: pytest.CaptureFixture[str])
         ("samples.npz stats.npz --size 16", f"stats.npz: statistics of {MADE_BY}, not of random-conv-"),
         ("stats.npz real.npz --count 9", "--count 9: stats.npz holds statistics of all its images; give the images"),
         ("samples.npz narrow.npz", f"narrow.npz: statistics of 4 features, but the other set has {DIMS}"),
-        ("narrow.npz narrow.npz", "narrow.npz: holds no count of images; give it as the reference"),
+        (
+            "narrow.npz narrow.npz --features inception",
+            "narrow.npz: holds no count of images; give it as the reference",
+        ),
         ("samples.npz real.npz --features inception --weights broken.npz", "broken.npz: damaged or no weights"),
         ("samples.npz real.npz --features inception --weights no.pth", "no.pth: no such file"),
         ("samples.npz real.npz --count 0", "--count 0: must be at least 1"),
@@ -262,6 +265,16 @@ def test_two_identical_images_have_a_distance(capfd: pytest.CaptureFixture[str])
         ("stats real.npz --output stats.pkl", "--output stats.pkl: must end in .npz"),
         ("stats nan.npz --output new.npz", "nan.npz: float32 pixels"),
         ("stats real.npz", "--output"),
+        ("few.npz real.npz --influence i.csv --nearest n.png", "--influence: 9 images for 210 features; give at least"),
+        (
+            "samples.npz real.npz --metrics inception-score --nearest n.png",
+            "inception-score needs images and --features",
+        ),
+        ("samples.npz real.npz --resize clean", "--resize clean: only with --features inception, inception-spatial"),
+        (
+            "stats.npz stats.npz --features efficientnet-lite0",
+            "the features of stats.npz are computed already",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
@@ -273,6 +286,7 @@ def test_a_mistake_is_one_line_and_status_2(
     Path("cut/0.jpg").write_bytes(Path("cut/0.jpg").read_bytes()[:-200])
     write_folder("mixed", Image.new("RGB", (32, 32)), Image.new("RGB", (16, 16)))
     np.savez("one.npz", images=images_of("real.npz")[:1])
+    np.savez("few.npz", images=images_of("samples.npz")[:9])
     np.savez("small.npz", images=images_of("real.npz")[:, :, :16, :16])
     np.savez("nan.npz", images=np.full((4, 3, 32, 32), np.nan, np.float32))
     Path("broken.npz").write_bytes(Path("real.npz").read_bytes()[:1000])

@@ -75,6 +75,13 @@ def test_a_report_mixes_text_and_json_lines(place: Path, printed: Printed) -> No
     assert values[0] == values[1]
 
 
+def test_an_outside_text_may_be_the_only_json_lines(place: Path, printed: Printed) -> None:
+    flags = ("samples.txt", "--reference", "real.txt", "--metrics", "perplexity", "--outside")
+    found = printed(report.main, *flags, "part-1.jsonl", "--field", "of.text")["samples.txt"]
+    expected = printed(report.main, *flags, "part-1.txt")["samples.txt"]
+    assert [score["scores"] for score in found] == [score["scores"] for score in expected]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

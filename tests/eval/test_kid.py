@@ -74,6 +74,10 @@ def test_leaving_out_equals_scoring_the_others(n: int, m: int) -> None:
     expected = estimate(obvious(samples, reference), np.array(left_out))
     found = kid(samples, reference)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-11)
+    # Files that share a reference differ by their samples alone.
+    of_samples = [obvious(np.delete(samples, np.s_[g::groups], 0), reference) for g in range(groups)]
+    assert found.error == pytest.approx(estimate(found.value, np.array(of_samples)).error, abs=1e-11)
+    assert found.error != pytest.approx(expected.error, rel=0.01)
 
 
 def test_it_is_unbiased_where_the_plain_one_is_not_and_its_interval_covers() -> None:

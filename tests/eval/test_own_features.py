@@ -121,7 +121,12 @@ def test_a_function_gives_the_features_of_images(
         ("samples.npy images.npy", "samples.npy holds features, images.npy images; give the same kind for both"),
         ("images.npy real.npy", "real.npy holds features, images.npy images; give the same kind for both"),
         ("samples.npy real.npy --metrics inception-score", "samples.npy: inception-score needs images and --features"),
-        ("integers.npy real.npy", "integers.npy: no arrays of images"),
+        ("integers.npy real.npy", "integers.npy: a table of int64; give features as floats [N, D]"),
+        ("samples.npy real.npy --size 9", "--size 9: the features of samples.npy are computed already; leave"),
+        (
+            "stats samples.npy --output s.npz",
+            "samples.npy: features, which need no statistics; give the file to eval.fid",
+        ),
         ("images.npy others.npy --features vgg", "--features 'vgg': choose from inception, random-conv, "),
         ("images.npy others.npy --features nowhere:f", "--features nowhere:f: Python finds no module nowhere; run the"),
         (

@@ -81,3 +81,5 @@ def test_lines_are_cut_and_words_follow_the_rule(tmp_path: Path) -> None:
 def test_samples_without_words_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no words in the samples"):
         scored(["", " "], tmp_path)
+    with pytest.raises(InputError, match="no words where the model reads the samples"):
+        scored([" " * (LENGTH + 9) + "a"], tmp_path)

@@ -17,6 +17,7 @@ from data.readers import read_lines
 from data.tokenizers import PADDING, CharTokenizer
 from eval.ngrams import main as ngrams_main
 from eval.overlap import main
+from eval.report import main as report
 from eval.text.cli import CharacterFlags, chosen_options
 from eval.text.reference import FOLDER_RECORD, Reference, ReferenceOptions, record_path, reference_record, relocated
 from eval.text.samples import EncodedSamples, SampleLines, encode_samples, open_samples, remarks
@@ -114,7 +115,7 @@ def test_invalid_bytes_are_refused_or_replaced(samples: Path, text_file: Path) -
 
 def test_cut_lines_are_counted() -> None:
     text = counted_text(["abc", "abcdefgh"], 5, 1)
-    encoded = encode_samples(reading(["abcde", "abcdef"], ["", "abcdefgh" * 3]), text)
+    encoded = encode_samples(reading(["abcde", "abcdef"], ["a", "abcdefgh" * 3]), text)
     assert (len(encoded.ids), encoded.cut_lines) == (4, 2)
     assert remarks("toy.txt", encoded, text) == ["toy.txt: 2 of 4 lines are longer than --seq-len 5 and were cut"]
 
@@ -146,7 +147,7 @@ def test_a_table_is_noticed_unless_the_reference_has_tabs_too() -> None:
 
 def test_numbers_of_lines_are_grouped() -> None:
     text = counted_text(["ab"], 8, 1)
-    encoded = EncodedSamples(np.zeros((12_345, 8), np.uint8), 6_789, 0.0, 1_234)
+    encoded = EncodedSamples(np.ones((12_345, 8), np.uint8), 6_789, 0.0, 1_234)
     assert remarks("t", encoded, text) == [
         "t: 6,789 of 12,345 lines are longer than --seq-len 8 and were cut",
         "t: 1,234 of 12,345 lines contain tabs: a table? give only the text column",
@@ -163,6 +164,16 @@ def test_remarks_are_said_beside_the_scores(samples: Path, text_file: Path, caps
         f"note: {samples}: 4.5% of the characters do not occur in text.txt: another script?",  # the tab: 1 of 22
         f"note: {samples}: 1 of 2 lines contain tabs: a table? give only the text column",
     ]
+
+
+@pytest.mark.parametrize("metrics", [["jsd"], ["diversity"], ["jsd", "diversity"]])
+def test_empty_lines_are_said_once(
+    samples: Path, text_file: Path, capsys: pytest.CaptureFixture[str], metrics: list[str]
+) -> None:
+    samples.write_text("the cat sat\n\n\nsat on a mat\n", "utf-8")
+    assert report([str(samples), "--reference", str(text_file), "--metrics", *metrics]) == 0
+    noted = [line for line in capsys.readouterr().err.splitlines() if "empty" in line]
+    assert noted == [f"note: {samples}: 2 of 4 lines are empty, and count as samples"]
 
 
 def test_the_recorded_reference_is_the_default(samples: Path, text_file: Path) -> None:

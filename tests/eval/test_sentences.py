@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from data.corpus import CorpusOptions
 from data.errors import InputError
@@ -113,8 +114,39 @@ def test_scores_carry_what_they_depend_on() -> None:
 
 
 def test_too_few_lines_are_refused() -> None:
-    with pytest.raises(InputError, match=r"3 line\(s\) in a set of sentences; give at least 4"):
+    with pytest.raises(InputError, match=r"3 line\(s\) in the samples; give at least 4"):
         values(drawn(3, 0), drawn(9, 0))
+    with pytest.raises(InputError, match=r"2 line\(s\) in the reference; give at least 4"):
+        values(drawn(9, 0), drawn(2, 0))
+
+
+@pytest.mark.parametrize("metric", [*PLAIN_METRICS, "mauve"])
+def test_features_that_do_not_compare_are_refused(metric: str) -> None:
+    with pytest.raises(InputError, match="5 features per sample, but 6 per row of the reference"):
+        values(drawn(9, 0), drawn(9, 0, dims=6), metric)
+    broken = drawn(9, 0)
+    broken[3, 2] = np.nan
+    for samples, reference in ((broken, drawn(9, 0)), (drawn(9, 0), broken)):
+        with pytest.raises(InputError, match="NaN, infinity or overflow in features"):
+            values(samples, reference, metric)
+
+
+def test_the_error_of_a_kernel_distance_is_that_of_samples_alone() -> None:
+    real, count = drawn(100, 99, 3), 100
+    found = [
+        {name: value for score in score_features(drawn(200, seed, 3), PLAIN_METRICS, reference_of(real))
+         for name, value in score.values.items()}
+        for seed in range(count)
+    ]  # fmt: skip
+    kernel = [each["1000 sentence-kid"] for each in found]
+    spread = float(np.std([value.value for value in kernel], ddof=1))
+    errors = [value.error for value in kernel if value.error is not None]
+    assert len(errors) == count
+    assert math.sqrt(float(np.square(errors).mean())) == pytest.approx(spread, rel=0.25)
+    # Known to be wrong for files with one reference: leaving out samples and reference together, as the interval does.
+    both = [(value.high - value.value) / stats.t.ppf(0.975, 19) for value in kernel if value.high is not None]
+    assert np.mean(both) > 1.4 * spread
+    assert all(each["sentence-recall"].error is None for each in found)
 
 
 # --- The language model
@@ -240,6 +272,8 @@ def test_a_report_of_sentences(
         (["--outside", "x", "--metrics", "mauve"], "--outside x: no metric uses it; add --metrics perplexity"),
         (["--metrics", "perplexity"], "needs a model of another text; name the text with --outside"),
         (["--features", "lm"], "--features lm: no metric uses them"),
+        (["--metrics", "jsd", "--lower-case"], "--lower-case: none of --metrics uses it; leave it out, or add one of"),
+        (["--metrics", "zipf", "--ngram", "3"], "--ngram 3: none of --metrics uses it; .* one of jsd, overlap, likel"),
     ],
 )
 def test_flags_without_their_metric_are_refused(flags: list[str], message: str, files: list[str]) -> None:

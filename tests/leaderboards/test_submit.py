@@ -271,6 +271,9 @@ def test_samples_are_kept_as_plain_lines_whatever_they_came_in(few: Path, capsys
     (few / "empty.txt").touch()
     with pytest.raises(InputError, match=r"empty\.txt: the file is empty"):
         submit_few(few, "--name", "empty", source="empty.txt")
+    (few / "objects.jsonl").write_bytes(b'{"text": "the cat"}\n')
+    with pytest.raises(InputError, match=r"objects\.jsonl: JSON Lines; write the text of one of these .*: text$"):
+        submit_few(few, "--name", "objects", source="objects.jsonl")
 
 
 def test_a_picture_or_table_is_scored_rightly_or_refused(few: Path) -> None:

@@ -13,7 +13,7 @@ from eval.images.extractors.extractor import Extractor
 from eval.images.extractors.inception import inception_extractor, spatial_extractor
 from eval.images.extractors.own import own_extractor
 from eval.images.extractors.random_conv import random_conv_extractor
-from eval.images.inception import Resize
+from eval.images.inception import RESIZE, Resize
 
 FeatureKind = Literal["inception", "random-conv", "inception-spatial", "efficientnet-lite0", "dinov2-vitl14"]
 
@@ -66,7 +66,9 @@ def require_features(features: str) -> None:
         raise InputError(f"--features {features!r}: choose from {', '.join(kinds)}, or give MODULE:FUNCTION")
 
 
-def refuse_other_flags(features: str, weights: Path | None, precision: Precision, compiled: bool = False) -> None:
+def refuse_other_flags(
+    features: str, weights: Path | None, precision: Precision, compiled: bool = False, resize: Resize = RESIZE
+) -> None:
     """Refuse flags that do not apply to the features.
 
     Raises:
@@ -75,6 +77,7 @@ def refuse_other_flags(features: str, weights: Path | None, precision: Precision
     for flag, given, kinds in (
         (f"--weights {weights}", weights is not None, (*_INCEPTION, "efficientnet-lite0", "dinov2-vitl14")),
         (f"--precision {precision}", precision != "float32", _INCEPTION),
+        (f"--resize {resize}", resize != RESIZE, _INCEPTION),
         ("--compile", compiled, ("inception",)),
     ):
         if given and features not in kinds:
