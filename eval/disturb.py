@@ -96,7 +96,7 @@ class TextDisturbCommand(FormatFlags):
     contaminate_with: Annotated[str, tyro.conf.arg(metavar="SOURCE")] = "grammar"
     """Source of the contaminating lines, another text."""
     metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ()
-    """Metrics as of `eval.report`. Default: all."""
+    """Metrics as of `eval.report`, except metrics of sentence features, and perplexity. Default: all."""
     count: Annotated[int, tyro.conf.arg(metavar="LINES")] = 4000
     """Maximum number of lines (the first ones); half of them are disturbed."""
     words: Splitting = "punctuation"

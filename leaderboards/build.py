@@ -140,9 +140,11 @@ def _first_samples(record: Record) -> str:
 
 
 def _digest(boards: Sequence[Board], records: Path) -> str:
-    """Return a hash of everything the page is built from: template, this module, tasks, curves and records."""
-    digest = hashlib.sha256(_TEMPLATE.read_bytes() + Path(__file__).read_bytes())
+    """Return a hash of what the page is built from: template, modules here, published numbers, tasks and records."""
+    sources = [_TEMPLATE, *sorted(Path(__file__).parent.glob("*.py"))]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
     for shown in boards:
+        digest.update(repr(shown.published).encode())
         folder = records / shown.task.name
         paths = [folder / TASK, folder / CURVES, *(place / RECORD for place in record_folders(folder))]
         for path in filter(Path.exists, paths):

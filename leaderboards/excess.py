@@ -6,6 +6,7 @@ rows that `python -m textgan.sweep RUNS --json` prints for runs of maximum likel
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -25,7 +26,8 @@ EXCESS = "excess"
 
 EXCESS_LEGEND = (
     "Excess: nll_test minus the lowest nll_test of maximum likelihood at equal nll_oracle, over training lengths and "
-    "temperatures; below 0 is a gain, and a record without one lies beyond the ends of the curves."
+    "temperatures, at the last evaluation; below 0 is a gain. A record without one has no density, or lies beyond the "
+    "ends of the curves."
 )
 
 _QUALITY, _DIVERSITY = "nll_oracle", "nll_test"
@@ -53,12 +55,18 @@ def read_curves(folder: Path, signature: str) -> list[Curve]:
     path = folder / CURVES
     if not path.exists():
         return []
-    with naming_damage(path):
+    with naming_damage(path, "write it by textgan.sweep --json, without --top-p"):
         rows: Sequence[_Row] = typed(Sequence[_Row], json.loads(path.read_text("utf-8")), "rows")
         points = [(row, Point(row.temperature, row.top_p, _scores(row), row.distinct)) for row in rows]
-    for row in rows:
+    places = [(row.run, row.temperature, row.top_p) for row in rows]
+    for row, place in zip(rows, places, strict=True):
         if row.signature not in exact_parts(signature):
-            raise InputError(f"{path}: {row.run} is scored as {row.signature}, which is not in the task's {signature}")
+            raise InputError(
+                f"{path}: {row.run} is scored as {row.signature}, which is not in the task's {signature}; sweep "
+                "runs of the task's suite"
+            )
+        if places.count(place) > 1:
+            raise InputError(f"{path}: {row.run} twice at temperature {row.temperature:g}; give runs different names")
     by_run = groupby(sorted(points, key=lambda pair: pair[0].run), key=lambda pair: pair[0].run)
     return [Curve(run, [point for _, point in pairs], {}, 0) for run, pairs in by_run]
 
@@ -82,7 +90,8 @@ def excess_over(losses: Mapping[str, float], curves: Sequence[Curve]) -> float |
 def with_excess(folder: Path, task: Task, records: Sequence[Record]) -> tuple[Task, Sequence[Record]]:
     """Return a task and its records with the excess as last shown score, if the task's folder has curves.
 
-    A record has no excess if it lacks a loss, or if one of its runs lies beyond the ends of all curves.
+    The excess is of the last evaluation of each run. A record has none if it lacks a loss, or if one of its runs lies
+    beyond the ends of all curves.
 
     Raises:
         InputError: the curves cannot be read, or have another signature than the task.
@@ -96,11 +105,10 @@ def with_excess(folder: Path, task: Task, records: Sequence[Record]) -> tuple[Ta
 
 def _with_excess(record: Record, curves: Sequence[Curve]) -> Record:
     scores = {name: entry for name, entry in record.scores.items() if name != EXCESS}
-    losses = [scores[name].runs or () for name in (_QUALITY, _DIVERSITY) if name in scores]
-    if len(losses) < 2 or not losses[0]:
+    losses = [{name: entry.scores.get(name, math.nan) for name in (_QUALITY, _DIVERSITY)} for entry in record.samples]
+    if not losses or any(math.isnan(value) for each in losses for value in each.values()):
         return replace(record, scores=scores)
-    pairs = zip(*losses, strict=True)
-    values = [excess_over({_QUALITY: quality, _DIVERSITY: diversity}, curves) for quality, diversity in pairs]
+    values = [excess_over(each, curves) for each in losses]
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return replace(record, scores=scores)

@@ -10,7 +10,7 @@ from textgan.engine.run_folder import score_title
 
 HOW_TO_READ = (
     "Each cell is the task's main score of the model's best record, at the end of training; an empty cell is not "
-    "measured. Lower is better unless the heading says otherwise. Compare numbers within one column."
+    "measured, or has no excess. Lower is better unless the heading says otherwise. Compare numbers within one column."
 )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from data.errors import InputError
 from eval.core.score import Better, upgraded
 from leaderboards.places import RECORD, TASK, record_folders
-from leaderboards.signatures import fits
+from leaderboards.signatures import fits, told_apart
 from leaderboards.typed import typed
 
 Kind = Literal["runs", "samples", "published"]
@@ -50,7 +50,8 @@ class ScoreEntry:
         sd: standard deviation of `runs`.
         interval: 95 % confidence interval of `end`.
         corrected: estimate at infinite sample size, for samples.
-        runs: each run's mean over the last tenth of training, or the score of the run's last samples.
+        runs: each run's mean over the last tenth of training, or the score of the run's last samples if it was
+            evaluated fewer than ten times.
         windows: window means [runs, windows]; None before a run's first evaluation.
         headline: number in the paper's table, for published numbers.
     """
@@ -94,7 +95,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Curve:
-    """Curves of runs: the right edges of the windows in minutes of training, and a band per score."""
+    """Curves of runs: the right edges of the windows, in mean minutes of training, and a band per score."""
 
     minutes: Sequence[float]
     bands: Mapping[str, Band]
@@ -192,8 +193,8 @@ def _known(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def naming_damage(path: Path) -> Iterator[None]:
-    """Turn errors caused by damaged content into an InputError that names the file `path`.
+def naming_damage(path: Path, remedy: str = "submit again") -> Iterator[None]:
+    """Turn errors caused by damaged content into an InputError that names the file `path` and the remedy.
 
     Raises:
         InputError: the file is missing, or holds something that `leaderboards.submit` does not write.
@@ -201,11 +202,11 @@ def naming_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; submit again") from error
+        raise InputError(f"{path}: no such file; {remedy}") from error
     except KeyError as error:
-        raise InputError(f"{path}: no {error}; submit again") from error
+        raise InputError(f"{path}: no {error}; {remedy}") from error
     except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({error}); submit again") from error
+        raise InputError(f"{path}: damaged ({error}); {remedy}") from error
 
 
 def all_tasks(records: Path, damaged: list[InputError] | None = None) -> list[tuple[Task, list[Record]]]:
@@ -235,7 +236,8 @@ def _with_records(folder: Path) -> tuple[Task, list[Record]]:
     records = [read_record(path) for path in record_folders(folder)]
     for record in records:
         if record.kind != "published" and not fits(record.signature, task.signature):
-            raise InputError(f"{record.folder}: {record.signature} is not the task's {task.signature}")
+            difference = told_apart(record.signature, task.signature)
+            raise InputError(f"{record.folder}: {difference}; submit it to a task of its own")
     return task, records
 
 

@@ -18,13 +18,13 @@ from data.errors import InputError
 from data.files import temporary_folder
 from data.naming import as_command, printable
 from data.words import Splitting, WordRule
-from eval.core.score import Score
+from eval.core.score import Score, without_name
 from eval.text.metrics import EXACT_SCORES, HEADLINES, require_metrics, score_file
 from leaderboards.places import RECORD, TASK, chosen_records, record_folders
 from leaderboards.records import Record, ScoreEntry, Task, as_json, read_record, read_task, record_json, task_json
 from leaderboards.samples import reference_of
 from leaderboards.signatures import exact_parts, fits, joint_signature, word_rule
-from leaderboards.submission import of_samples
+from leaderboards.submission import of_samples, shown_first
 from textgan.engine.run_folder import declared, floors_by_name, headline, score_name, values_by_name
 
 
@@ -90,8 +90,9 @@ def rescore(command: RescoreCommand) -> Path:
 
 def _kept(record: Record, scored: Sequence[Score]) -> list[str]:
     """Return the names of the scores that a record keeps: exact scores, and scores with the same signature."""
-    before = record.signature.split("; ")
-    names = {score_name(name) for score in scored if str(score.signature) in before for name in score.values}
+    before = without_name(record.signature).split("; ")
+    same = (score for score in scored if without_name(str(score.signature)) in before)
+    names = {score_name(name) for score in same for name in score.values}
     return [name for name in record.scores if name in names or name in EXACT_SCORES]
 
 
@@ -134,7 +135,7 @@ def _task(command: RescoreCommand, task: Task, records: Sequence[Record], scored
     if unknown := [name for name in command.shown or () if name not in directions]:
         raise InputError(f"--shown {unknown[0]}: not scored; choose from {', '.join(directions)}")
     shown = command.shown or [name for name in task.shown if name in directions]
-    shown = shown or headline(declared(scored, HEADLINES))
+    shown = shown or shown_first(headline(declared(scored, HEADLINES)))
     kept = [*_kept(records[0], scored), *EXACT_SCORES]
     before = {name: value for name, value in (task.floor or {}).items() if name in kept}
     floor = {**floors_by_name(scored), **before}

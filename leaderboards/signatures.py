@@ -29,6 +29,21 @@ def fits(record: str, task: str) -> bool:
     return without_name(record) in (without_name(task), without_name(of_samples))
 
 
+def told_apart(record: str, task: str) -> str:
+    """Return in words where a record's signature differs from the task's: metrics, or else the fields of any metric."""
+    ours, theirs = (
+        {metric: rest.split("|") for metric, _, rest in (part.partition("|") for part in each.split("; "))}
+        for each in (without_name(record), without_name(task))
+    )
+    if ours.keys() != theirs.keys():
+        return f"scored by {', '.join(ours)}, but the task by {', '.join(theirs)}"
+    left, right = (
+        dict.fromkeys(field for metric in a for field in a[metric] if field not in b[metric])
+        for a, b in ((ours, theirs), (theirs, ours))
+    )
+    return f"scored with {', '.join(left) or 'nothing more'}, but the task with {', '.join(right) or 'nothing more'}"
+
+
 def word_rule(signature: str) -> WordRule:
     """Return the word rule in a signature that `eval.core.score.upgraded` returned; white space if it names none."""
     match = re.search(rf"\|words:({'|'.join(get_args(Splitting))})\|case:(as-is|lower)\|", signature)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data.errors import InputError
 from data.naming import as_flag_words, without_folder
 from eval.core.score import Better, Score
@@ -18,7 +20,7 @@ from eval.text.metrics import EXACT_SCORES
 from leaderboards.records import Band, Curve, Record, SampleEntry, ScoreEntry
 from leaderboards.signatures import joint_signature
 from textgan.engine.run_folder import headline, read_metrics, read_options, score_name
-from textgan.runs.aggregate import Group, MethodSummary, summarize, window_count
+from textgan.runs.aggregate import Axis, Group, MethodSummary, summarize, window_count
 
 _POINTS = 60
 
@@ -59,8 +61,12 @@ def from_runs(group: Group, name: str, note: str, exact: bool) -> Submission:
     if not declared:
         raise InputError(f"{name}: no score that another machine can verify; train with --scores jsd among others")
     run_options = [read_options(run.folder) for run in group.runs]
-    points, _ = window_count([group], "minutes", _POINTS)
-    summaries = {score: summarize([group], score, "minutes", points, None)[0] for score in declared}
+    # Runs of equal numbers of iterations end after different minutes; windows of minutes would leave out their ends.
+    axis: Axis = "minutes" if any(run.config["minutes"] is not None for run in group.runs) else "iterations"
+    points, _ = window_count([group], axis, _POINTS)
+    summaries = {score: summarize([group], score, axis, points, None, at_last=True)[0] for score in declared}
+    edges = next(iter(summaries.values())).x
+    minutes = np.mean([np.interp(edges, run.x(axis), run.x("minutes")) for run in group.runs], axis=0)
     bands = {
         score: Band(
             mean=_rounded(summary.windows.mean(axis=0)),
@@ -103,12 +109,12 @@ def from_runs(group: Group, name: str, note: str, exact: bool) -> Submission:
         facts=facts,
         scores={score: _entry(summary, declared[score].better) for score, summary in summaries.items()},
         samples=samples,
-        curve=Curve([round(float(x), 4) for x in next(iter(summaries.values())).x], bands),
+        curve=Curve([round(x, 4) for x in minutes.tolist()], bands),
         settings=portable_settings(run_options[0]["config"]),
     )
     named = run_options[0]["config"].get("scores", [])  # of text; images are not scored again
     metrics = [metric for metric in named if metric not in FEATURE_METRICS]
-    shown = {score: declared[score].better for score in headline(declared)}
+    shown = {score: declared[score].better for score in shown_first(headline(declared))}
     return Submission(record, metrics, floor, shown, files)
 
 
@@ -123,6 +129,11 @@ def _entry(summary: MethodSummary, better: Better) -> ScoreEntry:
         runs=summary.ends.tolist(),
         windows=[_rounded(means, 6) for means in summary.windows],
     )
+
+
+def shown_first(scores: Sequence[str]) -> list[str]:
+    """Return the scores that a new task shows, Self-BLEU first: the last one sorts, and random words lead by it."""
+    return sorted(scores, key=lambda name: not name.startswith("self_bleu"))
 
 
 def of_samples(scored: Sequence[Score]) -> dict[str, ScoreEntry]:

@@ -45,8 +45,8 @@ from leaderboards.records import (
 )
 from leaderboards.rescore import run_rescore
 from leaderboards.samples import kept_text, reference_of
-from leaderboards.signatures import exact_parts, fits, joint_signature, word_rule
-from leaderboards.submission import Submission, from_runs, of_samples, portable_reference, sha256_of
+from leaderboards.signatures import exact_parts, fits, joint_signature, told_apart, word_rule
+from leaderboards.submission import Submission, from_runs, of_samples, portable_reference, sha256_of, shown_first
 from textgan.engine.run_folder import declared, find_runs, floors_by_name, headline, values_by_name
 from textgan.runs.aggregate import group_runs, load_run
 
@@ -182,7 +182,11 @@ def _from_samples(
     shown = declared(scored, HEADLINES)
     files = {} if file is None else {file: gzip.compress(text, mtime=0)}
     return Submission(
-        record, metrics, floors_by_name(scored) or None, {each: shown[each].better for each in headline(shown)}, files
+        record,
+        metrics,
+        floors_by_name(scored) or None,
+        {each: shown[each].better for each in shown_first(headline(shown))},
+        files,
     )
 
 
@@ -225,7 +229,8 @@ def _write(
     for submission in submissions:
         record, name = submission.record, submission.record.name
         if not fits(record.signature, signature):
-            raise InputError(f"{name}: scored as {record.signature}, but {folder.name} takes {signature}")
+            difference = told_apart(record.signature, signature)
+            raise InputError(f"{name}: {difference}; score it as {folder.name} is, or begin a task of another name")
         if name in names:
             raise InputError(f"{names[name]}: there is a record of this name; give another --name, or remove it first")
         place = folder_name(name, [*taken, *written])

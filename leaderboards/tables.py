@@ -38,7 +38,7 @@ class TaskTable:
 
 _MOST_IN_FULL = 3  # scores shown with the best run and the best mean
 _OF_ALL_MODELS = (
-    *("model", "symbols", "iterations", "minutes", "pretraining"),
+    *("model", "symbols", "iterations", "minutes", "pretraining", "dim", "batch_size"),
     *("generator_lr", "critic_lr", "generator_steps", "critic_steps"),
 )
 _TITLES = {"critic_lr": "critic rate", "generator_lr": "generator rate"}
@@ -138,5 +138,6 @@ def markdown_table(table: TaskTable) -> str:
 LEGEND = (
     "Training is divided into windows of equal length. Best run: the best window mean of any single run. Best mean: "
     "the best window mean, averaged over runs. At the end: mean and standard deviation over runs in the last tenth "
-    "of training; for samples without a run, the score. Lower is better unless a heading says otherwise."
+    "of training, or at the last evaluation of fewer than ten; for samples without a run, the score. Lower is better "
+    "unless a heading says otherwise."
 )

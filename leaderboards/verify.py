@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 import numpy as np
 import tyro
@@ -28,7 +28,7 @@ from leaderboards.places import RECORD, chosen_records, record_folders
 from leaderboards.records import Band, Record, SampleEntry, ScoreEntry, Task, naming_damage, read_record, read_task
 from leaderboards.samples import kept_text, read_text, reference_of
 from leaderboards.signatures import exact_parts, fits, joint_signature, word_rule
-from textgan.engine.run_folder import values_by_name
+from textgan.engine.run_folder import floors_by_name, values_by_name
 
 _TOLERANCE = 1e-9
 _CURVE_TOLERANCE = 1e-4  # curves are stored with 4 decimals
@@ -82,6 +82,9 @@ def verify(record: Record, task: Task, reference: str | None, samples: Path | No
             errors.append(f"{path.name} is scored as {signature}, the record says {record.signature}")
             continue
         values = values_by_name(scores)
+        for name, floor in floors_by_name(scores).items():
+            if task.floor is not None and not abs(task.floor.get(name, floor) - floor) <= _TOLERANCE:
+                errors.append(f"real lines score {name} {floor:.6f}, but the task says {task.floor[name]:.6f}")
         if "nll_oracle" in entry.scores:
             values["nll_oracle"] = _oracle_loss(path, options.corpus.data)
         of_samples = {name: value for name, value in entry.scores.items() if name in values or name not in EXACT_SCORES}
@@ -115,8 +118,11 @@ def _contradictions(record: Record) -> list[str]:
         expected = fmean(score.runs or ()) if record.kind == "runs" else record.samples[0].scores[name]
         if score.end is None or not abs(expected - score.end) <= _TOLERANCE:
             errors.append(f"{name} at the end is {score.end}, but the record's data give {expected}")
+        if record.kind == "runs" and not _same(spread := _deviation(score.runs or ()), score.sd):
+            errors.append(f"{name} has a standard deviation of {score.sd}, but its runs give {spread}")
         if record.curve is not None and name in record.curve.bands:
-            errors += _curve_contradictions(name, score, record.curve.minutes, record.curve.bands[name])
+            at_last = [entry.scores.get(name) for entry in record.samples]
+            errors += _curve_contradictions(name, score, record.curve.minutes, record.curve.bands[name], at_last)
         elif record.kind == "runs" and score.best_run is not None:
             errors.append(f"{name} has no curve, but the best run's is {score.best_run}")
         elif record.kind == "runs" and [*(score.runs or ())] != [entry.scores[name] for entry in record.samples]:
@@ -124,8 +130,22 @@ def _contradictions(record: Record) -> list[str]:
     return errors
 
 
-def _curve_contradictions(name: str, score: ScoreEntry, minutes: Sequence[float], band: Band) -> list[str]:
-    """Return inconsistencies between a score's displayed values, its curve, and its window means [runs, windows]."""
+def _same(one: float | None, other: float | None) -> bool:
+    return one == other if one is None or other is None else abs(one - other) <= _TOLERANCE
+
+
+def _deviation(runs: Sequence[float]) -> float | None:
+    """Return the standard deviation of runs; None for a single one."""
+    return stdev(runs) if len(runs) > 1 else None
+
+
+def _curve_contradictions(
+    name: str, score: ScoreEntry, minutes: Sequence[float], band: Band, at_last: Sequence[float | None]
+) -> list[str]:
+    """Return inconsistencies between a score's displayed values, its curve, and its window means [runs, windows].
+
+    `at_last` are the scores of the runs' last samples: the values at the end, if there are fewer than ten windows.
+    """
     side = band.low if score.better == "lower" else band.high
     best = min((value for value in side if value is not None), key=lambda value: score.sign * value)
     if score.best_run is None or not abs(best - score.best_run) <= _CURVE_TOLERANCE:
@@ -136,12 +156,14 @@ def _curve_contradictions(name: str, score: ScoreEntry, minutes: Sequence[float]
     if windows.shape != (len(score.runs or ()), len(minutes)) or np.isnan(windows[:, -1]).any():
         return [f"{name} has no mean for each of {len(score.runs or ())} runs and {len(minutes)} windows"]
     means = windows.mean(axis=0)
-    last = windows[:, -max(1, windows.shape[1] // 10) :]
+    ends = np.nanmean(windows[:, -max(1, windows.shape[1] // 10) :], axis=1).tolist()
+    if windows.shape[1] < 10 and list(score.runs or ()) == at_last:
+        ends = at_last
     sign = score.sign
     expected = {
         "best run": (score.best_run, sign * np.nanmin(sign * windows), _WINDOW_TOLERANCE),
         "best mean": (score.best_mean, sign * np.nanmin(sign * means), _WINDOW_TOLERANCE),
-        "end of a run": (score.runs, np.nanmean(last, axis=1), _WINDOW_TOLERANCE),
+        "end of a run": (score.runs, ends, _WINDOW_TOLERANCE),
         "curve of means": (band.mean, means, _CURVE_TOLERANCE),
         "lower end of the band": (band.low, windows.min(axis=0), _CURVE_TOLERANCE),
         "upper end of the band": (band.high, windows.max(axis=0), _CURVE_TOLERANCE),

@@ -34,7 +34,7 @@ from textgan.models import settings_of
 from textgan.models.exact import exact_scores, held_out_lines, oracle_log_probs
 from textgan.models.lines import LineModel
 from textgan.runs.plots import plot_curves
-from textgan.runs.sweeps import Curve, Point, collapsed, excess
+from textgan.runs.sweeps import SEQGANS_ORACLE, Curve, Point, collapsed, excess
 from textgan.sample import load_generator, sample_ids
 
 _BATCH = 100
@@ -64,7 +64,8 @@ class SweepCommand(FormatFlags):
     output: Path | None = None
     """Figure (.png, .svg, .pdf): quality against diversity, a curve per run."""
     published: bool = False
-    """Draw published values of nll_oracle too, which were measured at temperature 1; their nll_test is unknown."""
+    """Draw published values of nll_oracle on SeqGAN's oracle too, measured at temperature 1; their nll_test is
+    unknown."""
     seed: int = 0
     """Seed of the samples."""
     device: Device = "auto"
@@ -222,11 +223,30 @@ def records(curves: Sequence[Curve], quality: str, diversity: str) -> list[dict[
     ]  # fmt: skip
 
 
+def _require_seqgans_oracle(command: SweepCommand, curves: Sequence[Curve], quality: str) -> None:
+    """Refuse published values of nll_oracle where they do not belong.
+
+    Raises:
+        InputError: there is no figure, another score is on its axis, or the lines are of another oracle than SeqGAN's.
+    """
+    if command.output is None:
+        raise InputError("--published: draws into a figure; name one with --output")
+    for curve in curves:
+        declared = curve.declared.get("nll_oracle")
+        if quality != "nll_oracle" or declared is None or f"|oracle:{SEQGANS_ORACLE}" not in declared.signature:
+            raise InputError(
+                f"--published: the values are of SeqGAN's oracle, and {curve.name} is scored by {quality} of other "
+                "lines; train with --data oracle:PATH, or leave the flag out"
+            )
+
+
 def main(arguments: list[str]) -> int:
     """Score generators over temperatures."""
     command = parse_command(SweepCommand, arguments, "textgan.sweep", __doc__)
     curves = sweep(command)
     quality, diversity = axes(command.axes, curves)
+    if command.published:
+        _require_seqgans_oracle(command, curves, quality)
     print(render(command.output_format, blocks(curves, quality, diversity), records(curves, quality, diversity)))
     if command.output is not None:
         plot_curves(command.output, curves, quality, diversity, command.published)

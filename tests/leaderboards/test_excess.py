@@ -45,7 +45,7 @@ def test_there_is_no_excess_beyond_the_ends_of_all_curves(quality: float) -> Non
 
 def a_row(run: str, quality: float, loss: float, **changes: Any) -> dict[str, Any]:
     row = {
-        "run": run, "temperature": 1.0, "top_p": 1.0, "distinct": 1.0, "nll_oracle": quality, "nll_test": loss,
+        "run": run, "temperature": quality / 10, "top_p": 1.0, "distinct": 1.0, "nll_oracle": quality, "nll_test": loss,
         "excess": None, "signature": EXACT,
     }  # fmt: skip
     return {**row, **changes}
@@ -67,12 +67,16 @@ def records(tmp_path: Path) -> Path:
     write(task / CURVES, ROWS)
     for name, losses in LOSSES.items():
         scores: dict[str, Any] = {"distinct_1": {"better": "higher", "end": 0.5}}
-        for score, runs in zip(("nll_oracle", "nll_test"), losses or (), strict=False):
-            scores[score] = {"better": "lower", "end": sum(runs) / 2, "runs": runs}
+        for score in ("nll_oracle", "nll_test") if losses else ():
+            scores[score] = {"better": "lower", "end": 9.0, "runs": [9.0, 9.0]}  # before the last evaluation
         scores["excess"] = {"better": "lower", "end": -9.0, "runs": [-9.0, -9.0]}  # altered: no record brings its own
         kind, signature = ("samples", SIGNATURE.split("; ")[0]) if losses is None else ("runs", SIGNATURE)
         write(task / name / "record.json", {
-            "name": name, "kind": kind, "signature": signature, "facts": {}, "scores": scores, "samples": [],
+            "name": name, "kind": kind, "signature": signature, "facts": {}, "scores": scores,
+            "samples": [
+                {"file": None, "sha256": "", "scores": dict(zip(("nll_oracle", "nll_test"), each, strict=True))}
+                for each in zip(*(losses or ()), strict=True)
+            ],
             "curve": None, "settings": {"model": name},
         })  # fmt: skip
     return tmp_path / "records"
@@ -126,7 +130,9 @@ def test_tables_show_the_excess_and_change_with_the_curves(records: Path, capsys
             "short is scored as exact.*samples:8",
         ),
         ([{**ROWS[0], "nll_test": None}], r"likelihood\.json: damaged \(rows\[0\]\.nll_test is not a number"),
+        ([{**ROWS[0], "nll_test": None}], "write it by textgan.sweep --json, without --top-p"),
         ({"run": "short"}, r"likelihood\.json: damaged"),
+        ([*ROWS, ROWS[1]], "long twice at temperature 0.4; give runs different names"),
     ],
 )
 def test_curves_measured_otherwise_are_refused(records: Path, rows: Any, said: str) -> None:

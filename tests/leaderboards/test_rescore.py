@@ -94,6 +94,17 @@ def test_the_way_back_leads_to_the_same_files(few: Path, capsys: pytest.CaptureF
     assert "next: python -m leaderboards.build" in capsys.readouterr().out
 
 
+def test_windows_stay_if_the_text_has_another_name(records: Path, tiny: WganGpSettings, tmp_path: Path) -> None:
+    before = {record.name: record for _, made in all_tasks(records) for record in made}
+    other = tmp_path / "other.txt"
+    other.write_bytes(Path(tiny.data).read_bytes())
+    assert again(records, "--metrics", "jsd", "--reference", str(other)) == 0
+    after = {record.name: record for _, made in all_tasks(records) for record in made}
+    assert {name: (record.scores, record.curve) for name, record in after.items()} == {
+        name: (record.scores, record.curve) for name, record in before.items()
+    }
+
+
 def test_the_word_rule_changes_alone(few: Path) -> None:
     flags = ["--task", "words", "--metrics", "bleu", "jsd", "--lower-case"]
     assert submit_few(few, *flags, "--name", "first") == 0

@@ -38,9 +38,7 @@ def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> N
     assert record.facts["seeds"] == [0, 1]
     assert record.facts["iterations"] == [8, 8]
     ends = record.scores["jsd_4"].runs or []
-    for run, end in zip(runs, ends, strict=True):
-        values = [row["scores/jsd_4"] for row in read_metrics(run)]
-        assert min(values) <= end <= max(values)
+    assert list(ends) == [row["scores/jsd_4"] for row in last]  # evaluated four times, once in the last tenth
     assert record.scores["jsd_4"].end == pytest.approx(fmean(ends))
     assert record.scores["jsd_4"].best_run in [row["scores/jsd_4"] for run in runs for row in read_metrics(run)]
     for entry, run, row in zip(record.samples, runs, last, strict=True):
@@ -53,6 +51,23 @@ def test_a_record_of_runs_says_what_they_did(records: Path, tmp_path: Path) -> N
     config = parse_train(record.facts["command"].split()[3:], PRESETS, "train", None).config
     made = read_options(runs[0])["config"]
     assert {**config.as_json(), "run_dir": made["run_dir"], "data": made["data"]} == made
+
+
+def test_runs_of_equal_iterations_may_take_different_times(records: Path, tmp_path: Path) -> None:
+    before = read_record(records / "toy" / "ttur-critic_lr-0.003")
+    path = tmp_path / "suite" / "a1" / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    slower = [{**row, "time/train_seconds": 1.1 * row["time/train_seconds"]} for row in rows]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in slower), "utf-8")
+    runs = [str(tmp_path / "suite" / name) for name in ("a0", "a1")]
+    flags = ["--task", "toy", "--name", "slower", "--records", str(records)]
+    assert submit.main([*runs, *flags]) == 0
+    after = next(record for _, made in all_tasks(records) for record in made if record.name == "slower")
+    assert after.scores == before.scores
+    assert after.curve is not None
+    assert before.curve is not None
+    assert after.curve.bands == before.curve.bands
+    assert after.curve.minutes == pytest.approx([1.05 * x for x in before.curve.minutes], abs=1e-4)
 
 
 @pytest.mark.parametrize("change", [{}, {"eval_seconds": 20.0, "minutes": 2.0, "iterations": None, "seed": 7}])
@@ -85,7 +100,7 @@ def test_other_references_and_sample_counts_are_refused(
     flags = ["--order", "1", "--count", "31", "--seq-len", "12", "--output", str(tmp_path / "more.txt")]
     assert sample_ngrams([tiny.data, *flags]) == 0
     arguments = [str(tmp_path / "more.txt"), "--task", "toy", "--name", "more", "--records", str(records)]
-    with pytest.raises(InputError, match=r"samples:31.*but toy takes .*samples:30"):
+    with pytest.raises(InputError, match=r"scored with samples:31, but the task with samples:30; score it as toy is"):
         submit.main(arguments)
     assert not (records / "toy" / "more").exists()
     with pytest.raises(InputError, match="there is a record of this name"):

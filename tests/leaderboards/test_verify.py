@@ -62,6 +62,7 @@ def test_every_record_verifies_and_an_altered_one_does_not(
             0.001,
             "the best run's jsd_6 is 0.001, but",
         ),
+        ("ttur-critic_lr-0.003", ("scores", "jsd_4", "sd"), 0.0001, "has a standard deviation of 0.0001, but its runs"),
         ("2-gram-model", ("samples", 0, "scores", "jsd_4"), math.nan, "but the record's data give nan"),
         ("2-gram-model", ("samples", 0, "scores"), {}, "samples.txt.gz is scored by jsd_1"),
     ],
@@ -87,6 +88,17 @@ def test_numbers_that_do_not_follow_from_the_record_are_found(
     path.write_text(json.dumps(content), "utf-8")
     assert verify.main([str(path.parent), "--reference", tiny.data]) == 1
     assert said in capsys.readouterr().out
+
+
+def test_the_floor_is_that_of_real_lines(
+    records: Path, tiny: WganGpSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = records / "toy" / "task.json"
+    task = json.loads(path.read_text("utf-8"))
+    task["floor"]["jsd_4"] = 0.9
+    path.write_text(json.dumps(task), "utf-8")
+    assert verify.main([str(records), "--reference", tiny.data]) == 1
+    assert "real lines score jsd_4 0." in capsys.readouterr().out
 
 
 def test_without_the_reference_hashes_are_checked_and_that_is_said(
@@ -125,7 +137,7 @@ def test_records_of_the_first_version_verify_and_take_more(
     # Samples by another rule are not the same task's.
     path = records / "words" / "task.json"
     path.write_text(path.read_text("utf-8").replace("|sym:word|", "|sym:word|words:punctuation|case:as-is|"), "utf-8")
-    with pytest.raises(InputError, match="is not the task's"):
+    with pytest.raises(InputError, match="but the task"):
         all_tasks(records)
 
 
@@ -137,7 +149,7 @@ def metrics_of(run: Path) -> list[str]:
     ("place", "value", "said"),
     [
         (("scores", "jsd_4", "windows", 1, -1), 0.0, "the windows of jsd_4 give another lower end of the band"),
-        (("scores", "jsd_4", "windows", 0, -1), 0.999, "the windows of jsd_4 give another end of a run"),
+        (("scores", "jsd_4", "windows", 0, -1), 0.999, "the windows of jsd_4 give another curve of means"),
         (("scores", "jsd_6", "best_mean"), 0.5, "the windows of jsd_6 give another best mean"),
         (("curve", "jsd_6", "mean", -1), 0.5, "the windows of jsd_6 give another curve of means"),
         (("scores", "jsd_4", "windows", 1), [0.5], "record.json: damaged"),

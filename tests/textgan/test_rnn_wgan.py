@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from data.errors import InputError
 from data.oracle import own_oracle
 from tests.helpers.runs import PRESETS, assert_refused, config_of
 from tests.helpers.small_oracle import train_to
@@ -17,7 +18,7 @@ from textgan.engine.phases import counters_at, phase_at
 from textgan.engine.trainer import make_trainer
 from textgan.models.common import initialise
 from textgan.models.lines import LineModel, in_line
-from textgan.models.rnn_wgan import Critic, Generator, phases, recurrent_wgan
+from textgan.models.rnn_wgan import Critic, Generator, RnnWganSettings, phases, recurrent_wgan
 from textgan.models.rnn_wgan import networks as new_networks
 
 COUNT, DIM, WEIGHT = 5, 3, 10.0
@@ -226,3 +227,10 @@ def distance(first: Tensor, second: Tensor) -> float:
 )
 def test_wrong_flags_are_refused_in_one_line(flag: str, message: str) -> None:
     assert_refused(["--preset=rnn-wgan-chars-ttur", flag], message)
+
+
+def test_a_budget_includes_the_curriculum() -> None:
+    config = RnnWganSettings(seq_len=8, curriculum=20, iterations=140)
+    with pytest.raises(InputError, match="--iterations 140: pretraining, warm-up and curriculum take 140; give more"):
+        config.require_game()
+    replace(config, iterations=141).require_game()

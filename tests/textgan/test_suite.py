@@ -244,6 +244,10 @@ def test_values_have_the_types_of_their_fields(planned: Planned, tmp_path: Path)
         (["--presets", "fastest"], "--presets"),
         (["--seeds"], "no runs: give at least one preset and one seed"),
         (["--presets"], "no runs: give at least one preset and one seed"),
+        (
+            ["--presets", "seqgan-words-ttur", "--set", "iterations=880"],
+            "seqgan-words-ttur: --iterations 880: pretraining, warm-up and curriculum take 880; give more",
+        ),
     ],
 )
 def test_wrong_flags_are_refused(planned: Planned, arguments: list[str], message: str) -> None:

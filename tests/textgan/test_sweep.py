@@ -208,6 +208,18 @@ def test_a_wrong_value_is_refused(flags: Any, message: str) -> None:
         SweepCommand(("run",), **flags)
 
 
+def test_published_values_are_of_seqgans_oracle_alone(runs: Path, tmp_path: Path) -> None:
+    flags = [str(runs / "mle"), "--count", "20", "--temperatures", "1", "--device", "cpu", "--published"]
+    with pytest.raises(InputError, match="--published: draws into a figure; name one with --output"):
+        main(flags)
+    figure = tmp_path / "figure.png"
+    with pytest.raises(
+        InputError, match="--published: the values are of SeqGAN's oracle, and mle is scored by quality"
+    ):
+        main([*flags, "--output", str(figure)])
+    assert not figure.exists()
+
+
 def test_runs_of_images_and_changed_data_are_refused(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"images-finished: not a run on text; for images use"):
         sweep(SweepCommand((str(OLD_RUNS / "images-finished"),), device="cpu"))

@@ -109,8 +109,19 @@ class Settings:
 
     @property
     def iterations_before(self) -> int:
-        """Iterations of pretraining and warm-up, which are part of --iterations."""
+        """Iterations before both players train on whole lines, which are part of --iterations."""
         return 0
+
+    def require_game(self) -> None:
+        """Refuse a budget in iterations that ends before both players train on whole lines.
+
+        Raises:
+            InputError: gives the iterations before.
+        """
+        before = self.iterations_before
+        if self.iterations is not None and self.iterations <= before:
+            why = f"pretraining, warm-up and curriculum take {before}; give more, or lower them"
+            raise InputError(f"--iterations {self.iterations}: {why}")
 
     @property
     def schedules(self) -> Sequence[str]:

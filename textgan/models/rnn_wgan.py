@@ -133,6 +133,11 @@ class RnnWganSettings(TextSettings, GanSettings):
     }  # fmt: skip
     positive: ClassVar[tuple[str, ...]] = (*TextSettings.positive, "critic_lr", "noise_deviation")
 
+    @property
+    def iterations_before(self) -> int:
+        """Iterations of shorter lines and of warm-up, which are part of --iterations."""
+        return super().iterations_before + self.curriculum * (self.seq_len - 1)
+
 
 def networks(config: RnnWganSettings, vocabulary_size: int) -> Networks:
     """Return generator and critic, with uninitialised weights."""

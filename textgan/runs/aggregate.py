@@ -26,6 +26,8 @@ from textgan.runs.significance import (
     student_interval,
 )
 
+_TENTHS = 10
+
 Axis = Literal["minutes", "wall-minutes", "iterations", "critic-updates", "gradients", "samples"]
 
 _COLUMNS: dict[str, tuple[str, float]] = {
@@ -151,9 +153,9 @@ class MethodSummary:
 
     `windows` are the window means of the runs [runs, windows], `x` the right edges of the windows. `best_run` and
     `best_mean` are the best window mean, of a run and of the mean over runs, and its x-coordinate. `ends` are the
-    means of the runs over the last tenth of the axis, or over the last window. `interval` is the 95 % Student's t
-    confidence interval of the mean of `ends` over runs, cut to the score's range; None for a single run. `reached`: x
-    at which the window mean of each run first reaches the target score, infinity if it never does.
+    means of the runs over the last tenth of the axis, or over the last window; see `summarize`. `interval` is the 95 %
+    Student's t confidence interval of the mean of `ends` over runs, cut to the score's range; None for a single run.
+    `reached`: x at which the window mean of each run first reaches the target score, infinity if it never does.
     """
 
     group: Group
@@ -196,7 +198,9 @@ def _common_end(groups: Sequence[Group], axis: Axis) -> tuple[float, str]:
     return min((float(run.x(axis)[-1]), str(run.folder)) for group in groups for run in group.runs)
 
 
-def summarize(groups: Sequence[Group], score: str, axis: Axis, points: int, level: float | None) -> list[MethodSummary]:
+def summarize(
+    groups: Sequence[Group], score: str, axis: Axis, points: int, level: float | None, at_last: bool = False
+) -> list[MethodSummary]:
     """Summarize each group by a score, up to the end of the shortest run.
 
     If a run has no evaluation in the last window, its first evaluation after this window counts there: of two runs with
@@ -208,6 +212,7 @@ def summarize(groups: Sequence[Group], score: str, axis: Axis, points: int, leve
         axis: the x-axis.
         points: number of windows.
         level: target score. Default: the worst of the groups' means at the end.
+        at_last: whether `ends` are the scores of the last evaluations if there are fewer than ten windows.
 
     Raises:
         InputError: a run was evaluated only at its start, lacks the score, or was scored with other settings.
@@ -226,7 +231,11 @@ def summarize(groups: Sequence[Group], score: str, axis: Axis, points: int, leve
             first = int((x > edges[-2]).argmax())
             if x[first] > end:
                 means[-1] = run.metrics[f"scores/{score}"].iloc[first]
-        scored.append((group, windows, np.nanmean(windows[:, -max(1, points // 10) :], axis=1)))
+        if at_last and points < _TENTHS:  # a window is longer than the last tenth
+            ends = np.array([run.metrics[f"scores/{score}"].iloc[-1] for run in group.runs])
+        else:
+            ends = np.nanmean(windows[:, -max(1, points // _TENTHS) :], axis=1)
+        scored.append((group, windows, ends))
     level = sign * max(sign * float(ends.mean()) for _, _, ends in scored) if level is None else level
     x, summaries = edges[1:], []
     for group, windows, ends in scored:

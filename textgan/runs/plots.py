@@ -158,6 +158,7 @@ def plot_curves(path: Path, curves: "Sequence[Curve]", quality: str, diversity: 
             # Curves fall from left to right: there is room to the right above, to the left below.
             place, shift, side = ((1, value), (-2, 2), "right") if value > middle else ((0, value), (2, 2), "left")
             panel.annotate(text, place, shift, panel.get_yaxis_transform(), "offset points", ha=side, fontsize=7)
+        panel.set_title("dotted: published values, whose NLL_test is unknown", fontsize=8)
     panel.set(xlabel=f"{label(score_title(diversity))} (diversity, lower is better)")
     panel.set(ylabel=f"{label(score_title(quality))} (quality, lower is better)")
     _save(figure, path, columns=2)

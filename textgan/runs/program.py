@@ -176,9 +176,7 @@ def run_program(program: TrainingProgram[C], arguments: Sequence[str], descripti
     """
     with after_rank_0():
         command = parse_train(arguments, program.presets, program.module, description)
-        budget, before = command.config.iterations, command.config.iterations_before
-        if budget is not None and budget <= before:
-            raise InputError(f"--iterations {budget}: pretraining and warm-up take {before}; give more, or lower them")
+        command.config.require_game()
         count, graphs = 1, False
         if isinstance(command, TrainTogetherCommand):
             count, graphs = command.replicas, command.cuda_graphs

@@ -12,6 +12,8 @@ import numpy as np
 
 from textgan.engine.run_folder import DeclaredScore
 
+SEQGANS_ORACLE = "b4c35ed9778b"
+"""First digits of the hash of the weights that SeqGAN's authors published, as in signatures."""
 FEWEST_DISTINCT = 0.5
 """A generator with a smaller share of distinct lines among its samples has collapsed."""
 
