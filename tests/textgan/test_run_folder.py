@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from data.errors import InputError
-from tests.helpers.runs import write_run
+from data.files import write_json
+from images.config import PRESETS as IMAGE_PRESETS
+from tests.helpers.runs import PRESETS, write_run
 from textgan.engine.run_folder import find_runs, read_metrics, read_options
+from textgan.engine.settings import Settings
 
 
 def test_options_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -22,6 +25,13 @@ def test_options_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read_options(folder)["config"]["critic_lr"] == 1e-5
     assert read_options(folder)["config"]["name"] == "é"
     assert read_options(folder)["floor"] == {"jsd_4": 0.25}
+
+
+@pytest.mark.parametrize("config", [*PRESETS.values(), *IMAGE_PRESETS.values()], ids=lambda each: each.preset)
+def test_no_setting_of_another_model_is_added(tmp_path: Path, config: Settings) -> None:
+    written = json.loads(json.dumps(config.as_json()))
+    write_json(tmp_path / "options.json", {"format": 2, "config": written, "scores": {}})
+    assert read_options(tmp_path)["config"] == written
 
 
 def test_a_folder_without_options_and_damaged_options_are_refused(tmp_path: Path) -> None:

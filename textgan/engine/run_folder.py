@@ -40,10 +40,9 @@ _ADDED_SETTINGS: Mapping[str, Any] = {
     "eval_seconds": None, "max_gradient_norm": None, "start": None, "diagnostics": False,
     "training_precision": "float32",
 }  # fmt: skip
-_ADDED_TO_GANS: Mapping[str, Any] = {
-    "generator_steps": 1, "critic_warm_up": 0, "rule": "alternating",
-    "loss": "wasserstein", "penalty": "wgan-gp", "spectral_norm": "off",
-}  # fmt: skip
+_ADDED_TO_GANS: Mapping[str, Any] = {"generator_steps": 1, "critic_warm_up": 0, "rule": "alternating"}
+# Of games on samples in place of lines: WGAN-GP and images, which draw from latent noise.
+_ADDED_TO_SAMPLES: Mapping[str, Any] = {"loss": "wasserstein", "penalty": "wgan-gp", "spectral_norm": "off"}
 _ADDED_TO_IMAGES: Mapping[str, Any] = {"precision": "float32", "upsampling": "transposed", "critic_norm": "batch"}
 _ADDED_TO_TEXT: Mapping[str, Any] = {
     "symbols": "char", "order": "replacement", "scores": ["jsd"], "score_seq_len": None, "words": "punctuation",
@@ -158,7 +157,8 @@ def _upgraded_settings(options: Mapping[str, Any]) -> dict[str, Any]:
         config["training_precision"] = "tf32"  # which PyTorch takes in convolutions by default
     if config.get("model") == "mle":
         return {name: value for name, value in config.items() if name not in _UNUSED_BY_MLE}
-    return {**_ADDED_TO_GANS, **config}
+    of_game = _ADDED_TO_SAMPLES if "latent_dim" in config else {}
+    return {**(_ADDED_TO_GANS if "critic_lr" in config else {}), **of_game, **config}
 
 
 def _declarations(names: Sequence[str], signature: str) -> dict[str, Any]:
