@@ -32,7 +32,8 @@ def open_causal_lm(name: str) -> OutsideModel:
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
-        raise InputError(f"--outside causal-lm:{name}: needs transformers; pip install transformers") from error
+        remedy = "needs transformers; pip install 'textgan[perplexity]'"
+        raise InputError(f"--outside causal-lm:{name}: {remedy}") from error
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(name, local_files_only=True, use_safetensors=True)

@@ -76,7 +76,7 @@ def open_word_model(path: str | None) -> OutsideModel:
     try:
         import pocketsphinx
     except ImportError as error:
-        raise InputError(f"{flag}: needs a package that reads the model; pip install {PACKAGE}") from error
+        raise InputError(f"{flag}: needs pocketsphinx; pip install 'textgan[perplexity]'") from error
     place = Path(pocketsphinx.get_model_path(_ENGLISH) if path is None else path)
     file = local_file(place)
     pocketsphinx.set_loglevel("FATAL")

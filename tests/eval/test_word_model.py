@@ -113,7 +113,7 @@ def test_a_model_without_any_word_of_the_samples_is_refused() -> None:
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     for path, flag in ((None, "pocketsphinx"), ("a.lm", "arpa:a.lm")):
-        with pytest.raises(InputError, match=f"--outside {flag}: .*pip install pocketsphinx"):
+        with pytest.raises(InputError, match=f"--outside {flag}: .*pip install 'textgan\\[perplexity\\]'"):
             open_word_model(path)
     with pytest.raises(InputError, match="'arpa:': nothing after the colon"):
         open_outside("arpa:", SentenceFlags())

