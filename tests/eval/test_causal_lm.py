@@ -10,6 +10,7 @@ import torch
 
 from data.errors import InputError
 from data.words import WHITE_SPACE
+from eval.sentences import causal_lm
 from eval.sentences.causal_lm import open_causal_lm
 from eval.sentences.perplexity import score
 
@@ -65,6 +66,13 @@ def test_bits_are_those_of_one_symbol_after_the_other(folder: Path) -> None:
     assert perplexity.values["bits-per-word"].value == pytest.approx(sum(slow) / 10, rel=1e-4)
     assert str(perplexity.signature).startswith(f"perplexity|model:causal-lm|len:16|outside:{folder.name}@")
     assert entropy.metric == "sample-entropy"
+
+
+@pytest.mark.parametrize("symbols", [1, 8, 20])
+def test_long_lines_are_read_in_smaller_batches(folder: Path, monkeypatch: pytest.MonkeyPatch, symbols: int) -> None:
+    expected = open_causal_lm(str(folder)).bits(LINES * 3)[0]
+    monkeypatch.setattr(causal_lm, "_MOST_SYMBOLS", symbols)
+    assert open_causal_lm(str(folder)).bits(LINES * 3)[0].tolist() == pytest.approx(expected.tolist(), rel=1e-5)
 
 
 def test_lines_longer_than_the_model_reads_are_refused(folder: Path) -> None:
