@@ -73,16 +73,16 @@ def score_sentences(
     score = _scorer(metrics, flags, real)
     lines = [list(chain.from_iterable(file.read())) for file in files]
     held_out = real.floor_lines(len(lines[0]))
-    scores = [naming_lines(file.name, score, file_lines) for file, file_lines in zip(files, lines, strict=True)]
+    scores = [_scores_of(file.name, score, file_lines) for file, file_lines in zip(files, lines, strict=True)]
     if held_out is None:
         return scores
-    floors = naming_lines("held-out lines", score, held_out)
+    floors = _scores_of("held-out lines", score, held_out)
     return [
         [with_floor(found, floor) for found, floor in zip(file_scores, floors, strict=True)] for file_scores in scores
     ]
 
 
-def naming_lines(name: str, score: Callable[[list[str]], list[Score]], lines: list[str]) -> list[Score]:
+def _scores_of(name: str, score: Callable[[list[str]], list[Score]], lines: list[str]) -> list[Score]:
     """Return the scores of lines.
 
     Raises:
