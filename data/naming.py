@@ -1,5 +1,6 @@
 """Names of files and methods in messages, tables, figures and commands: made printable, distinct and quoted."""
 
+import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -41,11 +42,16 @@ def as_command(*words: str | Path) -> str:
 
 
 def without_folder(source: str) -> str:
-    """Return a source of data without its folder: "kind:name" for "kind:/folder/name", "name" for "/folder/name"."""
+    """Return a source of data without its folder: "kind:name" for "kind:/folder/name", "name" for "/folder/name".
+
+    Sources in a pool lose their folders too.
+    """
     kind, colon, rest = source.partition(":")
     if not colon or Path(source).is_absolute():
         return Path(source).name
-    name, more, column = rest.partition(":")
+    if kind == "pool":
+        return f"pool:{json.dumps([without_folder(each) for each in json.loads(rest)])}"
+    name, more, column = rest.rpartition(":") if kind == "jsonl" else rest.partition(":")
     return f"{kind}:{Path(name).name if Path(name).is_absolute() else name}{more}{column}"
 
 

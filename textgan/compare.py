@@ -75,7 +75,7 @@ class CompareCommand(FormatFlags):
 class Compared:
     """The comparison of methods by one score. `level` is the target score, `floor` the score of real data.
 
-    `note`: the run that has too few evaluations for the requested number of windows, if any.
+    `note`: the run that has too few evaluations for the requested number of windows, and speeds that differ, if any.
     """
 
     score: str
@@ -102,7 +102,8 @@ def compare(command: CompareCommand) -> list[Compared]:
     require_at_least("--windows", command.windows, 2)
     groups = group_runs([load_run(folder) for folder in find_runs(command.runs)])
     runs = [run for group in groups for run in group.runs]
-    points, note = _windows(groups, command)
+    points, few = _windows(groups, command)
+    note = "\n".join(filter(None, [few, _speeds(runs, command.axis)])) or None
     comparisons = []
     for score in command.scores or _common_headlines(runs):
         declared = shared_score(runs, score)
@@ -135,6 +136,15 @@ def _windows(groups: Sequence[Group], command: CompareCommand) -> tuple[int, str
     evaluations = "one evaluation" if points == 1 else f"{points} evaluations"
     note = f"note: {points} of {command.windows} windows: {rarest.folder} has {evaluations} after its start{remedy}"
     return points, note
+
+
+def _speeds(runs: Sequence[Run], axis: Axis) -> str | None:
+    """Return a note if an axis of minutes compares runs with different numbers of threads, processes or replicas."""
+    speeds = list(dict.fromkeys(run.speed for run in runs))
+    if "minutes" not in axis or len(speeds) < 2:
+        return None
+    alike = "do not compare; iterations do: --axis iterations"
+    return f"note: minutes of runs with {' and of runs with '.join(speeds)} {alike}"
 
 
 def conclusions(compared: Compared) -> list[str]:

@@ -64,7 +64,11 @@ def _advice(program: TrainingProgram[Any], command: SearchOptions, trials: Seque
     ]
     pairs = len({(trial.critic_lr, trial.generator_lr) for trial in trials})
     rates = [f"critic_lr={best.critic_lr:g}", f"generator_lr={best.generator_lr:g}"]
-    settings = [f"data={command.data}", *rates, f"iterations={command.iterations}"]
+    preset = require_critic(program.presets[command.preset])
+    iterations = f"iterations={preset.iterations_before + command.iterations}"
+    schedules = ("critic_schedule", "generator_schedule")
+    constant = [f"{name}=constant" for name in schedules if getattr(preset, name) != "constant"]
+    settings = [f"data={command.data}", *rates, *constant, iterations]
     suite = ["python", "-m", f"{program.package}.suite", "--presets", command.preset, "--seeds", "0", "1", "2"]
     return [
         f"best of {pairs} pairs: critic {best.critic_lr:g}, generator {best.generator_lr:g}",

@@ -128,7 +128,8 @@ def _was_scored_by_iterations(program: TrainingProgram[Any], folder: Path) -> bo
     Runs added to a suite of an earlier version must be evaluated in the same way. A method with an `eval_every` of its
     own says nothing about the version.
     """
-    recorded = [read_options(path.parent)["config"] for path in folder.glob(f"*/{OPTIONS}")]
+    options = [read_options(path.parent) for path in folder.glob(f"*/{OPTIONS}")]
+    recorded = [each["config"] for each in options if each["format"] == 1]
     return any(
         config["iterations"] is None
         and config["eval_seconds"] is None
@@ -155,11 +156,14 @@ def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Pa
             f"{', '.join(sorted(unknown))} of {method.name}: no such setting; see python -m {program.module} --help"
         )
     refuse_both_intervals(settings)
-    run_dir = folder / f"{method.name.replace(' ', '-').replace('/', '-')}-seed{seed}"
+    run_dir = folder / f"{_of_seed(method.name, seed).replace(' ', '-').replace('/', '-')}-seed{seed}"
     # A budget set by a method replaces both budgets of its preset.
     budget = {name: None for name in ("iterations", "minutes") if {"iterations", "minutes"} & settings.keys()}
     typed = {name: _typed(program, type(default), name, _of_seed(value, seed)) for name, value in settings.items()}
-    config = replace(default, **{**budget, **typed}, seed=seed, run_dir=run_dir)
+    try:
+        config = replace(default, **{**budget, **typed}, seed=seed, run_dir=run_dir)
+    except InputError as error:
+        raise InputError(f"{method.name}: {error}") from error
     is_set = config.iterations is not None or {"eval_every", "eval_seconds"} & method.settings.keys()
     if not by_clock or config.minutes is None or is_set:
         return config
@@ -217,7 +221,7 @@ def read_suite(path: Path) -> tuple[list[Method], list[int]]:
         raise InputError(f"{path}: common must be a table, [common]")
     if not isinstance(listed, list) or not all(isinstance(method, dict) for method in listed):
         raise InputError(f"{path}: methods must be tables in a list, [[method]]")
-    for given in (seeds, *(method["seeds"] for method in listed if "seeds" in method)):
+    for given in (seeds, *(table["seeds"] for table in (common, *listed) if "seeds" in table)):
         if not isinstance(given, list) or not all(type(seed) is int for seed in given):
             raise InputError(f"{path}: seeds must be a list of whole numbers")
     return list(methods_of(common, listed)), seeds

@@ -86,6 +86,10 @@ def test_a_command_is_rebuilt_from_recorded_settings(tiny: WganGpSettings, chang
 def test_places_on_a_machine_are_left_out() -> None:
     assert without_folder("/a/b/corpus.txt.gz") == "corpus.txt.gz"
     assert without_folder("cifar10:/a/b/pics.npz") == "cifar10:pics.npz"
+    assert (
+        without_folder('pool:["/a/b/one.txt", "jsonl:/a:b/two.jsonl:text"]')
+        == 'pool:["one.txt", "jsonl:two.jsonl:text"]'
+    )
     assert without_folder("hub:owner/name:text") == "hub:owner/name:text"
     assert without_folder("hub:/a/b/copy:text") == "hub:copy:text"
     assert without_folder("grammar") == "grammar"

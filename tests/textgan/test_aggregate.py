@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from data.errors import InputError
+from tests.helpers import records
 from tests.helpers.runs import SIGNATURE, a_group, a_run, write_run
 from textgan.engine.run_folder import DeclaredScore
 from textgan.runs.aggregate import (
@@ -298,6 +299,16 @@ def test_minutes_of_other_machines_are_another_group(tmp_path: Path) -> None:
     ]
     found = {group.name: [run.config["seed"] for run in group.runs] for group in group_runs(runs)}
     assert found == {"ttur-small, device slow": [0, 2], "ttur-small, device fast": [1]}
+
+
+def test_runs_on_other_data_are_another_group(tmp_path: Path) -> None:
+    runs = []
+    for seed, sha256 in ((0, "aa"), (0, "bb"), (1, "aa")):
+        folder = write_run(tmp_path / f"{sha256}{seed}", [{"iteration": 1, "jsd_4": 0.5}], seed=seed)
+        records.change(folder / "options.json", data_sha256=sha256)
+        runs.append(load_run(folder))
+    found = {group.name: [run.folder.name for run in group.runs] for group in group_runs(runs)}
+    assert found == {"ttur-small, data_sha256 aa": ["aa0", "aa1"], "ttur-small, data_sha256 bb": ["bb0"]}
 
 
 def test_names_tell_only_what_differs_among_those_of_a_preset(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import stats
 
 from data.errors import InputError
+from tests.helpers.records import change
 from tests.helpers.runs import SIGNATURE, falling, rows_of, write_run
 from textgan.compare import CompareCommand, compare, main
 
@@ -270,6 +271,15 @@ def test_a_run_scored_twice_is_compared_in_one_window(tmp_path: Path, printed: P
         "--eval-seconds scores all methods at the same times"
     )
     assert found["note"] in printed(tmp_path)
+
+
+def test_minutes_of_other_numbers_of_threads_are_said_not_to_compare(tmp_path: Path, printed: Printed) -> None:
+    for seed, device in enumerate(({"threads": 1}, {"threads": 16, "processes": 2})):
+        folder = write_run(tmp_path / str(seed), rows_of(falling(0.8, 0.05)), seed=seed)
+        change(folder / "options.json", device={"name": "a processor", **device})
+    said = "note: minutes of runs with threads 1 and of runs with threads 16, processes 2 do not compare; iterations do"
+    assert said in printed(tmp_path)
+    assert "do not compare" not in printed(tmp_path, "--axis", "iterations")
 
 
 def test_a_score_that_a_run_lacks(suite: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_preset_with_one_rate_has_nothing_to_control(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be positive"):
         main(["--output", str(tmp_path / "c.toml"), "--ratios", "0"])
     # A budget in minutes has no end to let the rate fall to.
-    with pytest.raises(InputError, match="schedule linear: needs --iterations"):
+    with pytest.raises(InputError, match="a schedule is linear, and needs --iterations"):
         main_of_images(["--output", str(tmp_path / "c.toml"), "--preset", "quickstart"])
     with pytest.raises(InputError, match="--output"):
         main([])

@@ -172,6 +172,14 @@ def test_the_recommendation_warns_of_edges_and_of_seeds(tmp_path: Path, valley: 
         "python -m textgan.suite --presets ttur-small --seeds 0 1 2 --set data=grammar critic_lr=0.01 generator_lr="
         in told
     )
+    # The suite trains as the search did: constant rates, and the iterations after pretraining.
+    game = replace(command(tmp_path / "game"), preset="seqgan-words-ttur")
+    assert "iterations=1780" in rendered(TEXT, game, search(TEXT, game, 1))
+    falling = replace(PRESETS["ttur-small"], critic_schedule="linear")
+    program = replace(TEXT, presets={**PRESETS, "ttur-small": falling})
+    constant = command(tmp_path / "constant")
+    told = rendered(program, constant, search(TEXT, constant, 1))
+    assert "critic_schedule=constant iterations=900" in told
     narrow = replace(command(tmp_path / "narrow"), critic_lr=(1e-4, 1e-3))
     assert "the critic's rate is at the edge of the searched range" in rendered(TEXT, narrow, search(TEXT, narrow, 1))
     nothing = [Trial(0.1, 0.1, 2, 900, [None, None])]

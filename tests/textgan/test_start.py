@@ -93,6 +93,11 @@ def test_a_run_keeps_its_start(finished: WganGpSettings, tmp_path: Path, monkeyp
     for config in (replace(started, start=None), replace(random, start=finished.folder)):
         with pytest.raises(InputError, match=f"--start {config.start}: not the start of the run in"):
             train(replace(config, iterations=9))
+    other = replace(finished, critic_lr=2 * finished.critic_lr, run_dir=tmp_path / "other")
+    train(other)
+    for place, message in ((other.folder, "not the start of the run in"), (tmp_path / "nowhere", "nowhere: not a run")):
+        with pytest.raises(InputError, match=message):
+            train(replace(started, start=place, iterations=9))
     moved = Path(shutil.copytree(finished.folder, tmp_path / "moved"))
     train(replace(started, start=moved, iterations=9))
     # Stopped before the first checkpoint, while the start trains on: its weights are others now.

@@ -71,6 +71,14 @@ def test_a_comma_in_the_name_of_a_file_is_none_between_values(
     assert [Path(config.data).name for config in planned.configs] == ["a,b.txt"]
 
 
+def test_a_start_per_seed_may_be_one_of_several(planned: Planned) -> None:
+    main(["--presets", "ttur-small", "--seeds", "0", "7", "--set", "start=a-seed{seed},b-seed{seed}"])
+    found = [(config.folder.name, str(config.start)) for config in planned.configs]
+    assert found == [
+        (f"ttur-small,start={each}-seed{seed}-seed{seed}", f"{each}-seed{seed}") for seed in (0, 7) for each in "ab"
+    ]
+
+
 def test_two_lists_of_values_make_every_pair(planned: Planned) -> None:
     main(["--presets", "orig", "--seeds", "0", "--set", "critic_steps=1,10", "critic_lr=1e-4,3e-4"])
     assert [(config.critic_steps, config.critic_lr) for config in planned.configs] == [
@@ -185,24 +193,28 @@ def test_a_budget_in_minutes_is_scored_by_the_clock(
     assert [(config.eval_every, config.eval_seconds) for config in planned.configs] == [(every, seconds)] * 2
 
 
-def test_a_method_scored_by_iterations_leaves_the_others_to_the_clock(planned: Planned, tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [50, PRESETS["orig-small"].eval_every])
+def test_a_method_scored_by_iterations_leaves_the_others_to_the_clock(
+    planned: Planned, tmp_path: Path, every: int
+) -> None:
     (tmp_path / "suite.toml").write_text(
-        """seeds = [0]
+        f"""seeds = [0]
         [common]
         minutes = 20
         [[method]]
         preset = "ttur-small"
         [[method]]
         preset = "orig-small"
-        eval_every = 50""",
+        eval_every = {every}""",
         "utf-8",
     )
     for _ in range(2):  # anew, and beside the runs of the first time
         main(["--file", str(tmp_path / "suite.toml"), "--suite-dir", str(tmp_path / "mixed")])
-        assert [(config.eval_every, config.eval_seconds) for config in planned.configs] == [(100, 20.0), (50, None)]
+        assert [(config.eval_every, config.eval_seconds) for config in planned.configs] == [(100, 20.0), (every, None)]
         for config in planned.configs:
             config.folder.mkdir(parents=True, exist_ok=True)
-            (config.folder / "options.json").write_text(json.dumps({"config": config.as_json()}), "utf-8")
+            options = {"format": 2, "config": config.as_json()}
+            (config.folder / "options.json").write_text(json.dumps(options), "utf-8")
 
 
 def test_evaluations_by_iterations_and_by_the_clock_are_refused_together(planned: Planned) -> None:
@@ -268,7 +280,12 @@ METHOD = '[[method]]\npreset = "ttur"\n'
         ("seed = [0]\nmethods = 1\n", r"suite\.toml: unknown methods, seed; a suite has seeds, \[common\] and"),
         ("seeds = 3\n" + METHOD, r"suite\.toml: seeds must be a list of whole numbers"),
         ('seeds = [0, "1"]\n' + METHOD, r"suite\.toml: seeds must be a list of whole numbers"),
+        ("[common]\nseeds = 3\n" + METHOD, r"suite\.toml: seeds must be a list of whole numbers"),
         ("[common]\ndim = 4\n", "no runs: give at least one preset"),
+        (
+            METHOD + 'critic_schedule = "linear"\nminutes = 5\n',
+            "suite.toml: ttur: a schedule is linear, and needs --it",
+        ),
         (METHOD + "rate = 1\n", "rate of ttur: no such setting"),
         (METHOD + 'dim = "wide"\n', "dim=wide: not a value of this setting"),
         ('[[method]]\npreset = "fastest"\n', "preset 'fastest' of fastest: choose from quickstart, ttur, orig,"),

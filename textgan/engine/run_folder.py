@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data.errors import InputError
+from data.files import sha256_of_json
 from data.renamed import current_settings
 from eval.core.score import Score, upgraded
 
@@ -146,6 +147,17 @@ def read_options(folder: Path) -> dict[str, Any]:
     if "characters" in options:
         newer["tokenizer"] = {"characters": options.pop("characters")}
     return {**options, **newer}
+
+
+def start_settings(folder: Path) -> str:
+    """Return the hash of the settings of a run that another run starts from, without seed, paths and device.
+
+    Raises:
+        InputError: the folder has no run.
+    """
+    left_out = {*NO_METHOD, "device", "start"}
+    config = read_options(folder)["config"]
+    return sha256_of_json({name: value for name, value in config.items() if name not in left_out})
 
 
 def _upgraded_settings(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from textgan.engine.run_folder import (
     read_metrics,
     read_options,
     score_title,
+    start_settings,
 )
 from textgan.engine.trainer import Trainer
 
@@ -223,13 +224,23 @@ def begin_or_continue(
     if options["data_sha256"] != facts["data_sha256"]:
         raise InputError(f"--data: differs from the data of the run in {folder}; choose another --run-dir")
     _require_same_scores(folder, facts["scores"])
-    begun = options.get("start")
-    if (begun is None) != (config["start"] is None) or facts.get("start", begun) != begun:
+    if not _same_start(config["start"], options, facts):
         raise InputError(f"--start {config['start']}: not the start of the run in {folder}; choose another --run-dir")
     changes = _changes(folder, options, device, rows[-1]) if rows else []
     if changes or options["config"] != config:  # for instance a larger budget, or data moved to another path
         continued = [*options.get("continued", []), *changes]
         write_json(folder / OPTIONS, {**options, **facts, "config": config, "continued": continued})
+
+
+def _same_start(start: str | None, options: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    """Whether a run that is continued names the start that it began from; the start may have moved."""
+    begun = options.get("start")
+    if begun is None or start is None:
+        return begun is None and start is None
+    if facts.get("start", begun) != begun:
+        return False
+    moved = Path(start) != Path(options["config"]["start"]).resolve()
+    return not moved or start_settings(Path(start)) == begun["settings"]
 
 
 def _require_same_scores(folder: Path, scores: Mapping[str, Any]) -> None:

@@ -22,7 +22,10 @@ def parse_schedule(spec: str, updates: int | None) -> Schedule:
         return lambda n: 1.0
     if spec == "linear":
         if updates is None:
-            raise InputError("schedule linear: needs --iterations, the point where the rate reaches 0")
+            raise InputError(
+                "a schedule is linear, and needs --iterations, where the rate reaches 0: give them, or "
+                "--generator-schedule constant and --critic-schedule constant"
+            )
         return lambda n: max(0.0, 1 - n / updates)
     if kind == "power":
         try:

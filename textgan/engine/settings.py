@@ -139,12 +139,13 @@ class Settings:
 
     def with_absolute_paths(self) -> Self:
         """Return the same settings with absolute paths, valid from any working folder."""
-        start = None if self.start is None else self.start.resolve()
-        return replace(self, data=self.as_json()["data"], start=start, run_dir=self.folder.resolve())
+        settings = self.as_json()
+        start = None if self.start is None else Path(settings["start"])
+        return replace(self, data=settings["data"], start=start, run_dir=self.folder.resolve())
 
     def as_json(self) -> dict[str, Any]:
         """Return the resolved settings as a JSON-serialisable object."""
-        start = None if self.start is None else str(self.start)
+        start = None if self.start is None else str(self.start.resolve())
         settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         return {**settings, "start": start, "run_dir": str(self.folder)}
 

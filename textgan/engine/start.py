@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from data.errors import InputError
-from data.files import sha256_of_json
+from data.errors import InputError, note
 from textgan.engine.checkpoint import TENSORS, read_newest, strip_prefix
-from textgan.engine.run_folder import NO_METHOD, read_options
+from textgan.engine.run_folder import SUMMARY, read_options, start_settings
 from textgan.engine.settings import Settings
 from textgan.engine.trainer import Trainer
 
@@ -45,7 +44,7 @@ def start_from(trainer: Trainer, config: Settings, symbols: Mapping[str, Any]) -
         except RuntimeError as error:
             raise InputError(f"--start {config.start}: its {name} has other layers or sizes; use the same") from error
         player.new_average()
-    left_out = {*NO_METHOD, "device", "start"}
-    settings = {name: value for name, value in options["config"].items() if name not in left_out}
-    start = {"iteration": state["iteration"], "sha256": state["sha256"][TENSORS], "settings": sha256_of_json(settings)}
-    return {"start": start}
+    if not (config.start / SUMMARY).exists():
+        note(f"--start {config.start}: has not ended its training; runs that start from it later differ")
+    hashes = {"sha256": state["sha256"][TENSORS], "settings": start_settings(config.start)}
+    return {"start": {"iteration": state["iteration"], **hashes}}

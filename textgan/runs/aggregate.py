@@ -42,9 +42,10 @@ _COLUMNS: dict[str, tuple[str, float]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """A run: settings and device name, its scores and their floor, and metrics with a row per evaluation.
+    """A run: settings, device name and hash of the data; scores and their floor; metrics with a row per evaluation.
 
-    `start` is the hash of the weights that the run started from; None for random weights.
+    `start` is the hash of the weights that the run started from; None for random weights. `speed` names what the device
+    name leaves out of the speed of a run: threads, processes, and runs that trained together.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Run:
     floor: Mapping[str, float] | None
     metrics: pd.DataFrame
     start: str | None = None
+    speed: str = ""
 
     def x(self, axis: Axis) -> Values:
         """Return the x-coordinate of each row."""
@@ -72,11 +74,19 @@ def load_run(folder: Path) -> Run:
         raise InputError(f"{folder}: no metrics yet; let it train for a while")
     metrics = pd.DataFrame(rows, columns=list(rows[-1]), dtype=float)
     # Minutes on one machine do not compare with minutes on another.
-    config = {**options["config"], "device": options["device"]["name"]}
+    device = options["device"]
+    config = {**options["config"], "device": device["name"], "data_sha256": options.get("data_sha256", "")[:12]}
+    counts = {
+        "threads": device.get("threads"), "processes": device.get("processes", 1),
+        "replicas": len(options.get("replicas", [0])),
+    }  # fmt: skip
     start = options.get("start")
     if start is not None:  # the settings that led to the start, in place of its path
         config["start"] = start["settings"]
-    return Run(folder, config, declared_scores(folder), options["floor"], metrics, start and start["sha256"])
+    return Run(
+        folder, config, declared_scores(folder), options["floor"], metrics, start and start["sha256"],
+        ", ".join(f"{name} {count}" for name, count in counts.items() if count and (count > 1 or name == "threads")),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ def is_finished(config: Settings) -> bool:
     if not (config.folder / SUMMARY).exists():
         return False
     recorded, wanted = read_options(config.folder)["config"], json.loads(json.dumps(config.as_json()))
+    if recorded["start"] is not None:  # relative in runs of earlier versions
+        recorded = {**recorded, "start": str(Path(recorded["start"]).resolve())}
     return bool({**recorded, "run_dir": None} == {**wanted, "run_dir": None})
 
 
