@@ -403,7 +403,7 @@ def test_a_task_takes_exact_scores_of_its_own_symbols_alone(oracle_data: str, tm
     ):  # scored as 128 characters too
         train(settings(oracle_data, tmp_path / name, **changes))
     assert submit([str(tmp_path / "first"), "--task", "oracle", *records]) == 0
-    with pytest.raises(InputError, match=r"scored as .*, but oracle takes"):
+    with pytest.raises(InputError, match=r"scored with .*, but the task with .*sym:word-6@"):
         submit([str(tmp_path / "second"), "--task", "oracle", "--name", "other", *records])
 
 
