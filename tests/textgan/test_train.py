@@ -369,9 +369,7 @@ def test_evaluations_are_asked_for_in_one_way(tiny: WganGpSettings) -> None:
 
 def test_a_budget_that_ends_before_both_players_train_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--preset", "seqgan-words-ttur", "--data", "grammar", "--dry-run", "--iterations"]
-    with pytest.raises(
-        InputError, match="--iterations 880: pretraining, warm-up and curriculum take 880; give more"
-    ):
+    with pytest.raises(InputError, match="--iterations 880: pretraining, warm-up and curriculum take 880; give more"):
         main([*arguments, "880"])
     assert main([*arguments, "881"]) == 0
     assert main([*arguments, "500", "--pretraining", "300", "--critic-warm-up", "0"]) == 0
