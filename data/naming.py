@@ -3,7 +3,8 @@
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -58,6 +59,12 @@ def without_folder(source: str) -> str:
 def as_flag(name: str) -> str:
     """Return the flag of a setting or a field: --critic-lr for critic_lr."""
     return "--" + name.replace("_", "-")
+
+
+def changed_fields(flags: Any, names: Iterable[str]) -> list[str]:
+    """Return the named fields of a dataclass of flags whose values are not their defaults."""
+    default = {field.name: field.default for field in fields(flags)}
+    return [name for name in names if getattr(flags, name) != default[name]]
 
 
 def as_flag_words(name: str, value: Any) -> list[str]:

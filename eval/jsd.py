@@ -13,13 +13,13 @@ On words, n is 1 to 4, and lines are neither cut nor padded.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from data.naming import as_flag
+from data.naming import as_flag, changed_fields
 from data.words import Splitting
 from eval.core.score import Score, show
 from eval.text.api import Text, score_given
@@ -84,11 +84,9 @@ def _metric(command: JsdCommand) -> str:
     Raises:
         InputError: a flag of the other level is given.
     """
-    default = {field.name: field.default for field in fields(JsdCommand)}
-    for level, flags in _ONLY_AT_LEVEL.items():
-        for flag in flags:
-            if level != command.level and getattr(command, flag) != default[flag]:
-                raise InputError(f"{as_flag(flag)}: goes with --level {level}, not {command.level}")
+    for level, names in _ONLY_AT_LEVEL.items():
+        if level != command.level and (given := changed_fields(command, names)):
+            raise InputError(f"{as_flag(given[0])}: goes with --level {level}, not {command.level}")
     return "jsd" if command.level == "char" else "word-jsd"
 
 

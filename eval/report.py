@@ -24,7 +24,7 @@ import tyro
 from data.command import parse_command, run_command
 from data.errors import InputError
 from data.inputs import require_different
-from data.naming import as_flag_words, shortest_different
+from data.naming import as_flag_words, changed_fields, shortest_different
 from data.readers import Lines
 from data.words import Splitting
 from eval.core.figures import label, require_image_ending, save_figure
@@ -132,12 +132,10 @@ def _refuse_unused(command: ReportCommand) -> None:
     """
     of_words = (*WORD_METRICS, *SENTENCE_METRICS)
     for users, names in ((CHARACTER_METRICS, ("ngram", "seq_len", "padding")), (of_words, ("words", "lower_case"))):
-        if not command.metrics or not set(command.metrics).isdisjoint(users):
-            continue
-        for name in names:
-            if (value := getattr(command, name)) != getattr(ReportCommand, name):
-                flag = " ".join(as_flag_words(name, value))
-                raise InputError(f"{flag}: none of --metrics uses it; leave it out, or add one of {', '.join(users)}")
+        used = not command.metrics or not set(command.metrics).isdisjoint(users)
+        if not used and (given := changed_fields(command, names)):
+            flag = " ".join(as_flag_words(given[0], getattr(command, given[0])))
+            raise InputError(f"{flag}: none of --metrics uses it; leave it out, or add one of {', '.join(users)}")
 
 
 def _with_the_record(files: Sequence[Path]) -> Path:

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 from data.errors import InputError
-from leaderboards.records import Record, ScoreEntry, Task, naming_damage
+from leaderboards.records import Record, ScoreEntry, Task, deviation, naming_damage
 from leaderboards.signatures import exact_parts
 from leaderboards.typed import typed
 from textgan.runs.sweeps import Curve, Point, excess
@@ -112,5 +112,5 @@ def _with_excess(record: Record, curves: Sequence[Curve]) -> Record:
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return replace(record, scores=scores)
-    deviation = stdev(known) if len(known) > 1 else None
-    return replace(record, scores={**scores, EXCESS: ScoreEntry("lower", fmean(known), sd=deviation, runs=known)})
+    entry = ScoreEntry("lower", fmean(known), sd=deviation(known), runs=known)
+    return replace(record, scores={**scores, EXCESS: entry})

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import stdev
 from typing import Any, Literal
 
 from data.errors import InputError
@@ -36,6 +37,11 @@ class Task:
     floor: Mapping[str, float] | None
     metrics: Sequence[str]
     shown: Mapping[str, Better]
+
+
+def deviation(runs: Sequence[float]) -> float | None:
+    """Return the standard deviation of the scores of runs; None for a single run."""
+    return stdev(runs) if len(runs) > 1 else None
 
 
 @dataclass(frozen=True)

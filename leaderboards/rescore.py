@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 from data.command import parse_command
 from data.errors import InputError
@@ -21,10 +21,20 @@ from data.words import Splitting, WordRule
 from eval.core.score import Score, without_name
 from eval.text.metrics import EXACT_SCORES, HEADLINES, require_metrics, score_file
 from leaderboards.places import RECORD, TASK, chosen_records, record_folders
-from leaderboards.records import Record, ScoreEntry, Task, as_json, read_record, read_task, record_json, task_json
+from leaderboards.records import (
+    Record,
+    ScoreEntry,
+    Task,
+    as_json,
+    deviation,
+    read_record,
+    read_task,
+    record_json,
+    task_json,
+)
 from leaderboards.samples import reference_of
 from leaderboards.signatures import exact_parts, fits, joint_signature, word_rule
-from leaderboards.submission import of_samples, shown_first
+from leaderboards.submission import in_table_order, of_samples
 from textgan.engine.run_folder import declared, floors_by_name, headline, score_name, values_by_name
 
 
@@ -119,8 +129,7 @@ def _with_scores(record: Record, scored: Sequence[Sequence[Score]]) -> Record:
 
 def _of_runs(entry: ScoreEntry, values: Sequence[float]) -> ScoreEntry:
     """Return the entry of runs by the score of each run's last samples."""
-    deviation = stdev(values) if len(values) > 1 else None
-    return ScoreEntry(entry.better, fmean(values), sd=deviation, runs=values)
+    return ScoreEntry(entry.better, fmean(values), sd=deviation(values), runs=values)
 
 
 def _task(command: RescoreCommand, task: Task, records: Sequence[Record], scored: Sequence[Score]) -> Task:
@@ -135,7 +144,7 @@ def _task(command: RescoreCommand, task: Task, records: Sequence[Record], scored
     if unknown := [name for name in command.shown or () if name not in directions]:
         raise InputError(f"--shown {unknown[0]}: not scored; choose from {', '.join(directions)}")
     shown = command.shown or [name for name in task.shown if name in directions]
-    shown = shown or shown_first(headline(declared(scored, HEADLINES)))
+    shown = shown or in_table_order(headline(declared(scored, HEADLINES)))
     kept = [*_kept(records[0], scored), *EXACT_SCORES]
     before = {name: value for name, value in (task.floor or {}).items() if name in kept}
     floor = {**floors_by_name(scored), **before}

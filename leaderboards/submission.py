@@ -114,7 +114,7 @@ def from_runs(group: Group, name: str, note: str, exact: bool) -> Submission:
     )
     named = run_options[0]["config"].get("scores", [])  # of text; images are not scored again
     metrics = [metric for metric in named if metric not in FEATURE_METRICS]
-    shown = {score: declared[score].better for score in shown_first(headline(declared))}
+    shown = {score: declared[score].better for score in in_table_order(headline(declared))}
     return Submission(record, metrics, floor, shown, files)
 
 
@@ -131,8 +131,11 @@ def _entry(summary: MethodSummary, better: Better) -> ScoreEntry:
     )
 
 
-def shown_first(scores: Sequence[str]) -> list[str]:
-    """Return the scores that a new task shows, Self-BLEU first: the last one sorts, and random words lead by it."""
+def in_table_order(scores: Sequence[str]) -> list[str]:
+    """Return the scores of a new task in the order of its table, Self-BLEU first.
+
+    The last score sorts the records, and random words have the best Self-BLEU.
+    """
     return sorted(scores, key=lambda name: not name.startswith("self_bleu"))
 
 

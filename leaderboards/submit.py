@@ -46,7 +46,7 @@ from leaderboards.records import (
 from leaderboards.rescore import run_rescore
 from leaderboards.samples import kept_text, reference_of
 from leaderboards.signatures import exact_parts, fits, joint_signature, told_apart, word_rule
-from leaderboards.submission import Submission, from_runs, of_samples, portable_reference, sha256_of, shown_first
+from leaderboards.submission import Submission, from_runs, in_table_order, of_samples, portable_reference, sha256_of
 from textgan.engine.run_folder import declared, find_runs, floors_by_name, headline, values_by_name
 from textgan.runs.aggregate import group_runs, load_run
 
@@ -185,7 +185,7 @@ def _from_samples(
         record,
         metrics,
         floors_by_name(scored) or None,
-        {each: shown[each].better for each in shown_first(headline(shown))},
+        {each: shown[each].better for each in in_table_order(headline(shown))},
         files,
     )
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 import numpy as np
 import tyro
@@ -25,7 +25,17 @@ from data.sources import open_oracle
 from eval.core.score import without_name
 from eval.text.metrics import EXACT_SCORES, score_file
 from leaderboards.places import RECORD, chosen_records, record_folders
-from leaderboards.records import Band, Record, SampleEntry, ScoreEntry, Task, naming_damage, read_record, read_task
+from leaderboards.records import (
+    Band,
+    Record,
+    SampleEntry,
+    ScoreEntry,
+    Task,
+    deviation,
+    naming_damage,
+    read_record,
+    read_task,
+)
 from leaderboards.samples import kept_text, read_text, reference_of
 from leaderboards.signatures import exact_parts, fits, joint_signature, word_rule
 from textgan.engine.run_folder import floors_by_name, values_by_name
@@ -118,7 +128,7 @@ def _contradictions(record: Record) -> list[str]:
         expected = fmean(score.runs or ()) if record.kind == "runs" else record.samples[0].scores[name]
         if score.end is None or not abs(expected - score.end) <= _TOLERANCE:
             errors.append(f"{name} at the end is {score.end}, but the record's data give {expected}")
-        if record.kind == "runs" and not _same(spread := _deviation(score.runs or ()), score.sd):
+        if record.kind == "runs" and not _same(spread := deviation(score.runs or ()), score.sd):
             errors.append(f"{name} has a standard deviation of {score.sd}, but its runs give {spread}")
         if record.curve is not None and name in record.curve.bands:
             at_last = [entry.scores.get(name) for entry in record.samples]
@@ -132,11 +142,6 @@ def _contradictions(record: Record) -> list[str]:
 
 def _same(one: float | None, other: float | None) -> bool:
     return one == other if one is None or other is None else abs(one - other) <= _TOLERANCE
-
-
-def _deviation(runs: Sequence[float]) -> float | None:
-    """Return the standard deviation of runs; None for a single one."""
-    return stdev(runs) if len(runs) > 1 else None
 
 
 def _curve_contradictions(

@@ -109,11 +109,6 @@ def configs_of(
         raise InputError("no runs: give at least one preset and one seed")
     by_clock = not _was_scored_by_iterations(program, folder)
     configs = [_config(program, method, seed, folder, by_clock) for method, seed in runs]
-    for (method, _), config in zip(runs, configs, strict=True):
-        try:
-            config.require_game()
-        except InputError as error:
-            raise InputError(f"{method.name}: {error}") from error
     folders = [config.folder for config in configs]
     if twice_used := [str(path) for path in folders if folders.count(path) > 1]:
         raise InputError(
@@ -162,6 +157,7 @@ def _config(program: TrainingProgram[Any], method: Method, seed: int, folder: Pa
     typed = {name: _typed(program, type(default), name, _of_seed(value, seed)) for name, value in settings.items()}
     try:
         config = replace(default, **{**budget, **typed}, seed=seed, run_dir=run_dir)
+        config.require_game()
     except InputError as error:
         raise InputError(f"{method.name}: {error}") from error
     is_set = config.iterations is not None or {"eval_every", "eval_seconds"} & method.settings.keys()

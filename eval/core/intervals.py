@@ -65,10 +65,10 @@ def estimate(value: float, left_out: NDArray[np.float64], within: Range = _ANY, 
 def one_more(squares: NDArray[np.float64]) -> float:
     """Return the factor of a variance that counts one more of the lines that make a proportion vary, if they are few.
 
-    If K of G lines do, all by the same amount, the variance is proportional to K, and the factor is 1 + 1 / K - 3 / G,
-    for counts what one more success and failure are for proportions (Agresti & Caffo 2000). Without it intervals of
-    differences are too narrow where events are rare. In general the factor is 1 + k / G with the excess kurtosis k of
-    the deviations; it is 1 if k is below 0.
+    If K of G lines do, all by the same amount, the variance is proportional to K, and the factor is 1 + 1 / K - 3 / G.
+    It counts one more event, as Agresti & Caffo (2000) count one more success and one more failure; without it
+    intervals of differences are too narrow where events are rare. In general the factor is 1 + k / G with the excess
+    kurtosis k of the deviations; it is 1 if k is below 0.
 
     Args:
         squares: squared deviations [G] of the scores without line (or group) 1, ..., G from their mean.

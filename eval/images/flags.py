@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import InputError, require_at_least
-from data.naming import as_flag_words
+from data.naming import as_flag_words, changed_fields
 from eval.core.device import Device, Precision, choose_device
 from eval.images.extractors.choice import open_extractor, refuse_other_flags, require_features
 from eval.images.extractors.extractor import Extractor
@@ -66,10 +66,10 @@ class ExtractorFlags(InceptionFlags):
         Raises:
             InputError: the message names the flag and one of the files, `given`.
         """
-        for name in ("features", "weights", "resize", "size", "precision", "compile"):
-            if (value := getattr(self, name)) != getattr(ExtractorFlags, name):
-                flag = " ".join(as_flag_words(name, value))
-                raise InputError(f"{flag}: the features of {given} are computed already; leave the flag out")
+        names = ("features", "weights", "resize", "size", "precision", "compile")
+        if changed := changed_fields(self, names):
+            flag = " ".join(as_flag_words(changed[0], getattr(self, changed[0])))
+            raise InputError(f"{flag}: the features of {given} are computed already; leave the flag out")
 
     def open_extractor(self) -> Extractor:
         """Return the extractor that the flags describe.

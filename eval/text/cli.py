@@ -210,7 +210,7 @@ def by_field(flags: Flags) -> Flags:
 
 
 def open_all(paths: Sequence[Path], flags: ReferenceFlags, *others: str | None) -> list[SampleLines]:
-    """Return samples files opened; `others` are further sources that --field may be for.
+    """Return samples files opened; `others` are further sources that may be JSON Lines.
 
     Raises:
         InputError: a file cannot be read, two inputs are one pipe, or --field is given and no input is JSON Lines.

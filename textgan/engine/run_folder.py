@@ -149,14 +149,9 @@ def read_options(folder: Path) -> dict[str, Any]:
     return {**options, **newer}
 
 
-def start_settings(folder: Path) -> str:
-    """Return the hash of the settings of a run that another run starts from, without seed, paths and device.
-
-    Raises:
-        InputError: the folder has no run.
-    """
+def start_settings(config: Mapping[str, Any]) -> str:
+    """Return the hash of the settings of a run that another run starts from, without seed, paths and device."""
     left_out = {*NO_METHOD, "device", "start"}
-    config = read_options(folder)["config"]
     return sha256_of_json({name: value for name, value in config.items() if name not in left_out})
 
 

@@ -240,7 +240,7 @@ def _same_start(start: str | None, options: Mapping[str, Any], facts: Mapping[st
     if facts.get("start", begun) != begun:
         return False
     moved = Path(start) != Path(options["config"]["start"]).resolve()
-    return not moved or start_settings(Path(start)) == begun["settings"]
+    return not moved or start_settings(read_options(Path(start))["config"]) == begun["settings"]
 
 
 def _require_same_scores(folder: Path, scores: Mapping[str, Any]) -> None:

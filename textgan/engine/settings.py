@@ -139,9 +139,8 @@ class Settings:
 
     def with_absolute_paths(self) -> Self:
         """Return the same settings with absolute paths, valid from any working folder."""
-        settings = self.as_json()
-        start = None if self.start is None else Path(settings["start"])
-        return replace(self, data=settings["data"], start=start, run_dir=self.folder.resolve())
+        start = None if self.start is None else self.start.resolve()
+        return replace(self, data=self.as_json()["data"], start=start, run_dir=self.folder.resolve())
 
     def as_json(self) -> dict[str, Any]:
         """Return the resolved settings as a JSON-serialisable object."""

@@ -46,5 +46,5 @@ def start_from(trainer: Trainer, config: Settings, symbols: Mapping[str, Any]) -
         player.new_average()
     if not (config.start / SUMMARY).exists():
         note(f"--start {config.start}: has not ended its training; runs that start from it later differ")
-    hashes = {"sha256": state["sha256"][TENSORS], "settings": start_settings(config.start)}
+    hashes = {"sha256": state["sha256"][TENSORS], "settings": start_settings(options["config"])}
     return {"start": {"iteration": state["iteration"], **hashes}}

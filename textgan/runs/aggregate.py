@@ -44,8 +44,8 @@ _COLUMNS: dict[str, tuple[str, float]] = {
 class Run:
     """A run: settings, device name and hash of the data; scores and their floor; metrics with a row per evaluation.
 
-    `start` is the hash of the weights that the run started from; None for random weights. `speed` names what the device
-    name leaves out of the speed of a run: threads, processes, and runs that trained together.
+    `start` is the hash of the weights that the run started from; None for random weights. `speed` names the numbers of
+    threads, of processes, and of runs that trained together.
     """
 
     folder: Path
