@@ -24,13 +24,18 @@ def fits(record: str, task: str) -> bool:
 
     The record of a model without a density lacks the parts of exact scores.
     """
-    exact = exact_parts(task)
-    of_samples = "; ".join(part for part in task.split("; ") if part not in exact)
-    return without_name(record) in (without_name(task), without_name(of_samples))
+    return without_name(record) in (without_name(task), without_name(_of_samples(task)))
+
+
+def _of_samples(signature: str) -> str:
+    exact = exact_parts(signature)
+    return "; ".join(part for part in signature.split("; ") if part not in exact)
 
 
 def told_apart(record: str, task: str) -> str:
     """Return in words where a record's signature differs from the task's: metrics, or else the fields of any metric."""
+    if not exact_parts(record):
+        task = _of_samples(task)
     ours, theirs = (
         {metric: rest.split("|") for metric, _, rest in (part.partition("|") for part in each.split("; "))}
         for each in (without_name(record), without_name(task))

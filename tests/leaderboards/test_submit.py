@@ -22,6 +22,7 @@ from eval.jsd import main as score_jsd
 from eval.ngram_sampler import main as sample_ngrams
 from leaderboards import submit, verify
 from leaderboards.records import all_tasks, read_record
+from leaderboards.signatures import told_apart
 from leaderboards.submission import _rebuilt_command
 from tests.helpers.records import change, contents, submit_few
 from tests.helpers.runs import PRESETS
@@ -116,6 +117,19 @@ def test_other_references_and_sample_counts_are_refused(
     other.write_text("something else\n" * 100, "utf-8")
     assert verify.main([str(records / "toy" / "2-gram-model"), "--reference", str(other)]) == 1
     assert "the record says" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("record", "difference"),
+    [
+        # Samples have no exact scores, so these are no difference.
+        ("jsd|n:6|samples:31|v:1", "scored with samples:31, but the task with samples:30"),
+        ("jsd|n:6|samples:30|v:1; exact|lines:9|v:1", "scored with lines:9, but the task with lines:8"),
+        ("bleu|samples:30|v:1", "scored by bleu, but the task by jsd"),
+    ],
+)
+def test_a_difference_is_told_by_what_samples_can_have(record: str, difference: str) -> None:
+    assert told_apart(record, "jsd|n:6|samples:30|v:1; exact|lines:8|v:1") == difference
 
 
 @pytest.mark.parametrize("given", [["--reference", "renamed.txt"], []])
