@@ -1,6 +1,7 @@
 """Draw samples from a trained generator.
 
     python -m textgan.sample runs/quickstart-grammar-seed0 --count 1000 --output samples.txt
+    python -m textgan.sample runs/mle-words-corpus-seed0 --temperature 0.7 --output samples.txt
     python -m textgan.sample runs/quickstart-grammar-seed0 --export my-generator
 
 The generator comes from a run's newest checkpoint, or from an exported generator: a folder with `config.json` and
@@ -26,7 +27,7 @@ from data.command import parse_command, run_command
 from data.errors import InputError, note, require_at_least
 from data.files import atomic_write, write_json
 from data.line_ids import Ids
-from data.naming import printable
+from data.naming import as_flag, changed_fields, printable
 from data.outputs import require_output_folder
 from data.renamed import current_settings
 from data.tokenizers import Tokenizer, read_tokenizer
@@ -36,9 +37,9 @@ from textgan.engine.checkpoint import sampler_weights
 from textgan.engine.run_folder import OPTIONS, read_options
 from textgan.engine.seeds import stream_seed
 from textgan.models import MODELS, Sampler, settings_of
+from textgan.models.lines import LineModel
 
 _CONFIG, _MODEL = "config.json", "model.safetensors"
-_BATCH = 64
 _PATHS = ("data", "run_dir", "start")
 
 
@@ -54,6 +55,10 @@ class SampleCommand:
     """Text file for the samples, one per line (.gz and .zst are compressed). Default or -: print them."""
     seed: int = 0
     """Seed of the noise."""
+    temperature: float = 1.0
+    """Divides the logits; below 1, likelier lines that are less diverse. Models with a density alone."""
+    top_p: float = 1.0
+    """Share of the probability to draw from, the most likely symbols first. Models with a density alone."""
     device: Device = "auto"
     """Device to draw the samples on; auto takes CUDA if available."""
     export: Path | None = None
@@ -61,10 +66,34 @@ class SampleCommand:
 
 
 @torch.no_grad()
-def sample_ids(network: nn.Module, count: int, random: torch.Generator) -> Ids:
-    """Draw samples from a generator and return their ids [count, seq_len]."""
-    sampler = cast(Sampler, network)
-    batches = [sampler.sample(min(_BATCH, count - start), random) for start in range(0, count, _BATCH)]
+def sample_ids(
+    network: nn.Module,
+    count: int,
+    random: torch.Generator,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    batch: int = 64,
+) -> Ids:
+    """Draw samples from a generator and return their ids [count, seq_len].
+
+    Args:
+        network: the generator.
+        count: number of samples.
+        random: source of random numbers; the samples depend on it and on `batch`.
+        temperature: divides the logits; 1 for a network without a density.
+        top_p: share of the probability to draw from, the most likely symbols first; 1 for a network without a density.
+        batch: samples per pass.
+
+    Raises:
+        ValueError: a temperature or top_p other than 1 for a network without a density.
+    """
+    sizes = [min(batch, count - start) for start in range(0, count, batch)]
+    if isinstance(network, LineModel):
+        batches = [network.draw(size, random, temperature, top_p) for size in sizes]
+    elif temperature == top_p == 1:
+        batches = [cast(Sampler, network).sample(size, random) for size in sizes]
+    else:
+        raise ValueError("a generator without a density has no temperature")
     return torch.cat(batches).to(torch.int32).cpu().numpy().astype(np.uint16)
 
 
@@ -142,22 +171,40 @@ def _generator(
     return ExportedGenerator(network, portable, tokenizer, reference)
 
 
+def require_temperature(flag: str, temperature: float) -> None:
+    """Refuse a temperature that leaves no numbers to draw by.
+
+    Raises:
+        InputError: names the flag.
+    """
+    if not 0.01 <= temperature <= 100:
+        raise InputError(f"{flag} {temperature}: must be from 0.01 to 100")
+
+
 def main(arguments: list[str]) -> int:
     """Draw samples, or export the generator."""
     command = parse_command(SampleCommand, arguments, "textgan.sample", __doc__)
     require_at_least("--count", command.count, 1)
     require_at_least("--seed", command.seed, 0)
+    require_temperature("--temperature", command.temperature)
+    if not 0 < command.top_p <= 1:
+        raise InputError(f"--top-p {command.top_p}: must be above 0 and at most 1")
     output = None if command.output is None else samples_output(command.output)
     if command.export is not None:
+        if given := changed_fields(command, ("count", "output", "seed", "temperature", "top_p", "device")):
+            raise InputError(f"{as_flag(given[0])}: --export draws no samples; leave one of the two out")
         _require_export_folder(command.export)
     generator = load_generator(command.source)
     if command.export is not None:
         generator.save(command.export)
         print(printable(f"wrote {command.export / _CONFIG} and {command.export / _MODEL}"))
         return 0
+    if not isinstance(generator.network, LineModel) and (given := changed_fields(command, ("temperature", "top_p"))):
+        model = generator.settings["model"]
+        raise InputError(f"{as_flag(given[0])}: {command.source} is of {model}, which has no such draws; leave it out")
     device = choose_device(command.device)
     random = torch.Generator(device).manual_seed(stream_seed(command.seed, "samples", 0))
-    ids = sample_ids(generator.network.to(device), command.count, random)
+    ids = sample_ids(generator.network.to(device), command.count, random, command.temperature, command.top_p)
     lines = generator.tokenizer.decode(ids)
     if output is None:
         sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())

@@ -20,7 +20,6 @@ from tqdm import tqdm
 from data.command import parse_command, run_command
 from data.corpus import open_corpus
 from data.errors import InputError, require_at_least
-from data.line_ids import Ids
 from data.words import WordRule
 from eval.core.device import Device, choose_device
 from eval.core.figures import require_image_ending
@@ -35,9 +34,8 @@ from textgan.models.exact import exact_scores, held_out_lines, oracle_log_probs
 from textgan.models.lines import LineModel
 from textgan.runs.plots import plot_curves
 from textgan.runs.sweeps import SEQGANS_ORACLE, Curve, Point, collapsed, excess
-from textgan.sample import load_generator, sample_ids
+from textgan.sample import load_generator, require_temperature, sample_ids
 
-_BATCH = 100
 AXES = (("nll_oracle", "nll_test"), ("quality", "nll_char"), ("quality", "coverage"))
 """Scores of quality and diversity, in order of preference."""
 
@@ -81,8 +79,7 @@ class SweepCommand(FormatFlags):
         require_at_least("--count", self.count, 1)
         require_at_least("--seed", self.seed, 0)
         for temperature in self.temperatures:
-            if not 0.01 <= temperature <= 100:
-                raise InputError(f"--temperatures {temperature}: must be from 0.01 to 100")
+            require_temperature("--temperatures", temperature)
         for share in self.top_p:
             if not 0 < share < 1:
                 raise InputError(f"--top-p {share}: must be above 0 and below 1")
@@ -151,10 +148,10 @@ def sweep_run(folder: Path, command: SweepCommand) -> Curve:
         settings = [*((each, 1.0) for each in command.temperatures), *((1.0, share) for share in command.top_p)]
     for index, (temperature, top_p) in enumerate(tqdm(settings, folder.name, disable=None, leave=False)):
         random = torch.Generator(device).manual_seed(stream_seed(command.seed, "sweep", index))
-        if isinstance(model, LineModel) and temperature is not None:
-            ids = draw(model, command.count, random, temperature, top_p)
-        else:
+        if temperature is None:
             ids = sample_ids(model, command.count, random)
+        else:
+            ids = sample_ids(model, command.count, random, temperature, top_p, batch=100)
         lines = generator.tokenizer.decode(ids)
         scores = score_samples(as_samples(lines), metrics, real, quiet=True)
         if isinstance(model, LineModel) and held_out is not None and temperature is not None and top_p == 1:
@@ -170,14 +167,6 @@ def sweep_run(folder: Path, command: SweepCommand) -> Curve:
 def as_samples(lines: list[str]) -> SampleLines:
     """Return drawn lines as samples."""
     return SampleLines("samples", lambda: iter([lines]))
-
-
-def draw(model: LineModel, count: int, random: torch.Generator, temperature: float, top_p: float) -> Ids:
-    """Draw lines, ids [count, L]."""
-    sizes = [min(_BATCH, count - start) for start in range(0, count, _BATCH)]
-    drawn = torch.cat([model.draw(size, random, temperature, top_p) for size in sizes])
-    ids: Ids = drawn.cpu().numpy().astype("uint16")
-    return ids
 
 
 def blocks(curves: Sequence[Curve], quality: str, diversity: str) -> list[Block]:

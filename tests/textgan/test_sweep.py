@@ -20,7 +20,8 @@ from textgan.models import settings_of
 from textgan.models.lines import LineModel
 from textgan.runs.plots import plot_curves
 from textgan.runs.sweeps import Curve, Point, collapsed, excess, temperature_of
-from textgan.sample import load_generator
+from textgan.sample import load_generator, sample_ids
+from textgan.sample import main as sample
 from textgan.sweep import SweepCommand, axes, main, sweep
 from textgan.train import train
 
@@ -176,6 +177,58 @@ def test_a_model_of_independent_symbols_has_losses_in_closed_form(runs: Path, mo
     assert min(distinct[:2]) > 2 * distinct[2]
     assert collapsed(curve.points[2], curve.symbols) == f"{distinct[2]:.0%} of its lines are distinct"
     assert values(curve, "nll_token")[2] > math.log(curve.symbols)
+
+
+@pytest.mark.parametrize("flags", [["--temperature", "0.01"], ["--top-p", "1e-6"]])
+def test_the_coldest_samples_are_the_likeliest_symbols(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    exported = load_generator(runs / "mle")
+    model = exported.network
+    assert isinstance(model, LineModel)
+    with torch.no_grad():  # no two symbols are nearly as likely
+        model.to_symbols.weight.mul_(100)
+        model.to_symbols.bias.mul_(100)
+    exported.save(tmp_path / "export")
+    ids = torch.zeros(1, model.seq_len, dtype=torch.long)
+    with torch.no_grad():
+        for position in range(model.seq_len):
+            ids[0, position] = model(ids)[0, position].masked_fill(model.excluded, -math.inf).argmax()
+            if ids[0, position] == 0:
+                break
+    assert sample([str(tmp_path / "export"), "--count", "5", "--device", "cpu", *flags]) == 0
+    assert capsys.readouterr().out.splitlines() == exported.tokenizer.decode(ids.numpy().astype(np.uint16)) * 5
+
+
+def test_a_temperature_divides_logits(runs: Path) -> None:
+    model = load_generator(runs / "mle").network
+    assert isinstance(model, LineModel)
+    sizes = torch.linspace(-1, 1, model.vocabulary_size)
+    with torch.no_grad():
+        model.excluded.zero_()
+        model.to_symbols.weight.zero_()
+        model.to_symbols.bias.copy_(sizes)
+    first = sample_ids(model, 4000, torch.Generator().manual_seed(0), temperature=0.5)[:, 0]
+    found = np.bincount(first, minlength=len(sizes)) / len(first)
+    errors = [np.abs(found - (sizes * factor).softmax(0).numpy()).max() for factor in (2, 0.5)]
+    assert errors[0] < 0.03 < errors[1]  # known to be wrong: a temperature that multiplies
+
+
+@pytest.mark.parametrize(
+    ("run", "flags", "message"),
+    [
+        ("wgan", ["--temperature", "0.7"], "--temperature: .* is of wgan-gp, which has no such draws; leave it out"),
+        ("wgan", ["--top-p", "0.9"], "--top-p: .* is of wgan-gp"),
+        ("mle", ["--temperature", "nan"], "--temperature nan: must be a finite number"),
+        ("mle", ["--temperature", "0"], r"--temperature 0\.0: must be from 0\.01 to 100"),
+        ("mle", ["--top-p", "0"], r"--top-p 0\.0: must be above 0 and at most 1"),
+        ("mle", ["--export", "new", "--temperature", "0.7"], "--temperature: --export draws no samples"),
+        ("mle", ["--export", "new", "--count", "7"], "--count: --export draws no samples; leave one of the two out"),
+    ],
+)
+def test_draws_that_cannot_be_are_refused(runs: Path, run: str, flags: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        sample([str(runs / run), *flags])
 
 
 def test_against_comes_first_and_a_run_without_density_has_one_point(
