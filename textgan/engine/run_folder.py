@@ -61,8 +61,8 @@ class DeclaredScore:
         better: whether lower or higher values mean better samples.
         headline: whether charts and tables show the score by default.
         signature: all settings that the score depends on; scores compare only if their signatures are equal.
-        least: lower bound of all values.
-        most: upper bound of all values; None if there is none.
+        least: lower bound of the expected value (a value itself may be lower, as of a kernel distance).
+        most: upper bound of the expected value; None if there is none.
     """
 
     better: Literal["lower", "higher"]

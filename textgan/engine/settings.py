@@ -162,7 +162,7 @@ class GanSettings(Settings):
     generator_steps: int = 1
     """Generator updates per iteration."""
     critic_warm_up: int = 0
-    """Iterations at the start that update the critic alone."""
+    """Iterations that update the critic alone, before the game."""
     rule: str = "alternating"
     """Update rule: alternating, simultaneous, optimistic, extragradient, extragradient-past,
     lookahead[:PERIOD[:SHARE[:INNER]]], consensus[:WEIGHT] or symplectic[:WEIGHT] (the last two: small runs)."""
