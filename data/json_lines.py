@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
+from data.inputs import read_once
 from data.readers import InvalidUtf8, Lines, is_parquet, rows_as_lines, text_lines
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -25,14 +26,24 @@ def is_json_lines(path: Path) -> bool:
     return not is_parquet(path) and isinstance(_first(path), dict)
 
 
+def is_named_json_lines(path: Path) -> bool:
+    """Return whether a file's name says JSON Lines: .jsonl or .ndjson, packed or not."""
+    return _ending(path) in SUFFIXES
+
+
+def _ending(path: Path) -> str | None:
+    """Return the last suffix in small letters, behind .gz and .zst."""
+    named = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
+    return named[-1] if named else None
+
+
 def require_no_json(path: Path, remedy: str = "choose the text by --field NAME") -> None:
-    """Refuse a JSON Lines file, by its name and its first line, where no field of it is chosen.
+    """Refuse JSON Lines where no field is chosen: a file of such a name, or a pipe, whose first line is an object.
 
     Raises:
         InputError: the file is refused; gives the remedy, and lists the fields with text in the first line.
     """
-    named = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
-    if named and named[-1] in SUFFIXES and is_json_lines(path):
+    if (_ending(path) in (*SUFFIXES, ".json") or read_once(path)) and is_json_lines(path):
         raise InputError(f"{path}: JSON Lines; {remedy}: {_listed(_first(path))}")
 
 

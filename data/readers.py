@@ -135,8 +135,13 @@ def read_parquet(path: Path) -> Lines:
         with local_file(path).open("rb") as opened:
             file = pq.ParquetFile(opened)
             column = _text_column(path, {field.name: field.type for field in file.schema_arrow})
+            before = 0
             for batch in file.iter_batches(batch_size=_ROWS, columns=[column]):
-                yield rows_as_lines(batch.column(0).to_pylist())
+                rows = batch.column(0).to_pylist()
+                if with_nul := [number for number, row in enumerate(rows, start=before + 1) if row and "\0" in row]:
+                    raise InputError(f"{path}: row {with_nul[0]}: holds a NUL character; remove it")
+                before += len(rows)
+                yield rows_as_lines(rows)
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
@@ -155,7 +160,8 @@ def _text_column(path: Path, types: dict[str, Any]) -> str:
     chosen = "text" if "text" in types else next(iter(candidates), None)
     if chosen is None or ("text" not in types and len(candidates) > 1):
         raise InputError(
-            f"{path}: no column `text`, and its string columns are {list(candidates)}; name one: hub:FOLDER:COLUMN"
+            f"{path}: no column `text`, and its string columns are {list(candidates)}; keep one of them, "
+            "or for real text say hub:FOLDER:COLUMN"
         )
     if not is_text(types[chosen]):
         raise InputError(

@@ -3,11 +3,12 @@
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from data.errors import InputError
 from data.hub import hub_lines, read_hub_spec
-from data.inputs import expand_user, file_identity, local_file, read_once, require_lasting, walk
+from data.inputs import expand_user, file_identity, local_file, read_once, require_different, require_lasting, walk
 from data.json_lines import is_json_lines, read_field, require_no_json
 from data.oracle import Oracle, own_oracle, read_oracle
 from data.readers import InvalidUtf8, Lines, Source, read_lines
@@ -89,7 +90,7 @@ def with_field(spec: str, field: str | None) -> str:
     """Return the value for a field's text if `spec` is the path of a JSON Lines file, else `spec`.
 
     Raises:
-        InputError: no field is given, and the file is named .jsonl or .ndjson.
+        InputError: no field is given for JSON Lines, or the field has a colon.
     """
     path = expand_user(spec)
     if spec.partition(":")[0] in _KINDS or not (path.is_file() or read_once(path)):
@@ -97,7 +98,30 @@ def with_field(spec: str, field: str | None) -> str:
     if field is None:
         require_no_json(path)
         return spec
-    return f"jsonl:{spec}:{field}" if is_json_lines(path) else spec
+    if not is_json_lines(path):
+        return spec
+    if ":" in field:
+        raise InputError(f"--field {field}: a field of {spec} cannot have a colon; rename the field")
+    return f"jsonl:{spec}:{field}"
+
+
+def require_different_sources(*specs: str | Path | None) -> None:
+    """Refuse to read two sources from one pipe; see `data.inputs.require_different`.
+
+    Raises:
+        InputError: two sources are the same input, and it can be read only once.
+    """
+    require_different(*chain.from_iterable(_paths(spec) for spec in specs if spec is not None))
+
+
+def _paths(spec: str | Path) -> list[str | Path]:
+    """Return the paths of files, pipes and folders in a value; other sources stay as they are."""
+    kind, _, rest = str(spec).partition(":")
+    if isinstance(spec, Path) or kind not in ("jsonl", "pool"):
+        return [spec]
+    if kind == "jsonl":
+        return [_split_column(kind, rest)[0]]
+    return [path for each in _pooled_specs(rest) for path in _paths(each)]
 
 
 def open_oracle(spec: str) -> Oracle:

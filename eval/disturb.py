@@ -173,7 +173,9 @@ def _disturb_text(command: TextDisturbCommand) -> int:
     with TemporaryDirectory() as folder:
         path = Path(folder, "other-half")
         path.write_text("".join(f"{line}\n" for line in reference), "utf-8")
-        options = ReferenceOptions(CorpusOptions(str(path), command.seq_len, split=False))
+        options = ReferenceOptions(
+            CorpusOptions(str(path), command.seq_len, split=False), ngram=min(ReferenceOptions.ngram, command.seq_len)
+        )
         real = real_text(command.metrics or TEXT_METRICS, options, WordRule(command.words, command.lower_case))
         metrics = command.metrics or real.metrics()
         found = text_sensitivity.measure(disturbed, real, metrics, disturbances, settings)

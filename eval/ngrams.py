@@ -87,6 +87,9 @@ def main(arguments: list[str]) -> int:
     else:
         if not command.parts:
             raise InputError("merge: no parts; name folders written by `build --output`")
+        folders = [path.resolve() for path in command.parts]
+        if repeated := [path for path in command.parts if folders.count(path.resolve()) > 1]:
+            raise InputError(f"{repeated[0]}: given twice; leave one out")
         parts = [load_counts(path) for path in command.parts]
         text = merge_counts(parts, command.output.stem, command.vocabulary_size)
     if command.output is not None:

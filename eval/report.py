@@ -23,9 +23,9 @@ import tyro
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from data.inputs import require_different
 from data.naming import as_flag_words, changed_fields, shortest_different
 from data.readers import Lines
+from data.sources import require_different_sources
 from data.words import Splitting
 from eval.core.figures import label, require_image_ending, save_figure
 from eval.core.score import Score
@@ -110,7 +110,7 @@ def report(command: ReportCommand) -> dict[str, list[Score]]:
     require_metrics(counting)
     require_flags(command, of_lines)
     _refuse_unused(command)
-    require_different(*command.files, *command.reference, command.held_out, command.outside)
+    require_different_sources(*command.files, *command.reference, command.held_out, command.outside)
     files = _equal_counts(open_all(command.files, command, command.outside), command.count)
     described = command.files[0] if command.reference else _with_the_record(command.files)
     scores: dict[str, list[Score]] = {samples.name: [] for samples in files}
@@ -130,7 +130,7 @@ def _refuse_unused(command: ReportCommand) -> None:
     Raises:
         InputError: the message names the flag, and the metrics that use it.
     """
-    of_words = (*WORD_METRICS, *SENTENCE_METRICS)
+    of_words = (*WORD_METRICS, *(SENTENCE_METRICS if command.features in (None, "lm") else ("perplexity",)))
     for users, names in ((CHARACTER_METRICS, ("ngram", "seq_len", "padding")), (of_words, ("words", "lower_case"))):
         used = not command.metrics or not set(command.metrics).isdisjoint(users)
         if not used and (given := changed_fields(command, names)):

@@ -30,6 +30,7 @@ from eval.sentences.wordpiece import PADDING, WordPiece
 Weights = Mapping[str, Tensor]
 
 _LONGEST = 512
+_MEAN = "pooling_mode_mean_tokens"
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,14 @@ def _settings(folder: Path, config: Mapping[str, Any]) -> BertSettings:
         if config.get(name, value) != value:
             raise InputError(f"{folder}: {name} is {config[name]}, not {value}; name the folder of a BERT encoder")
     pooling = _read(folder / "1_Pooling" / "config.json", {})
-    if not pooling.get("pooling_mode_mean_tokens", True):
-        raise InputError(f"{folder}: no mean pooling; name the folder of a model with pooling_mode_mean_tokens")
-    modules = _read(folder / "modules.json", [])
-    normalised = any(str(module.get("type", "")).endswith("Normalize") for module in modules)
+    if not pooling.get(_MEAN, True):
+        raise InputError(f"{folder}: no mean pooling; name the folder of a model with {_MEAN}")
+    if other := [name for name, on in pooling.items() if name.startswith("pooling_mode_") and on and name != _MEAN]:
+        raise InputError(f"{folder}: {other[0]}; name the folder of a model with {_MEAN} alone")
+    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in _read(folder / "modules.json", [])]
+    if unknown := [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]:
+        raise InputError(f"{folder}: has a module {unknown[0]}; name the folder of a model without it")
+    normalised = "Normalize" in kinds
     positions = int(config.get("max_position_embeddings", _LONGEST))
     longest = _read(folder / "sentence_bert_config.json", {}).get("max_seq_length") or positions
     try:

@@ -52,7 +52,7 @@ def word_bits(lines: Sequence[str], log_probability: LogProbability, order: int)
         for word in [*spoken_words(line), _END]:
             found = log_probability(word, history[max(0, len(history) - order + 1) :])
             if found is None:
-                unknown[number] += 1
+                unknown[number] += word != _END
                 history = []
                 continue
             bits[number] -= found

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from data.errors import InputError, require_choices, require_numbers
-from data.inputs import expand_user, require_different
+from data.inputs import expand_user
+from data.sources import require_different_sources
 from data.words import Splitting
 from eval.core.score import Score
 from eval.text.cli import CharacterFlags, ReferenceFlags, WordFlags, chosen_text
@@ -125,7 +126,7 @@ def score_given(
         )
         require_numbers(named)
         require_choices(named)
-        require_different(*named.reference, named.held_out)
+        require_different_sources(*named.reference, named.held_out)
         real = chosen_text(named, Path(), metrics or METRICS)
     blocks = SampleLines("lines", lambda: (samples[i : i + _BLOCK] for i in range(0, len(samples), _BLOCK)))
     return score_samples(blocks, metrics or real.metrics(), real)

@@ -11,10 +11,9 @@ import tyro
 from data.command import parse_command
 from data.corpus import Corpus, CorpusOptions, encode_source
 from data.errors import InputError, require_at_least
-from data.inputs import require_different
 from data.json_lines import is_json_lines
 from data.readers import InvalidUtf8
-from data.sources import pooled, with_field
+from data.sources import pooled, require_different_sources, with_field
 from data.words import Splitting, WordRule
 from eval.core.score import Score, show
 from eval.core.tables import FormatFlags
@@ -215,7 +214,7 @@ def open_all(paths: Sequence[Path], flags: ReferenceFlags, *others: str | None) 
     Raises:
         InputError: a file cannot be read, two inputs are one pipe, or --field is given and no input is JSON Lines.
     """
-    require_different(*paths, *flags.reference, flags.held_out)
+    require_different_sources(*paths, *flags.reference, flags.held_out)
     files = [open_samples(path, flags.invalid_utf8, flags.field) for path in paths]
     of_others = any(each is not None and with_field(each, flags.field) != each for each in others)
     if flags.field is not None and by_field(flags) == flags and not (of_others or any(map(is_json_lines, paths))):

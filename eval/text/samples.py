@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from data.cache import concatenate_on_disk
 from data.errors import InputError
-from data.json_lines import is_json_lines, read_field, require_no_json
+from data.json_lines import is_json_lines, is_named_json_lines, read_field, require_no_json
 from data.line_ids import Ids
 from data.readers import InvalidUtf8, Lines, read_lines
 from data.tokenizers import PADDING_ID, UNKNOWN_ID
@@ -40,6 +40,8 @@ def open_samples(path: Path, invalid_utf8: InvalidUtf8, field: str | None = None
     if field is None:
         require_no_json(path)
     by_field = field is not None and is_json_lines(path)
+    if field is not None and not by_field and is_named_json_lines(path):
+        raise InputError(f"{path}: line 1: not a JSON object; write one object per line, or rename the file")
 
     def read() -> Lines:
         return read_field(path, field, invalid_utf8) if field and by_field else read_lines(path, invalid_utf8)
@@ -91,7 +93,11 @@ def remarks(name: str, encoded: EncodedSamples, text: ReferenceCounts) -> list[s
             f"{encoded.cut_lines:,} of {lines:,} lines are longer than --seq-len {text.seq_len} and were cut"
         )
     if encoded.unknown_share >= _NOTABLE_UNKNOWN_SHARE:
-        warnings.append(f"{encoded.unknown_share:.1%} of the characters do not occur in {text.name}: another script?")
+        unlike = f"do not occur in {text.name}: another script?"
+        if (text.counts[1].keys == UNKNOWN_ID).any():
+            known = text.tokenizer.size - 2
+            unlike = f"are not among the {known:,} that are counted of {text.name}, and count as one symbol"
+        warnings.append(f"{encoded.unknown_share:.1%} of the characters {unlike}")
     if encoded.lines_with_tabs and UNKNOWN_ID in text.tokenizer.encode(["\t"]).row:
         warnings.append(
             f"{encoded.lines_with_tabs:,} of {lines:,} lines contain tabs: a table? give only the text column"

@@ -111,6 +111,13 @@ def test_an_ambiguous_parquet_file_names_its_columns(tmp_path: Path) -> None:
         lines_of(str(path))
 
 
+def test_a_parquet_row_with_nul_is_refused_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": ["one", "t\0wo"]}), path)
+    with pytest.raises(InputError, match=r"rows\.parquet: row 2: holds a NUL character"):
+        lines_of(str(path))
+
+
 def test_a_hub_data_set_from_its_own_layout(tmp_path: Path) -> None:
     folder = tmp_path / "dataset" / "data"
     folder.mkdir(parents=True)

@@ -161,6 +161,18 @@ def test_folders_that_are_no_encoder_are_refused(tmp_path: Path) -> None:
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_mean_tokens": False}), "utf-8")
     with pytest.raises(InputError, match="no mean pooling"):
         open_bert(folder)
+    for pooling, modules, message in (
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}, [], "pooling_mode_cls_token; name the"),
+        (
+            {},
+            [{"type": "sentence_transformers.models.Dense"}],
+            "has a module Dense; name the folder of a model without",
+        ),
+    ):
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling), "utf-8")
+        (folder / "modules.json").write_text(json.dumps(modules), "utf-8")
+        with pytest.raises(InputError, match=message):
+            open_bert(folder)
     folder = write_tiny_bert(tmp_path / "e")
     (folder / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(InputError, match=r"model\.safetensors: no weights"):

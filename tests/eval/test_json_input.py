@@ -96,9 +96,27 @@ def test_an_outside_text_may_be_the_only_json_lines(place: Path, printed: Printe
             "saved counts are a reference alone",
         ),
         (("samples.txt", "--reference", "real.txt", "--reference", "none.txt"), r"none\.txt: no such file"),
+        (
+            ("list.jsonl", "--reference", "real.jsonl", "--field", "of.text"),
+            r"list\.jsonl: line 1: not a JSON object; write one object per line",
+        ),
+        (("samples.json", "--reference", "real.txt"), r"samples\.json: JSON Lines; .*--field NAME: id, of\.text$"),
+        (("-", "--reference", "real.txt"), r"-: JSON Lines; .*--field NAME: id, of\.text$"),
+        (("-", "--reference", "jsonl:-:of.text", "--field", "of.text"), "-: the same input as -, which"),
+        (("-", "--reference", 'pool:["real.txt", "-"]'), "-: the same input as -, which"),
+        (
+            ("samples.txt", "--reference", "real.jsonl", "--field", "a:b"),
+            "--field a:b: a field of .*jsonl cannot have",
+        ),
     ],
 )
-def test_input_that_cannot_be_used_is_refused(place: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_input_that_cannot_be_used_is_refused(
+    place: Path, standard_input: Callable[[bytes], None], arguments: tuple[str, ...], message: str
+) -> None:
     assert ngrams(["build", "real.txt", "--ngram", "2", "--output", "real.ngrams"]) == 0
+    content = Path("samples.jsonl").read_text("utf-8")
+    Path("samples.json").write_text(content, "utf-8")
+    Path("list.jsonl").write_text(f'["header"]\n{content}', "utf-8")
+    standard_input(content.encode())
     with pytest.raises(InputError, match=message):
         jsd.main(list(arguments))

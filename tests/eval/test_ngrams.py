@@ -167,6 +167,8 @@ def test_the_commands_count_and_join(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert f"joint: 24 lines, {whole.tokenizer.size - 2} characters" in printed
     rows = [line.split() for line in printed.splitlines()]
     assert ["4", f"{whole.counts[4].keys.size:,}", f"{24 * 7:,}"] in rows
+    with pytest.raises(InputError, match=r"a\.ngrams: given twice; leave one out"):
+        main(["merge", *parts, parts[0], "--output", str(tmp_path / "twice.ngrams")])
     with pytest.raises(InputError, match="merge: no parts"):
         main(["merge", "--output", str(tmp_path / "none.ngrams")])
 

@@ -19,7 +19,9 @@ from eval.ngrams import main as ngrams_main
 from eval.overlap import main
 from eval.report import main as report
 from eval.text.cli import CharacterFlags, chosen_options
+from eval.text.counts import count_up_to
 from eval.text.reference import FOLDER_RECORD, Reference, ReferenceOptions, record_path, reference_record, relocated
+from eval.text.reference_counts import ReferenceCounts
 from eval.text.samples import EncodedSamples, SampleLines, encode_samples, open_samples, remarks
 from tests.helpers.commands import chosen_reference, overlap_scores, values_of
 from tests.helpers.oracles import as_dictionary, dictionary_counts, text_dictionary
@@ -126,6 +128,16 @@ def test_another_script_is_noticed() -> None:
     assert encoded.unknown_share == pytest.approx(9 / 18)  # of the letters and spaces; padding is no character
     assert remarks("toy.txt", encoded, text) == [
         "toy.txt: 50.0% of the characters do not occur in toy: another script?"
+    ]
+
+
+def test_characters_beyond_the_vocabulary_are_no_other_script() -> None:
+    tokenizer = CharTokenizer("abc ")
+    counts = count_up_to(tokenizer.encode(["abc xyz"]).padded(20), 1, tokenizer.size, True)
+    text = ReferenceCounts("toy", "0" * 64, 1, 20, True, tokenizer, 6, counts)
+    encoded = encode_samples(reading(["abc xyz"]), text)
+    assert remarks("toy.txt", encoded, text) == [
+        "toy.txt: 42.9% of the characters are not among the 4 that are counted of toy, and count as one symbol"
     ]
 
 

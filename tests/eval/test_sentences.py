@@ -273,6 +273,7 @@ def test_a_report_of_sentences(
         (["--metrics", "perplexity"], "needs a model of another text; name the text with --outside"),
         (["--features", "lm"], "--features lm: no metric uses them"),
         (["--metrics", "jsd", "--lower-case"], "--lower-case: none of --metrics uses it; leave it out, or add one of"),
+        (["--metrics", "mauve", "--features", "minilm", "--lower-case"], "--lower-case: none of --metrics uses it"),
         (["--metrics", "zipf", "--ngram", "3"], "--ngram 3: none of --metrics uses it; .* one of jsd, overlap, likel"),
     ],
 )

@@ -180,6 +180,13 @@ def test_the_command_scores_every_level_as_by_hand(text: str, capsys: pytest.Cap
     assert "disturbed" not in signature
 
 
+def test_short_lines_have_shorter_ngrams(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["text", text, "--metrics", "jsd", "--seq-len", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [score["metric"] for score in found] == ["jsd-1", "jsd-2", "jsd-3"]
+    assert all(score["signature"].startswith("jsd|n:3|sym:char|len:3|") for score in found)
+
+
 def test_disturbed_characters_are_signed_in_scores_without_a_word_rule(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

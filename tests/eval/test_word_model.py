@@ -74,6 +74,14 @@ def test_bits_are_the_probabilities_by_hand() -> None:
     assert word_bits(["the cat"], plain, 3).bits[0] < found.bits[2] - 1
 
 
+def test_the_end_of_a_line_is_no_unknown_word() -> None:
+    def without_ends(word: str, history: Sequence[str]) -> float | None:
+        return None if word == "</s>" else plain(word, history)
+
+    found = word_bits(LINES, without_ends, 3)
+    assert found.unknown is not None and found.unknown.tolist() == [0, 0, 1, 0]
+
+
 def test_scores_are_per_known_word_with_the_proportion_of_others() -> None:
     found = word_bits(LINES, plain, 3)
     values = scored(found)

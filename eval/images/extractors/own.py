@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,9 @@ def _function(spec: str) -> tuple[Callable[[Any], Any], Path]:
     module_name, _, name = spec.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), name)):
         raise InputError(f"--features {spec}: give MODULE:FUNCTION, such as my_features:embed for my_features.py")
+    # `python -m` finds modules of the working folder; a console command does not. Installed modules come first.
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
