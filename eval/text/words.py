@@ -42,7 +42,7 @@ WORD_BASE = 1 << 21
 _FORMAT = 3
 _DESCRIPTION = "description.json"
 _TEXT = ("text.row", "text.lengths")
-_PART_LINES = 1 << 16
+_PART_LINES, _PART_WORDS = 1 << 16, 1 << 22  # at most, so that long lines fit in memory too
 _JUDGED_LINES = 1000
 
 
@@ -61,14 +61,16 @@ class Words:
 
     def parts(self) -> Iterator["Words"]:
         """Yield the same lines in parts that fit in memory."""
-        if self.lengths.size <= _PART_LINES:
+        if self.lengths.size <= _PART_LINES and self.row.size <= _PART_WORDS:
             yield self
             return
-        starts = starts_of(self.lengths)
-        for first in range(0, self.lengths.size, _PART_LINES):
-            lines = slice(first, min(first + _PART_LINES, self.lengths.size))
-            row = self.row[starts[lines.start] : starts[lines.stop]]
+        starts, first = starts_of(self.lengths), 0
+        while first < self.lengths.size:
+            with_few_words = int(np.searchsorted(starts, starts[first] + _PART_WORDS, side="right")) - 1
+            last = max(min(first + _PART_LINES, with_few_words), first + 1)
+            row, lines = self.row[starts[first] : starts[last]], slice(first, last)
             yield Words(row, self.lengths[lines], self.hashes[lines], self.rule)
+            first = last
 
     def ngrams(self, ngram: int) -> LineNgrams:
         """Count the word n-grams inside each line; the counts of lines that fit in memory are kept for other metrics.

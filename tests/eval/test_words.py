@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import re
 import sys
 from collections import Counter
@@ -80,6 +81,14 @@ def test_fuzz_words_and_their_ngrams_equal_dictionaries(lines: list[str], part_l
         patch.setattr(words_module, "_PART_LINES", part_lines)
         parts = list(words.parts())
     assert [part.lengths.size for part in parts[:-1]] == [part_lines] * (len(parts) - 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(words_module, "_PART_WORDS", part_lines)
+        parts_of_words = list(words.parts())
+    assert np.concatenate([part.lengths for part in parts_of_words]).tolist() == words.lengths.tolist()
+    assert np.concatenate([part.row for part in parts_of_words]).tolist() == words.row.tolist()
+    assert all(part.row.size <= part_lines or part.lengths.size == 1 for part in parts_of_words)
+    joined = itertools.pairwise(parts_of_words)  # no part could be longer
+    assert all(part.row.size + after.lengths[0] > part_lines for part, after in joined)
     for n in range(1, LONGEST + 1):
         found, expected = words.ngrams(n), [windows(line, n) for line in lines]
         total, largest = all_windows(lines, n), largest_windows(lines, n)
