@@ -6,12 +6,13 @@ compressed; the same content gives the same bytes.
 
 import gzip
 import io
+import json
 import os
 import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -215,9 +216,13 @@ def _exists(flag: str, path: Path) -> bool:
 
 
 def _files(inputs: Iterable[str | Path]) -> Iterator[Path]:
-    """Yield the existing paths among inputs; an input may be a source like cifar10:PATH."""
+    """Yield the existing paths among inputs; an input may be a source: cifar10:PATH, jsonl:PATH:FIELD, pool:LIST."""
     for value in map(str, inputs):
-        for name in (value, value.partition(":")[2]):
+        kind, _, rest = value.partition(":")
+        if kind == "pool":
+            with suppress(ValueError):
+                yield from _files(json.loads(rest))
+        for name in (value, rest, rest.rpartition(":")[0]):
             if name and Path(name).exists():
                 yield Path(name)
 

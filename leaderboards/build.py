@@ -152,14 +152,15 @@ def _digest(boards: Sequence[Board], records: Path) -> str:
     return digest.hexdigest()
 
 
-def _with_tables(text: str, boards: Sequence[Board]) -> str:
+def _with_tables(readme: Path, boards: Sequence[Board]) -> str:
+    text = readme.read_text("utf-8")
     for shown in boards:
         begin, end = f"<!-- leaderboard {shown.task.name} -->\n", "<!-- end -->"
         if begin in text:
             before, _, after = text.partition(begin)
-            _, has_end, rest = after.partition(end)
-            if not has_end:
-                raise InputError(f"no {end} after {begin.strip()}; add it below the table")
+            inside, has_end, rest = after.partition(end)
+            if not has_end or "<!-- leaderboard " in inside:
+                raise InputError(f"{readme}: no {end} after {begin.strip()}; add it below the table")
             table = markdown_table(board(shown.task, shown.records, narrow=True))
             text = f"{before}{begin}\n{table}\n\n{end}{rest}"
     return text
@@ -215,7 +216,7 @@ def main(arguments: list[str]) -> int:
     texts = {output / f"{shown.task.name}.md": as_markdown(shown) for shown in boards}
     texts[output / "index.md"] = index(boards, models)
     if readme is not None and readme.exists():
-        texts[readme] = _with_tables(readme.read_text("utf-8"), boards)
+        texts[readme] = _with_tables(readme, boards)
     for problem in damaged:
         print(f"error: {' '.join(str(problem).split())}", file=sys.stderr)
     digest, path = _digest(boards, records), output / "index.html"

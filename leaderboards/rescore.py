@@ -9,14 +9,14 @@ runs is the score of their last samples. Published numbers stay as they are.
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
 from data.command import parse_command
 from data.errors import InputError
 from data.files import temporary_folder
-from data.naming import as_command, printable
+from data.naming import as_command, printable, without_folder
 from data.words import Splitting, WordRule
 from eval.core.score import Score, without_name
 from eval.text.metrics import EXACT_SCORES, HEADLINES, require_metrics, score_file
@@ -34,7 +34,7 @@ from leaderboards.records import (
 )
 from leaderboards.samples import reference_of
 from leaderboards.signatures import exact_parts, fits, joint_signature, word_rule
-from leaderboards.submission import in_table_order, of_samples
+from leaderboards.submission import in_table_order, of_samples, portable_reference
 from textgan.engine.run_folder import declared, floors_by_name, headline, score_name, values_by_name
 
 
@@ -80,7 +80,7 @@ def rescore(command: RescoreCommand) -> Path:
         if lost := [record.name for record in old if any(entry.file is None for entry in record.samples)]:
             raise InputError(f"--rescore {task.name}: the samples of {', '.join(lost)} are not kept; remove the record")
         metrics = command.metrics or task.metrics
-        rule = word_rule(task.signature)
+        rule = word_rule(task.signature) if "|words:" in task.signature else WordRule("punctuation")
         if command.words or command.lower_case:
             rule = WordRule(command.words or rule.words, command.lower_case)
         for record in old:
@@ -88,6 +88,8 @@ def rescore(command: RescoreCommand) -> Path:
             paths = [record.folder / (entry.file or "") for entry in record.samples]
             scored = [score_file(path, metrics, options, rule, command.held_out) for path in paths]
             new = _with_scores(record, scored)
+            if command.reference is not None and without_folder(options.corpus.data) != _recorded_name(record):
+                new = replace(new, facts={**record.facts, **portable_reference({"reference": asdict(options)})})
             if record is old[0]:
                 signature = joint_signature([*(score.signature for score in scored[0]), *exact_parts(task.signature)])
                 changed = replace(_task(command, task, old, scored[0]), metrics=metrics, signature=signature)
@@ -96,6 +98,12 @@ def rescore(command: RescoreCommand) -> Path:
             (temporary / record.folder.name / RECORD).write_bytes(as_json(record_json(new), record.name))
         (temporary / TASK).write_bytes(as_json(task_json(changed), task.name))
     return folder
+
+
+def _recorded_name(record: Record) -> str | None:
+    """Return the name of the real text that a record was scored against."""
+    reference = record.facts.get("reference")
+    return None if reference is None else str(reference["corpus"]["data"])
 
 
 def _kept(record: Record, scored: Sequence[Score]) -> list[str]:
@@ -145,7 +153,7 @@ def _task(command: RescoreCommand, task: Task, records: Sequence[Record], scored
         raise InputError(f"--shown {unknown[0]}: not scored; choose from {', '.join(directions)}")
     shown = command.shown or [name for name in task.shown if name in directions]
     shown = shown or in_table_order(headline(declared(scored, HEADLINES)))
-    kept = [*_kept(records[0], scored), *EXACT_SCORES]
+    kept = [*(() if command.held_out else _kept(records[0], scored)), *EXACT_SCORES]
     before = {name: value for name, value in (task.floor or {}).items() if name in kept}
     floor = {**floors_by_name(scored), **before}
     return replace(task, floor=floor or None, shown={name: directions[name] for name in shown})

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from data.errors import InputError
+from data.errors import note as print_note
 from data.naming import as_flag_words, without_folder
 from eval.core.score import Better, Score
 from eval.sentences.metrics import FEATURE_METRICS, FEATURE_SIGNATURES
 from eval.text.metrics import EXACT_SCORES
 from leaderboards.records import Band, Curve, Record, SampleEntry, ScoreEntry
 from leaderboards.signatures import joint_signature
-from textgan.engine.run_folder import headline, read_metrics, read_options, score_name
+from textgan.engine.run_folder import SUMMARY, headline, read_metrics, read_options, score_name
 from textgan.runs.aggregate import Axis, Group, MethodSummary, summarize, window_count
 
 _POINTS = 60
@@ -60,9 +61,16 @@ def from_runs(group: Group, name: str, note: str, exact: bool) -> Submission:
     floor = None if floor is None else {score: value for score, value in floor.items() if score in declared}
     if not declared:
         raise InputError(f"{name}: no score that another machine can verify; train with --scores jsd among others")
+    unfinished = [run.folder for run in group.runs if not (run.folder / SUMMARY).exists()]
+    if 0 < len(unfinished) < len(group.runs):
+        raise InputError(f"{unfinished[0]}: has not used its budget, unlike other runs of {name}; continue it first")
+    if unfinished:
+        print_note(f"{', '.join(map(str, unfinished))}: the budget is not used; a continued run has other scores")
     run_options = [read_options(run.folder) for run in group.runs]
     # Runs of equal numbers of iterations end after different minutes; windows of minutes would leave out their ends.
-    axis: Axis = "minutes" if any(run.config["minutes"] is not None for run in group.runs) else "iterations"
+    by_count = all(run.x("iterations")[-1] >= (run.config["iterations"] or math.inf) for run in group.runs)
+    by_count |= all(run.config["minutes"] is None for run in group.runs)
+    axis: Axis = "iterations" if by_count else "minutes"
     points, _ = window_count([group], axis, _POINTS)
     summaries = {score: summarize([group], score, axis, points, None, at_last=True)[0] for score in declared}
     edges = next(iter(summaries.values())).x

@@ -237,6 +237,8 @@ def _write(
         written[place] = {**submission.files, RECORD: as_json(record_json(record), name)}
     paths = [folder / place for place in written]
     if task is not None:
+        if read_task(folder) != task:
+            raise InputError(f"{folder}: changed by another submission meanwhile; submit again")
         done: list[Path] = []
         try:
             for path, files in zip(paths, written.values(), strict=True):

@@ -9,7 +9,7 @@ exit status is 1 if a record failed.
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,6 +204,15 @@ def _folders(place: Path) -> set[Path]:
     return {path for path in inside | linked if not any(part.startswith(".") for part in path.relative_to(place).parts)}
 
 
+def _keeps_all_samples(folders: Iterable[Path]) -> bool:
+    """Whether all samples of readable records are stored."""
+    entries: list[SampleEntry] = []
+    for folder in folders:
+        with suppress(InputError):
+            entries += read_record(folder).samples
+    return bool(entries) and all(entry.file is not None for entry in entries)
+
+
 def main(arguments: list[str]) -> int:
     """Run the command: print one line per record."""
     command = parse_command(VerifyCommand, arguments, "leaderboards.verify", __doc__)
@@ -211,6 +220,8 @@ def main(arguments: list[str]) -> int:
     folders = sorted({folder for place in places for folder in _folders(place)})
     if not folders:
         raise InputError(f"{places[0]}: no record there (no {RECORD})")
+    if command.samples is not None and _keeps_all_samples(folders):
+        raise InputError(f"--samples {command.samples}: the records keep their samples; leave the flag out")
     failed = False
     for folder in folders:
         errors, skipped = [], ""

@@ -28,7 +28,6 @@ from eval.text.metrics import EXACT_SCORES
 from textgan.engine.run_folder import DeclaredScore, find_runs, headline
 from textgan.runs.aggregate import (
     Axis,
-    Group,
     MethodSummary,
     Run,
     end_test,
@@ -37,8 +36,8 @@ from textgan.runs.aggregate import (
     shared_score,
     summarize,
     time_ratio,
-    window_count,
 )
+from textgan.runs.notes import note_on_speeds, windows_and_note
 from textgan.runs.plots import plot_bands, plot_ratios
 from textgan.runs.ratios import rate_ratio, require_rates_alone
 
@@ -102,8 +101,8 @@ def compare(command: CompareCommand) -> list[Compared]:
     require_at_least("--windows", command.windows, 2)
     groups = group_runs([load_run(folder) for folder in find_runs(command.runs)])
     runs = [run for group in groups for run in group.runs]
-    points, few = _windows(groups, command)
-    note = "\n".join(filter(None, [few, _speeds(runs, command.axis)])) or None
+    points, few = windows_and_note(groups, command.axis, command.windows)
+    note = "\n".join(filter(None, [few, note_on_speeds(runs, command.axis)])) or None
     comparisons = []
     for score in command.scores or _common_headlines(runs):
         declared = shared_score(runs, score)
@@ -124,27 +123,6 @@ def _common_headlines(runs: Sequence[Run]) -> list[str]:
     signatures = {name: {without_name(run.scores[name].signature) for run in runs} for name in common}
     common = [name for name in common if name not in EXACT_SCORES or len(signatures[name]) == 1]
     return [name for name in headline(runs[0].scores) if name in common] or common or headline(runs[0].scores)
-
-
-def _windows(groups: Sequence[Group], command: CompareCommand) -> tuple[int, str | None]:
-    """Return the number of windows, and a note if it is smaller than requested."""
-    points, rarest = window_count(groups, command.axis, command.windows)
-    if points == command.windows:
-        return points, None
-    by_clock = "a larger --eval-seconds" if rarest.config.get("eval_seconds") else "--eval-seconds"
-    remedy = f"; {by_clock} scores all methods at the same times" if "minutes" in command.axis else ""
-    evaluations = "one evaluation" if points == 1 else f"{points} evaluations"
-    note = f"note: {points} of {command.windows} windows: {rarest.folder} has {evaluations} after its start{remedy}"
-    return points, note
-
-
-def _speeds(runs: Sequence[Run], axis: Axis) -> str | None:
-    """Return a note if an axis of minutes compares runs with different numbers of threads, processes or replicas."""
-    speeds = list(dict.fromkeys(run.speed for run in runs))
-    if "minutes" not in axis or len(speeds) < 2:
-        return None
-    alike = "do not compare; iterations do: --axis iterations"
-    return f"note: minutes of runs with {' and of runs with '.join(speeds)} {alike}"
 
 
 def conclusions(compared: Compared) -> list[str]:
@@ -280,6 +258,8 @@ def _whole(compared: Compared, sentences: Sequence[str]) -> dict[str, Any]:
 def main(arguments: list[str]) -> int:
     """Print the comparisons, and draw the figures."""
     command = parse_command(CompareCommand, arguments, "textgan.compare", __doc__)
+    if command.paper and command.output is None:
+        raise InputError("--paper: draws into a figure; name one with --output")
     for flag, path in (("--output", command.output), ("--ratio-figure", command.ratio_figure)):
         if path is not None:
             require_image_ending(path, flag)

@@ -53,8 +53,8 @@ from textgan.runs.program import TrainingProgram, refuse_other_models
 from textgan.runs.status import shown_status, suite_status
 from textgan.train import TEXT
 
-_EVALUATIONS = 60
-"""Evaluations per run, if the budget is in minutes only."""
+_EVALUATIONS = 60  # per run, if the budget is in minutes only
+_STOPPED = "stopped; the same command continues"
 _SUITE_FLAGS = ("--file", "--presets", "--seeds", "--set")
 
 
@@ -194,6 +194,8 @@ def methods_of(common: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -
         merged = {**common, **settings}
         name, seeds = merged.pop("name", None), merged.pop("seeds", None)
         varied = {key: value for key, value in merged.items() if isinstance(value, list)}
+        if [] in varied.values():
+            raise InputError(f"{name or merged.get('preset')}: a setting has no value in its list; leave it out")
         for values in product(*varied.values()):
             settings_of_one = {**merged, **dict(zip(varied, values, strict=True))}
             suffix = "".join(f",{key}={settings_of_one[key]}" for key in varied if key != "preset" or name)
@@ -232,6 +234,8 @@ def _of_flags(program: TrainingProgram[Any], command: SuiteCommand) -> list[Meth
         name, equals, value = setting.partition("=")
         if not equals:
             raise InputError(f"--set {setting}: must be NAME=VALUE")
+        if name in ("name", "preset", "seeds"):
+            raise InputError(f"--set {setting}: no setting of a run; give --presets, --seeds or --file")
         several = "," in value and not expand_user(value).exists()  # a file's name may hold commas
         common[name.replace("-", "_")] = value.split(",") if several else value
     return list(methods_of(common, [{"preset": preset} for preset in command.presets]))
@@ -259,10 +263,12 @@ def run_suite(program: TrainingProgram[Any], arguments: Sequence[str], descripti
         return write_controls(program, arguments[1:])
     command = parse_command(SuiteCommand, arguments, f"{program.package}.suite", description)
     require_at_least("--workers", command.execution.workers, 1)
+    given = {word.partition("=")[0] for word in arguments}
+    if command.file is not None and (both := sorted(given.intersection(_SUITE_FLAGS[1:]))):
+        raise InputError(f"{both[0]}: in place of --file; leave one of the two out")
     if command.status:
-        names_suite = any(word.partition("=")[0] in _SUITE_FLAGS for word in arguments)
-        statuses = suite_status(command.suite_dir, _planned(program, command) if names_suite else [])
-        print(shown_status(command.suite_dir, statuses, command.output_format))
+        planned = _planned(program, command) if given.intersection(_SUITE_FLAGS) else []
+        print(shown_status(command.suite_dir, suite_status(command.suite_dir, planned), command.output_format))
         return 0
     if command.output_format != "text":
         raise InputError(f"--format {command.output_format}: goes with --status")
@@ -271,18 +277,17 @@ def run_suite(program: TrainingProgram[Any], arguments: Sequence[str], descripti
     try:
         ended = run_all(program, configs, command.execution)
     except KeyboardInterrupt:
-        print("stopped; the same command continues", file=sys.stderr)
+        print(_STOPPED, file=sys.stderr)
         return 130
     for result in ended:
         print(printable(f"{result.state:9} {result.folder}" + (f": {result.message}" if result.message else "")))
     print(f"\ncompare them: {as_command('python', '-m', 'textgan.compare', command.suite_dir)}")
     states = {result.state for result in ended}
-    if "failed" in states:
-        print("some runs failed; the same command tries them again", file=sys.stderr)
-        return 1
-    if "stopped" in states:
-        print("stopped; the same command continues", file=sys.stderr)
-        return 130
+    ends = (("failed", 1, "some runs failed; the same command tries them again"), ("stopped", 130, _STOPPED))
+    for state, status, message in ends:
+        if state in states:
+            print(message, file=sys.stderr)
+            return status
     return 0
 
 

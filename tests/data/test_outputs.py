@@ -241,6 +241,16 @@ def test_every_command_refuses_its_output_first(
         assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("source", ["jsonl:lines.jsonl:of.text", 'pool:["other.txt", "jsonl:lines.jsonl:a"]'])
+def test_a_source_of_several_parts_is_not_overwritten(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lines.jsonl").write_text("{}\n", "utf-8")
+    with pytest.raises(InputError, match=r"--output lines\.jsonl: is read by the command"):
+        require_output("--output", Path("lines.jsonl"), inputs=[source])
+
+
 def test_impossible_places_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")

@@ -70,10 +70,11 @@ def test_tables_are_the_records(records: Path, tmp_path: Path, capsys: pytest.Ca
 
 def test_a_readme_without_an_end_is_left_alone(records: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text("<!-- leaderboard toy -->\nmuch more\n", "utf-8")
-    with pytest.raises(InputError, match="no <!-- end --> after <!-- leaderboard toy -->"):
-        build.main(["--records", str(records), "--output", str(tmp_path / "out"), "--readme", str(readme)])
-    assert readme.read_text("utf-8") == "<!-- leaderboard toy -->\nmuch more\n"
+    for text in ("much more\n", "much more\n<!-- leaderboard other -->\n<!-- end -->\n"):
+        readme.write_text(f"<!-- leaderboard toy -->\n{text}", "utf-8")
+        with pytest.raises(InputError, match=r"README\.md: no <!-- end --> after <!-- leaderboard toy -->"):
+            build.main(["--records", str(records), "--output", str(tmp_path / "out"), "--readme", str(readme)])
+        assert readme.read_text("utf-8") == f"<!-- leaderboard toy -->\n{text}"
 
 
 def test_a_page_with_a_hundred_records_is_small(records: Path, tmp_path: Path) -> None:

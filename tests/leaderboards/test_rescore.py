@@ -11,6 +11,7 @@ import pytest
 
 from data.errors import InputError
 from eval import bleu
+from eval.text.metrics import score_file
 from leaderboards import build, rescore, submit, verify
 from leaderboards.records import Record, all_tasks
 from tests.helpers.records import build_all, change, contents, submit_few
@@ -207,6 +208,35 @@ def test_a_record_submitted_meanwhile_is_not_lost(few: Path, monkeypatch: pytest
     ((task, made),) = all_tasks(few / "records")
     assert (task.metrics, [record.name for record in made]) == (("jsd",), ["first", "meanwhile"])
     assert not list(few.rglob("*.partial"))
+
+
+def test_a_rescore_that_ends_before_a_submission_is_told(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overtaken(*arguments: Any) -> Any:
+        assert again(few / "records", "--metrics", "bleu") == 0
+        return score_file(*arguments)
+
+    monkeypatch.setattr(submit, "score_file", overtaken)
+    with pytest.raises(InputError, match="changed by another submission meanwhile; submit again"):
+        submit_few(few, "--name", "late")
+    assert [record.name for _, made in all_tasks(few / "records") for record in made] == ["first"]
+
+
+def test_another_text_and_other_held_out_lines_are_recorded(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(few)
+    (few / "other.txt").write_text("".join(f"the dog sat on mat {number}\n" for number in range(40)), "utf-8")
+    (few / "held.txt").write_text("".join(f"a cat sat on mat {number}\n" for number in range(20)), "utf-8")
+    place = few / "records"
+    assert again(place, "--metrics", "jsd", "bleu", "--reference", "other.txt") == 0
+    ((task, (record,)),) = all_tasks(place)
+    assert record.facts["reference"]["corpus"]["data"] == "other.txt"
+    assert "|words:punctuation|" in task.signature  # as of a new task: one of characters has no rule of words
+    assert verify.main([str(place)]) == 0
+    floors = []
+    for held_out in ("other.txt", "held.txt"):
+        assert again(place, "--metrics", "jsd", "bleu", "--held-out", held_out) == 0
+        floors.append((all_tasks(place)[0][0].floor or {})["bleu_2"])
+    assert floors[0] == pytest.approx(1, abs=1e-9)
+    assert floors[1] < 0.9
 
 
 def test_records_of_another_reference_are_not_mixed(few: Path) -> None:

@@ -235,6 +235,18 @@ def test_flags_of_samples_do_not_fit_runs(records: Path, tmp_path: Path, flags: 
     assert not (records / "new").exists()
 
 
+def test_a_run_that_was_stopped_is_not_averaged_with_finished_ones(
+    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite, flags = tmp_path / "suite", ["--task", "new", "--records", str(records)]
+    (suite / "a1" / "summary.json").unlink()
+    with pytest.raises(InputError, match=r"a1: has not used its budget, unlike other runs of .*; continue it first"):
+        submit.main([str(suite), *flags])
+    assert not (records / "new").exists()
+    assert submit.main([str(suite / "a1"), *flags]) == 0  # alone
+    assert "a1: the budget is not used; a continued run has other scores" in capsys.readouterr().err
+
+
 def test_of_several_methods_all_are_written_or_none(
     records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

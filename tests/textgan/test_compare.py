@@ -15,6 +15,7 @@ from data.errors import InputError
 from tests.helpers.records import change
 from tests.helpers.runs import SIGNATURE, falling, rows_of, write_run
 from textgan.compare import CompareCommand, compare, main
+from textgan.runs.aggregate import load_run
 
 HEAD = [
     "method",
@@ -282,6 +283,26 @@ def test_minutes_of_other_numbers_of_threads_are_said_not_to_compare(tmp_path: P
     assert "do not compare" not in printed(tmp_path, "--axis", "iterations")
 
 
+def test_a_run_that_went_on_elsewhere_is_told_by_both_machines(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "moved", rows_of(falling(0.8, 0.05)))
+    change(
+        folder / "options.json",
+        device={"name": "a processor", "threads": 1},
+        continued=[{"iteration": 2, "threads": 8, "name": "another"}, {"iteration": 4, "name": "a processor"}],
+    )
+    run = load_run(folder)
+    assert (run.config["device"], run.speed) == ("a processor, then another", "threads 1 and 8")
+
+
+def test_windows_that_a_short_run_leaves_are_told_of_that_run(tmp_path: Path, printed: Printed) -> None:
+    rows = rows_of(falling(0.8, 0.05))
+    write_run(tmp_path / "long", rows, preset="long")
+    write_run(tmp_path / "short", rows[:3], preset="short")
+    end = rows[2]["train_seconds"] / 60
+    said = f"has 3 evaluations up to {end:g} minutes, where {tmp_path}/short ends; continue that run, or leave it out"
+    assert said in printed(tmp_path)
+
+
 def test_a_score_that_a_run_lacks(suite: Path) -> None:
     with pytest.raises(InputError) as refused:
         main([str(suite), "--scores", "jsd_4", "jsd_8"])
@@ -319,6 +340,8 @@ def test_wrong_flags(suite: Path, tmp_path: Path) -> None:
         main([str(suite), str(tmp_path / "absent")])
     with pytest.raises(InputError, match="--axis"):
         main([str(suite), "--axis", "hours"])
+    with pytest.raises(InputError, match="--paper: draws into a figure; name one with --output"):
+        main([str(suite), "--paper"])
 
 
 def test_no_scores_are_refused(suite: Path) -> None:

@@ -52,6 +52,7 @@ def test_random_pairs_are_even_in_logarithms_and_always_the_same() -> None:
         ({"rungs": 0}, "--rungs 0"),
         ({"reduction_factor": 1}, "--reduction-factor must be at least 2"),
         ({"seeds": ()}, "--seeds at least one"),
+        ({"seeds": (100, 100)}, "--seeds 100 100: a seed is given twice"),
     ],
 )
 def test_impossible_searches_are_refused(change: dict[str, object], message: str) -> None:

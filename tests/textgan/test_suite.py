@@ -254,6 +254,9 @@ def test_values_have_the_types_of_their_fields(planned: Planned, tmp_path: Path)
         (["--set", "dim=8,8"], "methods orig-small,dim=8, ttur-small,dim=8: given twice; name them apart"),
         (["--presets", "ttur", "ttur"], "methods ttur: given twice; name them apart"),
         (["--presets", "fastest"], "--presets"),
+        (["--set", "seeds=0,1"], "--set seeds=0,1: no setting of a run; give --presets, --seeds or --file"),
+        (["--set", "preset=ttur"], "--set preset=ttur: no setting of a run"),
+        (["--file", "suite.toml", "--set", "dim=8"], "--set: in place of --file; leave one of the two out"),
         (["--seeds"], "no runs: give at least one preset and one seed"),
         (["--presets"], "no runs: give at least one preset and one seed"),
         (
@@ -287,6 +290,7 @@ METHOD = '[[method]]\npreset = "ttur"\n'
             "suite.toml: ttur: a schedule is linear, and needs --it",
         ),
         (METHOD + "rate = 1\n", "rate of ttur: no such setting"),
+        (METHOD + METHOD + "dim = []\n", "ttur: a setting has no value in its list; leave it out"),
         (METHOD + 'dim = "wide"\n', "dim=wide: not a value of this setting"),
         ('[[method]]\npreset = "fastest"\n', "preset 'fastest' of fastest: choose from quickstart, ttur, orig,"),
         ('[[method]]\nname = "mine"\ndim = 4\n', "preset None of mine: choose from"),

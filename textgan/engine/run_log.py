@@ -229,6 +229,7 @@ def begin_or_continue(
     changes = _changes(folder, options, device, rows[-1]) if rows else []
     if changes or options["config"] != config:  # for instance a larger budget, or data moved to another path
         continued = [*options.get("continued", []), *changes]
+        (folder / SUMMARY).unlink(missing_ok=True)  # of the smaller budget: with the new one the run is not finished
         write_json(folder / OPTIONS, {**options, **facts, "config": config, "continued": continued})
 
 

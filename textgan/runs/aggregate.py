@@ -27,6 +27,7 @@ from textgan.runs.significance import (
 )
 
 _TENTHS = 10
+_COUNTS = ("threads", "processes", "replicas")
 
 Axis = Literal["minutes", "wall-minutes", "iterations", "critic-updates", "gradients", "samples"]
 
@@ -74,18 +75,20 @@ def load_run(folder: Path) -> Run:
         raise InputError(f"{folder}: no metrics yet; let it train for a while")
     metrics = pd.DataFrame(rows, columns=list(rows[-1]), dtype=float)
     # Minutes on one machine do not compare with minutes on another.
-    device = options["device"]
-    config = {**options["config"], "device": device["name"], "data_sha256": options.get("data_sha256", "")[:12]}
-    counts = {
-        "threads": device.get("threads"), "processes": device.get("processes", 1),
-        "replicas": len(options.get("replicas", [0])),
-    }  # fmt: skip
+    devices = [{"replicas": len(options.get("replicas", [0])), **options["device"]}, *options.get("continued", [])]
+    used = {name: list(dict.fromkeys(each[name] for each in devices if each.get(name))) for name in ("name", *_COUNTS)}
+    config = {
+        **options["config"],
+        "device": ", then ".join(used["name"]),
+        "data_sha256": options.get("data_sha256", "")[:12],
+    }
+    counts = [name for name in _COUNTS if used[name] and (name == "threads" or used[name] != [1])]
     start = options.get("start")
     if start is not None:  # the settings that led to the start, in place of its path
         config["start"] = start["settings"]
     return Run(
         folder, config, declared_scores(folder), options["floor"], metrics, start and start["sha256"],
-        ", ".join(f"{name} {count}" for name, count in counts.items() if count and (count > 1 or name == "threads")),
+        ", ".join(f"{name} {' and '.join(map(str, used[name]))}" for name in counts),
     )  # fmt: skip
 
 
@@ -193,7 +196,7 @@ def window_count(groups: Sequence[Group], axis: Axis, most: int) -> tuple[int, R
 
     Evaluations at the start, x = 0, and after the end of the shortest run do not count; the least number is 1.
     """
-    end = _common_end(groups, axis)[0]
+    end = common_end(groups, axis)[0]
 
     def evaluations(run: Run) -> int:
         x = run.x(axis)
@@ -203,7 +206,7 @@ def window_count(groups: Sequence[Group], axis: Axis, most: int) -> tuple[int, R
     return min(most, evaluations(rarest)), rarest
 
 
-def _common_end(groups: Sequence[Group], axis: Axis) -> tuple[float, str]:
+def common_end(groups: Sequence[Group], axis: Axis) -> tuple[float, str]:
     """Return the x-coordinate at which the shortest run ends, and the folder of this run."""
     return min((float(run.x(axis)[-1]), str(run.folder)) for group in groups for run in group.runs)
 
@@ -229,7 +232,7 @@ def summarize(
     """
     declared = shared_score([run for group in groups for run in group.runs], score)
     sign = declared.sign
-    end, shortest = _common_end(groups, axis)
+    end, shortest = common_end(groups, axis)
     if end <= 0:
         raise InputError(f"{shortest}: no {score} after the start; let the run train longer, or leave it out")
     edges = np.linspace(0.0, end, points + 1)

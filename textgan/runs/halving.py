@@ -101,6 +101,8 @@ def candidates(command: SearchOptions) -> list[Rates]:
         raise InputError(f"--rungs {command.rungs}: must be at most 64")
     if command.reduction_factor < 2 or not command.seeds:
         raise InputError("--reduction-factor must be at least 2, and --seeds at least one")
+    if len({*command.seeds}) < len(command.seeds):
+        raise InputError(f"--seeds {' '.join(map(str, command.seeds))}: a seed is given twice; leave one out")
     ranges = (command.critic_lr, command.generator_lr)
     if command.method == "grid":
         critic, generator = (np.geomspace(*ends, command.grid_size) for ends in ranges)
