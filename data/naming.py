@@ -67,6 +67,11 @@ def changed_fields(flags: Any, names: Iterable[str]) -> list[str]:
     return [name for name in names if getattr(flags, name) != default[name]]
 
 
+def given_flags(arguments: Iterable[str]) -> list[str]:
+    """Return the flags among a command's arguments, in order: --critic-lr for `--critic-lr=1` and `--critic_lr 1`."""
+    return [as_flag(word[2:].partition("=")[0]) for word in arguments if word.startswith("--")]
+
+
 def as_flag_words(name: str, value: Any) -> list[str]:
     """Return the words of a command line that give a setting its value: the flag, then the values; False: none."""
     if isinstance(value, bool):

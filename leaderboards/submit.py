@@ -24,7 +24,7 @@ from data.command import parse_command, run_command
 from data.errors import InputError
 from data.files import atomic_folder
 from data.inputs import require_lasting
-from data.naming import as_command, as_flag, printable
+from data.naming import as_command, as_flag, given_flags, printable
 from data.sources import absolute_source, exists
 from data.words import Splitting, WordRule
 from eval.text.cli import ReferenceFlags, chosen_options
@@ -279,7 +279,7 @@ def _require_ours(path: Path, content: bytes) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the command: write the records and print the folders."""
-    if any(argument.partition("=")[0] == "--rescore" for argument in arguments):
+    if "--rescore" in given_flags(arguments):
         return run_rescore(arguments)
     command = parse_command(SubmitCommand, arguments, "leaderboards.submit", __doc__)
     for folder in submit(command):

@@ -28,7 +28,7 @@ import torch
 
 from data.command import parse_command, run_command
 from data.errors import InputError
-from data.naming import as_flag
+from data.naming import as_flag, given_flags
 from data.outputs import require_output
 from eval.core.device import Precision
 from eval.core.tables import Block, Format, FormatFlags, fixed, render
@@ -202,7 +202,7 @@ def configs_of(config: Settings, dims: Sequence[int], arguments: Sequence[str]) 
     Raises:
         InputError: the settings are not the published WGAN-GP's, or the user sets --dim too.
     """
-    flags = {argument.partition("=")[0] for argument in arguments}
+    flags = given_flags(arguments)
     published = require_published(config, "--dims")
     if "--dim" in flags:
         raise InputError("--dim and --dims: leave one out")
@@ -216,8 +216,7 @@ def refuse_other_flags(arguments: Sequence[str], allowed: Sequence[str], why: st
     Raises:
         InputError: names the flag.
     """
-    flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
-    for flag in flags:
+    for flag in given_flags(arguments):
         if flag not in (*allowed, "--format", "--json"):
             raise InputError(f"{flag} and {allowed[0]}: {why}; leave one out")
 
@@ -259,8 +258,7 @@ def gpu_report(output: Path, weights: Path | None, output_format: Format) -> str
 
 def main(arguments: list[str]) -> int:
     """Time a training run on text, or WGAN-GP beside its peer."""
-    wide = any(argument.partition("=")[0] == "--dims" for argument in arguments)
-    preset = preset_in(arguments, TEXT.presets, "ttur-small" if wide else "quickstart")
+    preset = preset_in(arguments, TEXT.presets, "ttur-small" if "--dims" in given_flags(arguments) else "quickstart")
     default: TextBenchCommand[Any] = TextBenchCommand(preset)
     command = parse_command(TextBenchCommand[type(preset)], arguments, "textgan.bench", __doc__, default)  # type: ignore[misc,arg-type]
     config = command.config

@@ -40,7 +40,7 @@ import tyro
 from data.command import expand_home, parse_command, run_command
 from data.errors import InputError, require_at_least
 from data.inputs import expand_user
-from data.naming import as_command, printable
+from data.naming import as_command, given_flags, printable
 from data.outputs import require_output_folder
 from data.renamed import current_settings
 from eval.core.tables import FormatFlags
@@ -263,7 +263,7 @@ def run_suite(program: TrainingProgram[Any], arguments: Sequence[str], descripti
         return write_controls(program, arguments[1:])
     command = parse_command(SuiteCommand, arguments, f"{program.package}.suite", description)
     require_at_least("--workers", command.execution.workers, 1)
-    given = {word.partition("=")[0] for word in arguments}
+    given = {*given_flags(arguments)}
     if command.file is not None and (both := sorted(given.intersection(_SUITE_FLAGS[1:]))):
         raise InputError(f"{both[0]}: in place of --file; leave one of the two out")
     if command.status:

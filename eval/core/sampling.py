@@ -1,4 +1,4 @@
-"""Reproducible random samples of lines."""
+"""Reproducible random samples of lines or images."""
 
 import numpy as np
 from numpy.typing import NDArray

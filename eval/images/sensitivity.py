@@ -25,6 +25,7 @@ from eval.images.pairs import DENSITY_NEIGHBOURS, NEIGHBOURS, Pairs, PairStatist
 from eval.images.precision_recall import shares_of_pairs
 
 Features = NDArray[np.float32]
+Prepare = Callable[[Features, Extractor], Callable[[Features, Pairs], Estimate]]
 
 EXAMPLES = 6
 """Images shown per level."""
@@ -43,7 +44,7 @@ class ImageMetric:
     better: Better
     unit: str
     settings: Mapping[str, str | int]
-    prepare: Callable[[Features, Extractor], Callable[[Features, Pairs], Estimate]]
+    prepare: Prepare
 
 
 @dataclass(frozen=True)
@@ -60,24 +61,9 @@ def _frechet(reference: Features, extractor: Extractor) -> Callable[[Features, P
     return lambda features, _pairs: frechet(features, real)
 
 
-def _kernel_distance(_reference: Features, _extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
-    return lambda _features, pairs: kid_of_pairs(pairs())
-
-
-def _precision(_reference: Features, _extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
-    return lambda _features, pairs: shares_of_pairs(pairs())["precision"]
-
-
-def _recall(_reference: Features, _extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
-    return lambda _features, pairs: shares_of_pairs(pairs())["recall"]
-
-
-def _density(_reference: Features, _extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
-    return lambda _features, pairs: density_of_pairs(pairs())["density"]
-
-
-def _coverage(_reference: Features, _extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
-    return lambda _features, pairs: density_of_pairs(pairs())["coverage"]
+def _of_pairs(read: Callable[[PairStatistics], Estimate]) -> Prepare:
+    """Return the `prepare` of a metric that follows from the statistics of all pairs of images."""
+    return lambda _reference, _extractor: lambda _features, pairs: read(pairs())
 
 
 def _inception_score(_reference: Features, extractor: Extractor) -> Callable[[Features, Pairs], Estimate]:
@@ -92,12 +78,20 @@ def _inception_score(_reference: Features, extractor: Extractor) -> Callable[[Fe
 
 
 _FRECHET = ImageMetric("lower", "squared distance", {}, _frechet)
-_KERNEL = ImageMetric("lower", "squared discrepancy", {"kernel": "cubic"}, _kernel_distance)
+_KERNEL = ImageMetric("lower", "squared discrepancy", {"kernel": "cubic"}, _of_pairs(kid_of_pairs))
 _NEIGHBOURS = {
-    "precision": ImageMetric("higher", "share", {"k": NEIGHBOURS}, _precision),
-    "recall": ImageMetric("higher", "share", {"k": NEIGHBOURS}, _recall),
-    "density": ImageMetric("higher", "ratio", {"k": DENSITY_NEIGHBOURS}, _density),
-    "coverage": ImageMetric("higher", "ratio", {"k": DENSITY_NEIGHBOURS}, _coverage),
+    "precision": ImageMetric(
+        "higher", "share", {"k": NEIGHBOURS}, _of_pairs(lambda pairs: shares_of_pairs(pairs)["precision"])
+    ),
+    "recall": ImageMetric(
+        "higher", "share", {"k": NEIGHBOURS}, _of_pairs(lambda pairs: shares_of_pairs(pairs)["recall"])
+    ),
+    "density": ImageMetric(
+        "higher", "ratio", {"k": DENSITY_NEIGHBOURS}, _of_pairs(lambda pairs: density_of_pairs(pairs)["density"])
+    ),
+    "coverage": ImageMetric(
+        "higher", "ratio", {"k": DENSITY_NEIGHBOURS}, _of_pairs(lambda pairs: density_of_pairs(pairs)["coverage"])
+    ),
 }
 _CLASSES = ImageMetric("higher", "classes", {"splits": SPLITS}, _inception_score)
 

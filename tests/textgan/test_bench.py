@@ -244,6 +244,7 @@ def test_widths_have_their_batches_unless_the_user_sets_one() -> None:
     assert [(each.dim, each.batch_size) for each in found] == [(32, 32), (64, 64), (128, 64)]
     given = config_of(["--preset", "ttur-small", "--batch-size=7"])
     assert [each.batch_size for each in configs_of(given, (32, 64), ["--batch-size=7"])] == [7, 7]
+    assert [each.batch_size for each in configs_of(given, (32, 64), ["--batch_size", "7"])] == [7, 7]
     with pytest.raises(InputError, match="--dim and --dims: leave one out"):
         configs_of(config, (32,), ["--dim", "8"])
     for flags in (["--preset", "mle-small"], ["--preset", "ttur-small", "--loss", "hinge"]):

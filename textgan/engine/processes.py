@@ -19,6 +19,7 @@ from torch import distributed as dist
 from data.errors import InputError
 from data.naming import printable
 from textgan.engine.settings import GanSettings, Settings
+from textgan.engine.updates import parse_rule
 
 _LONGEST_EVALUATION = timedelta(days=1)  # the others wait for rank 0
 
@@ -142,7 +143,7 @@ def shared(network: nn.Module, config: Settings, device: torch.device) -> nn.Mod
         raise InputError(f"--batch-size {config.batch_size}: must be a multiple of the {world_size()} processes")
     if config.diagnostics:
         raise InputError("--diagnostics: only with one process; leave it out, and continue with it later")
-    if isinstance(config, GanSettings) and config.rule.partition(":")[0] in ("consensus", "symplectic"):
+    if isinstance(config, GanSettings) and parse_rule(config.rule).second_order:
         raise InputError(f"--rule {config.rule}: only with one process; choose another rule")
     if device.type == "cuda" and _local_rank() >= torch.cuda.device_count():
         raise InputError(

@@ -26,7 +26,7 @@ class Scorer:
 
     Args:
         log: the run's log.
-        in_thread: whether to score in a thread. A row is then logged by `collect` or `finish`.
+        in_thread: whether to score in a thread. A row is then logged by `begin` or `finish`.
         report: called with iteration and scores before a row is logged.
     """
 

@@ -70,11 +70,13 @@ class Rule:
         update: makes the updates of an iteration.
         evaluations: number of gradient evaluations per turn.
         final: whether each application of gradients completes an update; else only the whole rule does.
+        second_order: whether it takes gradients of gradients.
     """
 
     update: Callable[[Play], None]
     evaluations: int = 1
     final: bool = False
+    second_order: bool = False
 
 
 def alternating(play: Play) -> None:
@@ -191,7 +193,7 @@ def parse_rule(spec: str) -> Rule:
             update, evaluations = _CORRECTED[name]
             weight = float(numbers[0]) if numbers else 1.0
             if 0 < weight < math.inf:
-                return Rule(partial(update, weight=weight), evaluations)
+                return Rule(partial(update, weight=weight), evaluations, second_order=True)
         if name == "lookahead" and len(numbers) <= 3:
             period, share, inner = [*numbers, *("5", "0.5", "alternating")[len(numbers) :]]
             rule = _WITHOUT_NUMBERS[inner]

@@ -1,4 +1,4 @@
-"""What models of text share: one-hot lines and initial weights."""
+"""One-hot lines and initial weights of networks."""
 
 import math
 

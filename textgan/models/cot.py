@@ -24,7 +24,7 @@ from textgan.engine.updates import Turn
 from textgan.models.estimators import cot_loss
 from textgan.models.likelihood import pretraining
 from textgan.models.line_games import critic_model_of, generator_of, negative_log_likelihood
-from textgan.models.line_settings import LineGanSettings, line_model
+from textgan.models.line_settings import LineGanSettings, line_model, time_scales
 from textgan.models.lines import in_line
 
 
@@ -77,10 +77,8 @@ def mediate(networks: Networks, real: Tensor, turn: Turn) -> Mapping[str, Tensor
 
 
 _WORDS = CotSettings()
-_WORDS_ORIG = replace(_WORDS, preset="cot-words-orig", critic_lr=1e-3)
-_WORDS_CONTROL = replace(_WORDS, preset="cot-words-control", generator_lr=1.73e-3, critic_lr=1.73e-3)
 # The published code, without dropout of the mediator; `cot-orig`: one rate, as TextGAN-PyTorch.
 _TTUR = replace(_WORDS, preset="cot-ttur", data="oracle", dim=32, beta2=0.95)
 _ORIG = replace(_TTUR, preset="cot-orig", generator_lr=1e-2, critic_lr=1e-2, beta2=0.999, iterations=20_000)
 
-PRESETS = (_WORDS, _WORDS_ORIG, _WORDS_CONTROL, _TTUR, _ORIG)
+PRESETS = (*time_scales(_WORDS, orig_lr=1e-3, orig_steps=1), _TTUR, _ORIG)

@@ -9,6 +9,7 @@ from data.batches import Order
 from data.errors import InputError
 from data.tokenizers import Level
 from textgan.engine.settings import GanSettings
+from textgan.engine.updates import parse_rule
 from textgan.models.bodies import HEADS, BodyName
 from textgan.models.critics import Filters
 from textgan.models.lines import LineModel
@@ -82,7 +83,7 @@ class LineGanSettings(PretrainedSettings, GanSettings):
             InputError: names the flag.
         """
         super().__post_init__()
-        if self.rule.partition(":")[0] in ("consensus", "symplectic"):
+        if parse_rule(self.rule).second_order:
             raise InputError(f"--rule {self.rule}: needs gradients through samples, and symbols have none")
 
 
@@ -144,5 +145,5 @@ def time_scales(ttur: GanT, orig_lr: float, orig_steps: int) -> tuple[GanT, GanT
 
 
 def line_model(config: LineSettings, vocabulary_size: int) -> LineModel:
-    """Return the generator, with uninitialised weights."""
+    """Return a line model of the settings' sizes, with uninitialised weights."""
     return LineModel(vocabulary_size, config.seq_len, config.dim, config.layers, config.body)

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from data.command import parse_command
 from data.errors import InputError
-from data.naming import as_command, as_flag, printable, without_folder
+from data.naming import as_command, as_flag, given_flags, printable, without_folder
 from eval.core.device import choose_device
 from eval.core.tables import aligned, fixed
 from textgan.engine.graphs import require_graph
@@ -113,7 +113,7 @@ def parse_train(
     Raises:
         InputError: a flag or value is wrong, or the flag of another model.
     """
-    given = [argument[2:].partition("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")]
+    given = [flag[2:].replace("-", "_") for flag in given_flags(arguments)]
     refuse_both_intervals(given)
     preset = preset_in(arguments, presets, "quickstart")
     refuse_other_models(given, preset, presets)

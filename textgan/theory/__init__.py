@@ -1,1 +1,1 @@
-"""The theory of two time-scales as commands without neural networks: each claim has a figure, a table and a test."""
+"""The theory of two time-scales as commands on small games: each claim has a figure, a table and a test."""

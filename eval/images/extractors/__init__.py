@@ -1,1 +1,1 @@
-"""Feature extractors of images: Inception, random convolutions, and a function of the user's own."""
+"""Feature extractors of images: Inception, EfficientNet, DINOv2, random convolutions, and the user's function."""
