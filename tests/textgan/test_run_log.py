@@ -18,6 +18,7 @@ from tests.helpers.runs import stop_at
 from textgan.engine.run_folder import read_metrics, read_options
 from textgan.engine.run_log import locked
 from textgan.models.wgan_gp import WganGpSettings
+from textgan.runs.executors import is_finished
 from textgan.train import train
 
 
@@ -102,3 +103,18 @@ def test_two_processes_cannot_train_in_one_folder(tiny: WganGpSettings) -> None:
     with locked(tiny.folder), pytest.raises(InputError, match="another process is training there"):
         train(tiny)
     assert train(tiny).stopped_by is None
+
+
+def test_a_larger_budget_is_not_finished_before_it_is_used(
+    finished: WganGpSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert finished.iterations is not None
+    larger = replace(finished, iterations=finished.iterations + 2)
+    monkeypatch.setattr("textgan.engine.loop.RunLog", None)  # ends after the options are written
+    with pytest.raises(TypeError):
+        train(larger)
+    assert read_options(finished.folder)["config"]["iterations"] == larger.iterations
+    assert not is_finished(larger)
+    monkeypatch.undo()
+    train(larger)
+    assert is_finished(larger)
