@@ -20,6 +20,7 @@ from tqdm import tqdm
 from data.command import parse_command, run_command
 from data.corpus import open_corpus
 from data.errors import InputError, require_at_least
+from data.naming import shortest_different
 from data.words import WordRule
 from eval.core.device import Device, choose_device
 from eval.core.figures import require_image_ending
@@ -98,7 +99,8 @@ def sweep(command: SweepCommand) -> list[Curve]:
     if command.against is not None:
         first = command.against
         folders = [first, *(folder for folder in folders if folder.resolve() != first.resolve())]
-    return [sweep_run(folder, command) for folder in folders]
+    names = shortest_different([str(folder) for folder in folders])
+    return [replace(sweep_run(folder, command), name=name) for folder, name in zip(folders, names, strict=True)]
 
 
 def axes(chosen: tuple[str, str] | None, curves: Sequence[Curve]) -> tuple[str, str]:

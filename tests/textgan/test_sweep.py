@@ -231,6 +231,14 @@ def test_draws_that_cannot_be_are_refused(runs: Path, run: str, flags: list[str]
         sample([str(runs / run), *flags])
 
 
+def test_runs_of_one_name_are_told_apart_by_their_folders(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "mle", tmp_path / "other" / "mle")
+    shutil.copytree(runs / "mle", tmp_path / "first" / "mle")
+    places = (str(tmp_path / "first" / "mle"), str(tmp_path / "other" / "mle"))
+    curves = sweep(SweepCommand(places, temperatures=(1.0,), metrics=(), count=10, device="cpu"))
+    assert [curve.name for curve in curves] == ["first/mle", "other/mle"]
+
+
 def test_against_comes_first_and_a_run_without_density_has_one_point(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
