@@ -160,8 +160,8 @@ def _text_column(path: Path, types: dict[str, Any]) -> str:
     chosen = "text" if "text" in types else next(iter(candidates), None)
     if chosen is None or ("text" not in types and len(candidates) > 1):
         raise InputError(
-            f"{path}: no column `text`, and its string columns are {list(candidates)}; keep one of them, "
-            "or for real text say hub:FOLDER:COLUMN"
+            f"{path}: no column `text`, and its string columns are {list(candidates)}; name one: "
+            "hub:FOLDER:COLUMN; a file of samples needs a single one"
         )
     if not is_text(types[chosen]):
         raise InputError(

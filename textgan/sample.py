@@ -1,7 +1,7 @@
 """Draw samples from a trained generator.
 
     python -m textgan.sample runs/quickstart-grammar-seed0 --count 1000 --output samples.txt
-    python -m textgan.sample runs/mle-words-corpus-seed0 --temperature 0.7 --output samples.txt
+    python -m textgan.sample runs/mle-words-corpus-seed0 --temperature 0.7 --count 1000 --output samples.txt
     python -m textgan.sample runs/quickstart-grammar-seed0 --export my-generator
 
 The generator comes from a run's newest checkpoint, or from an exported generator: a folder with `config.json` and
