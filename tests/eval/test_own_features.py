@@ -98,6 +98,10 @@ def test_a_function_gives_the_features_of_images(
     expected = frechet(ours, FeatureStatistics.of(theirs, "x"))
     assert score["scores"]["fd-own"]["value"] == pytest.approx(expected.value, rel=1e-4, abs=1e-8)
     assert f"fd-own|features:own-my_means.means@{sha256_of_file(source)[:12]}|size:32x32|" in score["signature"]
+    # A console command has no entry for the working folder in `sys.path`.
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if Path(place).resolve() != workplace.resolve()])
+    monkeypatch.delitem(sys.modules, "my_means")
+    assert fid_scores(capfd, *flags) == [score]
     # Statistics that another file's function made do not compare.
     assert run(capfd, "eval.fid", "stats", *flags[1:], "--output", "stats.npz")[0] == 0
     assert fid_scores(capfd, "images.npy", "stats.npz", *flags[2:])[0]["scores"]["fd-own"]["value"] == pytest.approx(

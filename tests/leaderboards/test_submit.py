@@ -112,6 +112,8 @@ def test_other_references_and_sample_counts_are_refused(
         submit.main([str(tmp_path / "two.txt"), "--task", "toy", "--name", "2-gram model", "--records", str(records)])
     with pytest.raises(InputError, match="--name: say what made these samples"):
         submit.main([str(tmp_path / "two.txt"), "--task", "toy", "--records", str(records)])
+    with pytest.raises(InputError, match=r"--samples more\.txt: the records keep their samples; leave the flag out"):
+        verify.main([str(records / "toy" / "2-gram-model"), "--samples", "more.txt"])
     # Another text than the one recorded does not verify.
     other = tmp_path / "other.txt"
     other.write_text("something else\n" * 100, "utf-8")
