@@ -8,7 +8,7 @@ from typing import Any
 
 from data.errors import InputError
 from data.inputs import read_once
-from data.readers import InvalidUtf8, Lines, is_parquet, rows_as_lines, text_lines
+from data.readers import InvalidUtf8, Lines, ending, is_parquet, rows_as_lines, text_lines
 
 SUFFIXES = (".jsonl", ".ndjson")
 
@@ -28,13 +28,7 @@ def is_json_lines(path: Path) -> bool:
 
 def is_named_json_lines(path: Path) -> bool:
     """Return whether a file's name says JSON Lines: .jsonl or .ndjson, packed or not."""
-    return _ending(path) in SUFFIXES
-
-
-def _ending(path: Path) -> str | None:
-    """Return the last suffix in small letters, behind .gz and .zst."""
-    named = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
-    return named[-1] if named else None
+    return ending(path) in SUFFIXES
 
 
 def require_no_json(path: Path, remedy: str = "choose the text by --field NAME") -> None:
@@ -43,7 +37,7 @@ def require_no_json(path: Path, remedy: str = "choose the text by --field NAME")
     Raises:
         InputError: the file is refused; gives the remedy, and lists the fields with text in the first line.
     """
-    if (_ending(path) in (*SUFFIXES, ".json") or read_once(path)) and is_json_lines(path):
+    if (ending(path) in (*SUFFIXES, ".json") or read_once(path)) and is_json_lines(path):
         raise InputError(f"{path}: JSON Lines; {remedy}: {_listed(_first(path))}")
 
 

@@ -243,12 +243,17 @@ def _decode(block: bytes, path: Path, lines_before: int, invalid_utf8: InvalidUt
 
 
 def _remark(path: Path, lines: Sequence[str]) -> None:
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
     warnings = content.oddities(lines)
-    if not warnings and suffixes and suffixes[-1] in _TABLES:
-        warnings = [f"read as text, one sample per line, although the name ends in {suffixes[-1]}"]
+    if not warnings and (named := ending(path)) in _TABLES:
+        warnings = [f"read as text, one sample per line, although the name ends in {named}"]
     for warning in warnings:
         note(f"{path}: {warning}")
+
+
+def ending(path: Path) -> str | None:
+    """Return the last suffix of a file's name, before .gz and .zst, in small letters; None if there is none."""
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
+    return suffixes[-1] if suffixes else None
 
 
 def first_line(error: BaseException) -> str:

@@ -68,9 +68,11 @@ def from_runs(group: Group, name: str, note: str, exact: bool) -> Submission:
         print_note(f"{', '.join(map(str, unfinished))}: the budget is not used; a continued run has other scores")
     run_options = [read_options(run.folder) for run in group.runs]
     # Runs of equal numbers of iterations end after different minutes; windows of minutes would leave out their ends.
-    by_count = all(run.x("iterations")[-1] >= (run.config["iterations"] or math.inf) for run in group.runs)
-    by_count |= all(run.config["minutes"] is None for run in group.runs)
-    axis: Axis = "iterations" if by_count else "minutes"
+    by_count = (
+        run.config["minutes"] is None or run.x("iterations")[-1] >= (run.config["iterations"] or math.inf)
+        for run in group.runs
+    )
+    axis: Axis = "iterations" if all(by_count) else "minutes"
     points, _ = window_count([group], axis, _POINTS)
     summaries = {score: summarize([group], score, axis, points, None, at_last=True)[0] for score in declared}
     edges = next(iter(summaries.values())).x

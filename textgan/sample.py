@@ -88,10 +88,10 @@ def sample_ids(
         ValueError: a temperature or top_p other than 1 for a network without a density.
     """
     sizes = [min(batch, count - start) for start in range(0, count, batch)]
-    if isinstance(network, LineModel):
-        batches = [network.draw(size, random, temperature, top_p) for size in sizes]
-    elif temperature == top_p == 1:
+    if temperature == top_p == 1:
         batches = [cast(Sampler, network).sample(size, random) for size in sizes]
+    elif isinstance(network, LineModel):
+        batches = [network.draw(size, random, temperature, top_p) for size in sizes]
     else:
         raise ValueError("a generator without a density has no temperature")
     return torch.cat(batches).to(torch.int32).cpu().numpy().astype(np.uint16)
